@@ -1,0 +1,1 @@
+"""The generator around the template."""

@@ -1,0 +1,21 @@
+"""Refresh .idea-sample, the IDE files of the default project: python -m ft_template.sample"""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from ft_template.bake import REPOSITORY, bake
+
+SAMPLE = REPOSITORY / ".idea-sample"
+
+
+def refresh() -> None:
+    """Replace the sample by the .idea folder of a project with the default answers."""
+    with tempfile.TemporaryDirectory(prefix="ft-template-") as folder:
+        project = bake(Path(folder), {"environment": "none"})
+        shutil.rmtree(SAMPLE, ignore_errors=True)
+        shutil.copytree(project / ".idea", SAMPLE)
+
+
+if __name__ == "__main__":
+    refresh()

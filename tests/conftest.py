@@ -1,0 +1,52 @@
+"""What the tests of the template share: a clean copy of the repository, and projects baked from it."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ft_template.bake import REPOSITORY, bake
+
+LINK = "{{cookiecutter.project_slug}}"
+TASKS = ("text-classification", "token-classification")
+
+Bake = Callable[..., Path]
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder with its contents, by its path with forward slashes."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+    }
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files that git has or would take, without environments, caches and builds."""
+    copy = tmp_path_factory.mktemp("repository") / "ft-template"
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listing = subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, listing.split("\0")):
+        if os.path.lexists(REPOSITORY / name):  # a file deleted but not yet committed is still listed
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPOSITORY / name, copy / name, follow_symlinks=False)
+    return copy
+
+
+@pytest.fixture
+def bake_project(repository: Path, tmp_path: Path) -> Bake:
+    """Bakes into an empty folder of the test; without an environment, unless the answers ask for one."""
+
+    def bake_here(output_dir: Path = tmp_path, *, hooks: bool = True, **answers: str) -> Path:
+        return bake(output_dir, {"environment": "none", **answers}, template=repository, hooks=hooks)
+
+    return bake_here
+
+
+@pytest.fixture(scope="session", params=TASKS)
+def project(request: pytest.FixtureRequest, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with the default answers, once for each task; tests only read it."""
+    answers = {"environment": "none", "task": request.param}
+    return bake(tmp_path_factory.mktemp(request.param), answers, template=repository)

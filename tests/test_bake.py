@@ -1,0 +1,220 @@
+"""What comes out of the template: exactly which files, all of them rendered, all of them readable by their readers."""
+
+import json
+import re
+import shutil
+import tomllib
+import xml.etree.ElementTree as ElementTree
+from fnmatch import fnmatch
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import LINK, TASKS, Bake, files
+from ft_template.bake import REPOSITORY, bake
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+QUESTIONS = json.loads((REPOSITORY / "cookiecutter.json").read_text(encoding="utf-8"))
+COPIED = QUESTIONS["_copy_without_render"]
+
+# Every file outside of the package, its tests and the schema; {slug} and {format} stand for answers.
+FILES = """
+.editorconfig .env.example .github/workflows/ci.yml .gitignore LICENSE README.md constraints.txt pyproject.toml
+setup_env.py
+.idea/.gitignore .idea/{slug}.iml .idea/dictionaries/project.xml .idea/jsonSchemas.xml .idea/modules.xml
+.idea/runConfigurations/All_tests.xml .idea/runConfigurations/Debug_one_batch.xml .idea/runConfigurations/Doctor.xml
+.idea/runConfigurations/Evaluate.xml .idea/runConfigurations/Install_dependencies.xml
+.idea/runConfigurations/Predict.xml .idea/runConfigurations/Resume.xml .idea/runConfigurations/TensorBoard.xml
+.idea/runConfigurations/Train.xml .idea/runConfigurations/Train__demo_.xml
+.idea/runConfigurations/Train__demo____TensorBoard.xml
+configs/demo.yaml configs/train.yaml
+data/demo/test.{format} data/demo/train.{format} data/demo/validation.{format}
+"""
+DATA_FORMAT = {"text-classification": "jsonl", "token-classification": "conll"}
+
+
+def template_files(repository: Path) -> dict[str, bytes]:
+    return files(repository / "template")
+
+
+def task_of(project: Path) -> str:
+    config = yaml.safe_load((project / "configs/demo.yaml").read_text(encoding="utf-8"))
+    return str(config["task"]["type"])
+
+
+def toml(path: Path) -> dict[str, Any]:
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def test_exactly_these_files(project: Path, repository: Path) -> None:
+    package = {name for name in template_files(repository) if name.startswith(("src/", "tests/", "schemas/"))}
+    expected = FILES.format(slug="my-project", format=DATA_FORMAT[task_of(project)]).split()
+
+    assert set(files(project)) == package | set(expected)
+
+
+def test_files_without_jinja_are_the_same_bytes(project: Path, repository: Path) -> None:
+    baked = files(project)
+    copied = {
+        name: content
+        for name, content in template_files(repository).items()
+        if any(fnmatch(name, pattern) for pattern in COPIED)
+    }
+
+    assert copied
+    assert {name: baked[name] for name in copied} == copied
+
+
+def test_nothing_is_left_unrendered(project: Path) -> None:
+    for name, content in files(project).items():
+        assert not re.search(r"[{}%|\"<>:?*\\]", name), f"{name} cannot be a file name on Windows"
+        assert b"{{ cookiecutter" not in content, name
+        if not any(fnmatch(name, pattern) for pattern in COPIED):
+            assert not re.search(rb"\{[{%#]", content), name
+
+
+def test_no_trailing_blanks_and_one_last_newline(project: Path) -> None:
+    rendered = [name for name in files(project) if not name.startswith(("src/", "tests/", "data/", "schemas/"))]
+    for name in rendered:
+        text = (project / name).read_text(encoding="utf-8")
+        assert not re.search(r"[ \t]+$", text, re.MULTILINE), name
+        assert text.endswith("\n"), name
+        assert not text.endswith("\n\n"), name
+
+
+def test_every_file_parses(project: Path) -> None:
+    parsers = {
+        ".toml": tomllib.loads,
+        ".xml": ElementTree.fromstring,
+        ".iml": ElementTree.fromstring,
+        ".json": json.loads,
+        ".yaml": yaml.safe_load,
+        ".yml": yaml.safe_load,
+    }
+    parsed = set()
+    for name, content in files(project).items():
+        if parse := parsers.get(Path(name).suffix):
+            parse(content.decode())
+            parsed.add(Path(name).suffix)
+
+    assert parsed == set(parsers)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("method", QUESTIONS["method"])
+def test_configs_hold_the_answers(bake_project: Bake, task: str, method: str) -> None:
+    project = bake_project(task=task, method=method, base_model="./models/mine")
+    demo, train = (
+        yaml.safe_load((project / "configs" / name).read_text(encoding="utf-8")) for name in ("demo.yaml", "train.yaml")
+    )
+
+    assert demo["model"]["name"] == "tiny:bert"
+    assert demo["method"] == {"type": "full"}
+    assert train["model"]["name"] == "./models/mine"
+    assert train["method"] == {"type": method}
+    for config in (demo, train):
+        assert config["task"]["type"] == task
+        assert all((project / path).is_file() for path in config["data"].values())
+
+
+def test_first_line_of_a_config_is_its_command(project: Path) -> None:
+    for config in (project / "configs").iterdir():
+        lines = config.read_text(encoding="utf-8").splitlines()
+        assert lines[0] == f"# python -m finetune train configs/{config.name}"
+        schema = lines[1].removeprefix("# yaml-language-server: $schema=")
+        assert (config.parent / schema).is_file()
+
+
+@pytest.mark.parametrize(
+    ("license_name", "words", "spdx"),
+    [
+        ("MIT", "Permission is hereby granted, free of charge", "MIT"),
+        ("Apache-2.0", "Version 2.0, January 2004", "Apache-2.0"),
+        ("BSD-3-Clause", "Neither the name of the copyright holder", "BSD-3-Clause"),
+        ("Proprietary", "All rights reserved", "LicenseRef-Proprietary"),
+    ],
+)
+def test_license(bake_project: Bake, license_name: str, words: str, spdx: str) -> None:
+    project = bake_project(license=license_name, author="Ada Lovelace")
+    text = (project / "LICENSE").read_text(encoding="utf-8")
+
+    assert words in text
+    assert "Ada Lovelace" in text
+    assert toml(project / "pyproject.toml")["project"]["license"] == spdx
+
+
+@pytest.mark.parametrize("accelerator", QUESTIONS["accelerator"])
+def test_accelerator_is_left_for_setup_env(bake_project: Bake, accelerator: str) -> None:
+    table = toml(bake_project(accelerator=accelerator) / "pyproject.toml")["tool"]["finetune"]
+
+    assert table == {"accelerator": accelerator, "template": QUESTIONS["__template_version"]}
+
+
+def test_versions_agree() -> None:
+    assert toml(REPOSITORY / "pyproject.toml")["project"]["version"] == QUESTIONS["__template_version"]
+
+
+def test_constraints_pin_every_dependency_and_what_it_needs(project: Path) -> None:
+    pins = dict(
+        line.split("==")
+        for line in (project / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        if not line.startswith("#")
+    )
+    declared = toml(project / "pyproject.toml")["project"]
+    pending = [Requirement(text) for text in declared["dependencies"] + declared["optional-dependencies"]["dev"]]
+    needed = set()
+    while pending:
+        requirement = pending.pop()
+        name = canonicalize_name(requirement.name)
+        if name in needed or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
+            continue
+        needed.add(name)
+        assert requirement.specifier.contains(pins[name]), f"constraints.txt has {name} {pins[name]}, not {requirement}"
+        pending += map(Requirement, metadata.requires(name) or [])
+
+    # colorama is needed on Windows only.
+    assert {*needed, "colorama"} == set(pins)
+
+
+def test_the_repository_tests_with_what_the_project_needs(project: Path) -> None:
+    declared = toml(project / "pyproject.toml")["project"]
+    extras = toml(REPOSITORY / "pyproject.toml")["project"]["optional-dependencies"]["test"]
+
+    assert {*declared["dependencies"], *declared["optional-dependencies"]["dev"]} <= set(extras)
+
+
+def test_two_bakes_give_the_same_bytes(bake_project: Bake, tmp_path: Path) -> None:
+    first, second = tmp_path / "one", tmp_path / "an other's földer"
+    for folder in (first, second):
+        folder.mkdir()
+
+    assert files(bake_project(first)) == files(bake_project(second))
+
+
+def test_traces_of_work_in_the_template_do_not_come_along(repository: Path, bake_project: Bake, tmp_path: Path) -> None:
+    worked_on = tmp_path / "ft-template"
+    shutil.copytree(repository, worked_on, symlinks=True)
+    for name in ("src/finetune/__pycache__/config.cpython-311.pyc", ".mypy_cache/3.11/cache.db", ".ruff_cache/0.1/1"):
+        (worked_on / "template" / name).parent.mkdir(parents=True)
+        # Text for the first 512 bytes, by which cookiecutter judges, and not for those after them.
+        (worked_on / "template" / name).write_bytes(b"{{ " + b"x" * 600 + b"\xe2\x00")
+    answers = {"environment": "none"}
+
+    assert files(bake(tmp_path / "out", answers, template=worked_on)) == files(bake_project())
+
+
+def test_tools_can_read_the_settings_in_place() -> None:
+    """ruff and pytest take template/pyproject.toml as it is when the package is worked on inside the template."""
+    assert (
+        toml(REPOSITORY / "template/pyproject.toml")["tool"]["ruff"]
+        == toml(REPOSITORY / "pyproject.toml")["tool"]["ruff"]
+    )
+
+
+def test_template_has_one_entry_and_no_links(repository: Path) -> None:
+    """Cookiecutter takes whichever it meets first, and follows links inside the template out of it."""
+    assert [path.name for path in repository.iterdir() if "cookiecutter." in path.name and "{" in path.name] == [LINK]
+    assert not [path for path in (repository / "template").rglob("*") if path.is_symlink()]

@@ -1,0 +1,99 @@
+"""However the template is fetched, the project is the same, byte for byte."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import LINK, files
+from ft_template.bake import bake
+
+ANSWERS = {"environment": "none", "project_name": "One & the same", "task": "token-classification"}
+# Neither the settings of whoever runs the tests nor hooks of their git have a say.
+QUIET_GIT = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+
+
+def git(*arguments: str | Path, cwd: Path | None = None) -> None:
+    identity = ("-c", "user.name=Test", "-c", "user.email=test@example.org")
+    subprocess.run(["git", *identity, *arguments], cwd=cwd, env=os.environ | QUIET_GIT, check=True, capture_output=True)
+
+
+def cookiecutter(template: str | Path, cwd: Path, *flags: str) -> Path:
+    """The command as a user types it, in the folder that receives the project."""
+    settings = {"replay_dir": str(cwd / ".replay"), "cookiecutters_dir": str(cwd / ".cookiecutters")}
+    settings["abbreviations"] = {"gh": f"file://{cwd.parent.as_posix()}/{{0}}.git"}
+    cwd.mkdir()
+    (cwd / ".settings.yaml").write_text(json.dumps(settings), encoding="utf-8")
+    answers = [f"{key}={value}" for key, value in ANSWERS.items()]
+    command = [sys.executable, "-m", "cookiecutter", str(template), "--no-input", *flags, *answers]
+    environment = os.environ | QUIET_GIT | {"COOKIECUTTER_CONFIG": ".settings.yaml", "PWD": str(cwd)}
+    result = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return cwd / "one-the-same"
+
+
+@pytest.fixture(scope="module")
+def expected(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    return files(bake(tmp_path_factory.mktemp("expected"), ANSWERS, template=repository))
+
+
+@pytest.fixture(scope="module")
+def hub(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that plays GitHub: org/ft-template.git lies in it."""
+    folder = tmp_path_factory.mktemp("hub")
+    work = tmp_path_factory.mktemp("work") / "ft-template"
+    subprocess.run(["cp", "-R", repository, work], check=True)
+    git("init", "--quiet", "--initial-branch=main", cwd=work)
+    git("add", "--all", cwd=work)
+    git("commit", "--quiet", "--message=Template", cwd=work)
+    git("clone", "--quiet", "--bare", work, folder / "org/ft-template.git")
+    return folder
+
+
+@pytest.fixture
+def checkout_without_links(hub: Path, tmp_path: Path) -> Path:
+    """What git makes on Windows."""
+    git("-c", "core.symlinks=false", "clone", "--quiet", hub / "org/ft-template.git", tmp_path / "ft-template")
+    assert not (tmp_path / "ft-template" / LINK).is_symlink()
+    return tmp_path / "ft-template"
+
+
+def test_by_path(repository: Path, tmp_path: Path, expected: dict[str, bytes]) -> None:
+    assert files(cookiecutter(repository, tmp_path / "out")) == expected
+
+
+def test_by_abbreviation(hub: Path, expected: dict[str, bytes]) -> None:
+    assert files(cookiecutter("gh:org/ft-template", hub / "out")) == expected
+
+
+def test_by_zip_archive(hub: Path, tmp_path: Path, expected: dict[str, bytes]) -> None:
+    archive = tmp_path / "ft-template.zip"
+    git("archive", "--prefix=ft-template-main/", "--output", archive, "main", cwd=hub / "org/ft-template.git")
+
+    assert files(cookiecutter(archive, tmp_path / "out")) == expected
+
+
+def test_checkout_without_links(checkout_without_links: Path, tmp_path: Path, expected: dict[str, bytes]) -> None:
+    assert files(cookiecutter(checkout_without_links, tmp_path / "first")) == expected
+    assert files(cookiecutter(checkout_without_links, tmp_path / "second")) == expected
+
+
+def test_checkout_without_links_by_relative_path(
+    checkout_without_links: Path, tmp_path: Path, expected: dict[str, bytes]
+) -> None:
+    project = cookiecutter(f"../{checkout_without_links.name}", tmp_path / "out", "--output-dir", "deeper")
+
+    assert files(project.parent / "deeper" / project.name) == expected
+
+
+def test_without_hooks(repository: Path, tmp_path: Path, expected: dict[str, bytes]) -> None:
+    assert files(cookiecutter(repository, tmp_path / "out", "--accept-hooks", "no")) == expected
+
+
+def test_the_repository_is_left_as_it_was(repository: Path, tmp_path: Path) -> None:
+    before = files(repository)
+    cookiecutter(repository, tmp_path / "out")
+
+    assert files(repository) == before
