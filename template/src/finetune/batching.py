@@ -1,0 +1,83 @@
+"""What one step sees: examples of similar length together, cut so that a micro-batch fits its token budget."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .tasks.base import Feature, Task
+
+WINDOW = 32
+"""Batches that are sorted by length together: enough to save padding, few enough to keep the order random."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Padded tensors for one pass through the model."""
+
+    inputs: dict[str, Tensor]
+    """(rows, tokens) each: input_ids, attention_mask and, where the model has them, token_type_ids."""
+    labels: Tensor
+    """As the task's loss wants them."""
+    rows: list[int]
+    """Index of each row in the features that the batch was made of."""
+
+    def to(self, device: torch.device) -> "Batch":
+        """The batch on `device`; copies to a GPU overlap with its work."""
+        if device.type == "cpu":
+            return self
+        pinned = device.type == "cuda"
+
+        def move(tensor: Tensor) -> Tensor:
+            return (tensor.pin_memory() if pinned else tensor).to(device, non_blocking=pinned)
+
+        return Batch({name: move(tensor) for name, tensor in self.inputs.items()}, move(self.labels), self.rows)
+
+
+def epoch_batches(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+    """The examples of every optimizer step of an epoch, each exactly once.
+
+    Examples of similar length share a step. The result is a function of the arguments alone, so a resumed run needs
+    nothing but the number of the step to go on.
+    """
+    random = np.random.default_rng([seed, epoch])
+    order = random.permutation(len(lengths))
+    size = np.asarray(lengths)
+    batches: list[list[int]] = []
+    for start in range(0, len(order), WINDOW * batch_size):
+        window = order[start : start + WINDOW * batch_size]
+        window = window[np.argsort(size[window], kind="stable")]
+        batches += [window[i : i + batch_size].tolist() for i in range(0, len(window), batch_size)]
+    random.shuffle(batches)
+    return batches
+
+
+def micro_batches(lengths: Sequence[int], rows: Sequence[int], budget: int) -> list[list[int]]:
+    """`rows` cut into groups of at most `budget` padded tokens (a longer row goes alone), the longest first.
+
+    The longest first: if memory is going to run out, it does so at once.
+    """
+    groups: list[list[int]] = []
+    for row in sorted(rows, key=lambda row: -lengths[row]):
+        if groups and (len(groups[-1]) + 1) * lengths[groups[-1][0]] <= budget:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    return groups
+
+
+def collate(features: Sequence[Feature], rows: list[int], task: Task[Any, Any], tokenizer: Any) -> Batch:
+    """Pad the chosen rows to the longest of them."""
+    chosen = [features[row] for row in rows]
+    length = max(feature.length for feature in chosen)
+    padding = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
+    inputs = {
+        name: torch.tensor([feature.inputs[name] + [padding[name]] * (length - feature.length) for feature in chosen])
+        for name in chosen[0].inputs
+    }
+    lengths = torch.tensor([feature.length for feature in chosen])
+    inputs["attention_mask"] = (torch.arange(length) < lengths[:, None]).long()
+    return Batch(inputs, task.batch_labels(chosen, length), rows)

@@ -1,0 +1,146 @@
+"""`python -m finetune VERB`. Exit codes: 0 done, 1 failed, 2 the user's input is wrong, 130 interrupted."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.markup import escape
+
+from . import __version__
+from .config import json_schema, load_config
+from .errors import UserError
+
+OK, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit code."""
+    errors = Console(stderr=True)
+    try:
+        return int(cli.main(arguments, prog_name="finetune", standalone_mode=False) or OK)
+    except UserError as error:
+        errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        return WRONG_INPUT
+    except click.UsageError as error:
+        error.show()
+        return WRONG_INPUT
+    except (click.Abort, KeyboardInterrupt):
+        errors.print("interrupted")
+        return INTERRUPTED
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="finetune")
+def cli() -> None:
+    """Fine-tune transformers."""
+
+
+run_argument = click.argument("run_name", metavar="RUN")
+"""A run's folder, such as runs/demo, or `latest`."""
+
+
+@cli.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("overrides", nargs=-1, metavar="[key.sub=value ...]")
+@click.option("--resume", is_flag=True, help="Continue from the newest checkpoint of the run.")
+def train(config: Path, overrides: tuple[str, ...], resume: bool) -> int:
+    """Train a model as CONFIG says, such as configs/demo.yaml."""
+    settings = load_config(config, list(overrides))
+    console, errors = Console(), Console(stderr=True)
+    quiet_libraries()
+    from . import train as training
+    from .evaluate import evaluate
+    from .report import write_report
+    from .run_folder import RunFolder
+
+    try:
+        finished = training.train(settings, resume=resume, console=console)
+    except training.NotFiniteError as error:
+        errors.print(f"[bold red]stopped:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        return FAILED
+    if not finished:
+        return INTERRUPTED
+    run = RunFolder(settings.run_folder)
+    if settings.data.validation:
+        evaluate(run, "validation", None, console)
+    else:
+        console.print(f"report: {write_report(run.path)}", highlight=False, soft_wrap=True)
+    if settings.data.test:
+        console.print(f"next: python -m finetune evaluate {run.path}", highlight=False, soft_wrap=True)
+    return OK
+
+
+@cli.command()
+@run_argument
+@click.option("--split", default="test", show_default=True, help="train, validation or test, as the config names them.")
+@click.option("--data", type=click.Path(path_type=Path), help="Another labelled file; --split then names the result.")
+def evaluate(run_name: str, split: str, data: Path | None) -> int:
+    """Score the best model of RUN (a folder, or latest) on labelled data."""
+    quiet_libraries()
+    from . import evaluate as evaluation
+    from .run_folder import find_run
+
+    evaluation.evaluate(find_run(run_name), split, data, Console())
+    return OK
+
+
+@cli.command()
+@run_argument
+@click.argument("path", required=False, metavar="[INPUT]", type=click.Path(path_type=Path))
+@click.option("--output", type=click.Path(path_type=Path), help="Default: predictions/ in the run's folder.")
+@click.option("--text", multiple=True, help="A single text instead of a file; may be repeated.")
+@click.option("--text-pair", help="The partner of --text, for tasks on pairs.")
+def predict(run_name: str, path: Path | None, output: Path | None, text: tuple[str, ...], text_pair: str | None) -> int:
+    """Predict with the best model of RUN (a folder, or latest) for the file INPUT, or for single texts."""
+    if (path is None) == (not text):
+        raise UserError("predict: name a data file or give a --text, one of the two")
+    if text_pair is not None and not text:
+        raise UserError("predict: --text-pair goes with --text")
+    quiet_libraries()
+    from .predict import Predictor, predict_to_file
+    from .run_folder import find_run
+
+    run = find_run(run_name)
+    if path:
+        written = predict_to_file(run, path, output)
+        Console().print(f"written: {written}", highlight=False, soft_wrap=True)
+    else:
+        for record in Predictor(run).predict_texts(text, text_pair):
+            click.echo(json.dumps(record, ensure_ascii=False))
+    return OK
+
+
+@cli.command()
+@run_argument
+def report(run_name: str) -> int:
+    """Write the report of RUN (a folder, or latest) again."""
+    from .report import write_report
+    from .run_folder import find_run
+
+    Console().print(f"report: {write_report(find_run(run_name).path)}", highlight=False, soft_wrap=True)
+    return OK
+
+
+@cli.command()
+def doctor() -> int:
+    """Look at Python, packages, accelerator, memory and disk."""
+    from .doctor import examine
+
+    return OK if examine(Console()) else FAILED
+
+
+@cli.command()
+def schema() -> int:
+    """Print the JSON Schema of the config."""
+    click.echo(json_schema(), nl=False)
+    return OK
+
+
+def quiet_libraries() -> None:
+    """Keep the libraries' remarks out of the story: what matters in them we check and say ourselves."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()

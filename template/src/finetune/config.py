@@ -1,0 +1,271 @@
+"""What a run is made of: YAML in, checked and frozen models out, JSON Schema for the editor.
+
+Every field has a description and its bounds, so that an editor can complete and explain a config while it is written.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from .config_yaml import Node, parse_override, read_yaml
+from .errors import UserError
+
+
+class Strict(BaseModel):
+    """Frozen, and a misspelt key is an error instead of being ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class TextClassification(Strict):
+    """One label for a text or for a pair of texts. Columns: text, (text_pair), label."""
+
+    type: Literal["text-classification"]
+    """One label for a text or for a pair of texts."""
+
+
+class TokenClassification(Strict):
+    """Entities in a sentence, as IOB tags. Columns: tokens, tags."""
+
+    type: Literal["token-classification"]
+    """A tag for every word: named entities and the like."""
+    stride: int = Field(default=32, ge=0)
+    """Tokens that neighbouring windows share where a sentence is longer than model.max_length."""
+
+
+AnyTask = Annotated[TextClassification | TokenClassification, Field(discriminator="type")]
+
+
+class Model(Strict):
+    """The model to start from."""
+
+    name: str = Field(min_length=1)
+    """A name on the Hugging Face Hub, a local folder, or tiny:bert (built on the spot; needs no download)."""
+    revision: str | None = None
+    """Branch, tag or commit of a Hub model; a commit makes the run repeatable."""
+    max_length: int = Field(default=256, ge=8, le=1_000_000)
+    """Longest input in tokens; longer texts are cut, longer sentences of words are read through windows."""
+    attention: Literal["sdpa", "eager"] = "sdpa"
+    """How attention is computed; sdpa is fast, eager is the plain formula."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the model. Only for a revision that you have read."""
+
+    @model_validator(mode="after")
+    def _pinned_code(self) -> "Model":
+        if self.trust_remote_code and not self.revision:
+            raise ValueError("trust_remote_code needs model.revision: name the commit whose code you have read")
+        return self
+
+
+class Full(Strict):
+    """Train every weight."""
+
+    type: Literal["full"] = "full"
+    """Train every weight."""
+
+
+class Head(Strict):
+    """Train the head only; the pretrained body stays as it is."""
+
+    type: Literal["head"]
+    """Train the head only; the pretrained body stays as it is."""
+
+
+AnyMethod = Annotated[Full | Head, Field(discriminator="type")]
+
+
+class Data(Strict):
+    """The files. Formats by ending: .jsonl .json .csv .tsv .parquet .conll; relative to the folder of the command."""
+
+    train: Path
+    """Training examples."""
+    validation: Path | None = None
+    """Examples on which the best step is chosen; never trained on."""
+    test: Path | None = None
+    """Examples for the final figure; looked at by `evaluate` only."""
+    columns: dict[str, str | int] = Field(default_factory=dict)
+    """Where a file names its columns differently: {text: sentence, label: 3}. A number counts columns from 0."""
+    header: bool = True
+    """Whether the first line of .csv and .tsv files names the columns; if not, columns go by position."""
+
+
+class Train(Strict):
+    """The loop."""
+
+    epochs: int = Field(default=3, ge=1)
+    """Times that every training example is seen."""
+    max_steps: int | None = Field(default=None, ge=1)
+    """Stop after this many optimizer steps, however many epochs that is."""
+    batch_size: int = Field(default=16, ge=1)
+    """Examples of one optimizer step, whatever the hardware."""
+    micro_batch_tokens: int = Field(default=8192, ge=1)
+    """Padded tokens that go through the model at once; lower it when memory runs out: the result stays the same."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of the forward pass; auto takes bf16 where the hardware gains from it. Weights stay fp32."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to train; auto takes a GPU if there is one."""
+    seed: int = Field(default=42, ge=0, lt=2**32)
+    """Start of every random number: head, dropout, order of the examples."""
+    eval_every: int | Literal["epoch"] = "epoch"
+    """Validate and save after this many steps, or after each epoch. The last step always does."""
+    patience: int | None = Field(default=None, ge=1)
+    """Stop after this many validations without a better score."""
+    clip_norm: float | None = Field(default=1.0, gt=0)
+    """Largest norm of the gradient; larger ones are scaled down. null switches it off."""
+    log_every: int = Field(default=10, ge=1)
+    """Steps between two lines in the log."""
+    keep_checkpoints: int = Field(default=1, ge=1)
+    """Checkpoints to keep beside the best model."""
+
+    @model_validator(mode="after")
+    def _positive_interval(self) -> "Train":
+        if isinstance(self.eval_every, int) and self.eval_every < 1:
+            raise ValueError("eval_every must be 1 or more, or epoch")
+        return self
+
+
+class Optim(Strict):
+    """The optimizer and its learning rate over time."""
+
+    name: Literal["adamw", "sgd"] = "adamw"
+    """adamw, or sgd with momentum."""
+    lr: float = Field(default=5e-5, gt=0, le=10)
+    """Highest learning rate. Pretrained models: 1e-5 to 1e-4; from scratch or head only: about 1e-3."""
+    weight_decay: float = Field(default=0.01, ge=0, lt=1)
+    """Decay of weight matrices; biases and norms never decay."""
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    """adamw: decay of the running mean of the gradient."""
+    beta2: float = Field(default=0.999, ge=0, lt=1)
+    """adamw: decay of the running mean of its square."""
+    eps: float = Field(default=1e-8, gt=0)
+    """adamw: keeps the division finite."""
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """sgd: share of the previous update that goes on."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """Course of the learning rate after the warm-up; linear and cosine end at 0."""
+    warmup: float = Field(default=0.1, ge=0)
+    """Warm-up of the learning rate: below 1 a share of all steps, from 1 on a number of steps."""
+
+
+class Run(Strict):
+    """Where the results go."""
+
+    name: str | None = Field(default=None, pattern=r"^[^\\/:*?\"<>|\x00-\x1f]+$")
+    """Folder of the run inside run.dir; by default the name of the config file."""
+    dir: Path = Path("runs")
+    """Folder of all runs; TensorBoard reads it."""
+
+
+class Config(Strict):
+    """A complete run."""
+
+    task: AnyTask
+    """What is learnt."""
+    model: Model
+    """The model to start from."""
+    method: AnyMethod = Full()
+    """Which weights are trained."""
+    data: Data
+    """The files."""
+    train: Train = Train()
+    """The loop."""
+    optim: Optim = Optim()
+    """The optimizer and its learning rate over time."""
+    run: Run = Run()
+    """Where the results go."""
+
+    @property
+    def run_folder(self) -> Path:
+        """Folder of this run; `load_config` has filled in the name."""
+        return self.run.dir / str(self.run.name)
+
+
+def load_config(path: Path, overrides: list[str] | None = None) -> Config:
+    """Read a YAML config and apply `key.sub=value` overrides.
+
+    Raises UserError with file:line and key for a syntax error, an unknown or repeated key, and a bad value.
+    """
+    root = read_yaml(path)
+    for override in overrides or []:
+        root.set(*parse_override(override))
+    config = _validated(root)
+    run = config.run.model_copy(update={"name": config.run.name or path.stem})
+    return config.model_copy(update={"run": run})
+
+
+def read_config(path: Path) -> Config:
+    """The resolved config that a run has written, `config.json`."""
+    try:
+        return Config.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}): name the folder of a run") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise UserError(f"{path}: {key}: {first['msg']}: the run was made by another version of finetune") from error
+
+
+def json_schema() -> str:
+    """JSON Schema (draft-07) of the config, for completion in the editor."""
+    schema = Config.model_json_schema()
+    text = json.dumps({"$schema": "http://json-schema.org/draft-07/schema#", **schema}, indent=2)
+    # Draft-07 keeps shared parts under `definitions`; pydantic writes the newer `$defs`.
+    return text.replace('"$defs"', '"definitions"').replace("#/$defs/", "#/definitions/") + "\n"
+
+
+def _validated(root: Node) -> Config:
+    # A section whose keys are all commented out reads as null; its defaults are meant.
+    sections = {key: {} if value is None else value for key, value in root.plain().items()}
+    try:
+        return Config.model_validate(sections)
+    except ValidationError as error:
+        raise UserError(_sentence(root, error)) from error
+
+
+def _sentence(root: Node, error: ValidationError) -> str:
+    """The first problem as a sentence; the number of further ones at its end."""
+    problems = error.errors()
+    first: dict[str, Any] = dict(problems[0])
+    path = root.known_path(first["loc"])
+    key = ".".join(path) or "the config"
+    match first["type"]:
+        case "extra_forbidden":
+            text = f"unknown key '{key}'{_suggestion(path)}"
+        case "missing":
+            text = f"'{key}' is missing"
+        case "union_tag_invalid" | "union_tag_not_found":
+            key = f"{key}.type"
+            expected = str(first["ctx"].get("expected_tags", "")) or "a type"
+            tag = first["ctx"].get("tag")
+            text = f"'{key}' is {f'{tag!r}, which is none of' if tag else 'missing: choose one of'} {expected}"
+        case "value_error":
+            text = str(first["ctx"]["error"])
+        case _:
+            text = f"'{key}' is {_shown(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{root.place(path)}: {text}{more}"
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _suggestion(path: tuple[str, ...]) -> str:
+    from difflib import get_close_matches
+
+    known = _fields_of(path[:-1])
+    close = get_close_matches(path[-1], known, n=1)
+    return f": did you mean '{close[0]}'?" if close else f": known keys here are {', '.join(known)}"
+
+
+def _fields_of(path: tuple[str, ...]) -> list[str]:
+    """Names that are allowed in the section `path`; of all its variants where it is a union."""
+    models: list[Any] = [Config]
+    for name in path:
+        annotations = [model.model_fields[name].annotation for model in models if name in model.model_fields]
+        models = [variant for a in annotations for variant in (getattr(a, "__args__", None) or (a,))]
+        models = [model for model in models if isinstance(model, type) and issubclass(model, BaseModel)]
+    return list(dict.fromkeys(field for model in models for field in model.model_fields))

@@ -1,0 +1,94 @@
+"""Look at the machine as a training will find it, and say how to mend what is in its way."""
+
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+GIB = 2**30
+PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "tensorboard", "scikit-learn", "seqeval", "pydantic")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at; `remedy` is empty where all is well."""
+
+    name: str
+    value: str
+    remedy: str = ""
+
+
+def examine(console: Console) -> bool:
+    """Print what was found; returns whether a training can start."""
+    findings = [_python(), *_packages()]
+    if not any(finding.remedy for finding in findings):
+        findings += [_accelerator(), _precision()]
+    findings += [_memory(), _disk(Path.cwd())]
+    table = Table(title="doctor")
+    for column in ("", "found", "remedy"):
+        table.add_column(column)
+    for finding in findings:
+        mark = "[yellow]![/]" if finding.remedy else "[green]✓[/]"
+        table.add_row(f"{mark} {finding.name}", finding.value, finding.remedy)
+    console.print(table)
+    return not any(finding.remedy for finding in findings)
+
+
+def _python() -> Finding:
+    remedy = "" if sys.version_info >= (3, 11) else "install Python 3.11 or newer, then run setup_env.py"
+    inside = "" if sys.prefix != sys.base_prefix else " (no virtual environment)"
+    return Finding("Python", f"{platform.python_version()}{inside}", remedy)
+
+
+def _packages() -> list[Finding]:
+    findings = []
+    for name in PACKAGES:
+        try:
+            findings.append(Finding(name, version(name)))
+        except PackageNotFoundError:
+            findings.append(Finding(name, "missing", "run setup_env.py"))
+    return findings
+
+
+def _accelerator() -> Finding:
+    import torch
+
+    if torch.cuda.is_available():
+        gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+        return Finding("accelerator", ", ".join(f"{gpu.name} ({gpu.total_memory / GIB:.0f} GiB)" for gpu in gpus))
+    if torch.backends.mps.is_available():
+        return Finding("accelerator", "Apple GPU (mps)")
+    built = "a CUDA build, but no GPU answers" if torch.version.cuda else "CPU build of torch"
+    driver = shutil.which("nvidia-smi")
+    remedy = ""
+    if driver:
+        remedy = "there is an NVIDIA driver: " + (
+            "update it" if torch.version.cuda else 'set accelerator = "cuda" in pyproject.toml and run setup_env.py'
+        )
+    return Finding("accelerator", f"none, {torch.get_num_threads()} CPU threads ({built})", remedy)
+
+
+def _precision() -> Finding:
+    from .model import choose_device, uses_bf16
+
+    device = choose_device("auto")
+    return Finding("precision", "bf16 for large models" if uses_bf16("auto", device, hidden_size=768) else "fp32")
+
+
+def _memory() -> Finding:
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
+    except (AttributeError, ValueError, OSError):
+        return Finding("memory", "unknown here")
+    return Finding("memory", f"{total:.0f} GiB", "" if total >= 4 else "4 GiB are the least; use a smaller model")
+
+
+def _disk(folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free / GIB
+    return Finding("free disk", f"{free:.0f} GiB", "" if free >= 2 else "free 2 GiB: checkpoints need room")

@@ -1,0 +1,100 @@
+"""Score a run's best model on a split, beside the trivial baselines."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as RichTable
+
+from .checkpoint import write_atomic
+from .data import read_rows
+from .errors import UserError
+from .finetuned import load_finetuned
+from .inference import infer
+from .model import choose_device, uses_bf16
+from .report import write_report
+from .run_folder import RunFolder
+from .tasks.base import Table
+
+FORMAT = 1
+"""Version of the keys in evaluation-<split>.json."""
+
+
+def evaluate(run: RunFolder, split: str, data: Path | None, console: Console) -> dict[str, Any]:
+    """Score the best model on a split of the run's config, or on another labelled file under the name `split`.
+
+    Writes `evaluation-<split>.json` and the report, prints the tables, returns what was written.
+    Raises UserError if the split has no file or its data are wrong.
+    """
+    config = run.config()
+    path = data or {"train": config.data.train, "validation": config.data.validation, "test": config.data.test}.get(
+        split
+    )
+    if path is None:
+        raise UserError(f"{run.config_file}: data.{split} is not set: name a file with --data")
+    finetuned = load_finetuned(run.best)
+    task = finetuned.task
+    examples = task.parse(read_rows(path, task.columns(config.data)))
+    encoded = task.encode(examples, finetuned.tokenizer, finetuned.max_length)
+    model = finetuned.model.to(choose_device(config.train.device))
+    bf16 = uses_bf16(config.train.precision, model.device, model.config.hidden_size)
+    result = infer(
+        model, task, finetuned.tokenizer, encoded.features, budget=config.train.micro_batch_tokens, bf16=bf16
+    )
+    scores = task.score(examples, task.predictions(examples, encoded.features, result.decoded))
+    evaluation: dict[str, Any] = {
+        "format": FORMAT,
+        "task": config.task.type,
+        "split": split,
+        "data": path.as_posix(),
+        "examples": len(examples),
+        "truncated": encoded.truncated,
+        "loss": result.loss,
+        "headline": task.headline,
+        "metrics": scores.metrics,
+        "baseline": [
+            {"name": name, "metrics": task.score(examples, predictions).metrics}
+            for name, predictions in task.baselines(examples).items()
+        ],
+        "tables": [asdict(table) for table in scores.tables],
+        "matrices": [asdict(matrix) for matrix in scores.matrices],
+        "notes": [f"{encoded.truncated} of {len(examples)} texts were cut to {finetuned.max_length} tokens."]
+        if encoded.truncated
+        else [],
+    }
+    write_atomic(run.evaluation_file(split), json.dumps(evaluation, indent=1, ensure_ascii=False) + "\n")
+    show(evaluation, scores.tables, console)
+    console.print(f"report: {write_report(run.path)}", highlight=False, soft_wrap=True)
+    return evaluation
+
+
+def show(evaluation: dict[str, Any], tables: list[Table], console: Console) -> None:
+    """Print the headline beside the baselines, then the tables."""
+    headline = evaluation["headline"]
+    summary = Table(
+        f"{evaluation['split']}: {evaluation['examples']:,} examples of {evaluation['data']}",
+        ["", headline],
+        [
+            ["this model", evaluation["metrics"][headline]],
+            *([baseline["name"], baseline["metrics"][headline]] for baseline in evaluation["baseline"]),
+        ],
+        note=f"loss {evaluation['loss']:.4f}",
+    )
+    for table in (summary, *tables):
+        console.print(f"\n[bold]{escape(table.title)}[/]", highlight=False)
+        console.print(_rich(table), highlight=False)
+        if table.note:
+            console.print(f"[dim]{escape(table.note)}[/]", highlight=False)
+
+
+def _rich(table: Table) -> RichTable:
+    shown = RichTable(box=SIMPLE_HEAD, pad_edge=False)
+    for number, column in enumerate(table.columns):
+        shown.add_column(column, justify="right" if number else "left")
+    for row in table.rows:
+        shown.add_row(*(f"{cell:.4f}" if isinstance(cell, float) else escape(str(cell)) for cell in row))
+    return shown

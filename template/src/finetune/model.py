@@ -1,0 +1,135 @@
+"""Load a model and its tokenizer (safetensors only), or build a tiny one; choose device and precision."""
+
+from collections.abc import Iterable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from . import config as settings
+from .errors import UserError
+from .tasks import Task
+from .tiny import is_tiny, tiny_config, tiny_tokenizer
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device that `train.device` asks for. Raises UserError where the machine does not have it."""
+    has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if wanted == "auto":
+        return torch.device(next(name for name in has if has[name]))
+    if not has[wanted]:
+        raise UserError(f"train.device: '{wanted}' is not available here: use auto, or see `finetune doctor`")
+    return torch.device(wanted)
+
+
+def uses_bf16(precision: str, device: torch.device, hidden_size: int) -> bool:
+    """Whether the forward pass runs in bf16: where asked for, or where the hardware multiplies it faster than fp32."""
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type == "cpu":
+        # Small matrices lose more by the conversion than the instruction gains.
+        supported = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        return bool(supported) and hidden_size >= 512
+    return False
+
+
+def autocast(bf16: bool, device: torch.device) -> Any:
+    """Context of the forward pass; the weights, the loss and the optimizer stay in fp32."""
+    return torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext()
+
+
+def load_tokenizer(model: settings.Model, texts: Iterable[str]) -> Any:
+    """The tokenizer of `model.name`; one for a tiny model is trained on `texts`.
+
+    Raises UserError if there is no such model or no padding token.
+    """
+    if is_tiny(model.name):
+        return tiny_tokenizer(texts)
+    tokenizer = load_pretrained(transformers.AutoTokenizer, model)
+    if tokenizer.pad_token_id is None:
+        raise UserError(
+            f"model.name: the tokenizer of '{model.name}' has no padding token: choose an encoder such as BERT"
+        )
+    return tokenizer
+
+
+def load_model(model: settings.Model, task: Task[Any, Any], tokenizer: Any) -> Any:
+    """A model with the task's head, in fp32 and on the CPU; a new head is drawn from torch's random numbers.
+
+    Raises UserError if there is no such model, if its weights do not fit, or if `max_length` is more than it can read.
+    """
+    auto = getattr(transformers, task.auto_model)
+    options = {**task.model_options(), "attn_implementation": model.attention}
+    if is_tiny(model.name):
+        return auto.from_config(tiny_config(tokenizer, model.max_length, **options))
+    loaded, info = load_pretrained(
+        auto,
+        model,
+        dtype=torch.float32,
+        use_safetensors=True,
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+        **options,
+    )
+    _require_body(loaded, info, model.name)
+    _require_length(loaded, model)
+    return loaded
+
+
+def parameter_counts(model: torch.nn.Module) -> tuple[int, int]:
+    """Numbers of trained and of all parameters."""
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
+
+
+def load_pretrained(auto: Any, model: settings.Model, **options: Any) -> Any:
+    """`auto.from_pretrained`, with one sentence for whatever keeps it from loading."""
+    try:
+        return auto.from_pretrained(
+            model.name, revision=model.revision or "main", trust_remote_code=model.trust_remote_code, **options
+        )
+    except (OSError, ValueError, ImportError) as error:
+        raise UserError(_why_not(model.name, error)) from error
+
+
+def _why_not(name: str, error: Exception) -> str:
+    folder = Path(name)
+    if folder.is_dir():
+        reason = str(error).strip().splitlines()[0]
+        return (
+            f"model.name: the folder '{name}' cannot be loaded ({reason}): "
+            f"it needs config.json, model.safetensors and a tokenizer"
+        )
+    if folder.is_absolute() or name.startswith("."):
+        return f"model.name: there is no folder '{name}': correct the path"
+    return (
+        f"model.name: '{name}' is neither a folder here nor a model that the Hugging Face Hub let us have: check the "
+        f"spelling and the network, name a local folder, or use tiny:bert"
+    )
+
+
+def _require_body(model: Any, info: dict[str, Any], name: str) -> None:
+    """Only a head, or the pooler before it, may start from random weights: anything else is a wrong checkpoint."""
+    prefix = f"{model.base_model_prefix}."
+    body = [key for key in info["missing_keys"] if key.startswith(prefix) and ".pooler." not in key]
+    if body:
+        raise UserError(
+            f"model.name: '{name}' lacks {len(body)} weights of the model, such as {body[0]}: "
+            f"choose a checkpoint of a {model.config.model_type} model"
+        )
+
+
+def _require_length(model: Any, settings: settings.Model) -> None:
+    limit = getattr(model.config, "max_position_embeddings", None)
+    table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
+    if limit and table is not None and table.padding_idx is not None:
+        limit -= table.padding_idx + 1  # RoBERTa counts positions from behind its padding index.
+    if limit and settings.max_length > limit:
+        raise UserError(
+            f"model.max_length: {settings.max_length} is more than the {limit} tokens that '{settings.name}' can read: "
+            f"lower it to {limit}"
+        )

@@ -1,0 +1,137 @@
+"""Predict for a file or for single texts with a run's best model."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .checkpoint import write_atomic
+from .config import Data
+from .data import Row, read_rows
+from .errors import UserError
+from .finetuned import Finetuned, load_finetuned
+from .inference import infer
+from .model import choose_device, uses_bf16
+from .run_folder import RunFolder
+
+Record = dict[str, Any]
+
+
+class Predictor:
+    """A run's best model on the device that its config asks for."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self._config = run.config()
+        self._finetuned: Finetuned = load_finetuned(run.best)
+        self._finetuned.model.to(choose_device(self._config.train.device))
+
+    @property
+    def data(self) -> Data:
+        """How the run's files name their columns."""
+        return self._config.data
+
+    def predict(self, rows: Sequence[Row]) -> list[Record]:
+        """One record for each row: prediction, probability, ... Raises UserError for a row that cannot be read."""
+        task, model = self._finetuned.task, self._finetuned.model
+        examples = task.parse(rows)
+        encoded = task.encode(examples, self._finetuned.tokenizer, self._finetuned.max_length)
+        bf16 = uses_bf16(self._config.train.precision, model.device, model.config.hidden_size)
+        budget = self._config.train.micro_batch_tokens
+        result = infer(model, task, self._finetuned.tokenizer, encoded.features, budget=budget, bf16=bf16)
+        return [task.record(p) for p in task.predictions(examples, encoded.features, result.decoded)]
+
+    def predict_file(self, path: Path) -> tuple[list[Row], list[Record]]:
+        """The rows of a file, which need no labels, and the record of each."""
+        rows = read_rows(path, self._finetuned.task.columns(self.data, labelled=False))
+        return rows, self.predict(rows)
+
+    def predict_texts(self, texts: Sequence[str], pair: str | None = None) -> list[Record]:
+        """Records for single texts; where the task works on words, these are split at spaces."""
+        name = self._finetuned.task.required[0]
+        values = [{name: text, **({"text_pair": pair} if pair is not None else {})} for text in texts]
+        return self.predict([Row("--text", value, value) for value in values])
+
+
+def predict_to_file(run: RunFolder, path: Path, output: Path | None) -> Path:
+    """Write a file's rows with their predictions in the same format; by default into the run's `predictions/`."""
+    output = output or run.path / "predictions" / path.name
+    if output.suffix.lower() != path.suffix.lower():
+        raise UserError(f"{output}: the output has the format of the input: let its name end in {path.suffix}")
+    if output.exists() and path.exists() and output.samefile(path):
+        raise UserError(f"{output}: is the input itself: choose another --output")
+    rows, records = Predictor(run).predict_file(path)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    WRITERS[path.suffix.lower()](output, rows, records)
+    return output
+
+
+def _write_jsonl(path: Path, rows: Sequence[Row], records: Sequence[Record]) -> None:
+    lines = [
+        json.dumps({**row.original, **record}, ensure_ascii=False) for row, record in zip(rows, records, strict=True)
+    ]
+    write_atomic(path, "".join(f"{line}\n" for line in lines))
+
+
+def _write_json(path: Path, rows: Sequence[Row], records: Sequence[Record]) -> None:
+    merged = [{**row.original, **record} for row, record in zip(rows, records, strict=True)]
+    write_atomic(path, json.dumps(merged, ensure_ascii=False, indent=1) + "\n")
+
+
+def _write_csv(path: Path, rows: Sequence[Row], records: Sequence[Record]) -> None:
+    merged = [{**row.original, **_flat(record)} for row, record in zip(rows, records, strict=True)]
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(merged[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(merged)
+    write_atomic(path, text.getvalue())
+
+
+def _write_tsv(path: Path, rows: Sequence[Row], records: Sequence[Record]) -> None:
+    merged = [{**row.original, **_flat(record)} for row, record in zip(rows, records, strict=True)]
+    lines = [list(merged[0]), *([str(value) for value in row.values()] for row in merged)]
+    write_atomic(path, "".join("\t".join(line) + "\n" for line in lines))
+
+
+def _write_parquet(path: Path, rows: Sequence[Row], records: Sequence[Record]) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    merged = [{**row.original, **record} for row, record in zip(rows, records, strict=True)]
+    temporary = path.with_name(f"{path.name}.tmp")
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(merged), temporary)
+    os.replace(temporary, path)
+
+
+def _write_conll(path: Path, rows: Sequence[Row], records: Sequence[Record]) -> None:
+    """The columns of the input, then the predicted tag and its probability."""
+    sentences = []
+    for row, record in zip(rows, records, strict=True):
+        words = zip(row.original, record["prediction"], record["probability"], strict=True)
+        sentences.append("".join(f"{' '.join(cells)} {tag} {share:.4f}\n" for cells, tag, share in words))
+    write_atomic(path, "\n".join(sentences))
+
+
+def _flat(record: Record) -> dict[str, str | float]:
+    """A record as cells: a list as words, the probability of each label in a column of its own."""
+    cells: dict[str, str | float] = {}
+    for name, value in record.items():
+        if isinstance(value, dict):
+            cells |= {f"probability_{label}": share for label, share in value.items()}
+        elif isinstance(value, list):
+            cells[name] = " ".join(map(str, value))
+        else:
+            cells[name] = value
+    return cells
+
+
+WRITERS: dict[str, Callable[[Path, Sequence[Row], Sequence[Record]], None]] = {
+    ".jsonl": _write_jsonl,
+    ".json": _write_json,
+    ".csv": _write_csv,
+    ".tsv": _write_tsv,
+    ".parquet": _write_parquet,
+    ".conll": _write_conll,
+}

@@ -1,0 +1,57 @@
+"""Go on with a run that was interrupted, killed or stopped; only where it stays the same experiment."""
+
+import json
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from .checkpoint import Progress, load_checkpoint, newest_valid
+from .config import Config
+from .errors import UserError
+from .run_folder import RunFolder
+
+FREE_TO_CHANGE = {"run", "train.log_every", "train.keep_checkpoints", "train.device", "train.micro_batch_tokens"}
+"""What may differ between a run and its continuation; the rest would make it another experiment."""
+
+
+def require_same_config(run: RunFolder, config: Config) -> None:
+    """Refuse to resume under a config that would change the result."""
+    if not run.config_file.is_file():
+        raise UserError(f"{run.path}: there is no such run to resume: start without --resume")
+    before, now = (_flat(c.model_dump(mode="json")) for c in (run.config(), config))
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key) and key not in FREE_TO_CHANGE and key.split(".")[0] not in FREE_TO_CHANGE:
+            raise UserError(
+                f"{run.path}: {key} was {before.get(key)} when the run was started and is {now.get(key)} now: "
+                f"change it back to resume, or start without --resume"
+            )
+
+
+def _flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for name, value in section.items():
+        key = f"{prefix}{name}"
+        result |= _flat(value, f"{key}.") if isinstance(value, dict) else {key: value}
+    return result
+
+
+def require_same_data(run: RunFolder, environment: dict[str, Any]) -> None:
+    """Refuse to resume on data files that are not those of the start."""
+    before = json.loads(run.environment_file.read_text(encoding="utf-8"))["data"]
+    for name, checksum in environment["data"].items():
+        if before.get(name) != checksum:
+            raise UserError(
+                f"{name}: the file has changed since the run was started: put it back, or start without --resume"
+            )
+
+
+def restore(run: RunFolder, model: torch.nn.Module, optimizer: Any, schedule: Any, console: Console) -> Progress:
+    """Continue from the newest whole checkpoint. Raises UserError if there is none."""
+    folder, damaged = newest_valid(run.checkpoints)
+    for path in damaged:
+        console.print(f"{path} is damaged and passed over")
+    if folder is None:
+        raise UserError(f"{run.path}: there is no checkpoint to resume from: start without --resume")
+    console.print(f"resuming from {folder}")
+    return load_checkpoint(folder, model, optimizer, schedule)

@@ -1,0 +1,19 @@
+"""One file a task. `make_task` is the only place that knows them all."""
+
+from typing import Any
+
+from ..config import AnyTask, TextClassification, TokenClassification
+from .base import Task
+from .text_classification import TextClassificationTask
+from .token_classification import TokenClassificationTask
+
+__all__ = ["Task", "make_task"]
+
+
+def make_task(config: AnyTask) -> Task[Any, Any]:
+    """The task that a config asks for; it knows its labels only after `fit` or `load_state`."""
+    match config:
+        case TextClassification():
+            return TextClassificationTask(config)
+        case TokenClassification():
+            return TokenClassificationTask(config)

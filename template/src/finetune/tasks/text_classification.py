@@ -1,0 +1,185 @@
+"""One label for a text or for a pair of texts."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..config import TextClassification
+from ..data import Row
+from ..errors import UserError
+from .base import Encoded, Feature, Matrix, Scores, Table, Task, at_least_fp32
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A text, perhaps its partner, and its label where it is known."""
+
+    text: str
+    text_pair: str | None
+    label: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The likeliest label and the probabilities of all, in the order of the task's labels."""
+
+    label: str
+    probabilities: list[float]
+
+
+class TextClassificationTask(Task[Example, Prediction]):
+    """Cross-entropy over the labels found in the training data."""
+
+    required = ("text", "label")
+    optional = ("text_pair",)
+    headline = "accuracy"
+    auto_model = "AutoModelForSequenceClassification"
+
+    def __init__(self, config: TextClassification) -> None:
+        self.labels: list[str] = []
+        self.majority = ""
+
+    def parse(self, rows: Sequence[Row]) -> list[Example]:
+        return [self._example(row) for row in rows]
+
+    def _example(self, row: Row) -> Example:
+        text = _text(row, "text")
+        pair = _text(row, "text_pair") if row.values.get("text_pair") is not None else None
+        label = row.values.get("label")
+        if label is None:
+            return Example(text, pair, None)
+        if isinstance(label, (list, dict)) or not str(label).strip():
+            raise UserError(f"{row.place}: the label is {label!r}: write one word or number")
+        label = str(label).strip()
+        if self.labels and label not in self.labels:
+            raise UserError(
+                f"{row.place}: label '{label}' does not occur in the training data "
+                f"({', '.join(self.labels)}): correct it, or add examples of it to data.train"
+            )
+        return Example(text, pair, label)
+
+    def fit(self, examples: Sequence[Example]) -> None:
+        counts = Counter(str(example.label) for example in examples)
+        if len(counts) < 2:
+            only = next(iter(counts))
+            raise UserError(f"data.train: every label is '{only}': a classifier needs examples of two labels or more")
+        self.labels = _sorted(counts)
+        self.majority = max(self.labels, key=lambda label: counts[label])
+
+    def state(self) -> dict[str, Any]:
+        return {"labels": self.labels, "majority": self.majority}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.labels, self.majority = state["labels"], state["majority"]
+
+    def model_options(self) -> dict[str, Any]:
+        # problem_type: a single label must not be taken for a regression where there happen to be few labels.
+        return {
+            "num_labels": len(self.labels),
+            "id2label": dict(enumerate(self.labels)),
+            "label2id": {label: index for index, label in enumerate(self.labels)},
+            "problem_type": "single_label_classification",
+        }
+
+    def texts(self, examples: Sequence[Example]) -> Iterable[str]:
+        for example in examples:
+            yield example.text
+            if example.text_pair is not None:
+                yield example.text_pair
+
+    def encode(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoded:
+        index = {label: number for number, label in enumerate(self.labels)}
+        rows = _tokenized(tokenizer, examples)
+        long = [number for number, row in enumerate(rows) if len(row["input_ids"]) > max_length]
+        cut = _tokenized(tokenizer, [examples[number] for number in long], truncation=True, max_length=max_length)
+        for number, row in zip(long, cut, strict=True):
+            rows[number] = row
+        features = [
+            Feature(number, row, [index.get(str(example.label), 0)])
+            for number, (example, row) in enumerate(zip(examples, rows, strict=True))
+        ]
+        return Encoded(features, truncated=len(long))
+
+    def batch_labels(self, features: Sequence[Feature], length: int) -> Tensor:
+        return torch.tensor([feature.labels[0] for feature in features])
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(at_least_fp32(logits), labels, reduction="sum")
+
+    def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
+        return at_least_fp32(logits).softmax(-1).tolist()
+
+    def predictions(
+        self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any]
+    ) -> list[Prediction]:
+        return [Prediction(self.labels[max(range(len(row)), key=row.__getitem__)], row) for row in decoded]
+
+    def score(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Scores:
+        from sklearn import metrics
+
+        true = [str(example.label) for example in examples]
+        predicted = [prediction.label for prediction in predictions]
+        averages = {
+            kind: metrics.precision_recall_fscore_support(
+                true, predicted, labels=self.labels, average=kind, zero_division=0
+            )
+            for kind in (None, "micro", "macro", "weighted")
+        }
+        per_label = zip(self.labels, *(column.tolist() for column in averages[None]), strict=True)
+        rows: list[list[str | int | float]] = [[name, p, r, f, int(n)] for name, p, r, f, n in per_label]
+        rows += [[f"{kind} avg", *map(float, averages[kind][:3]), len(true)] for kind in ("macro", "weighted")]
+        counts = metrics.confusion_matrix(true, predicted, labels=self.labels)
+        return Scores(
+            metrics={
+                "accuracy": float(metrics.accuracy_score(true, predicted)),
+                **{f"f1_{kind}": float(averages[kind][2]) for kind in ("macro", "micro", "weighted")},
+                "mcc": float(metrics.matthews_corrcoef(true, predicted)),
+            },
+            tables=[Table("Per label", ["label", "precision", "recall", "f1", "support"], rows)],
+            matrices=[Matrix("Confusion matrix", self.labels, counts.tolist())],
+        )
+
+    def baselines(self, examples: Sequence[Example]) -> dict[str, list[Prediction]]:
+        certain = [float(label == self.majority) for label in self.labels]
+        return {f"always '{self.majority}'": [Prediction(self.majority, certain)] * len(examples)}
+
+    def record(self, prediction: Prediction) -> dict[str, Any]:
+        return {
+            "prediction": prediction.label,
+            "probability": max(prediction.probabilities),
+            "probabilities": dict(zip(self.labels, prediction.probabilities, strict=True)),
+        }
+
+
+def _text(row: Row, name: str) -> str:
+    text = row.values[name]
+    if not isinstance(text, str):
+        raise UserError(f"{row.place}: {name} is {text!r}: write it as a string")
+    if not text.strip():
+        raise UserError(f"{row.place}: {name} is empty: fill it in, or take the row out")
+    return text
+
+
+def _sorted(labels: Iterable[str]) -> list[str]:
+    """Numbers by value, words by alphabet: the order must not depend on that of the data."""
+    return sorted(labels, key=lambda label: (0, int(label), label) if label.lstrip("-").isdecimal() else (1, 0, label))
+
+
+def _tokenized(tokenizer: Any, examples: Sequence[Example], **options: Any) -> list[dict[str, list[int]]]:
+    """Model inputs of each example; texts with and without a partner may be mixed."""
+    rows: list[dict[str, list[int]]] = [{} for _ in examples]
+    for paired in (False, True):
+        numbers = [i for i, example in enumerate(examples) if (example.text_pair is not None) == paired]
+        if not numbers:
+            continue
+        texts = [examples[i].text for i in numbers]
+        pairs = [examples[i].text_pair for i in numbers] if paired else None
+        batch = tokenizer(texts, pairs, return_attention_mask=False, verbose=False, **options)
+        for position, i in enumerate(numbers):
+            rows[i] = {name: values[position] for name, values in batch.items()}
+    return rows

@@ -1,0 +1,302 @@
+"""Entities in a sentence of words, as IOB2 tags; long sentences go through overlapping windows."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..config import TokenClassification
+from ..data import Row
+from ..errors import UserError
+from .base import IGNORE, Encoded, Feature, Scores, Table, Task, at_least_fp32
+
+# IOBES and BILOU mark the last and the only word of an entity; IOB2 does not.
+IOB2_PREFIX = {"B": "B", "I": "I", "E": "I", "L": "I", "S": "B", "U": "B"}
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """The words of a sentence, and their IOB2 tags where they are known."""
+
+    tokens: list[str]
+    tags: list[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A tag for each word, and its probability."""
+
+    tags: list[str]
+    probabilities: list[float]
+
+
+class TokenClassificationTask(Task[Example, Prediction]):
+    """Cross-entropy at the first sub-word of each word; every word is scored exactly once."""
+
+    required = ("tokens", "tags")
+    headline = "f1"
+    auto_model = "AutoModelForTokenClassification"
+
+    def __init__(self, config: TokenClassification) -> None:
+        self.stride = config.stride
+        self.labels: list[str] = []
+        self.dictionary: dict[str, str] = {}
+
+    def parse(self, rows: Sequence[Row]) -> list[Example]:
+        return [self._example(row) for row in rows]
+
+    def _example(self, row: Row) -> Example:
+        tokens = _words(row, "tokens")
+        if row.values.get("tags") is None:
+            return Example(tokens, None)
+        tags = _words(row, "tags")
+        if len(tags) != len(tokens):
+            raise UserError(f"{row.place}: {len(tokens)} tokens but {len(tags)} tags: give each token one tag")
+        tags = to_iob2(tags, row.place)
+        for tag in tags:
+            if self.labels and tag not in self.labels:
+                raise UserError(
+                    f"{row.place}: entity type '{tag[2:]}' does not occur in the training data "
+                    f"({', '.join(self._types())}): correct it, or add examples of it to data.train"
+                )
+        return Example(tokens, tags)
+
+    def fit(self, examples: Sequence[Example]) -> None:
+        types = sorted({tag[2:] for example in examples for tag in example.tags or [] if tag != "O"})
+        if not types:
+            raise UserError("data.train: every tag is O: tag at least one entity")
+        self.labels = ["O", *(f"{prefix}-{name}" for name in types for prefix in "BI")]
+        self.dictionary = _dictionary(examples)
+
+    def _types(self) -> list[str]:
+        return [label[2:] for label in self.labels if label.startswith("B-")]
+
+    def state(self) -> dict[str, Any]:
+        return {"labels": self.labels, "dictionary": self.dictionary}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.labels, self.dictionary = state["labels"], state["dictionary"]
+
+    def model_options(self) -> dict[str, Any]:
+        return {
+            "num_labels": len(self.labels),
+            "id2label": dict(enumerate(self.labels)),
+            "label2id": {label: index for index, label in enumerate(self.labels)},
+        }
+
+    def texts(self, examples: Sequence[Example]) -> Iterable[str]:
+        return (" ".join(example.tokens) for example in examples)
+
+    def encode(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoded:
+        if not tokenizer.is_fast:
+            raise UserError(
+                "model.name: this model's tokenizer cannot tell words apart: choose one with a tokenizer.json"
+            )
+        overlap = min(self.stride, (max_length - tokenizer.num_special_tokens_to_add()) // 2)
+        batch = tokenizer(
+            [example.tokens for example in examples],
+            is_split_into_words=True,
+            truncation=True,
+            max_length=max_length,
+            stride=overlap,
+            return_overflowing_tokens=True,
+            return_attention_mask=False,
+        )
+        windows: dict[int, list[int]] = defaultdict(list)
+        for window, number in enumerate(batch.pop("overflow_to_sample_mapping")):
+            windows[number].append(window)
+        index = {label: number for number, label in enumerate(self.labels)}
+        features: list[Feature] = []
+        for number, example in enumerate(examples):
+            starts = [_word_starts(batch.word_ids(window)) for window in windows[number]]
+            for window, owned in zip(windows[number], _share_out(starts), strict=True):
+                inputs = {name: values[window] for name, values in batch.items()}
+                labels = [IGNORE] * len(inputs["input_ids"])
+                for word, position in owned.items():
+                    labels[position] = index[example.tags[word]] if example.tags else 0
+                features.append(Feature(number, inputs, labels, list(owned)))
+        return Encoded(features)
+
+    def batch_labels(self, features: Sequence[Feature], length: int) -> Tensor:
+        return torch.tensor([feature.labels + [IGNORE] * (length - feature.length) for feature in features])
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(
+            at_least_fp32(logits).flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum"
+        )
+
+    def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
+        scored = labels != IGNORE
+        probability, tag = at_least_fp32(logits[scored]).softmax(-1).max(-1)
+        pairs = list(zip(tag.tolist(), probability.tolist(), strict=True))
+        rows = iter(pairs)
+        return [[next(rows) for _ in range(count)] for count in scored.sum(-1).tolist()]
+
+    def predictions(
+        self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any]
+    ) -> list[Prediction]:
+        # A word that the tokenizer drops (a lone control character) is never seen: it stays O and counts as such.
+        tags = [["O"] * len(example.tokens) for example in examples]
+        probabilities = [[1.0] * len(example.tokens) for example in examples]
+        for feature, row in zip(features, decoded, strict=True):
+            for word, (tag, probability) in zip(feature.words, row, strict=True):
+                tags[feature.example][word] = self.labels[tag]
+                probabilities[feature.example][word] = probability
+        return [Prediction(*pair) for pair in zip(tags, probabilities, strict=True)]
+
+    def score(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Scores:
+        true = [example.tags or [] for example in examples]
+        predicted = [prediction.tags for prediction in predictions]
+        entity_table, entity = _entity_level(true, predicted)
+        token_table, token = _token_level(self.labels, true, predicted)
+        return Scores(metrics={**entity, **token}, tables=[entity_table, token_table])
+
+    def baselines(self, examples: Sequence[Example]) -> dict[str, list[Prediction]]:
+        return {
+            "always O": [_certain(["O"] * len(example.tokens)) for example in examples],
+            "each word's most frequent tag": [
+                _certain([self.dictionary.get(token, "O") for token in example.tokens]) for example in examples
+            ],
+        }
+
+    def record(self, prediction: Prediction) -> dict[str, Any]:
+        return {"prediction": prediction.tags, "probability": prediction.probabilities}
+
+
+def to_iob2(tags: list[str], place: str) -> list[str]:
+    """IOB1, IOB2, IOBES or BILOU tags as IOB2: every entity opens with B-.
+
+    Raises UserError for a tag of none of these schemes.
+    """
+    result: list[str] = []
+    previous = "O"
+    for tag in tags:
+        prefix, dash, name = tag.partition("-")
+        if tag != "O" and not (dash and name and prefix in IOB2_PREFIX):
+            raise UserError(f"{place}: '{tag}' is not a tag: write O, or B- and I- with a type, such as B-PER")
+        if tag == "O":
+            previous = "O"
+        elif IOB2_PREFIX[prefix] == "B" or previous[2:] != name:
+            previous = f"B-{name}"
+        else:
+            previous = f"I-{name}"
+        result.append(previous)
+    return result
+
+
+def _words(row: Row, name: str) -> list[str]:
+    """A list of words; in .csv and .tsv they stand in one cell, apart by spaces."""
+    words = row.values[name]
+    words = words.split() if isinstance(words, str) else words
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise UserError(f'{row.place}: {name} must be a list of strings, such as ["a", "b"]')
+    if not words or not all(word.strip() for word in words):
+        raise UserError(f"{row.place}: {name} holds no word or an empty one: fill it in, or take the row out")
+    return words
+
+
+def _word_starts(word_ids: list[int | None]) -> dict[int, int]:
+    """Position of each word's first token in a window."""
+    starts: dict[int, int] = {}
+    for position, word in enumerate(word_ids):
+        if word is not None:
+            starts.setdefault(word, position)
+    return starts
+
+
+def _share_out(windows: list[dict[int, int]]) -> Iterator[dict[int, int]]:
+    """Give every word to one window: the one in which it has most context on its poorer side.
+
+    Each window maps its words to the position of their first token; so do the results.
+
+    A later window may open inside a word; its first word, if seen before, is therefore not its to answer for.
+    """
+    owner: dict[int, tuple[int, int]] = {}
+    for number, starts in enumerate(windows):
+        last = len(starts) - 1
+        for order, word in enumerate(starts):
+            context = min(order, last - order)
+            opens_inside = order == 0 and word in owner
+            if not opens_inside and (word not in owner or context > owner[word][0]):
+                owner[word] = (context, number)
+    for number, starts in enumerate(windows):
+        yield {word: position for word, position in starts.items() if owner[word][1] == number}
+
+
+def _dictionary(examples: Sequence[Example]) -> dict[str, str]:
+    """The most frequent tag of each word, less the words for which it is O."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for example in examples:
+        for token, tag in zip(example.tokens, example.tags or [], strict=True):
+            counts[token][tag] += 1
+    frequent = {token: counter.most_common(1)[0][0] for token, counter in counts.items()}
+    return {token: tag for token, tag in frequent.items() if tag != "O"}
+
+
+def _certain(tags: list[str]) -> Prediction:
+    return Prediction(tags, [1.0] * len(tags))
+
+
+def _entity_level(true: list[list[str]], predicted: list[list[str]]) -> tuple[Table, dict[str, float]]:
+    """Exact spans with their type, counted as conlleval does (seqeval, Ramshaw and Marcus 1995 chunks)."""
+    import warnings
+
+    from seqeval.metrics import classification_report, f1_score
+    from seqeval.scheme import IOB2
+
+    with warnings.catch_warnings():
+        # A type that is never predicted has no precision; seqeval says so on every call, the table shows the 0.
+        warnings.simplefilter("ignore")
+        report = classification_report(true, predicted, output_dict=True, zero_division=0)
+        strict = f1_score(true, predicted, mode="strict", scheme=IOB2, zero_division=0)
+    rows: list[list[str | int | float]] = [
+        [name, *(float(row[key]) for key in ("precision", "recall", "f1-score")), int(row["support"])]
+        for name, row in report.items()
+    ]
+    micro = report["micro avg"]
+    table = Table(
+        "Entities",
+        ["type", "precision", "recall", "f1", "support"],
+        rows,
+        note="An entity counts only with its exact span and type. This is the figure that papers call NER F1.",
+    )
+    return table, {
+        "f1": float(micro["f1-score"]),
+        "precision": float(micro["precision"]),
+        "recall": float(micro["recall"]),
+        "f1_macro": float(report["macro avg"]["f1-score"]),
+        "f1_strict": float(strict),
+    }
+
+
+def _token_level(
+    labels: list[str], true: list[list[str]], predicted: list[list[str]]
+) -> tuple[Table, dict[str, float]]:
+    from sklearn.metrics import precision_recall_fscore_support
+
+    flat_true = [tag for tags in true for tag in tags]
+    flat_predicted = [tag for tags in predicted for tag in tags]
+
+    def scores(average: str | None) -> Any:
+        return precision_recall_fscore_support(
+            flat_true, flat_predicted, labels=shown, average=average, zero_division=0
+        )
+
+    occurring = {*flat_true, *flat_predicted}
+    shown = [*(label for label in labels[1:] if label in occurring), "O"]
+    rows: list[list[str | int | float]] = [
+        [label, float(p), float(r), float(f), int(n)] for label, p, r, f, n in zip(shown, *scores(None), strict=True)
+    ]
+    averages = {kind: [float(value) for value in scores(kind)[:3]] for kind in ("micro", "macro", "weighted")}
+    rows += [[f"{kind} avg", *values, len(flat_true)] for kind, values in averages.items()]
+    table = Table(
+        "Tokens, O included",
+        ["tag", "precision", "recall", "f1", "support"],
+        rows,
+        note="Each word on its own, O included. Most words are O, which flatters these averages: they are not NER F1.",
+    )
+    return table, {"token_accuracy": averages["micro"][2], "token_f1_weighted": averages["weighted"][2]}

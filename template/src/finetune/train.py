@@ -1,0 +1,238 @@
+"""The training loop, to be read from top to bottom: set up, step, validate, keep the best, stop early.
+
+One optimizer step sees `batch_size` examples. Its loss is the sum over all their scored labels divided by their
+number, whatever micro-batches the examples are cut into, so the cut never changes the result.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from .batching import collate, epoch_batches, micro_batches
+from .checkpoint import Progress, save_checkpoint
+from .config import Config
+from .environment import describe_environment
+from .finetuned import save_finetuned
+from .inference import infer
+from .interrupt import stop_signal
+from .log import TrainingLog
+from .meter import Stopwatch, Window, figures
+from .methods import apply_method
+from .model import autocast, choose_device, load_model, load_tokenizer, parameter_counts, uses_bf16
+from .optim import make_optimizer, make_schedule
+from .resume import require_same_config, require_same_data, restore
+from .run_folder import RunFolder
+from .splits import Split, encode_split, read_split
+from .tasks import Task, make_task
+
+
+class NotFiniteError(Exception):
+    """The loss or its gradient is not a number; the weights are still those of the step before."""
+
+
+@dataclass(slots=True)
+class Setup:
+    """All that the loop works with."""
+
+    task: Task[Any, Any]
+    tokenizer: Any
+    train: Split
+    validation: Split | None
+    model: Any
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LambdaLR
+    bf16: bool
+    steps_per_epoch: int
+    total_steps: int
+
+
+def train(config: Config, *, resume: bool = False, console: Console | None = None) -> bool:
+    """Train a run, or continue it from its newest checkpoint.
+
+    Returns whether it came to its end; False after an interruption, which has saved a checkpoint.
+    Raises UserError for a config or data that cannot work, NotFiniteError if the training diverges.
+    """
+    console = console or Console()
+    run = RunFolder(config.run_folder)
+    with run.claimed():
+        if resume:
+            require_same_config(run, config)
+        set_seed(config.train.seed)
+        setup = set_up(config, console)
+        environment = describe_environment(config, setup.model.device)
+        if resume:
+            require_same_data(run, environment)
+            progress = restore(run, setup.model, setup.optimizer, setup.schedule, console)
+        else:
+            run.create(config, environment)
+            progress = Progress()
+        if progress.step >= setup.total_steps or out_of_patience(config, progress):
+            console.print(f"{run.path} has already come to its end, at step {progress.step}")
+            return True
+        introduce(config, setup, console)
+        return fit(config, run, setup, progress, console)
+
+
+def set_seed(seed: int) -> None:
+    """Start every random number generator from `seed`."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def set_up(config: Config, console: Console) -> Setup:
+    """Read the data, build the model, make the optimizer: everything that can be wrong is found here."""
+    device = choose_device(config.train.device)
+    task = make_task(config.task)
+    train_examples = read_split(config, task, config.data.train)
+    task.fit(train_examples)
+    validation_examples = read_split(config, task, config.data.validation) if config.data.validation else None
+    if config.data.test:
+        read_split(config, task, config.data.test)  # a fault in the test file should not wait until training is over
+    tokenizer = load_tokenizer(config.model, task.texts(train_examples))
+    model = load_model(config.model, task, tokenizer)
+    train_split = encode_split(config, task, tokenizer, train_examples)
+    validation = encode_split(config, task, tokenizer, validation_examples) if validation_examples else None
+    apply_method(config.method, model)
+    model.to(device).train()
+    steps_per_epoch = -(-len(train_examples) // config.train.batch_size)
+    total_steps = min(config.train.epochs * steps_per_epoch, config.train.max_steps or 2**62)
+    optimizer = make_optimizer(config.optim, model)
+    return Setup(
+        task, tokenizer, train_split, validation, model, optimizer,
+        schedule=make_schedule(config.optim, optimizer, total_steps),
+        bf16=uses_bf16(config.train.precision, device, model.config.hidden_size),
+        steps_per_epoch=steps_per_epoch,
+        total_steps=total_steps,
+    )  # fmt: skip
+
+
+def introduce(config: Config, setup: Setup, console: Console) -> None:
+    """Say what is about to happen."""
+    trained, total = parameter_counts(setup.model)
+    precision = "bf16" if setup.bf16 else "fp32"
+    validation = f", validation {len(setup.validation.examples):,}" if setup.validation else ", no validation"
+    console.print(
+        f"[bold]{config.run_folder}[/]: {config.task.type} with {config.model.name}, method {config.method.type}\n"
+        f"  {trained:,} of {total:,} parameters are trained, on {setup.model.device} in {precision}\n"
+        f"  {len(setup.train.examples):,} examples{validation}; {setup.total_steps:,} steps of up to "
+        f"{config.train.batch_size} examples",
+        highlight=False,
+    )
+    if setup.train.truncated:
+        share = setup.train.truncated / len(setup.train.examples)
+        console.print(f"  [yellow]{share:.1%} of the texts are longer than model.max_length and were cut[/]")
+
+
+def fit(config: Config, run: RunFolder, setup: Setup, progress: Progress, console: Console) -> bool:
+    """The loop. Returns False if a signal has ended it before its time."""
+    log = TrainingLog(run, console, setup.total_steps, done=progress.step)
+    watch = Stopwatch(progress.seconds)
+    with log.live(), stop_signal() as stopped:
+        for epoch, rows in step_batches(config, setup, start=progress.step):
+            progress.window.add(optimizer_step(config, setup, rows))
+            progress.step += 1
+            log.advance(progress.step)
+            last = progress.step == setup.total_steps
+            if progress.step % config.train.log_every == 0 or last:
+                log.step({"step": progress.step, "epoch": round(epoch, 4), **figures(progress.window, watch.lap())})
+                progress.window = Window()
+            due = last or is_due(config.train.eval_every, progress.step, setup.steps_per_epoch)
+            if due:
+                validate(config, run, setup, progress, epoch, log)
+            if due or stopped.is_set():
+                progress.seconds = watch.seconds
+                save(config, run, setup, progress)
+            if out_of_patience(config, progress):
+                console.print(f"stopped early: no better validation in {progress.stale} tries")
+                break
+            if stopped.is_set() and not last:
+                console.print(f"interrupted and saved at step {progress.step}: --resume continues from here")
+                return False
+    return True
+
+
+def step_batches(config: Config, setup: Setup, start: int) -> Iterator[tuple[float, list[int]]]:
+    """The examples of each step from `start` on, with the epochs that are done after it."""
+    per_epoch = setup.steps_per_epoch
+    batches: list[list[int]] = []
+    for step in range(start, setup.total_steps):
+        epoch, position = divmod(step, per_epoch)
+        if position == 0 or not batches:
+            batches = epoch_batches(setup.train.lengths, config.train.batch_size, config.train.seed, epoch)
+        yield (step + 1) / per_epoch, batches[position]
+
+
+def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> Window:
+    """One step over the examples `rows`. Raises NotFiniteError before the weights are touched."""
+    task, model, features = setup.task, setup.model, setup.train.features
+    chosen = [feature for row in rows for feature in setup.train.features_of[row]]
+    count = sum(features[feature].count for feature in chosen)
+    lengths = setup.train.feature_lengths
+    total = torch.zeros((), dtype=model.dtype, device=model.device)
+    padded = 0
+    for group in micro_batches(lengths, chosen, config.train.micro_batch_tokens):
+        batch = collate(features, group, task, setup.tokenizer).to(model.device)
+        with autocast(setup.bf16, model.device):
+            logits = model(**batch.inputs).logits
+        loss = task.loss(logits, batch.labels) / max(1, count)
+        loss.backward()
+        total += loss.detach()
+        padded += batch.inputs["input_ids"].numel()
+    trained = [parameter for group in setup.optimizer.param_groups for parameter in group["params"]]
+    norm = torch.nn.utils.clip_grad_norm_(trained, config.train.clip_norm or float("inf"))
+    if not torch.isfinite(total + norm):
+        raise NotFiniteError(
+            f"the loss is {float(total)} and its gradient {float(norm)} in a step over examples {sorted(rows)}: "
+            "lower optim.lr or set train.precision to fp32"
+        )
+    lr = float(setup.schedule.get_last_lr()[0])
+    setup.optimizer.step()
+    setup.schedule.step()
+    setup.optimizer.zero_grad()
+    tokens = sum(lengths[feature] for feature in chosen)
+    return Window(float(total) * count, count, lr, float(norm), len(rows), tokens, padded)
+
+
+def is_due(every: int | str, step: int, steps_per_epoch: int) -> bool:
+    """Whether a validation falls on this step."""
+    return step % (steps_per_epoch if isinstance(every, str) else every) == 0
+
+
+def out_of_patience(config: Config, progress: Progress) -> bool:
+    """Whether validation has not improved for `train.patience` times."""
+    return config.train.patience is not None and progress.stale >= config.train.patience
+
+
+def validate(config: Config, run: RunFolder, setup: Setup, progress: Progress, epoch: float, log: TrainingLog) -> None:
+    """Score the validation data and keep the model if it is the best so far; without such data keep the newest."""
+    if setup.validation is None:
+        save_finetuned(run.best, config, setup.task, setup.model, setup.tokenizer)
+        progress.best_step = progress.step
+        return
+    split = setup.validation
+    budget = config.train.micro_batch_tokens
+    result = infer(setup.model, setup.task, setup.tokenizer, split.features, budget=budget, bf16=setup.bf16)
+    predictions = setup.task.predictions(split.examples, split.features, result.decoded)
+    scores = setup.task.score(split.examples, predictions)
+    score = scores.metrics[setup.task.headline]
+    better = progress.best_score is None or score > progress.best_score
+    if better:
+        save_finetuned(run.best, config, setup.task, setup.model, setup.tokenizer)
+        progress.best_step, progress.best_score, progress.stale = progress.step, score, 0
+    else:
+        progress.stale += 1
+    record = {"step": progress.step, "epoch": round(epoch, 4), "loss": result.loss, **scores.metrics}
+    log.validation(record, setup.task.headline, better)
+
+
+def save(config: Config, run: RunFolder, setup: Setup, progress: Progress) -> None:
+    """Save a checkpoint."""
+    save_checkpoint(
+        run.checkpoints, progress, setup.model, setup.optimizer, setup.schedule, keep=config.train.keep_checkpoints
+    )
