@@ -1,0 +1,108 @@
+"""Small projects to train in: a folder of their own, tiny models, tiny data, no network."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# Before torch and transformers read them: no hub, and no threads that wait for each other in so small a model.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+import yaml
+from rich.console import Console
+
+from finetune.cli import main, quiet_libraries
+from finetune.config import load_config
+from finetune.train import train
+
+quiet_libraries()
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The project under test."""
+
+GOOD = ["a fine day", "what a lovely song it was", "bright and warm", "they laughed a lot , and then some more", "glad"]
+BAD = ["a grim day", "what a dreadful noise it was", "dark and cold", "they wept a lot , and then some more", "sad"]
+SENTENCES = [
+    ("Ada Byron lives in Turin .", "B-PER I-PER O O B-LOC O"),
+    ("The train to New York leaves at noon from here .", "O O O B-LOC I-LOC O O O O O O"),
+    ("Acme hired Ada .", "B-ORG O B-PER O"),
+    ("Nothing happened .", "O O O"),
+    ("Turin and Acme Works signed with Mr Byron , they said .", "B-LOC O B-ORG I-ORG O O O B-PER O O O O"),
+]
+
+
+class Project:
+    """A folder with data and configs, which is the current folder of the test."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def write(self, name: str, text: str | bytes) -> Path:
+        """A file in the folder."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    def config(self, task: str, name: str = "config", **sections: dict[str, Any]) -> Path:
+        """A config of few and quick steps, with changes to its sections."""
+        ending = {"text-classification": "jsonl", "token-classification": "conll"}[task]
+        values: dict[str, Any] = {
+            "task": {"type": task},
+            "model": {"name": "tiny:bert", "max_length": 32},
+            "data": {"train": f"train.{ending}", "validation": f"validation.{ending}", "test": f"validation.{ending}"},
+            "train": {"epochs": 2, "batch_size": 4, "device": "auto"},
+            "optim": {"lr": 1e-3},
+        }
+        for section, changes in sections.items():
+            values[section] = {**values.get(section, {}), **changes}
+        return self.write(f"{name}.yaml", yaml.safe_dump(values, sort_keys=False))
+
+    def train(self, config: Path, *overrides: str) -> None:
+        """Train to the end, without the evaluation and the report that the command line adds."""
+        assert train(load_config(config, list(overrides)), console=Console(quiet=True))
+
+    def metrics(self, run: str) -> list[dict[str, Any]]:
+        """What a run has logged."""
+        lines = (self.folder / "runs" / run / "metrics.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project with data for both tasks."""
+    monkeypatch.chdir(tmp_path)
+    project = Project(tmp_path)
+    rows = [{"text": text, "label": label} for good, bad in zip(GOOD, BAD, strict=True)
+            for text, label in ((good, "good"), (bad, "bad"))]  # fmt: skip
+    project.write("train.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
+    project.write("validation.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows[:4]))
+    project.write("train.conll", conll(SENTENCES))
+    project.write("validation.conll", conll(SENTENCES[:3]))
+    return project
+
+
+def conll(sentences: list[tuple[str, str]]) -> str:
+    """Sentences of words and tags in columns."""
+    pairs = (zip(words.split(), tags.split(), strict=True) for words, tags in sentences)
+    return "\n".join("".join(f"{word} {tag}\n" for word, tag in sentence) for sentence in pairs)
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command that must end with exit code 2, and return its one sentence."""
+
+    def run(*arguments: str | Path) -> str:
+        capsys.readouterr()
+        assert main([str(argument) for argument in arguments]) == 2
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        lines = captured.err.strip().splitlines()
+        assert len(lines) == 1, captured.err
+        assert lines[0].startswith("error: ")
+        return lines[0].removeprefix("error: ")
+
+    return run

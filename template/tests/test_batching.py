@@ -1,0 +1,59 @@
+"""Batches: every example exactly once, a function of seed and epoch, within the token budget."""
+
+import random
+
+import pytest
+import torch
+
+from finetune.batching import collate, epoch_batches, micro_batches
+from finetune.config import TextClassification
+from finetune.tasks.text_classification import Example, TextClassificationTask
+from finetune.tiny import tiny_tokenizer
+
+DRAW = random.Random(0)
+LENGTHS = [DRAW.randint(3, 60) for _ in range(1003)]
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 16, 2000])
+def test_an_epoch_holds_every_example_once(batch_size: int) -> None:
+    batches = epoch_batches(LENGTHS, batch_size, seed=1, epoch=2)
+    assert sorted(i for batch in batches for i in batch) == list(range(len(LENGTHS)))
+    assert len(batches) == -(-len(LENGTHS) // batch_size)
+    assert max(map(len, batches)) <= batch_size
+
+
+def test_order_depends_on_seed_and_epoch_alone() -> None:
+    assert epoch_batches(LENGTHS, 16, 1, 2) == epoch_batches(LENGTHS, 16, 1, 2)
+    assert epoch_batches(LENGTHS, 16, 1, 2) != epoch_batches(LENGTHS, 16, 1, 3)
+    assert epoch_batches(LENGTHS, 16, 1, 2) != epoch_batches(LENGTHS, 16, 2, 2)
+
+
+def test_batches_hold_similar_lengths_in_no_order_of_length() -> None:
+    batches = epoch_batches(LENGTHS, 16, 1, 0)
+    padded = sum(len(batch) * max(LENGTHS[i] for i in batch) for batch in batches)
+    assert sum(LENGTHS) / padded > 0.9
+    longest = [max(LENGTHS[i] for i in batch) for batch in batches]
+    assert longest != sorted(longest)
+
+
+@pytest.mark.parametrize("budget", [1, 64, 1000, 10**9])
+def test_micro_batches_hold_every_row_within_the_budget(budget: int) -> None:
+    rows = list(range(0, 200, 3))
+    groups = micro_batches(LENGTHS, rows, budget)
+    assert sorted(i for group in groups for i in group) == rows
+    for group in groups:
+        assert len(group) == 1 or len(group) * max(LENGTHS[i] for i in group) <= budget
+    assert LENGTHS[groups[0][0]] == max(LENGTHS[i] for i in rows)
+
+
+def test_padding_is_masked() -> None:
+    task = TextClassificationTask(TextClassification(type="text-classification"))
+    examples = [Example("one two three", None, "a"), Example("one", None, "b")]
+    task.fit(examples)
+    tokenizer = tiny_tokenizer(["one two three"] * 3)
+    features = task.encode(examples, tokenizer, 16).features
+    batch = collate(features, [1, 0], task, tokenizer)
+    assert batch.inputs["input_ids"].shape == (2, 5)
+    assert batch.inputs["attention_mask"].tolist() == [[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]
+    assert batch.inputs["input_ids"][0, 3:].tolist() == [tokenizer.pad_token_id] * 2
+    assert torch.equal(batch.labels, torch.tensor([1, 0]))

@@ -1,0 +1,141 @@
+"""Checkpoints: whole or not there, whatever happens while they are written."""
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from finetune.checkpoint import (
+    MANIFEST,
+    Progress,
+    is_valid,
+    load_checkpoint,
+    newest_valid,
+    publish,
+    recover,
+    save_checkpoint,
+)
+from finetune.config import Optim
+from finetune.meter import Window
+from finetune.optim import make_optimizer, make_schedule
+
+
+def trained(seed: int) -> tuple[torch.nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
+    torch.manual_seed(seed)
+    model = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.LayerNorm(64))
+    optimizer = make_optimizer(Optim(), model)
+    schedule = make_schedule(Optim(), optimizer, 10)
+    model(torch.randn(4, 64)).sum().backward()
+    optimizer.step()
+    schedule.step()
+    return model, optimizer, schedule
+
+
+def test_everything_comes_back(tmp_path: Path) -> None:
+    progress = Progress(step=3, best_step=2, best_score=0.5, stale=1, seconds=9.0, window=Window(loss=2.0, count=5))
+    saved = trained(1)
+    save_checkpoint(tmp_path, progress, *saved, keep=1)
+    expected = (torch.rand(3), np.random.rand(), random.random())
+    other = trained(2)
+    assert load_checkpoint(tmp_path / "step-3", *other) == progress
+    drawn = (torch.rand(3), np.random.rand(), random.random())
+    assert torch.equal(drawn[0], expected[0])
+    assert drawn[1:] == expected[1:]
+    for a, b in zip(saved[0].state_dict().values(), other[0].state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    assert saved[2].state_dict() == other[2].state_dict()
+    for a, b in zip(saved[1].state_dict()["state"].values(), other[1].state_dict()["state"].values(), strict=True):
+        assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_only_the_newest_are_kept(tmp_path: Path) -> None:
+    for step in (9, 10, 11):
+        save_checkpoint(tmp_path, Progress(step=step), *trained(1), keep=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-10", "step-11"]
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "remove", "no manifest"])
+def test_damaged_newest_falls_back(damage: str, tmp_path: Path) -> None:
+    for step in (1, 2):
+        save_checkpoint(tmp_path, Progress(step=step), *trained(step), keep=2)
+    weights = tmp_path / "step-2" / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    match damage:
+        case "truncate":
+            weights.write_bytes(data[:-10])
+        case "flip":
+            data[-5] ^= 1
+            weights.write_bytes(data)
+        case "remove":
+            weights.unlink()
+        case "no manifest":
+            (tmp_path / "step-2" / MANIFEST).unlink()
+    assert newest_valid(tmp_path) == (tmp_path / "step-1", [tmp_path / "step-2"])
+
+
+def test_no_checkpoint_is_not_an_error(tmp_path: Path) -> None:
+    assert newest_valid(tmp_path / "nowhere") == (None, [])
+
+
+def test_failed_write_leaves_the_old_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "best"
+    publish(folder, lambda path: (path / "a").write_text("old") and None)
+
+    def fail(path: Path) -> None:
+        (path / "a").write_text("new")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        publish(folder, fail)
+    assert (folder / "a").read_text() == "old"
+    assert is_valid(folder)
+
+
+def test_recover_mends_a_kill_between_two_renames(tmp_path: Path) -> None:
+    folder = tmp_path / "best"
+    publish(folder, lambda path: (path / "a").write_text("old") and None)
+    os.replace(folder, tmp_path / "best.old")
+    recover(folder)
+    assert is_valid(folder)
+
+
+def save_for_ever(folder: Path, first: int) -> None:
+    parts = trained(first)
+    for step in range(first, first + 10**6):
+        save_checkpoint(folder / "checkpoints", Progress(step=step), *parts, keep=2)
+        publish(folder / "best", lambda path: (path / "a").write_bytes(os.urandom(100_000)) and None)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes; this system has no fork")
+def test_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    context = multiprocessing.get_context("fork")
+    reached = 0
+    for _ in range(12):
+        process = context.Process(target=save_for_ever, args=(tmp_path, reached + 1))
+        process.start()
+        while newest_step(tmp_path) <= reached:
+            assert process.is_alive()
+            time.sleep(0.005)
+        time.sleep(draw.random() * 0.1)
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        folder, _ = newest_valid(tmp_path / "checkpoints")
+        assert folder is not None
+        assert int(folder.name.removeprefix("step-")) > reached
+        reached = int(folder.name.removeprefix("step-"))
+        load_checkpoint(folder, *trained(0))
+        recover(tmp_path / "best")
+        assert is_valid(tmp_path / "best")
+
+
+def newest_step(folder: Path) -> int:
+    steps = [int(path.name.removeprefix("step-")) for path in (folder / "checkpoints").glob("step-*[0-9]")]
+    return max(steps, default=0)

@@ -1,0 +1,201 @@
+"""The command line, as a user meets it: verbs, files that come out, exit codes."""
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Project
+from pyarrow import Table
+from pyarrow.parquet import write_table
+
+from finetune.cli import main
+from finetune.data import READERS
+from finetune.predict import WRITERS
+
+TASKS = {"text-classification": "jsonl", "token-classification": "conll"}
+
+
+@pytest.fixture(params=TASKS)
+def trained(request: pytest.FixtureRequest, project: Project) -> str:
+    """A project with a short run of each task; the ending of its data files."""
+    assert main(["train", str(project.config(request.param))]) == 0
+    return TASKS[request.param]
+
+
+def test_a_run_leaves_these_files(trained: str) -> None:
+    assert main(["evaluate", "latest"]) == 0
+    run = Path("runs/config")
+    assert {path.name for path in run.iterdir()} == {
+        *("config.json", "environment.json", "metrics.jsonl", "tensorboard", "checkpoints", "best", "report"),
+        *("evaluation-validation.json", "evaluation-test.json"),
+    }
+    assert {path.name for path in (run / "best").iterdir()} == {
+        *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
+        *("finetune.json", "manifest.json"),
+    }
+    assert list((run / "tensorboard").glob("events.*"))
+    assert (run / "report" / "index.html").is_file()
+    evaluation = json.loads((run / "evaluation-test.json").read_text())
+    assert list(evaluation) == [
+        *("format", "task", "split", "data", "examples", "truncated", "loss", "headline", "metrics"),
+        *("baseline", "tables", "matrices", "notes"),
+    ]
+
+
+def test_saved_model_scores_what_training_saw(trained: str, project: Project) -> None:
+    evaluation = json.loads(Path("runs/config/evaluation-validation.json").read_text())
+    validations = [record for record in project.metrics("config") if record["kind"] == "validation"]
+    best = max(validations, key=lambda record: record[evaluation["headline"]])
+    assert evaluation["loss"] == pytest.approx(best["loss"], rel=1e-5)
+    assert evaluation["metrics"][evaluation["headline"]] == best[evaluation["headline"]]
+
+
+def test_predictions_have_the_format_of_the_input(trained: str, project: Project) -> None:
+    assert main(["predict", "runs/config", f"validation.{trained}"]) == 0
+    output = Path(f"runs/config/predictions/validation.{trained}")
+    lines = output.read_text().splitlines()
+    source = (project.folder / f"validation.{trained}").read_text().splitlines()
+    assert len(lines) == len(source)
+    if trained == "conll":
+        words = [line.split() for line in lines if line]
+        assert [f"{word} {tag}" for word, tag, _, _ in words] == [line for line in source if line]
+        assert all(0 < float(share) <= 1 for *_, share in words)
+        return
+    for line, original in zip(lines, source, strict=True):
+        record = json.loads(line)
+        assert json.loads(original).items() <= record.items()
+        assert record["probability"] == max(record["probabilities"].values())
+        assert record["probabilities"][record["prediction"]] == record["probability"]
+        assert sum(record["probabilities"].values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("ending", [ending for ending in READERS if ending != ".conll"])
+def test_every_format_can_be_predicted(ending: str, project: Project) -> None:
+    project.train(project.config("text-classification", train={"max_steps": 1}))
+    texts = ["a fine day", 'say "hi", twice']
+    name = f"unlabelled{ending}"
+    match ending:
+        case ".csv":
+            project.write(name, 'id,text\n1,a fine day\n2,"say ""hi"", twice"\n')
+        case ".tsv":
+            project.write(name, 'id\ttext\n1\ta fine day\n2\tsay "hi", twice\n')
+        case ".parquet":
+            write_table(Table.from_pylist([{"text": text} for text in texts]), name)
+        case ".json":
+            project.write(name, json.dumps([{"text": text} for text in texts]))
+        case ".jsonl":
+            project.write(name, "".join(json.dumps({"text": text}) + "\n" for text in texts))
+    assert set(WRITERS) == set(READERS)
+    assert main(["predict", "latest", name, "--output", f"out/out{ending}"]) == 0
+    output = Path(f"out/out{ending}")
+    if ending == ".csv":
+        rows = list(csv.DictReader(output.open(newline="")))
+        assert [row["text"] for row in rows] == texts
+        assert set(rows[0]) == {"id", "text", "prediction", "probability", "probability_bad", "probability_good"}
+    assert main(["predict", "latest", str(output), "--output", f"again{ending}"]) == 0, "output must read as input"
+
+
+def test_single_texts(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    project.train(project.config("text-classification", train={"max_steps": 1}))
+    capsys.readouterr()
+    assert main(["predict", "latest", "--text", "a fine day", "--text", "sad"]) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [set(record) for record in records] == [{"prediction", "probability", "probabilities"}] * 2
+
+
+def test_single_sentence_is_split_into_words(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    project.train(project.config("token-classification", train={"max_steps": 1}))
+    capsys.readouterr()
+    assert main(["predict", "latest", "--text", "Ada lives in Turin"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["prediction"]) == 4
+
+
+def test_pairs_train_and_predict(project: Project) -> None:
+    rows = [{"text": a, "text_pair": b, "label": int(a == b)} for a in ("one", "two") for b in ("one", "two")]
+    project.write("pairs.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
+    path = project.config("text-classification", data={"train": "pairs.jsonl", "validation": "pairs.jsonl"})
+    project.train(path, "data.test=null")
+    assert main(["predict", "latest", "--text", "one", "--text-pair", "two"]) == 0
+
+
+def test_wrong_arguments(project: Project, refused: Callable[..., str]) -> None:
+    assert "there is no run yet" in refused("evaluate", "latest")
+    assert "runs/none: is not the folder of a run" in refused("evaluate", "runs/none")
+    project.train(project.config("text-classification", train={"max_steps": 1}))
+    assert "data.dev is not set: name a file with --data" in refused("evaluate", "latest", "--split", "dev")
+    assert "name a data file or give a --text" in refused("predict", "latest")
+    assert "--text-pair goes with --text" in refused("predict", "latest", "validation.jsonl", "--text-pair", "x")
+    assert "let its name end in .jsonl" in refused("predict", "latest", "validation.jsonl", "--output", "x.csv")
+    assert "is the input itself" in refused("predict", "latest", "train.jsonl", "--output", "train.jsonl")
+    assert "text is empty" in refused("predict", "latest", "--text", " ")
+    assert "one of the two" in refused("predict", "latest", "train.jsonl", "--text", "x")
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("tiny:bret", "the tiny models are tiny:bert"),
+        ("./nowhere", "there is no folder './nowhere'"),
+        ("someone/unheard-of", "is neither a folder here nor a model that the Hugging Face Hub let us have"),
+        ("empty", "the folder 'empty' cannot be loaded"),
+    ],
+)
+def test_models_that_cannot_be_loaded(name: str, sentence: str, project: Project, refused: Callable[..., str]) -> None:
+    Path("empty").mkdir()
+    assert sentence in refused("train", project.config("text-classification"), f"model.name={name}")
+    assert not Path("runs/config").exists()
+
+
+def test_local_folder_as_a_start(project: Project) -> None:
+    project.train(project.config("text-classification", name="first"))
+    second = project.config("text-classification", name="second", model={"name": "runs/first/best"})
+    project.train(second)
+    other_task = project.config("token-classification", name="third", model={"name": "runs/first/best"})
+    project.train(other_task)
+
+
+def test_text_longer_than_the_model_reads(project: Project, refused: Callable[..., str]) -> None:
+    project.train(project.config("text-classification", name="first"))
+    path = project.config("text-classification", model={"name": "runs/first/best", "max_length": 500})
+    assert "500 is more than the 32 tokens" in refused("train", path)
+
+
+def test_damaged_run_is_refused(project: Project, refused: Callable[..., str]) -> None:
+    project.train(project.config("text-classification", train={"max_steps": 1}))
+    Path("runs/config/best/finetune.json").unlink()
+    assert "there is no finetuned model yet" in refused("evaluate", "runs/config")
+
+
+def test_report_can_be_written_again(project: Project) -> None:
+    project.train(project.config("text-classification", train={"max_steps": 1}))
+    assert not Path("runs/config/report").exists()
+    assert main(["report", "latest"]) == 0
+    assert Path("runs/config/report/index.html").is_file()
+
+
+def test_doctor_finds_all_well(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 0
+    assert "torch" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [[], ["dance"], ["train"]])
+def test_usage_errors_end_with_2(arguments: list[str]) -> None:
+    assert main(arguments) == 2
+
+
+def test_options_may_stand_anywhere(project: Project) -> None:
+    path = str(project.config("text-classification"))
+    assert main(["train", path, "train.max_steps=1", "--resume", "train.epochs=1"]) == 2, "nothing to resume yet"
+    assert main(["train", path, "train.max_steps=1"]) == 0
+    assert main(["train", path, "--resume", "train.max_steps=1"]) == 0
+    assert main(["predict", "latest", "--output", "o.jsonl", "train.jsonl"]) == 0
+
+
+def test_module_starts_without_torch() -> None:
+    """`--help` must not wait for torch."""
+    code = "import sys; sys.argv = ['finetune', '--help']; import finetune.cli as c\ntry: c.main()\nexcept SystemExit: pass\nsys.exit('torch' in sys.modules)"  # noqa: E501
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT / "src", stdout=subprocess.DEVNULL).returncode == 0

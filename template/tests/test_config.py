@@ -1,0 +1,158 @@
+"""Configs: what is shipped is valid, and every mistake gets one sentence with its place."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Project
+from pydantic import BaseModel
+
+from finetune import config as settings
+from finetune.config import Config, json_schema, load_config, read_config
+from finetune.errors import UserError
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
+def test_shipped_config_is_valid(path: Path) -> None:
+    assert load_config(path).run.name == path.stem
+
+
+def test_shipped_data_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    data = load_config(Path("configs/demo.yaml")).data
+    assert all(path is not None and path.is_file() for path in (data.train, data.validation, data.test))
+
+
+def test_schema_file_is_in_step_with_the_models() -> None:
+    shipped = (ROOT / "schemas" / "config.schema.json").read_text(encoding="utf-8")
+    assert shipped == json_schema(), "run `python -m finetune schema > schemas/config.schema.json`"
+
+
+def models() -> Iterator[type[BaseModel]]:
+    for value in vars(settings).values():
+        if isinstance(value, type) and issubclass(value, settings.Strict) and value is not settings.Strict:
+            yield value
+
+
+@pytest.mark.parametrize("model", list(models()), ids=lambda model: model.__name__)
+def test_every_field_is_described(model: type[BaseModel]) -> None:
+    assert all(field.description for field in model.model_fields.values())
+
+
+def test_schema_describes_nested_fields() -> None:
+    schema = json.loads(json_schema())
+    assert schema["definitions"]["Optim"]["properties"]["lr"]["description"].startswith("Highest learning rate")
+    assert schema["additionalProperties"] is False
+
+
+def test_overrides_are_read_as_yaml_and_win(project: Project) -> None:
+    path = project.config("text-classification")
+    config = load_config(path, ["train.epochs=7", "optim.lr=3e-4", "method.type=head", "train.eval_every=5"])
+    assert (config.train.epochs, config.optim.lr, config.method.type, config.train.eval_every) == (7, 3e-4, "head", 5)
+
+
+def test_section_of_comments_means_its_defaults(project: Project) -> None:
+    path = project.config("text-classification")
+    path.write_text(path.read_text() + "run:\n  # name: later\n")
+    assert load_config(path).run.name == "config"
+
+
+def test_resolved_config_reads_back(project: Project) -> None:
+    config = load_config(project.config("token-classification"))
+    path = project.write("config.json", config.model_dump_json())
+    assert read_config(path) == config
+
+
+def test_config_cannot_be_changed(project: Project) -> None:
+    config = load_config(project.config("text-classification"))
+    with pytest.raises(ValueError, match="frozen"):
+        config.train = settings.Train()  # type: ignore[misc]
+
+
+BAD_CONFIGS = {
+    "misspelt key": ("train:\n  epoch: 3\n", "bad.yaml:8: unknown key 'train.epoch': did you mean 'epochs'?"),
+    "misspelt section": ("tarin: {epochs: 3}\n", "bad.yaml:7: unknown key 'tarin': did you mean 'train'?"),
+    "unlike any key": ("optim: {zzz: 1}\n", "bad.yaml:7: unknown key 'optim.zzz': known keys here are name, lr,"),
+    "out of bounds": ("optim:\n  lr: -1\n", "bad.yaml:8: 'optim.lr' is -1: input should be greater than 0"),
+    "wrong type": (
+        "train:\n  epochs: many\n",
+        "bad.yaml:8: 'train.epochs' is \"many\": input should be a valid integer",
+    ),
+    "unknown choice": (
+        "optim:\n  name: adam\n",
+        "bad.yaml:8: 'optim.name' is \"adam\": input should be 'adamw' or 'sgd'",
+    ),
+    "unknown method": (
+        "method: {type: lora2}\n",
+        "bad.yaml:7: 'method.type' is 'lora2', which is none of 'full', 'head'",
+    ),
+    "no method type": ("method: {kind: full}\n", "bad.yaml:7: 'method.type' is missing: choose one of"),
+    "key given twice": ("train: {epochs: 3}\ntrain: {epochs: 4}\n", "bad.yaml:8: 'train' is given twice: keep one"),
+    "not YAML": ("train: {epochs: 3\n", "bad.yaml:8: this is not YAML"),
+    "tab for indentation": ("train:\n\tepochs: 3\n", "bad.yaml:8: this is not YAML"),
+    "unpinned remote code": ("", "trust_remote_code needs model.revision"),
+    "option of another task": ("", "unknown key 'task.stride'"),
+    "interval of zero": ("train: {eval_every: 0}\n", "bad.yaml:7: eval_every must be 1 or more"),
+    "name that is a path": ("run: {name: ../x}\n", "bad.yaml:7: 'run.name' is \"../x\""),
+}
+HEAD = "task:\n  type: text-classification\nmodel:\n  name: tiny:bert\ndata:\n  train: train.jsonl\n"
+
+
+@pytest.mark.parametrize("kind", BAD_CONFIGS)
+def test_bad_config_is_refused(kind: str, project: Project, refused: Callable[..., str]) -> None:
+    text, sentence = BAD_CONFIGS[kind]
+    head = HEAD
+    if kind == "unpinned remote code":
+        head = head.replace("name: tiny:bert", "name: tiny:bert\n  trust_remote_code: true")
+    if kind == "option of another task":
+        head = head.replace("type: text-classification", "type: text-classification\n  stride: 3")
+    assert sentence in refused("train", project.write("bad.yaml", head + text))
+    assert not (project.folder / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{a: b}: c\n", "bad.yaml:1: a key must be a word"),
+        ("model: {name: tiny:bert}\ndata: {train: x}\n", "bad.yaml:1: 'task' is missing"),
+        ("task: {type: text-classification}\nmodel: {}\ndata: {train: x}\n", "bad.yaml:2: 'model.name' is missing"),
+        ("- a\n- b\n", "bad.yaml:1: a config is a mapping"),
+        ("", "bad.yaml:1: a config is a mapping"),
+        ("task: {type: poetry}\nmodel: {name: x}\ndata: {train: x}\n", "'task.type' is 'poetry', which is none of"),
+    ],
+)
+def test_incomplete_config_is_refused(text: str, sentence: str, project: Project, refused: Callable[..., str]) -> None:
+    assert sentence in refused("train", project.write("bad.yaml", text))
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("train.epochs", "argument 'train.epochs': write an override as key.sub=value"),
+        ("train.epoch=3", "argument 'train.epoch=3': unknown key 'train.epoch': did you mean 'epochs'?"),
+        ("train.epochs=0", "argument 'train.epochs=0': 'train.epochs' is 0"),
+        ("train.epochs={", "argument 'train.epochs={': the value is not YAML"),
+    ],
+)
+def test_bad_override_is_refused(override: str, sentence: str, project: Project, refused: Callable[..., str]) -> None:
+    assert sentence in refused("train", project.config("text-classification"), override)
+
+
+def test_missing_and_misencoded_config_are_refused(project: Project, refused: Callable[..., str]) -> None:
+    assert "nowhere.yaml: cannot be read" in refused("train", "nowhere.yaml")
+    assert "is not UTF-8" in refused("train", project.write("bad.yaml", "name: caf\xe9".encode("latin-1")))
+
+
+def test_all_mistakes_are_counted(project: Project) -> None:
+    path = project.write("bad.yaml", HEAD + "train: {epochs: -1, seed: -1}\n")
+    with pytest.raises(UserError, match=r"\(and 1 more\)"):
+        load_config(path)
+
+
+def test_config_of_another_version_names_its_key(project: Project) -> None:
+    config = json.loads(load_config(project.config("text-classification")).model_dump_json())
+    config["train"]["novelty"] = 1
+    with pytest.raises(UserError, match=r"train\.novelty.*another version"):
+        read_config(project.write("config.json", json.dumps(config)))
+    assert Config.model_fields

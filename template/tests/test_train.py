@@ -1,0 +1,307 @@
+"""The loop: exact however a step is cut, repeatable, resumable to the bit, and it learns."""
+
+import contextlib
+import copy
+import itertools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import ROOT, Project
+from rich.console import Console
+from safetensors.torch import load_file
+
+from finetune import train as training
+from finetune.cli import main
+from finetune.config import Config, load_config
+from finetune.evaluate import evaluate
+from finetune.inference import infer
+from finetune.run_folder import RunFolder
+
+TASKS = ["text-classification", "token-classification"]
+TIMES = ("examples_per_second", "tokens_per_second", "seconds")
+
+
+def set_up(config: Config) -> training.Setup:
+    """The loop's setup with weights that matter (the usual 0.02 hides mistakes), in fp64, without dropout."""
+    training.set_seed(config.train.seed)
+    setup = training.set_up(config, Console(quiet=True))
+    setup.model.double().eval()
+    for parameter in setup.model.parameters():
+        if parameter.ndim >= 2:
+            torch.nn.init.normal_(parameter, std=0.5)
+    return setup
+
+
+def gradients(config: Config, setup: training.Setup, rows: list[int]) -> list[torch.Tensor]:
+    """Of one step over `rows`; the step itself is not taken."""
+    setup = copy.deepcopy(setup)
+    found: list[torch.Tensor] = []
+    setup.optimizer = training.make_optimizer(config.optim, setup.model)
+    setup.optimizer.register_step_pre_hook(
+        lambda *_: found.extend(p.grad.clone() for p in setup.model.parameters() if p.grad is not None)
+    )
+    setup.schedule = training.make_schedule(config.optim, setup.optimizer, 10)
+    training.optimizer_step(config, setup, rows)
+    return found
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_accumulation_equals_full_batch(task: str, project: Project) -> None:
+    path = project.config(task, train={"clip_norm": None, "device": "cpu"}, model={"max_length": 10})
+    whole = load_config(path, ["train.micro_batch_tokens=1000000"])
+    setup = set_up(whole)
+    rows = list(range(len(setup.train.examples)))
+    expected = gradients(whole, setup, rows)
+    assert len(expected) > 10
+    for budget in (1, 12, 30, 64):
+        cut = load_config(path, [f"train.micro_batch_tokens={budget}"])
+        for got, want in zip(gradients(cut, setup, rows), expected, strict=True):
+            torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_padding_and_order_change_no_figure(task: str, project: Project) -> None:
+    setup = set_up(load_config(project.config(task, train={"device": "cpu"})))
+    features = setup.train.features
+    results = [
+        infer(setup.model, setup.task, setup.tokenizer, features, budget=budget, bf16=False)
+        for budget in (1, 50, 10**6)
+    ]
+    for result in results[1:]:
+        assert result.loss == pytest.approx(results[0].loss, rel=1e-9)
+        flat, expected = (torch.tensor(_numbers(r.decoded)) for r in (result, results[0]))
+        torch.testing.assert_close(flat, expected, rtol=1e-6, atol=1e-6)
+
+
+def _numbers(value: Any) -> list[float]:
+    return [x for part in value for x in _numbers(part)] if isinstance(value, (list, tuple)) else [float(value)]
+
+
+def test_validation_loss_is_a_mean_over_labels_not_over_batches(project: Project) -> None:
+    setup = set_up(load_config(project.config("token-classification", train={"device": "cpu"})))
+    features = setup.train.features
+    whole = infer(setup.model, setup.task, setup.tokenizer, features, budget=10**6, bf16=False).loss
+    singles = [
+        infer(setup.model, setup.task, setup.tokenizer, [feature], budget=10**6, bf16=False).loss * feature.count
+        for feature in features
+    ]
+    assert whole == pytest.approx(sum(singles) / sum(feature.count for feature in features), rel=1e-9)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_overfits_a_tiny_set_to_100_percent(task: str, project: Project) -> None:
+    ending = {"text-classification": "jsonl", "token-classification": "conll"}[task]
+    path = project.config(task, train={"epochs": 40, "eval_every": 1000}, optim={"lr": 3e-3})
+    project.train(path, f"data.validation=train.{ending}")
+    run = RunFolder(Path("runs/config"))
+    evaluation = evaluate(run, "train", None, Console(quiet=True))
+    assert evaluation["metrics"][evaluation["headline"]] == 1.0
+    assert evaluation["baseline"][0]["metrics"][evaluation["headline"]] < 0.6
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
+def test_every_optimizer_and_schedule_learns(name: str, schedule: str, project: Project) -> None:
+    optim = {"name": name, "schedule": schedule, "lr": {"adamw": 1e-3, "sgd": 0.03}[name]}
+    loop = {"epochs": 60, "batch_size": 10, "log_every": 1, "eval_every": 1000}
+    project.train(project.config("text-classification", train=loop, optim=optim))
+    losses = [record["loss"] for record in project.metrics("config") if record["kind"] == "train"]
+    assert sum(losses[-6:]) < 0.5 * sum(losses[:6])
+
+
+def test_head_leaves_the_body_as_it_was(project: Project) -> None:
+    path = project.config("text-classification", method={"type": "head"}, optim={"lr": 0.1})
+    config = load_config(path)
+    training.set_seed(config.train.seed)
+    before = training.set_up(config, Console(quiet=True)).model.state_dict()
+    project.train(path)
+    after = load_file("runs/config/best/model.safetensors")
+    changed = {name for name in before if not torch.equal(before[name].cpu(), after[name])}
+    assert changed == {"classifier.weight", "classifier.bias"}
+
+
+def test_same_seed_same_weights_other_seed_other_weights(project: Project) -> None:
+    path = project.config("text-classification", train={"device": "cpu"})
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        project.train(path, f"run.name={name}", f"train.seed={seed}")
+    a, b, c = (Path(f"runs/{name}/best/model.safetensors").read_bytes() for name in "abc")
+    assert a == b
+    assert a != c
+
+
+def stop_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a stop signal arrive in the course of a step."""
+    stopped = threading.Event()
+    taken = itertools.count(1)
+    take = training.optimizer_step
+
+    def optimizer_step(*arguments: Any) -> Any:
+        if next(taken) == steps:
+            stopped.set()
+        return take(*arguments)
+
+    monkeypatch.setattr(training, "optimizer_step", optimizer_step)
+    monkeypatch.setattr(training, "stop_signal", lambda: contextlib.nullcontext(stopped))
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("stop", [1, 4, 7])
+def test_resumed_run_equals_uninterrupted_one(
+    task: str, stop: int, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mid-epoch and between epochs, dropout on, in the middle of a window of the log."""
+    path = project.config(task, train={"epochs": 4, "batch_size": 2, "log_every": 3, "patience": 9, "device": "cpu"})
+    assert training.train(load_config(path, ["run.name=whole"]), console=Console(quiet=True))
+    with monkeypatch.context() as patched:
+        stop_after(stop, patched)
+        assert not training.train(load_config(path, ["run.name=cut"]), console=Console(quiet=True))
+    assert training.train(load_config(path, ["run.name=cut"]), resume=True, console=Console(quiet=True))
+    files = list(Path("runs/whole").rglob("model.safetensors"))
+    assert {file.parent.parent.name for file in files} == {"whole", "checkpoints"}  # best/ and checkpoints/step-N/
+    for file in files:
+        assert file.read_bytes() == Path("runs/cut", file.relative_to("runs/whole")).read_bytes()
+    whole, cut = (
+        [{k: v for k, v in record.items() if k not in TIMES} for record in project.metrics(run)]
+        for run in ("whole", "cut")
+    )
+    assert cut == whole
+
+
+def test_resume_refuses_another_experiment(project: Project, refused: Callable[..., str]) -> None:
+    path = project.config("text-classification")
+    assert "there is no such run to resume" in refused("train", path, "--resume")
+    project.train(path)
+    assert "optim.lr was 0.001 when the run was started and is 0.5 now" in refused(
+        "train", path, "optim.lr=0.5", "--resume"
+    )
+    train_file = project.folder / "train.jsonl"
+    train_file.write_text(train_file.read_text() + '{"text": "new", "label": "good"}\n')
+    assert "train.jsonl: the file has changed since" in refused("train", path, "--resume")
+
+
+def test_resume_of_a_finished_run_says_so(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    path = project.config("text-classification")
+    project.train(path)
+    assert main(["train", str(path), "--resume"]) == 0
+    assert "has already come to its end, at step 6" in capsys.readouterr().out
+
+
+def test_earlier_run_moves_aside(project: Project) -> None:
+    path = project.config("text-classification", train={"max_steps": 1})
+    for _ in range(3):
+        project.train(path)
+    assert sorted(p.name for p in Path("runs").iterdir() if p.is_dir()) == ["config", "config-1", "config-2"]
+
+
+def test_early_stopping_keeps_the_best(project: Project) -> None:
+    path = project.config("text-classification", train={"epochs": 50, "patience": 3}, optim={"lr": 1e-9})
+    project.train(path)
+    validations = [record for record in project.metrics("config") if record["kind"] == "validation"]
+    assert len(validations) == 4
+    progress = json.loads(next(Path("runs/config/checkpoints").glob("*/progress.json")).read_text())
+    assert (progress["best_step"], progress["stale"]) == (3, 3)
+
+
+def test_validation_at_steps_and_at_the_end(project: Project) -> None:
+    path = project.config("text-classification", train={"epochs": 3, "eval_every": 4})
+    project.train(path)
+    steps = [record["step"] for record in project.metrics("config") if record["kind"] == "validation"]
+    assert steps == [4, 8, 9]
+
+
+def test_training_without_validation_keeps_the_last(project: Project) -> None:
+    path = project.config("text-classification", data={"validation": None})
+    project.train(path)
+    assert main(["evaluate", "runs/config", "--split", "test"]) == 0
+
+
+def test_divergence_stops_before_the_weights_are_touched(
+    project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load_config(project.config("text-classification"))
+    setup = training.set_up(config, Console(quiet=True))
+    before = {name: value.clone() for name, value in setup.model.state_dict().items()}
+    monkeypatch.setattr(type(setup.task), "loss", lambda self, logits, labels: logits.sum() * float("nan"))
+    with pytest.raises(training.NotFiniteError, match=r"lower optim\.lr"):
+        training.optimizer_step(config, setup, [0, 1])
+    assert all(torch.equal(value, before[name]) for name, value in setup.model.state_dict().items())
+    assert main(["train", str(project.config("text-classification"))]) == 1
+    assert "stopped:" in capsys.readouterr().err
+
+
+def test_two_trainings_do_not_share_a_folder(project: Project, refused: Callable[..., str]) -> None:
+    with RunFolder(Path("runs/config")).claimed():
+        assert "another training is writing here" in refused("train", project.config("text-classification"))
+
+
+def test_every_trained_parameter_is_in_one_group_and_only_matrices_decay(project: Project) -> None:
+    setup = training.set_up(load_config(project.config("text-classification")), Console(quiet=True))
+    groups = setup.optimizer.param_groups
+    assert [group["weight_decay"] for group in groups] == [0.01, 0.0]
+    assert all(parameter.ndim >= 2 for parameter in groups[0]["params"])
+    assert all(parameter.ndim == 1 for parameter in groups[1]["params"])
+    held = [id(parameter) for group in groups for parameter in group["params"]]
+    assert sorted(held) == sorted(id(parameter) for parameter in setup.model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("linear", [0, 0.5, 1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125]),
+        ("cosine", [0, 0.5, 1, 0.9619, 0.8536, 0.6913, 0.5, 0.3087, 0.1464, 0.0381]),
+        ("constant", [0, 0.5, 1, 1, 1, 1, 1, 1, 1, 1]),
+    ],
+)
+def test_learning_rate_at_every_step(schedule: str, expected: list[float], project: Project) -> None:
+    optim = {"schedule": schedule, "warmup": 0.2, "lr": 1e-3}
+    path = project.config("text-classification", train={"max_steps": 10, "epochs": 9, "log_every": 1}, optim=optim)
+    project.train(path)
+    rates = [record["lr"] / 1e-3 for record in project.metrics("config") if record["kind"] == "train"]
+    assert rates == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
+@pytest.mark.parametrize("wish", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_saves_and_resume_finishes(wish: signal.Signals, project: Project) -> None:
+    path = project.config("text-classification", train={"epochs": 5000, "log_every": 1})
+    environment = {"PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "finetune", "train", str(path)],
+        stdout=subprocess.PIPE, text=True, env={**os.environ, **environment},
+    )  # fmt: skip
+    assert process.stdout is not None
+    line = next(line for line in process.stdout if line.startswith("step "))
+    process.send_signal(wish)
+    rest = process.stdout.read()
+    assert process.wait(60) == 130
+    saved = re.search(r"interrupted and saved at step (\d+)", rest)
+    assert saved, line + rest
+    assert Path(f"runs/config/checkpoints/step-{saved[1]}/manifest.json").is_file()
+
+
+def test_killed_run_resumes(project: Project) -> None:
+    path = project.config("text-classification", train={"epochs": 5000, "eval_every": 2})
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    command = [sys.executable, "-m", "finetune", "train", str(path)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
+    while not list(Path("runs").glob("config/checkpoints/step-*[0-9]/manifest.json")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    config = load_config(path)
+    setup = training.set_up(config, Console(quiet=True))
+    run = RunFolder(config.run_folder)
+    progress = training.restore(run, setup.model, setup.optimizer, setup.schedule, Console(quiet=True))
+    assert progress.step >= 2
