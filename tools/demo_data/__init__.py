@@ -1,0 +1,1 @@
+"""Writes the demo data of the template: ``python -m tools.demo_data``."""
