@@ -1,4 +1,4 @@
-"""Real texts, a real pretrained encoder: what `finetune` reaches beside the Hugging Face Trainer with the same settings.
+"""Real texts, a real pretrained encoder: `finetune` beside the Hugging Face Trainer with the same settings.
 
 python dev.py bench real_input [sst2|conll] [--epochs N] [--seeds N]
 
@@ -27,8 +27,6 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import numpy as np
 import torch
 import transformers
-from rich.console import Console
-
 from finetune.cli import quiet_libraries
 from finetune.config import Config
 from finetune.data import read_rows
@@ -37,6 +35,7 @@ from finetune.run_folder import RunFolder
 from finetune.tasks import make_task
 from finetune.tasks.base import IGNORE
 from finetune.train import train
+from rich.console import Console
 
 BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY, WARMUP = 16, 5e-5, 0.01, 0.1
 SETS = {
@@ -176,8 +175,9 @@ def main() -> None:
             for name, contender in (("finetune", with_finetune), ("Trainer", with_trainer)):
                 began = time.perf_counter()
                 score = contender(config)
-                figures[name].append((score, time.perf_counter() - began))
-                print(f"seed {seed}  {name:8}  {SETS[options.name][2]} {score:.4f}  {figures[name][-1][1]:.0f} s", flush=True)
+                seconds = time.perf_counter() - began
+                figures[name].append((score, seconds))
+                print(f"seed {seed}  {name:8}  {SETS[options.name][2]} {score:.4f}  {seconds:.0f} s", flush=True)
     for name, results in figures.items():
         scores, seconds = zip(*results, strict=True)
         print(f"{name:8}  median {statistics.median(scores):.4f} ({min(scores):.4f} to {max(scores):.4f})  "

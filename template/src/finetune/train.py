@@ -140,7 +140,8 @@ def fit(config: Config, run: RunFolder, setup: Setup, progress: Progress, consol
             log.advance(progress.step)
             last = progress.step == setup.total_steps
             if progress.step % config.train.log_every == 0 or last:
-                log.step({"step": progress.step, "epoch": round(epoch, 4), **figures(progress.window, watch.lap())})
+                rates = figures(progress.window, watch.lap())
+                log.step({"step": progress.step, "epoch": round(epoch, 4), **rates, "seconds": watch.seconds})
                 progress.window = Window()
             due = last or is_due(config.train.eval_every, progress.step, setup.steps_per_epoch)
             if due:
