@@ -22,6 +22,11 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The real installation comes last: what fails sooner should be known sooner."""
+    items.sort(key=lambda item: item.path.name == "test_end_to_end.py")
+
+
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files that git has or would take, without environments, caches and builds."""

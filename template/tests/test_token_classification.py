@@ -10,7 +10,8 @@ from sklearn.metrics import precision_recall_fscore_support
 
 from finetune.config import TokenClassification
 from finetune.tasks.base import IGNORE
-from finetune.tasks.token_classification import Example, Prediction, TokenClassificationTask, to_iob2
+from finetune.tasks.iob import to_iob2
+from finetune.tasks.token_classification import Example, Prediction, TokenClassificationTask
 from finetune.tiny import tiny_tokenizer
 
 EXAMPLES = [Example(words.split(), tags.split()) for words, tags in SENTENCES]
@@ -116,6 +117,10 @@ def test_figures_are_those_of_seqeval_and_scikit_learn() -> None:
     flat_true, flat_predicted = ([tag for tags in side for tag in tags] for side in (true, predicted))
     weighted = precision_recall_fscore_support(flat_true, flat_predicted, average="weighted")[2]
     assert scores.metrics["token_f1_weighted"] == pytest.approx(weighted)
+    assert scores.matrices[0].labels == ["A", "B", "O"]
+    assert sum(map(sum, scores.matrices[0].counts)) == len(flat_true)
+    right = sum(t.split("-")[-1] == p.split("-")[-1] for t, p in zip(flat_true, flat_predicted, strict=True))
+    assert sum(scores.matrices[0].counts[i][i] for i in range(3)) == right
     assert [row[0] for row in scores.tables[1].rows] == [
         *("B-A", "I-A", "B-B", "I-B", "O"),
         *("micro avg", "macro avg", "weighted avg"),

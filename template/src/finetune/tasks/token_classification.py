@@ -12,10 +12,8 @@ from torch.nn import functional as F
 from ..config import TokenClassification
 from ..data import Row
 from ..errors import UserError
-from .base import IGNORE, Encoded, Feature, Scores, Table, Task, at_least_fp32
-
-# IOBES and BILOU mark the last and the only word of an entity; IOB2 does not.
-IOB2_PREFIX = {"B": "B", "I": "I", "E": "I", "L": "I", "S": "B", "U": "B"}
+from .base import IGNORE, Encoded, Feature, Scores, Task, at_least_fp32
+from .iob import confusion, entity_level, to_iob2, token_level
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +149,10 @@ class TokenClassificationTask(Task[Example, Prediction]):
     def score(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Scores:
         true = [example.tags or [] for example in examples]
         predicted = [prediction.tags for prediction in predictions]
-        entity_table, entity = _entity_level(true, predicted)
-        token_table, token = _token_level(self.labels, true, predicted)
-        return Scores(metrics={**entity, **token}, tables=[entity_table, token_table])
+        entity_table, entity = entity_level(true, predicted)
+        token_table, token = token_level(self.labels, true, predicted)
+        matrix = confusion([*self._types(), "O"], true, predicted)
+        return Scores({**entity, **token}, [entity_table, token_table], [matrix])
 
     def baselines(self, examples: Sequence[Example]) -> dict[str, list[Prediction]]:
         return {
@@ -165,27 +164,6 @@ class TokenClassificationTask(Task[Example, Prediction]):
 
     def record(self, prediction: Prediction) -> dict[str, Any]:
         return {"prediction": prediction.tags, "probability": prediction.probabilities}
-
-
-def to_iob2(tags: list[str], place: str) -> list[str]:
-    """IOB1, IOB2, IOBES or BILOU tags as IOB2: every entity opens with B-.
-
-    Raises UserError for a tag of none of these schemes.
-    """
-    result: list[str] = []
-    previous = "O"
-    for tag in tags:
-        prefix, dash, name = tag.partition("-")
-        if tag != "O" and not (dash and name and prefix in IOB2_PREFIX):
-            raise UserError(f"{place}: '{tag}' is not a tag: write O, or B- and I- with a type, such as B-PER")
-        if tag == "O":
-            previous = "O"
-        elif IOB2_PREFIX[prefix] == "B" or previous[2:] != name:
-            previous = f"B-{name}"
-        else:
-            previous = f"I-{name}"
-        result.append(previous)
-    return result
 
 
 def _words(row: Row, name: str) -> list[str]:
@@ -239,64 +217,3 @@ def _dictionary(examples: Sequence[Example]) -> dict[str, str]:
 
 def _certain(tags: list[str]) -> Prediction:
     return Prediction(tags, [1.0] * len(tags))
-
-
-def _entity_level(true: list[list[str]], predicted: list[list[str]]) -> tuple[Table, dict[str, float]]:
-    """Exact spans with their type, counted as conlleval does (seqeval, Ramshaw and Marcus 1995 chunks)."""
-    import warnings
-
-    from seqeval.metrics import classification_report, f1_score
-    from seqeval.scheme import IOB2
-
-    with warnings.catch_warnings():
-        # A type that is never predicted has no precision; seqeval says so on every call, the table shows the 0.
-        warnings.simplefilter("ignore")
-        report = classification_report(true, predicted, output_dict=True, zero_division=0)
-        strict = f1_score(true, predicted, mode="strict", scheme=IOB2, zero_division=0)
-    rows: list[list[str | int | float]] = [
-        [name, *(float(row[key]) for key in ("precision", "recall", "f1-score")), int(row["support"])]
-        for name, row in report.items()
-    ]
-    micro = report["micro avg"]
-    table = Table(
-        "Entities",
-        ["type", "precision", "recall", "f1", "support"],
-        rows,
-        note="An entity counts only with its exact span and type. This is the figure that papers call NER F1.",
-    )
-    return table, {
-        "f1": float(micro["f1-score"]),
-        "precision": float(micro["precision"]),
-        "recall": float(micro["recall"]),
-        "f1_macro": float(report["macro avg"]["f1-score"]),
-        "f1_strict": float(strict),
-    }
-
-
-def _token_level(
-    labels: list[str], true: list[list[str]], predicted: list[list[str]]
-) -> tuple[Table, dict[str, float]]:
-    from sklearn.metrics import precision_recall_fscore_support
-
-    flat_true = [tag for tags in true for tag in tags]
-    flat_predicted = [tag for tags in predicted for tag in tags]
-
-    def scores(average: str | None) -> Any:
-        return precision_recall_fscore_support(
-            flat_true, flat_predicted, labels=shown, average=average, zero_division=0
-        )
-
-    occurring = {*flat_true, *flat_predicted}
-    shown = [*(label for label in labels[1:] if label in occurring), "O"]
-    rows: list[list[str | int | float]] = [
-        [label, float(p), float(r), float(f), int(n)] for label, p, r, f, n in zip(shown, *scores(None), strict=True)
-    ]
-    averages = {kind: [float(value) for value in scores(kind)[:3]] for kind in ("micro", "macro", "weighted")}
-    rows += [[f"{kind} avg", *values, len(flat_true)] for kind, values in averages.items()]
-    table = Table(
-        "Tokens, O included",
-        ["tag", "precision", "recall", "f1", "support"],
-        rows,
-        note="Each word on its own, O included. Most words are O, which flatters these averages: they are not NER F1.",
-    )
-    return table, {"token_accuracy": averages["micro"][2], "token_f1_weighted": averages["weighted"][2]}

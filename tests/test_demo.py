@@ -1,0 +1,68 @@
+"""The demo of each task, as the first press of Train (demo), Evaluate and Predict runs it; the project's own tests."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ft_template.bake import bake
+
+DATA = {"text-classification": "jsonl", "token-classification": "conll"}
+
+
+@pytest.fixture(scope="module", params=DATA)
+def task(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="module")
+def demo(task: str, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that shares this environment instead of installing its own."""
+    return bake(tmp_path_factory.mktemp("demo"), {"environment": "none", "task": task}, template=repository)
+
+
+def run(project: Path, *arguments: str) -> str:
+    """What a command of the project prints; no network for the model libraries, one thread for so small a model."""
+    environment = {**os.environ, "PYTHONPATH": "src", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=project, env=environment, capture_output=True, encoding="utf-8"
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def evaluation(project: Path, split: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((project / "runs" / "demo" / f"evaluation-{split}.json").read_text("utf-8"))
+    return found
+
+
+def test_demo_learns(demo: Path, task: str) -> None:
+    assert "best so far" in run(demo, "finetune", "train", "configs/demo.yaml")
+    run(demo, "finetune", "evaluate", "latest")
+    test = evaluation(demo, "test")
+    score = test["metrics"][test["headline"]]
+    assert score >= 0.90
+    assert all(score > baseline["metrics"][test["headline"]] + 0.3 for baseline in test["baseline"])
+    losses = [json.loads(line) for line in (demo / "runs/demo/metrics.jsonl").read_text().splitlines()]
+    assert losses[-1]["loss"] < losses[0]["loss"] / 3
+    assert (demo / "runs/demo/report/loss.png").stat().st_size > 5_000
+
+    source = Path("data/demo", f"test.{DATA[task]}")
+    run(demo, "finetune", "predict", "latest", str(source))
+    predicted = (demo / "runs/demo/predictions" / source.name).read_text("utf-8").splitlines()
+    assert len(predicted) == len((demo / source).read_text("utf-8").rstrip("\n").splitlines())
+
+
+def test_project_is_clean(demo: Path) -> None:
+    run(demo, "ruff", "check", "--no-cache", ".")
+    run(demo, "ruff", "format", "--no-cache", "--check", ".")
+
+
+def test_project_tests_pass(demo: Path, task: str) -> None:
+    if task == "text-classification":
+        pytest.skip("test_end_to_end.py runs the tests of the default project, in its own environment")
+    assert " passed" in run(demo, "pytest", "-q", "-p", "no:cacheprovider")
