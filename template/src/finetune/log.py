@@ -13,8 +13,8 @@ from .checkpoint import write_atomic
 from .run_folder import RunFolder
 
 LINE = (
-    "loss {loss:.4f}  lr {lr:.1e}  norm {grad_norm:.2f}  {examples_per_second:,.0f} ex/s  "
-    "{tokens_per_second:,.0f} tok/s  pad {padding:.0%}"
+    "loss {loss:.3f}  lr {lr:.1e}  norm {grad_norm:.2f}  {examples_per_second:.0f} ex/s  "
+    "{tokens_per_second:.0f} tok/s  pad {padding:.0%}"
 )
 
 
@@ -26,7 +26,7 @@ class TrainingLog:
         self._drop_after(run, done)
         self._file = run.metrics_file.open("a", encoding="utf-8")
         self._board = SummaryWriter(str(run.path / "tensorboard"), purge_step=done + 1 if done else None)
-        columns = (TextColumn("step {task.completed}/{task.total}"), BarColumn(None), TextColumn("{task.fields[line]}"))
+        columns = (TextColumn("{task.completed}/{task.total}"), BarColumn(12), TextColumn("{task.fields[line]}"))
         self._bar = Progress(
             *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
         )
@@ -61,7 +61,7 @@ class TrainingLog:
         line = LINE.format(**record)
         self._bar.update(self._task, line=line)
         if not self.console.is_terminal:
-            self.console.print(f"step {record['step']}/{self._total}  {line}", highlight=False)
+            self.console.print(f"step {record['step']}/{self._total}  {line}", highlight=False, soft_wrap=True)
 
     def validation(self, record: dict[str, Any], headline: str, best: bool) -> None:
         """Log a validation record: step, epoch, loss and the task's metrics."""
