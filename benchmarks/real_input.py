@@ -19,9 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-DATA = REPOSITORY.parent / "shared" / "data"
-sys.path.insert(0, str(REPOSITORY / "template" / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "template" / "src"))
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import numpy as np
@@ -37,6 +35,7 @@ from finetune.tasks.base import IGNORE
 from finetune.train import train
 from rich.console import Console
 
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 BATCH_SIZE, LEARNING_RATE, WEIGHT_DECAY, WARMUP = 16, 5e-5, 0.01, 0.1
 SETS = {
     "sst2": ("text-classification", "tsv", "accuracy", {"header": False}),

@@ -31,7 +31,7 @@ setup_env.py
 .idea/runConfigurations/Train.xml .idea/runConfigurations/Train__demo_.xml
 .idea/runConfigurations/Train__demo____TensorBoard.xml
 configs/demo.yaml configs/train.yaml
-data/demo/test.{format} data/demo/train.{format} data/demo/validation.{format}
+data/demo/README.md data/demo/test.{format} data/demo/train.{format} data/demo/validation.{format}
 """
 DATA_FORMAT = {"text-classification": "jsonl", "token-classification": "conll"}
 

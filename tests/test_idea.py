@@ -117,7 +117,7 @@ def test_configurations_belong_to_the_one_module(project: Path, configurations: 
 
 
 def test_python_configurations(project: Path, configurations: dict[str, Element]) -> None:
-    data_format = next((project / "data/demo").iterdir()).suffix.removeprefix(".")
+    data_format = next((project / "data/demo").glob("test.*")).suffix.removeprefix(".")
     found = {}
     for configuration in of_type(configurations, "PythonConfigurationType"):
         name, given = configuration.attrib["name"], options(configuration)

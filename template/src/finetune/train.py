@@ -25,7 +25,7 @@ from .meter import Stopwatch, Window, figures
 from .methods import apply_method
 from .model import autocast, choose_device, load_model, load_tokenizer, parameter_counts, uses_bf16
 from .optim import make_optimizer, make_schedule
-from .resume import require_same_config, require_same_data, restore
+from .resume import require_same_config, require_same_inputs, restore
 from .run_folder import RunFolder
 from .splits import Split, encode_split, read_split
 from .tasks import Task, make_task
@@ -66,7 +66,7 @@ def train(config: Config, *, resume: bool = False, console: Console | None = Non
         setup = set_up(config, console)
         environment = describe_environment(config, setup.model.device)
         if resume:
-            require_same_data(run, environment)
+            require_same_inputs(run, environment, console)
             progress = restore(run, setup.model, setup.optimizer, setup.schedule, console)
         else:
             run.create(config, environment)
@@ -144,11 +144,12 @@ def fit(config: Config, run: RunFolder, setup: Setup, progress: Progress, consol
                 log.step({"step": progress.step, "epoch": round(epoch, 4), **rates, "seconds": watch.seconds})
                 progress.window = Window()
             due = last or is_due(config.train.eval_every, progress.step, setup.steps_per_epoch)
-            if due:
-                validate(config, run, setup, progress, epoch, log)
-            if due or stopped.is_set():
-                progress.seconds = watch.seconds
-                save(config, run, setup, progress)
+            with watch.outside_lap():
+                if due:
+                    validate(config, run, setup, progress, epoch, log)
+                if due or stopped.is_set():
+                    progress.seconds = watch.seconds
+                    save(config, run, setup, progress)
             if out_of_patience(config, progress):
                 console.print(f"stopped early: no better validation in {progress.stale} tries")
                 break
