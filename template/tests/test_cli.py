@@ -140,7 +140,7 @@ def test_wrong_arguments(project: Project, refused: Callable[..., str]) -> None:
     [
         ("tiny:bret", "the tiny models are tiny:bert"),
         ("./nowhere", "there is no folder './nowhere'"),
-        ("someone/unheard-of", "is neither a folder here nor a model that the Hugging Face Hub let us have"),
+        ("someone/unheard-of", "no folder here and not in the cache, and HF_HUB_OFFLINE forbids to fetch it"),
         ("empty", "the folder 'empty' cannot be loaded"),
     ],
 )

@@ -1,5 +1,6 @@
 """Load a model and its tokenizer (safetensors only), or build a tiny one; choose device and precision."""
 
+import re
 from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
@@ -10,8 +11,11 @@ import transformers
 
 from . import config as settings
 from .errors import UserError
+from .hub import require_on_hub
 from .tasks import Task
 from .tiny import is_tiny, tiny_config, tiny_tokenizer
+
+HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -49,6 +53,8 @@ def load_tokenizer(model: settings.Model, texts: Iterable[str]) -> Any:
     """
     if is_tiny(model.name):
         return tiny_tokenizer(texts)
+    if not Path(model.name).is_dir() and HUB_NAME.fullmatch(model.name):
+        require_on_hub(model.name, model.revision)
     tokenizer = load_pretrained(transformers.AutoTokenizer, model)
     if tokenizer.pad_token_id is None:
         raise UserError(
@@ -97,19 +103,15 @@ def load_pretrained(auto: Any, model: settings.Model, **options: Any) -> Any:
 
 
 def _why_not(name: str, error: Exception) -> str:
-    folder = Path(name)
-    if folder.is_dir():
-        reason = str(error).strip().splitlines()[0]
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if Path(name).is_dir():
         return (
             f"model.name: the folder '{name}' cannot be loaded ({reason}): "
             f"it needs config.json, model.safetensors and a tokenizer"
         )
-    if folder.is_absolute() or name.startswith("."):
-        return f"model.name: there is no folder '{name}': correct the path"
-    return (
-        f"model.name: '{name}' is neither a folder here nor a model that the Hugging Face Hub let us have: check the "
-        f"spelling and the network, name a local folder, or use tiny:bert"
-    )
+    if HUB_NAME.fullmatch(name):
+        return f"model.name: '{name}' cannot be loaded from the Hub ({reason}): choose a model with safetensors weights"
+    return f"model.name: there is no folder '{name}': correct the path"
 
 
 def _require_body(model: Any, info: dict[str, Any], name: str) -> None:
