@@ -127,8 +127,9 @@ def test_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
         assert process.pid is not None
         os.kill(process.pid, signal.SIGKILL)
         process.join()
-        folder, _ = newest_valid(tmp_path / "checkpoints")
+        folder, damaged = newest_valid(tmp_path / "checkpoints")
         assert folder is not None
+        assert damaged == []
         assert int(folder.name.removeprefix("step-")) > reached
         reached = int(folder.name.removeprefix("step-"))
         load_checkpoint(folder, *trained(0))

@@ -166,6 +166,8 @@ def test_resumed_run_equals_uninterrupted_one(
     with monkeypatch.context() as patched:
         stop_after(stop, patched)
         assert not training.train(load_config(path, ["run.name=cut"]), console=Console(quiet=True))
+    with Path("runs/cut/metrics.jsonl").open("a") as log:  # as if it had gone on, and been killed in a line
+        log.write('{"kind": "train", "step": 999}\n{"kind": "tra')
     assert training.train(load_config(path, ["run.name=cut"]), resume=True, console=Console(quiet=True))
     files = list(Path("runs/whole").rglob("model.safetensors"))
     assert {file.parent.parent.name for file in files} == {"whole", "checkpoints"}  # best/ and checkpoints/step-N/

@@ -191,15 +191,14 @@ def _share_out(windows: list[dict[int, int]]) -> Iterator[dict[int, int]]:
 
     Each window maps its words to the position of their first token; so do the results.
 
-    A later window may open inside a word; its first word, if seen before, is therefore not its to answer for.
+    A later window may open inside a word: it has no context there, so the earlier window keeps the word.
     """
     owner: dict[int, tuple[int, int]] = {}
     for number, starts in enumerate(windows):
         last = len(starts) - 1
         for order, word in enumerate(starts):
             context = min(order, last - order)
-            opens_inside = order == 0 and word in owner
-            if not opens_inside and (word not in owner or context > owner[word][0]):
+            if word not in owner or context > owner[word][0]:
                 owner[word] = (context, number)
     for number, starts in enumerate(windows):
         yield {word: position for word, position in starts.items() if owner[word][1] == number}
