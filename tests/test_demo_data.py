@@ -1,33 +1,50 @@
 """The shipped demo data: made by tools/demo_data and nothing else, and fit to learn from."""
 
+import itertools
 import json
+import math
 import re
+import statistics
 import subprocess
 import sys
 from collections import Counter
+from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "template" / "data" / "demo"
 SPLITS = ("train", "validation", "test")
-ENDINGS = {"text-classification": "jsonl", "token-classification": "conll"}
-MOST_BYTES = 400_000
+ENDINGS = {
+    "text-classification": "jsonl",
+    "multi-label-classification": "jsonl",
+    "regression": "jsonl",
+    "token-classification": "conll",
+    "ranking": "jsonl",
+}
+SINGLE_TEXTS = {"text-classification": (4, 45), "multi-label-classification": (3, 60), "regression": (4, 40)}  # words
+TAGS = {"billing", "bug", "cancellation", "delivery", "feature-request", "login", "praise", "refund"}
+MOST_BYTES = 500_000
 
 
 def shipped(task: str, split: str) -> Path:
     return DEMO / f"{{% if cookiecutter.task == '{task}' %}}{split}.{ENDINGS[task]}{{% endif %}}"
 
 
-def texts(split: str) -> list[dict[str, str]]:
-    lines = shipped("text-classification", split).read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
+def rows(task: str, split: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in shipped(task, split).read_text(encoding="utf-8").splitlines()]
 
 
 def sentences(split: str) -> list[list[tuple[str, str]]]:
     blocks = shipped("token-classification", split).read_text(encoding="utf-8").removesuffix("\n\n").split("\n\n")
     return [[(token, tag) for token, tag in (line.split(" ") for line in block.split("\n"))] for block in blocks]
+
+
+def candidates(split: str) -> list[list[dict[str, Any]]]:
+    """The rows of each query."""
+    return [list(group) for _, group in itertools.groupby(rows("ranking", split), key=itemgetter("query"))]
 
 
 def entities(split: str) -> list[str]:
@@ -62,15 +79,16 @@ def test_files_are_small_and_plain(task: str, split: str) -> None:
 
 
 @pytest.mark.parametrize("task", ENDINGS)
-def test_no_sentence_comes_twice_not_even_with_other_numbers(task: str) -> None:
+def test_no_example_comes_twice_not_even_with_other_numbers(task: str) -> None:
     seen: Counter[str] = Counter()
     for split in SPLITS:
-        rows = (
-            [row["text"] for row in texts(split)]
-            if task == "text-classification"
-            else [" ".join(token for token, _ in sentence) for sentence in sentences(split)]
-        )
-        seen.update(re.sub(r"\d+", "0", row).lower() for row in rows)
+        if task == "token-classification":
+            shown = [" ".join(token for token, _ in sentence) for sentence in sentences(split)]
+        elif task == "ranking":  # of a query all rows are in one place
+            shown = [group[0]["query"] for group in candidates(split)]
+        else:
+            shown = [row["text"] for row in rows(task, split)]
+        seen.update(re.sub(r"\d+", "0", text).lower() for text in shown)
     assert seen.most_common(1)[0][1] == 1
 
 
@@ -78,26 +96,104 @@ def test_no_sentence_comes_twice_not_even_with_other_numbers(task: str) -> None:
     ("split", "low", "high"), [("train", 1500, 3000), ("validation", 250, 400), ("test", 250, 400)]
 )
 def test_sizes(split: str, low: int, high: int) -> None:
-    assert low <= len(texts(split)) <= high
+    for task in SINGLE_TEXTS:
+        assert low <= len(rows(task, split)) <= high
     assert low <= len(sentences(split)) <= high
+
+
+@pytest.mark.parametrize(("split", "low", "high"), [("train", 300, 400), ("validation", 30, 60), ("test", 50, 80)])
+def test_numbers_of_queries(split: str, low: int, high: int) -> None:
+    assert low <= len(candidates(split)) <= high
 
 
 @pytest.mark.parametrize("split", SPLITS)
 def test_labels_are_unequal_but_none_rules(split: str) -> None:
-    counts = Counter(row["label"] for row in texts(split))
+    counts = Counter(row["label"] for row in rows("text-classification", split))
     assert set(counts) == {"negative", "neutral", "positive"}
     shares = {label: count / counts.total() for label, count in counts.items()}
     assert 0.38 < shares["neutral"] < 0.5
     assert min(shares.values()) > 0.22
 
 
+@pytest.mark.parametrize("task", SINGLE_TEXTS)
 @pytest.mark.parametrize("split", SPLITS)
-def test_texts_read_like_news(split: str) -> None:
-    for row in texts(split):
-        assert set(row) == {"text", "label"}
-        assert row["text"] == row["text"].strip()
-        assert not re.search(r"[{}|~]|  | [,.;:]|\.\.|\ba [aeio]", row["text"]), row["text"]
-        assert 4 <= len(row["text"].split()) <= 45
+def test_texts_read_like_sentences(task: str, split: str) -> None:
+    for row in rows(task, split):
+        assert set(row) == {"text", "labels" if task == "multi-label-classification" else "label"}
+        assert_plain(row["text"])
+        low, high = SINGLE_TEXTS[task]
+        assert low <= len(row["text"].split()) <= high
+
+
+def assert_plain(text: str) -> None:
+    assert text == text.strip()
+    assert not re.search(r"[{}|~_]|  | [,.;:?]|[.,;?][.,;?]|\ba [aeio]", text), text
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_tickets_have_none_to_three_tags(split: str) -> None:
+    tickets = [row["labels"] for row in rows("multi-label-classification", split)]
+    assert all(labels == sorted(set(labels)) for labels in tickets)
+    sizes = Counter(map(len, tickets))
+    assert set(sizes) == {0, 1, 2, 3}
+    assert 0.04 < sizes[0] / len(tickets) < 0.09
+    assert sizes[2] + sizes[3] > 0.4 * len(tickets)
+    tags = Counter(tag for labels in tickets for tag in labels)
+    assert set(tags) == TAGS
+    assert all(0.08 < count / len(tickets) < 0.35 for count in tags.values())
+
+
+def test_some_tags_come_together_more_than_others() -> None:
+    pairs: Counter[tuple[str, ...]] = Counter()
+    for row in rows("multi-label-classification", "train"):
+        pairs.update(itertools.combinations(row["labels"], 2))
+    assert pairs["billing", "refund"] > 100
+    assert pairs["delivery", "login"] == 0
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_scores_are_tenths_from_1_to_5_and_spread(split: str) -> None:
+    scores = [row["label"] for row in rows("regression", split)]
+    assert all(isinstance(score, float) and score == round(score, 1) for score in scores)
+    assert min(scores) == 1
+    assert max(scores) == 5
+    assert 2.8 < statistics.mean(scores) < 3.6
+    assert statistics.pstdev(scores) > 0.9
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_every_query_has_fitting_and_unfitting_candidates(split: str) -> None:
+    groups = candidates(split)
+    assert len({group[0]["query"] for group in groups}) == len(groups)  # its rows follow each other
+    for group in groups:
+        assert all(set(row) == {"query", "document", "label"} for row in group)
+        assert 6 <= len(group) <= 8
+        assert {row["label"] for row in group} == {0, 1, 2}
+        assert len({row["document"] for row in group}) == len(group)
+        for text in (group[0]["query"], *(row["document"] for row in group)):
+            assert_plain(text)
+            assert 4 <= len(text.split()) <= 30
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_neither_file_order_nor_shared_words_rank_well(split: str) -> None:
+    def shared(row: dict[str, Any]) -> int:
+        query, document = (set(re.findall(r"\w+", row[key].lower())) for key in ("query", "document"))
+        return len(query & document)
+
+    groups = candidates(split)
+    assert statistics.mean(ndcg([row["label"] for row in group]) for group in groups) < 0.75
+    ranked = [sorted(group, key=shared, reverse=True) for group in groups]
+    assert statistics.mean(ndcg([row["label"] for row in group]) for group in ranked) < 0.75
+
+
+def ndcg(grades: list[int]) -> float:
+    """NDCG@10 of grades in ranked order, with the grade as gain."""
+
+    def gain(grades: list[int]) -> float:
+        return sum(grade / math.log2(rank + 1) for rank, grade in enumerate(grades[:10], start=1))
+
+    return gain(grades) / gain(sorted(grades, reverse=True))
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -134,3 +230,12 @@ def test_one_word_is_a_person_a_place_and_an_organisation() -> None:
         kind, name = entity.split(" ", 1)
         kinds.setdefault(name, set()).add(kind)
     assert sum({"PER", "LOC", "ORG"} <= found for found in kinds.values()) > 20
+
+
+def test_the_readme_shows_rows_that_are_in_the_files() -> None:
+    readme = (DEMO / "README.md").read_text(encoding="utf-8")
+    for task in ("multi-label-classification", "regression", "ranking"):
+        train = shipped(task, "train").read_text(encoding="utf-8").splitlines()
+        assert any(f"`{line}`" in readme for line in train)
+    for split in SPLITS:
+        assert f"| {split}.jsonl | {len(candidates(split))} | {len(rows('ranking', split)):,} |" in readme

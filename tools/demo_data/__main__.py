@@ -7,14 +7,14 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from . import news_entities, news_sentiment
+from . import holiday_stays, news_entities, news_sentiment, review_scores, support_tickets
 from .grammar import Draw, Grammar, Rules
 
 FOLDER = Path(__file__).resolve().parents[2] / "template" / "data" / "demo"
-SIZES = {"train": 2800, "validation": 300, "test": 400}
 
 
 @dataclass(frozen=True)
@@ -23,44 +23,80 @@ class Theme:
 
     task: str
     ending: str
+    sizes: tuple[int, int, int]  # examples in train, validation, test
     rules: Rules
     draws: dict[str, Draw]
     example: Callable[[Grammar], Any]
     line: Callable[[Any], str]
+    key: Callable[[Any], str]  # what no two examples may share
 
 
 THEMES = [
     Theme(
         "text-classification",
         "jsonl",
+        (2800, 300, 400),
         news_sentiment.RULES,
         news_sentiment.DRAWS,
         news_sentiment.example,
         news_sentiment.line,
+        itemgetter("text"),
+    ),
+    Theme(
+        "multi-label-classification",
+        "jsonl",
+        (2400, 300, 400),
+        support_tickets.RULES,
+        support_tickets.DRAWS,
+        support_tickets.example,
+        support_tickets.line,
+        itemgetter("text"),
+    ),
+    Theme(
+        "regression",
+        "jsonl",
+        (2400, 300, 400),
+        review_scores.RULES,
+        review_scores.DRAWS,
+        review_scores.example,
+        review_scores.line,
+        itemgetter("text"),
     ),
     Theme(
         "token-classification",
         "conll",
+        (2800, 300, 400),
         news_entities.RULES,
         news_entities.DRAWS,
         news_entities.example,
         news_entities.line,
+        news_entities.line,
+    ),
+    Theme(
+        "ranking",
+        "jsonl",
+        (375, 40, 60),
+        holiday_stays.RULES,
+        holiday_stays.DRAWS,
+        holiday_stays.example,
+        holiday_stays.line,
+        lambda rows: rows[0]["query"],
     ),
 ]
 
 
 def splits(theme: Theme) -> Iterator[tuple[str, str]]:
-    """(split, content) of a theme; no sentence comes twice, not even with other numbers."""
+    """(split, content) of a theme; no example comes twice, not even with other numbers."""
     seen: set[str] = set()
-    for split, size in SIZES.items():
+    for split, size in zip(("train", "validation", "test"), theme.sizes, strict=True):
         grammar = Grammar(f"{theme.task} {split}", theme.rules, theme.draws, unseen=split != "train")
         lines: list[str] = []
         while len(lines) < size:
-            line = theme.line(theme.example(grammar))
-            key = re.sub(r"\d+", "0", line).lower()
+            example = theme.example(grammar)
+            key = re.sub(r"\d+", "0", theme.key(example)).lower()
             if key not in seen:
                 seen.add(key)
-                lines.append(line)
+                lines.append(theme.line(example))
         yield split, "".join(lines)
 
 

@@ -43,6 +43,11 @@ class Grammar:
     def pick(self, items: Sequence[T]) -> T:
         return items[int(self._random() * len(items))]
 
+    def sample(self, items: Sequence[T], count: int) -> list[T]:
+        """``count`` different items in random order."""
+        rest = list(items)
+        return [rest.pop(int(self._random() * len(rest))) for _ in range(count)]
+
     def between(self, low: float, high: float) -> float:
         return low + (high - low) * self._random()
 
