@@ -10,7 +10,14 @@ import pytest
 from ft_template.bake import REPOSITORY, bake
 
 LINK = "{{cookiecutter.project_slug}}"
-TASKS = ("text-classification", "token-classification")
+DATA_FORMAT = {
+    "text-classification": "jsonl",
+    "multi-label-classification": "jsonl",
+    "regression": "jsonl",
+    "token-classification": "conll",
+    "ranking": "jsonl",
+}
+TASKS = tuple(DATA_FORMAT)
 
 Bake = Callable[..., Path]
 

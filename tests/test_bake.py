@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import LINK, TASKS, Bake, files
+from conftest import DATA_FORMAT, LINK, TASKS, Bake, files
 from ft_template.bake import REPOSITORY, bake
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -33,7 +33,6 @@ setup_env.py
 configs/demo.yaml configs/train.yaml
 data/demo/README.md data/demo/test.{format} data/demo/train.{format} data/demo/validation.{format}
 """
-DATA_FORMAT = {"text-classification": "jsonl", "token-classification": "conll"}
 
 
 def template_files(repository: Path) -> dict[str, bytes]:

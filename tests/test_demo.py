@@ -8,12 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import DATA_FORMAT, TASKS
 from ft_template.bake import bake
 
-DATA = {"text-classification": "jsonl", "token-classification": "conll"}
+WANTED = {
+    "text-classification": 0.90,  # accuracy
+    "multi-label-classification": 0.90,  # micro F1
+    "regression": 0.75,  # R2, of which 0.81 are a correlation of 0.9
+    "token-classification": 0.90,  # F1 of entities
+    "ranking": 0.82,  # NDCG@10
+}
+"""The headline that each demo must reach on its test data."""
 
 
-@pytest.fixture(scope="module", params=DATA)
+@pytest.fixture(scope="module", params=TASKS)
 def task(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
@@ -45,13 +53,13 @@ def test_demo_learns(demo: Path, task: str) -> None:
     run(demo, "finetune", "evaluate", "latest")
     test = evaluation(demo, "test")
     score = test["metrics"][test["headline"]]
-    assert score >= 0.90
-    assert all(score > baseline["metrics"][test["headline"]] + 0.3 for baseline in test["baseline"])
+    assert score >= WANTED[task]
+    assert all(score > baseline["metrics"][test["headline"]] + 0.1 for baseline in test["baseline"])
     losses = [json.loads(line) for line in (demo / "runs/demo/metrics.jsonl").read_text().splitlines()]
-    assert losses[-1]["loss"] < losses[0]["loss"] / 3
+    assert losses[-1]["loss"] < losses[0]["loss"]
     assert (demo / "runs/demo/report/loss.png").stat().st_size > 5_000
 
-    source = Path("data/demo", f"test.{DATA[task]}")
+    source = Path("data/demo", f"test.{DATA_FORMAT[task]}")
     run(demo, "finetune", "predict", "latest", str(source))
     predicted = (demo / "runs/demo/predictions" / source.name).read_text("utf-8").splitlines()
     assert len(predicted) == len((demo / source).read_text("utf-8").rstrip("\n").splitlines())
@@ -63,6 +71,6 @@ def test_project_is_clean(demo: Path) -> None:
 
 
 def test_project_tests_pass(demo: Path, task: str) -> None:
-    if task == "text-classification":
-        pytest.skip("test_end_to_end.py runs the tests of the default project, in its own environment")
+    if task != "token-classification":
+        pytest.skip("the tests are the same in every project: here once, and in test_end_to_end.py once")
     assert " passed" in run(demo, "pytest", "-q", "-p", "no:cacheprovider")

@@ -34,6 +34,35 @@ SENTENCES = [
 ]
 
 
+TAGGED = [
+    ("the invoice is wrong", ["billing"]),
+    ("I cannot log in and the invoice is wrong", ["billing", "login"]),
+    ("password forgotten , cannot log in", ["login"]),
+    ("thank you all", []),
+]
+SCORED = [
+    ("dreadful", 1.0),
+    ("poor , very poor", 1.5),
+    ("so so", 3.0),
+    ("good", 4.0),
+    ("very good indeed , all of it", 5),
+]
+LISTS = {
+    "quiet room by the sea": [("a loud bar", 0), ("a quiet house at the beach with a room", 2), ("a room", 1)],
+    "tea": [("green tea", 1), ("coffee", 0)],
+    "something with horses": [("a farm with horses and more", 1), ("a harbour", 0), ("a bar", 0), ("riding", 1)],
+}
+FILES = {
+    "text-classification": ("train.jsonl", "validation.jsonl"),
+    "multi-label-classification": ("tagged.jsonl", "tagged-validation.jsonl"),
+    "regression": ("scored.jsonl", "scored-validation.jsonl"),
+    "token-classification": ("train.conll", "validation.conll"),
+    "ranking": ("lists.jsonl", "lists-validation.jsonl"),
+}
+"""Training and validation file of each task."""
+TASKS = list(FILES)
+
+
 class Project:
     """A folder with data and configs, which is the current folder of the test."""
 
@@ -49,11 +78,11 @@ class Project:
 
     def config(self, task: str, name: str = "config", **sections: dict[str, Any]) -> Path:
         """A config of few and quick steps, with changes to its sections."""
-        ending = {"text-classification": "jsonl", "token-classification": "conll"}[task]
+        train, validation = FILES[task]
         values: dict[str, Any] = {
             "task": {"type": task},
             "model": {"name": "tiny:bert", "max_length": 32},
-            "data": {"train": f"train.{ending}", "validation": f"validation.{ending}", "test": f"validation.{ending}"},
+            "data": {"train": train, "validation": validation, "test": validation},
             "train": {"epochs": 2, "batch_size": 4, "device": "auto"},
             "optim": {"lr": 1e-3},
         }
@@ -73,13 +102,22 @@ class Project:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A project with data for both tasks."""
+    """A project with data for every task."""
     monkeypatch.chdir(tmp_path)
     project = Project(tmp_path)
-    rows = [{"text": text, "label": label} for good, bad in zip(GOOD, BAD, strict=True)
-            for text, label in ((good, "good"), (bad, "bad"))]  # fmt: skip
-    project.write("train.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
-    project.write("validation.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows[:4]))
+    moods = [{"text": text, "label": label} for good, bad in zip(GOOD, BAD, strict=True)
+             for text, label in ((good, "good"), (bad, "bad"))]  # fmt: skip
+    lists = [{"query": query, "document": document, "label": label}
+             for query, documents in LISTS.items() for document, label in documents]  # fmt: skip
+    rows: dict[str, list[dict[str, Any]]] = {
+        "text-classification": moods,
+        "multi-label-classification": [{"text": text, "labels": labels} for text, labels in TAGGED],
+        "regression": [{"text": text, "label": label} for text, label in SCORED],
+        "ranking": lists,
+    }
+    for task, examples in rows.items():
+        for name, some in zip(FILES[task], (examples, examples[: max(4, len(examples) // 2)]), strict=True):
+            project.write(name, "".join(f"{json.dumps(example)}\n" for example in some))
     project.write("train.conll", conll(SENTENCES))
     project.write("validation.conll", conll(SENTENCES[:3]))
     return project

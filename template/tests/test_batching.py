@@ -7,6 +7,7 @@ import torch
 
 from finetune.batching import collate, epoch_batches, micro_batches
 from finetune.config import TextClassification
+from finetune.tasks.base import Feature
 from finetune.tasks.text_classification import Example, TextClassificationTask
 from finetune.tiny import tiny_tokenizer
 
@@ -36,14 +37,22 @@ def test_batches_hold_similar_lengths_in_no_order_of_length() -> None:
     assert longest != sorted(longest)
 
 
+FEATURES = [Feature(i // 3, {"input_ids": [1] * length}, [0]) for i, length in enumerate(LENGTHS)]
+
+
 @pytest.mark.parametrize("budget", [1, 64, 1000, 10**9])
-def test_micro_batches_hold_every_row_within_the_budget(budget: int) -> None:
-    rows = list(range(0, 200, 3))
-    groups = micro_batches(LENGTHS, rows, budget)
-    assert sorted(i for group in groups for i in group) == rows
+@pytest.mark.parametrize("together", [False, True])
+def test_micro_batches_hold_every_row_within_the_budget(budget: int, together: bool) -> None:
+    rows = list(range(30, 231))
+    groups = micro_batches(FEATURES, rows, budget, together)
+    assert sorted(row for group in groups for row in group) == rows
     for group in groups:
-        assert len(group) == 1 or len(group) * max(LENGTHS[i] for i in group) <= budget
-    assert LENGTHS[groups[0][0]] == max(LENGTHS[i] for i in rows)
+        alone = len({FEATURES[row].example for row in group}) == 1 if together else len(group) == 1
+        assert alone or len(group) * max(LENGTHS[row] for row in group) <= budget
+    assert max(LENGTHS[row] for row in groups[0]) == max(LENGTHS[row] for row in rows)
+    if together:
+        found = [example for group in groups for example in {FEATURES[row].example for row in group}]
+        assert len(found) == len(set(found)), "an example must not be cut apart"
 
 
 def test_padding_is_masked() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Project
+from conftest import FILES, ROOT, TASKS, Project
 from pyarrow import Table
 from pyarrow.parquet import write_table
 
@@ -16,14 +16,13 @@ from finetune.cli import main
 from finetune.data import READERS
 from finetune.predict import WRITERS
 
-TASKS = {"text-classification": "jsonl", "token-classification": "conll"}
-
 
 @pytest.fixture(params=TASKS)
 def trained(request: pytest.FixtureRequest, project: Project) -> str:
-    """A project with a short run of each task; the ending of its data files."""
+    """A project with a short run of each task."""
     assert main(["train", str(project.config(request.param))]) == 0
-    return TASKS[request.param]
+    task: str = request.param
+    return task
 
 
 def test_a_run_leaves_these_files(trained: str) -> None:
@@ -42,7 +41,7 @@ def test_a_run_leaves_these_files(trained: str) -> None:
     evaluation = json.loads((run / "evaluation-test.json").read_text())
     assert list(evaluation) == [
         *("format", "task", "split", "data", "examples", "truncated", "loss", "headline", "metrics"),
-        *("baseline", "tables", "matrices", "notes"),
+        *("baseline", "tables", "matrices", "scatters", "notes"),
     ]
 
 
@@ -55,22 +54,26 @@ def test_saved_model_scores_what_training_saw(trained: str, project: Project) ->
 
 
 def test_predictions_have_the_format_of_the_input(trained: str, project: Project) -> None:
-    assert main(["predict", "runs/config", f"validation.{trained}"]) == 0
-    output = Path(f"runs/config/predictions/validation.{trained}")
-    lines = output.read_text().splitlines()
-    source = (project.folder / f"validation.{trained}").read_text().splitlines()
+    name = FILES[trained][1]
+    assert main(["predict", "runs/config", name]) == 0
+    lines = Path("runs/config/predictions", name).read_text().splitlines()
+    source = (project.folder / name).read_text().splitlines()
     assert len(lines) == len(source)
-    if trained == "conll":
+    if name.endswith(".conll"):
         words = [line.split() for line in lines if line]
         assert [f"{word} {tag}" for word, tag, _, _ in words] == [line for line in source if line]
         assert all(0 < float(share) <= 1 for *_, share in words)
         return
+    added = {
+        "text-classification": {"prediction", "probability", "probabilities"},
+        "multi-label-classification": {"prediction", "probabilities"},
+        "regression": {"prediction"},
+        "ranking": {"score", "rank"},
+    }[trained]
     for line, original in zip(lines, source, strict=True):
         record = json.loads(line)
         assert json.loads(original).items() <= record.items()
-        assert record["probability"] == max(record["probabilities"].values())
-        assert record["probabilities"][record["prediction"]] == record["probability"]
-        assert sum(record["probabilities"].values()) == pytest.approx(1)
+        assert record.keys() - json.loads(original).keys() == added
 
 
 @pytest.mark.parametrize("ending", [ending for ending in READERS if ending != ".conll"])
@@ -99,6 +102,18 @@ def test_every_format_can_be_predicted(ending: str, project: Project) -> None:
     assert main(["predict", "latest", str(output), "--output", f"again{ending}"]) == 0, "output must read as input"
 
 
+def test_probabilities_belong_to_the_labels(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    project.train(project.config("text-classification"))
+    capsys.readouterr()
+    assert main(["predict", "latest", "--text", "a fine day"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert set(record["probabilities"]) == {"good", "bad"}
+    assert sum(record["probabilities"].values()) == pytest.approx(1)
+    assert (
+        record["probability"] == max(record["probabilities"].values()) == record["probabilities"][record["prediction"]]
+    )
+
+
 def test_single_texts(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     project.train(project.config("text-classification", train={"max_steps": 1}))
     capsys.readouterr()
@@ -112,6 +127,11 @@ def test_single_sentence_is_split_into_words(project: Project, capsys: pytest.Ca
     capsys.readouterr()
     assert main(["predict", "latest", "--text", "Ada lives in Turin"]) == 0
     assert len(json.loads(capsys.readouterr().out)["prediction"]) == 4
+
+
+def test_ranking_needs_a_file(project: Project, refused: Callable[..., str]) -> None:
+    project.train(project.config("ranking", train={"max_steps": 1}))
+    assert "needs query and document: put them into a file" in refused("predict", "latest", "--text", "tea")
 
 
 def test_pairs_train_and_predict(project: Project) -> None:

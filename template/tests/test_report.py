@@ -46,6 +46,7 @@ def evaluation(
         "tables": [
             {"title": "Per class", "note": "", "columns": ["label", "f1"], "rows": [[label, 0.5] for label in labels]}
         ],
+        "scatters": [],
         "matrices": [
             {
                 "title": "Confusion matrix",

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import ROOT, Project
+from conftest import FILES, ROOT, TASKS, Project
 from rich.console import Console
 from safetensors.torch import load_file
 
@@ -28,7 +28,6 @@ from finetune.evaluate import evaluate
 from finetune.inference import infer
 from finetune.run_folder import RunFolder
 
-TASKS = ["text-classification", "token-classification"]
 TIMES = ("examples_per_second", "tokens_per_second", "seconds")
 
 
@@ -101,13 +100,13 @@ def test_validation_loss_is_a_mean_over_labels_not_over_batches(project: Project
 
 @pytest.mark.parametrize("task", TASKS)
 def test_overfits_a_tiny_set_to_100_percent(task: str, project: Project) -> None:
-    ending = {"text-classification": "jsonl", "token-classification": "conll"}[task]
-    path = project.config(task, train={"epochs": 40, "eval_every": 1000}, optim={"lr": 3e-3})
-    project.train(path, f"data.validation=train.{ending}")
+    path = project.config(task, train={"epochs": 60, "eval_every": 1000}, optim={"lr": 3e-3})
+    project.train(path, f"data.validation={FILES[task][0]}")
     run = RunFolder(Path("runs/config"))
     evaluation = evaluate(run, "train", None, Console(quiet=True))
-    assert evaluation["metrics"][evaluation["headline"]] == 1.0
-    assert evaluation["baseline"][0]["metrics"][evaluation["headline"]] < 0.6
+    wanted = 0.99 if task == "regression" else 1.0  # of the variance explained; numbers are never met exactly
+    assert evaluation["metrics"][evaluation["headline"]] >= wanted
+    assert evaluation["baseline"][0]["metrics"][evaluation["headline"]] < 0.9
 
 
 @pytest.mark.parametrize("name", ["adamw", "sgd"])

@@ -1,5 +1,6 @@
 """What one step sees: examples of similar length together, cut so that a micro-batch fits its token budget."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -55,17 +56,26 @@ def epoch_batches(lengths: Sequence[int], batch_size: int, seed: int, epoch: int
     return batches
 
 
-def micro_batches(lengths: Sequence[int], rows: Sequence[int], budget: int) -> list[list[int]]:
-    """`rows` cut into groups of at most `budget` padded tokens (a longer row goes alone), the longest first.
+def micro_batches(
+    features: Sequence[Feature], rows: Sequence[int], budget: int, together: bool = False
+) -> list[list[int]]:
+    """`rows` of `features` cut into groups of at most `budget` padded tokens; what is larger goes alone.
 
-    The longest first: if memory is going to run out, it does so at once.
+    The longest come first: if memory is going to run out, it does so at once. `together`: rows of one example share a
+    group.
     """
+    units: dict[int, list[int]] = defaultdict(list)
+    for row in rows:
+        units[features[row].example if together else row].append(row)
+    longest = {unit: max(features[row].length for row in members) for unit, members in units.items()}
     groups: list[list[int]] = []
-    for row in sorted(rows, key=lambda row: -lengths[row]):
-        if groups and (len(groups[-1]) + 1) * lengths[groups[-1][0]] <= budget:
-            groups[-1].append(row)
+    width = 0
+    for unit in sorted(units, key=lambda unit: -longest[unit]):
+        if groups and (len(groups[-1]) + len(units[unit])) * width <= budget:
+            groups[-1] += units[unit]
         else:
-            groups.append([row])
+            groups.append(list(units[unit]))
+            width = longest[unit]
     return groups
 
 

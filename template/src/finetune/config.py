@@ -26,6 +26,22 @@ class TextClassification(Strict):
     """One label for a text or for a pair of texts."""
 
 
+class MultiLabelClassification(Strict):
+    """Any number of labels for a text or for a pair of texts. Columns: text, (text_pair), labels."""
+
+    type: Literal["multi-label-classification"]
+    """Any number of labels for a text or for a pair of texts."""
+
+
+class Regression(Strict):
+    """A number for a text or for a pair of texts. Columns: text, (text_pair), label."""
+
+    type: Literal["regression"]
+    """A number for a text or for a pair of texts."""
+    loss: Literal["mse", "huber"] = "mse"
+    """mse: squared error; huber: linear for large errors, so that wrong labels pull less."""
+
+
 class TokenClassification(Strict):
     """Entities in a sentence, as IOB tags. Columns: tokens, tags."""
 
@@ -35,7 +51,19 @@ class TokenClassification(Strict):
     """Tokens that neighbouring windows share where a sentence is longer than model.max_length."""
 
 
-AnyTask = Annotated[TextClassification | TokenClassification, Field(discriminator="type")]
+class Ranking(Strict):
+    """The order of documents for a query. Columns: query, document, label (relevance, 0 or more)."""
+
+    type: Literal["ranking"]
+    """The order of documents for a query."""
+    loss: Literal["pointwise", "listwise"] = "listwise"
+    """pointwise: each document by itself; listwise: the documents of a query against each other."""
+
+
+AnyTask = Annotated[
+    TextClassification | MultiLabelClassification | Regression | TokenClassification | Ranking,
+    Field(discriminator="type"),
+]
 
 
 class Model(Strict):

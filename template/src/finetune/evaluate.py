@@ -62,6 +62,7 @@ def evaluate(run: RunFolder, split: str, data: Path | None, console: Console) ->
         ],
         "tables": [asdict(table) for table in scores.tables],
         "matrices": [asdict(matrix) for matrix in scores.matrices],
+        "scatters": [asdict(scatter) for scatter in scores.scatters],
         "notes": [f"{encoded.truncated} of {len(examples)} texts were cut to {finetuned.max_length} tokens."]
         if encoded.truncated
         else [],

@@ -29,7 +29,7 @@ def infer(
     device = model.device
     decoded: list[Any] = [None] * len(features)
     total = torch.zeros((), dtype=torch.float64, device=device if device.type != "mps" else "cpu")
-    for rows in micro_batches([feature.length for feature in features], range(len(features)), budget):
+    for rows in micro_batches(features, range(len(features)), budget, task.keeps_together):
         batch = collate(features, rows, task, tokenizer).to(device)
         with autocast(bf16, device):
             logits = model(**batch.inputs).logits

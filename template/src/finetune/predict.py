@@ -41,7 +41,7 @@ class Predictor:
         bf16 = uses_bf16(self._config.train.precision, model.device, model.config.hidden_size)
         budget = self._config.train.micro_batch_tokens
         result = infer(model, task, self._finetuned.tokenizer, encoded.features, budget=budget, bf16=bf16)
-        return [task.record(p) for p in task.predictions(examples, encoded.features, result.decoded)]
+        return task.records(examples, task.predictions(examples, encoded.features, result.decoded))
 
     def predict_file(self, path: Path) -> tuple[list[Row], list[Record]]:
         """The rows of a file, which need no labels, and the record of each."""
@@ -50,7 +50,9 @@ class Predictor:
 
     def predict_texts(self, texts: Sequence[str], pair: str | None = None) -> list[Record]:
         """Records for single texts; where the task works on words, these are split at spaces."""
-        name = self._finetuned.task.required[0]
+        name, *others = self._finetuned.task.required[:-1]
+        if others:
+            raise UserError(f"predict: this task needs {name} and {', '.join(others)}: put them into a file")
         values = [{name: text, **({"text_pair": pair} if pair is not None else {})} for text in texts]
         return self.predict([Row("--text", value, value) for value in values])
 

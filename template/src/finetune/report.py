@@ -36,7 +36,7 @@ def write_report(run: Path) -> Path:
         facts=facts(config, history, headline),
         curves=[embed(path) for path in draw_curves(history, headline, folder)],
         evaluations=[
-            {**evaluation, "pictures": [embed(path) for path in draw_matrices(evaluation, folder)]}
+            {**evaluation, "pictures": [embed(path) for path in draw_results(evaluation, folder)]}
             for evaluation in evaluations
         ],
         validated=bool(history.validation),
@@ -99,13 +99,20 @@ def draw_curves(history: TrainingHistory, headline: str | None, folder: Path) ->
     return drawn
 
 
-def draw_matrices(evaluation: dict[str, Any], folder: Path) -> list[Path]:
-    """A picture of each confusion matrix of an evaluation."""
+def draw_results(evaluation: dict[str, Any], folder: Path) -> list[Path]:
+    """A picture of each confusion matrix, then of each scatter plot of an evaluation."""
     from . import report_pictures as pictures
 
+    split = evaluation["split"]
     return [
-        pictures.confusion_matrix(matrix, folder / f"confusion-{evaluation['split']}-{number}.png")
-        for number, matrix in enumerate(evaluation["matrices"], start=1)
+        *(
+            pictures.confusion_matrix(matrix, folder / f"confusion-{split}-{number}.png")
+            for number, matrix in enumerate(evaluation["matrices"], start=1)
+        ),
+        *(
+            pictures.scatter(points, folder / f"scatter-{split}-{number}.png")
+            for number, points in enumerate(evaluation["scatters"], start=1)
+        ),
     ]
 
 

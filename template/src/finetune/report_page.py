@@ -119,9 +119,9 @@ PAGE = """<!doctype html>
 {% endfor %}
 </table></div>
 {% endfor %}
-{% for matrix in evaluation.matrices %}
-<h3>{{ matrix.title }}</h3>
-<p class="soft">Counts; the colour is the share of the row.</p>
+{% for drawn in evaluation.matrices + evaluation.scatters %}
+<h3>{{ drawn.title }}</h3>
+{% if drawn.counts is defined %}<p class="soft">Counts; the colour is the share of the row.</p>{% endif %}
 <div class="wide">{{ image(evaluation.pictures[loop.index0]) }}</div>
 {% endfor %}
 {% endfor %}

@@ -87,6 +87,15 @@ def confusion_matrix(matrix: dict[str, Any], path: Path) -> Path:
     return path
 
 
+def scatter(points: dict[str, Any], path: Path) -> Path:
+    """Predictions against the truth; on the dotted line they are equal."""
+    with canvas(4.6, 4.6, path) as axes:
+        axes.plot(points["true"], points["predicted"], "o", color=BLUE, markersize=4, alpha=0.4, markeredgewidth=0)
+        axes.axline((points["true"][0], points["true"][0]), slope=1, color=GREY, linestyle=":", linewidth=1)
+        axes.set(xlabel="true", ylabel="predicted")
+    return path
+
+
 def write_counts(axes: Axes, counts: Any, shares: Any) -> None:
     """The counts, dark on light cells and light on dark ones; zeros are left out, they only hide the others."""
     for row, column in zip(*np.nonzero(counts), strict=True):

@@ -18,8 +18,6 @@ class Split:
     features: list[Feature]
     features_of: list[list[int]]
     """For each example, the indices of its features."""
-    feature_lengths: list[int]
-    """Tokens of each feature."""
     lengths: list[int]
     """Tokens of each example's longest feature."""
     truncated: int
@@ -37,6 +35,5 @@ def encode_split(config: Config, task: Task[Any, Any], tokenizer: Any, examples:
     features_of: list[list[int]] = [[] for _ in examples]
     for index, feature in enumerate(encoded.features):
         features_of[feature.example].append(index)
-    feature_lengths = [feature.length for feature in encoded.features]
-    lengths = [max(feature_lengths[index] for index in indices) for indices in features_of]
-    return Split(examples, encoded.features, features_of, feature_lengths, lengths, encoded.truncated)
+    lengths = [max(encoded.features[index].length for index in indices) for indices in features_of]
+    return Split(examples, encoded.features, features_of, lengths, encoded.truncated)

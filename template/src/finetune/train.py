@@ -175,10 +175,9 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> Window:
     task, model, features = setup.task, setup.model, setup.train.features
     chosen = [feature for row in rows for feature in setup.train.features_of[row]]
     count = sum(features[feature].count for feature in chosen)
-    lengths = setup.train.feature_lengths
     total = torch.zeros((), dtype=model.dtype, device=model.device)
     padded = 0
-    for group in micro_batches(lengths, chosen, config.train.micro_batch_tokens):
+    for group in micro_batches(features, chosen, config.train.micro_batch_tokens, task.keeps_together):
         batch = collate(features, group, task, setup.tokenizer).to(model.device)
         with autocast(setup.bf16, model.device):
             logits = model(**batch.inputs).logits
@@ -197,7 +196,7 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> Window:
     setup.optimizer.step()
     setup.schedule.step()
     setup.optimizer.zero_grad()
-    tokens = sum(lengths[feature] for feature in chosen)
+    tokens = sum(features[feature].length for feature in chosen)
     return Window(float(total) * count, count, lr, float(norm), len(rows), tokens, padded)
 
 
@@ -220,6 +219,7 @@ def validate(config: Config, run: RunFolder, setup: Setup, progress: Progress, e
     split = setup.validation
     budget = config.train.micro_batch_tokens
     result = infer(setup.model, setup.task, setup.tokenizer, split.features, budget=budget, bf16=setup.bf16)
+    setup.task.calibrate(split.examples, split.features, result.decoded)
     predictions = setup.task.predictions(split.examples, split.features, result.decoded)
     scores = setup.task.score(split.examples, predictions)
     score = scores.metrics[setup.task.headline]

@@ -2,8 +2,18 @@
 
 from typing import Any
 
-from ..config import AnyTask, TextClassification, TokenClassification
+from ..config import (
+    AnyTask,
+    MultiLabelClassification,
+    Ranking,
+    Regression,
+    TextClassification,
+    TokenClassification,
+)
 from .base import Task
+from .multi_label_classification import MultiLabelClassificationTask
+from .ranking import RankingTask
+from .regression import RegressionTask
 from .text_classification import TextClassificationTask
 from .token_classification import TokenClassificationTask
 
@@ -15,5 +25,11 @@ def make_task(config: AnyTask) -> Task[Any, Any]:
     match config:
         case TextClassification():
             return TextClassificationTask(config)
+        case MultiLabelClassification():
+            return MultiLabelClassificationTask(config)
+        case Regression():
+            return RegressionTask(config)
         case TokenClassification():
             return TokenClassificationTask(config)
+        case Ranking():
+            return RankingTask(config)

@@ -28,6 +28,12 @@ def at_least_fp32(logits: Tensor) -> Tensor:
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
+def label_options(labels: list[str], **options: Any) -> dict[str, Any]:
+    """A model config that knows the labels by name."""
+    names = dict(enumerate(labels))
+    return {"num_labels": len(labels), "id2label": names, "label2id": {v: k for k, v in names.items()}, **options}
+
+
 @dataclass(slots=True)
 class Feature:
     """One row of a batch: an example, or one window of a long one."""
@@ -36,8 +42,10 @@ class Feature:
     """Index of the example that it comes from."""
     inputs: dict[str, list[int]]
     """Model inputs without padding: input_ids and, where the model has them, token_type_ids."""
-    labels: list[int]
-    """One label for the row, or one for each token with IGNORE where none is scored."""
+    labels: list[int] | list[float]
+    """One label for the row, or one for each token with IGNORE where none is scored, or one for each class."""
+    count: int = 1
+    """Scored labels: the summed loss of a step is divided by their number."""
     words: list[int] = field(default_factory=list)
     """For tasks on words: the word of each scored position."""
 
@@ -45,11 +53,6 @@ class Feature:
     def length(self) -> int:
         """Tokens."""
         return len(self.inputs["input_ids"])
-
-    @property
-    def count(self) -> int:
-        """Scored labels: what the summed loss is divided by."""
-        return sum(label != IGNORE for label in self.labels)
 
 
 @dataclass(slots=True)
@@ -82,12 +85,22 @@ class Matrix:
 
 
 @dataclass(slots=True)
+class Scatter:
+    """Predictions against the truth, a point an example."""
+
+    title: str
+    true: list[float]
+    predicted: list[float]
+
+
+@dataclass(slots=True)
 class Scores:
     """Metrics by their stable names, and what a person wants to see beside them."""
 
     metrics: dict[str, float]
     tables: list[Table] = field(default_factory=list)
     matrices: list[Matrix] = field(default_factory=list)
+    scatters: list[Scatter] = field(default_factory=list)
 
 
 class Task(ABC, Generic[E, P]):
@@ -100,6 +113,8 @@ class Task(ABC, Generic[E, P]):
     """The metric that chooses the best step; higher is better."""
     auto_model: ClassVar[str]
     """Name of the transformers class that loads a model with the task's head."""
+    keeps_together: bool = False
+    """Whether the loss needs all features of an example in one batch."""
 
     def columns(self, data: Data, labelled: bool = True) -> Columns:
         """What to read from a file; `labelled` is False where a label is wanted but not needed."""
@@ -147,6 +162,9 @@ class Task(ABC, Generic[E, P]):
     def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
         """The little that `predictions` needs of each row's logits, off the device."""
 
+    def calibrate(self, examples: Sequence[E], features: Sequence[Feature], decoded: Sequence[Any]) -> None:
+        """Choose on the validation data what training does not, such as a threshold; part of `state`."""
+
     @abstractmethod
     def predictions(self, examples: Sequence[E], features: Sequence[Feature], decoded: Sequence[Any]) -> list[P]:
         """One prediction for each example; `decoded` runs parallel to `features`."""
@@ -160,5 +178,5 @@ class Task(ABC, Generic[E, P]):
         """Predictions of trivial models, by name: what a trained model has to beat."""
 
     @abstractmethod
-    def record(self, prediction: P) -> dict[str, Any]:
-        """A prediction as columns that `predict` adds to the example: prediction, probability, ..."""
+    def records(self, examples: Sequence[E], predictions: Sequence[P]) -> list[dict[str, Any]]:
+        """What `predict` adds to each row that the examples were parsed from: prediction, probability, ..."""

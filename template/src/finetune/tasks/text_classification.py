@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from ..config import TextClassification
 from ..data import Row
 from ..errors import UserError
-from .base import Encoded, Feature, Matrix, Scores, Table, Task, at_least_fp32
+from .base import Feature, Matrix, Scores, Table, at_least_fp32, label_options
+from .texts import TextTask, pair_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +33,11 @@ class Prediction:
     probabilities: list[float]
 
 
-class TextClassificationTask(Task[Example, Prediction]):
+class TextClassificationTask(TextTask[Example, Prediction]):
     """Cross-entropy over the labels found in the training data."""
 
     required = ("text", "label")
-    optional = ("text_pair",)
     headline = "accuracy"
-    auto_model = "AutoModelForSequenceClassification"
 
     def __init__(self, config: TextClassification) -> None:
         self.labels: list[str] = []
@@ -48,8 +47,7 @@ class TextClassificationTask(Task[Example, Prediction]):
         return [self._example(row) for row in rows]
 
     def _example(self, row: Row) -> Example:
-        text = _text(row, "text")
-        pair = _text(row, "text_pair") if row.values.get("text_pair") is not None else None
+        text, pair = pair_of(row)
         label = row.values.get("label")
         if label is None:
             return Example(text, pair, None)
@@ -79,31 +77,10 @@ class TextClassificationTask(Task[Example, Prediction]):
 
     def model_options(self) -> dict[str, Any]:
         # problem_type: a single label must not be taken for a regression where there happen to be few labels.
-        return {
-            "num_labels": len(self.labels),
-            "id2label": dict(enumerate(self.labels)),
-            "label2id": {label: index for index, label in enumerate(self.labels)},
-            "problem_type": "single_label_classification",
-        }
+        return label_options(self.labels, problem_type="single_label_classification")
 
-    def texts(self, examples: Sequence[Example]) -> Iterable[str]:
-        for example in examples:
-            yield example.text
-            if example.text_pair is not None:
-                yield example.text_pair
-
-    def encode(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoded:
-        index = {label: number for number, label in enumerate(self.labels)}
-        rows = _tokenized(tokenizer, examples)
-        long = [number for number, row in enumerate(rows) if len(row["input_ids"]) > max_length]
-        cut = _tokenized(tokenizer, [examples[number] for number in long], truncation=True, max_length=max_length)
-        for number, row in zip(long, cut, strict=True):
-            rows[number] = row
-        features = [
-            Feature(number, row, [index.get(str(example.label), 0)])
-            for number, (example, row) in enumerate(zip(examples, rows, strict=True))
-        ]
-        return Encoded(features, truncated=len(long))
+    def target(self, example: Example) -> list[int]:
+        return [self.labels.index(example.label) if example.label is not None else 0]
 
     def batch_labels(self, features: Sequence[Feature], length: int) -> Tensor:
         return torch.tensor([feature.labels[0] for feature in features])
@@ -148,38 +125,17 @@ class TextClassificationTask(Task[Example, Prediction]):
         certain = [float(label == self.majority) for label in self.labels]
         return {f"always '{self.majority}'": [Prediction(self.majority, certain)] * len(examples)}
 
-    def record(self, prediction: Prediction) -> dict[str, Any]:
-        return {
-            "prediction": prediction.label,
-            "probability": max(prediction.probabilities),
-            "probabilities": dict(zip(self.labels, prediction.probabilities, strict=True)),
-        }
-
-
-def _text(row: Row, name: str) -> str:
-    text = row.values[name]
-    if not isinstance(text, str):
-        raise UserError(f"{row.place}: {name} is {text!r}: write it as a string")
-    if not text.strip():
-        raise UserError(f"{row.place}: {name} is empty: fill it in, or take the row out")
-    return text
+    def records(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+        return [
+            {
+                "prediction": prediction.label,
+                "probability": max(prediction.probabilities),
+                "probabilities": dict(zip(self.labels, prediction.probabilities, strict=True)),
+            }
+            for prediction in predictions
+        ]
 
 
 def _sorted(labels: Iterable[str]) -> list[str]:
     """Numbers by value, words by alphabet: the order must not depend on that of the data."""
     return sorted(labels, key=lambda label: (0, int(label), label) if label.lstrip("-").isdecimal() else (1, 0, label))
-
-
-def _tokenized(tokenizer: Any, examples: Sequence[Example], **options: Any) -> list[dict[str, list[int]]]:
-    """Model inputs of each example; texts with and without a partner may be mixed."""
-    rows: list[dict[str, list[int]]] = [{} for _ in examples]
-    for paired in (False, True):
-        numbers = [i for i, example in enumerate(examples) if (example.text_pair is not None) == paired]
-        if not numbers:
-            continue
-        texts = [examples[i].text for i in numbers]
-        pairs = [examples[i].text_pair for i in numbers] if paired else None
-        batch = tokenizer(texts, pairs, return_attention_mask=False, verbose=False, **options)
-        for position, i in enumerate(numbers):
-            rows[i] = {name: values[position] for name, values in batch.items()}
-    return rows

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ..config import TokenClassification
 from ..data import Row
 from ..errors import UserError
-from .base import IGNORE, Encoded, Feature, Scores, Task, at_least_fp32
+from .base import IGNORE, Encoded, Feature, Scores, Task, at_least_fp32, label_options
 from .iob import confusion, entity_level, to_iob2, token_level
 
 
@@ -80,11 +80,7 @@ class TokenClassificationTask(Task[Example, Prediction]):
         self.labels, self.dictionary = state["labels"], state["dictionary"]
 
     def model_options(self) -> dict[str, Any]:
-        return {
-            "num_labels": len(self.labels),
-            "id2label": dict(enumerate(self.labels)),
-            "label2id": {label: index for index, label in enumerate(self.labels)},
-        }
+        return label_options(self.labels)
 
     def texts(self, examples: Sequence[Example]) -> Iterable[str]:
         return (" ".join(example.tokens) for example in examples)
@@ -116,7 +112,7 @@ class TokenClassificationTask(Task[Example, Prediction]):
                 labels = [IGNORE] * len(inputs["input_ids"])
                 for word, position in owned.items():
                     labels[position] = index[example.tags[word]] if example.tags else 0
-                features.append(Feature(number, inputs, labels, list(owned)))
+                features.append(Feature(number, inputs, labels, len(owned), list(owned)))
         return Encoded(features)
 
     def batch_labels(self, features: Sequence[Feature], length: int) -> Tensor:
@@ -162,8 +158,8 @@ class TokenClassificationTask(Task[Example, Prediction]):
             ],
         }
 
-    def record(self, prediction: Prediction) -> dict[str, Any]:
-        return {"prediction": prediction.tags, "probability": prediction.probabilities}
+    def records(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+        return [{"prediction": p.tags, "probability": p.probabilities} for p in predictions]
 
 
 def _words(row: Row, name: str) -> list[str]:

@@ -1,0 +1,165 @@
+"""Any number of labels for a text or for a pair of texts."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..config import MultiLabelClassification
+from ..data import Row
+from ..errors import UserError
+from .base import Feature, Scores, Table, at_least_fp32, label_options
+from .texts import TextTask, pair_of
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A text, perhaps its partner, and its labels where they are known."""
+
+    text: str
+    text_pair: str | None
+    labels: list[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The labels above the threshold, and the probability of each label in the order of the task's."""
+
+    labels: list[str]
+    probabilities: list[float]
+
+
+class MultiLabelClassificationTask(TextTask[Example, Prediction]):
+    """Binary cross-entropy for each label; one threshold for all, chosen on the validation data."""
+
+    required = ("text", "labels")
+    headline = "f1_micro"
+
+    def __init__(self, config: MultiLabelClassification) -> None:
+        self.labels: list[str] = []
+        self.frequent: list[str] = []
+        self.threshold = 0.5
+
+    def parse(self, rows: Sequence[Row]) -> list[Example]:
+        return [self._example(row) for row in rows]
+
+    def _example(self, row: Row) -> Example:
+        text, pair = pair_of(row)
+        labels = row.values.get("labels")
+        if labels is None:
+            return Example(text, pair, None)
+        if isinstance(labels, str):  # in .csv and .tsv they stand in one cell
+            labels = [label.strip() for label in re.split(r"[,;|]", labels) if label.strip()]
+        if not isinstance(labels, list) or not all(isinstance(label, str) and label.strip() for label in labels):
+            raise UserError(f'{row.place}: labels must be a list of strings, such as ["a", "b"], or [] for none')
+        for label in labels:
+            if self.labels and label not in self.labels:
+                raise UserError(
+                    f"{row.place}: label '{label}' does not occur in the training data "
+                    f"({', '.join(self.labels)}): correct it, or add examples of it to data.train"
+                )
+        return Example(text, pair, labels)
+
+    def fit(self, examples: Sequence[Example]) -> None:
+        counts = Counter(label for example in examples for label in example.labels or [])
+        if not counts:
+            raise UserError("data.train: no example has a label: add labels to some")
+        self.labels = sorted(counts)
+        self.frequent = [label for label in self.labels if counts[label] > len(examples) / 2]
+        self.frequent = self.frequent or [max(self.labels, key=lambda label: counts[label])]
+
+    def state(self) -> dict[str, Any]:
+        return {"labels": self.labels, "frequent": self.frequent, "threshold": self.threshold}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.labels, self.frequent, self.threshold = state["labels"], state["frequent"], state["threshold"]
+
+    def model_options(self) -> dict[str, Any]:
+        return label_options(self.labels, problem_type="multi_label_classification")
+
+    def target(self, example: Example) -> list[float]:
+        return [float(label in (example.labels or [])) for label in self.labels]
+
+    def batch_labels(self, features: Sequence[Feature], length: int) -> Tensor:
+        return torch.tensor([feature.labels for feature in features])
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        logits = at_least_fp32(logits)
+        # The mean over labels: one example weighs the same however many labels there are.
+        return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), reduction="none").mean(-1).sum()
+
+    def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
+        return at_least_fp32(logits).sigmoid().tolist()
+
+    def calibrate(self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any]) -> None:
+        """The threshold with the best micro F1, half-way between two probabilities that occur."""
+        true = np.array([self.target(example) for example in examples]).ravel()
+        probabilities = np.array(decoded).ravel()
+        order = np.argsort(-probabilities, kind="stable")
+        sorted_probabilities, hits = probabilities[order], np.cumsum(true[order])
+        f1 = 2 * hits / (np.arange(1, len(order) + 1) + true.sum())
+        ends = np.flatnonzero(np.append(np.diff(sorted_probabilities) < 0, True))  # equal ones stand or fall together
+        best = ends[np.argmax(f1[ends])]
+        following = sorted_probabilities[best + 1] if best + 1 < len(order) else 0.0
+        self.threshold = float((sorted_probabilities[best] + following) / 2)
+
+    def predictions(
+        self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any]
+    ) -> list[Prediction]:
+        return [
+            Prediction([label for label, p in zip(self.labels, row, strict=True) if p > self.threshold], row)
+            for row in decoded
+        ]
+
+    def score(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Scores:
+        from sklearn import metrics
+
+        true = self._indicators([example.labels or [] for example in examples])
+        predicted = self._indicators([prediction.labels for prediction in predictions])
+        averages = {
+            kind: metrics.precision_recall_fscore_support(
+                true, predicted, labels=range(len(self.labels)), average=kind, zero_division=0
+            )
+            for kind in (None, "micro", "macro", "weighted", "samples")
+        }
+        per_label = zip(self.labels, *(column.tolist() for column in averages[None]), strict=True)
+        rows: list[list[str | int | float]] = [[name, p, r, f, int(n)] for name, p, r, f, n in per_label]
+        support = int(true.sum())
+        rows += [[f"{kind} avg", *map(float, averages[kind][:3]), support] for kind in ("micro", "macro", "weighted")]
+        return Scores(
+            metrics={
+                **{f"f1_{kind}": float(averages[kind][2]) for kind in ("micro", "macro", "weighted", "samples")},
+                "exact_match": float(metrics.accuracy_score(true, predicted)),
+                "hamming_loss": float((true != predicted).sum() / (len(true) * len(self.labels))),
+                "threshold": self.threshold,
+            },
+            tables=[
+                Table(
+                    "Per label",
+                    ["label", "precision", "recall", "f1", "support"],
+                    rows,
+                    note=f"A label counts as predicted above {self.threshold:.3f}, chosen on the validation data.",
+                )
+            ],
+        )
+
+    def _indicators(self, label_sets: Sequence[list[str]]) -> "np.ndarray[Any, Any]":
+        """(examples, labels); at least two columns, for scikit-learn takes a single one for something else."""
+        names = [*self.labels, ""] if len(self.labels) == 1 else self.labels
+        return np.array([[int(name in labels) for name in names] for labels in label_sets])
+
+    def baselines(self, examples: Sequence[Example]) -> dict[str, list[Prediction]]:
+        certain = [float(label in self.frequent) for label in self.labels]
+        return {f"always {', '.join(self.frequent)}": [Prediction(self.frequent, certain)] * len(examples)}
+
+    def records(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+        return [
+            {"prediction": p.labels, "probabilities": dict(zip(self.labels, p.probabilities, strict=True))}
+            for p in predictions
+        ]

@@ -1,0 +1,173 @@
+"""Put documents in the order in which they answer a query: a cross-encoder reads query and document together."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..config import Ranking
+from ..data import Row
+from ..errors import UserError
+from .base import Encoded, Feature, Scores, Table, Task, at_least_fp32
+from .texts import text_of, tokenize
+
+
+@dataclass(slots=True)
+class Example:
+    """A query and its list of documents; `rows` says at which row of the file each document stood."""
+
+    query: str
+    documents: list[str] = field(default_factory=list)
+    labels: list[float] = field(default_factory=list)
+    """Relevance, 0 or more; empty where it is not known."""
+    rows: list[int] = field(default_factory=list)
+
+
+class RankingTask(Task[Example, list[float]]):
+    """A score for each document of a query; the higher, the earlier it comes."""
+
+    required = ("query", "document", "label")
+    headline = "ndcg@10"
+    auto_model = "AutoModelForSequenceClassification"
+
+    def __init__(self, config: Ranking) -> None:
+        self._loss = config.loss
+        self.keeps_together = config.loss == "listwise"
+        self.highest = 1.0
+
+    def parse(self, rows: Sequence[Row]) -> list[Example]:
+        examples: dict[str, Example] = {}
+        for number, row in enumerate(rows):
+            query, document = text_of(row, "query"), text_of(row, "document")
+            example = examples.setdefault(query, Example(query))
+            example.documents.append(document)
+            example.rows.append(number)
+            if row.values.get("label") is not None:
+                example.labels.append(_relevance(row))
+        return list(examples.values())
+
+    def fit(self, examples: Sequence[Example]) -> None:
+        labels = {label for example in examples for label in example.labels}
+        if len(labels) < 2:
+            raise UserError(f"data.train: every label is {labels.pop():g}: a ranking needs documents that differ")
+        self.highest = max(labels)
+
+    def state(self) -> dict[str, Any]:
+        return {"highest": self.highest}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.highest = state["highest"]
+
+    def model_options(self) -> dict[str, Any]:
+        return {"num_labels": 1, "problem_type": "regression"}
+
+    def texts(self, examples: Sequence[Example]) -> Iterable[str]:
+        for example in examples:
+            yield example.query
+            yield from example.documents
+
+    def encode(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoded:
+        pairs = [(example.query, document) for example in examples for document in example.documents]
+        rows, truncated = tokenize(pairs, tokenizer, max_length)
+        tokenized = iter(rows)
+        features = []
+        for number, example in enumerate(examples):
+            labels = example.labels or [0.0] * len(example.documents)
+            # A list counts once, and only where something in it is relevant; a document counts for itself.
+            counts = [1] * len(labels) if self._loss == "pointwise" else [int(any(labels)), *[0] * (len(labels) - 1)]
+            for label, count in zip(labels, counts, strict=True):
+                features.append(Feature(number, next(tokenized), [label], count))
+        return Encoded(features, truncated)
+
+    def batch_labels(self, features: Sequence[Feature], length: int) -> Tensor:
+        """(rows, 2): the query of each document, and its relevance."""
+        return torch.tensor([[feature.example, feature.labels[0]] for feature in features], dtype=torch.float64)
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        scores = at_least_fp32(logits).squeeze(-1)
+        queries, relevance = labels[:, 0], labels[:, 1].to(scores.dtype)
+        if self._loss == "pointwise":
+            return F.binary_cross_entropy_with_logits(scores, relevance / self.highest, reduction="sum")
+        lists = [queries == query for query in queries.unique()]
+        return torch.stack([_softmax_loss(scores[rows], relevance[rows]) for rows in lists]).sum()
+
+    def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
+        return at_least_fp32(logits).squeeze(-1).tolist()
+
+    def predictions(
+        self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any]
+    ) -> list[list[float]]:
+        scores = iter(decoded)
+        return [[next(scores) for _ in example.documents] for example in examples]
+
+    def score(self, examples: Sequence[Example], predictions: Sequence[list[float]]) -> Scores:
+        pairs = [
+            (np.array(example.labels), np.array(scores))
+            for example, scores in zip(examples, predictions, strict=True)
+            if any(example.labels)  # without a relevant document every order is as good
+        ]
+        per_query = [_figures(relevance, scores) for relevance, scores in pairs]
+        names = ("ndcg@10", "ndcg@3", "mrr", "map", "recall@1", "recall@3")
+        means = {name: float(np.mean([figures[name] for figures in per_query])) if pairs else 0.0 for name in names}
+        documents = sum(len(relevance) for relevance, _ in pairs)
+        note = f"Means over {len(pairs)} queries with a relevant document, of {documents} documents."
+        return Scores(means, [Table("Order", ["figure", "mean"], [[name, means[name]] for name in names], note)])
+
+    def baselines(self, examples: Sequence[Example]) -> dict[str, list[list[float]]]:
+        return {
+            "the order of the file": [[-float(i) for i in range(len(example.documents))] for example in examples],
+            "words shared with the query": [
+                [_overlap(example.query, document) for document in example.documents] for example in examples
+            ],
+        }
+
+    def records(self, examples: Sequence[Example], predictions: Sequence[list[float]]) -> list[dict[str, Any]]:
+        records: dict[int, dict[str, Any]] = {}
+        for example, scores in zip(examples, predictions, strict=True):
+            order = np.argsort(-np.array(scores), kind="stable").tolist()
+            for row, score, place in zip(example.rows, scores, np.argsort(order).tolist(), strict=True):
+                records[row] = {"score": score, "rank": place + 1}
+        return [records[row] for row in sorted(records)]
+
+
+def _relevance(row: Row) -> float:
+    try:
+        label = float(row.values["label"])
+    except (TypeError, ValueError):
+        label = -1.0
+    if not 0 <= label < float("inf"):
+        raise UserError(f"{row.place}: the label is {row.values['label']!r}: write a relevance of 0 or more")
+    return label
+
+
+def _softmax_loss(scores: Tensor, relevance: Tensor) -> Tensor:
+    """Cross-entropy between the shares of relevance and the softmax of the scores (Bruch et al. 2019).
+
+    Of the scores and the relevance of one query's documents; 0 where nothing is relevant.
+    """
+    shares = relevance / relevance.sum().clamp(min=torch.finfo(relevance.dtype).tiny)
+    return -(shares * scores.log_softmax(-1)).sum()
+
+
+def _figures(relevance: "np.ndarray[Any, Any]", scores: "np.ndarray[Any, Any]") -> dict[str, float]:
+    """Of one query. NDCG has linear gains, as in Järvelin and Kekäläinen (2002) and in scikit-learn."""
+    from sklearn.metrics import average_precision_score, ndcg_score
+
+    relevant = relevance[np.argsort(-scores, kind="stable")] > 0
+    alone = len(relevance) == 1  # scikit-learn refuses a list of one, whose order is right
+    return {
+        **{f"ndcg@{k}": 1.0 if alone else float(ndcg_score([relevance], [scores], k=k)) for k in (3, 10)},
+        "mrr": 1 / (int(np.argmax(relevant)) + 1),
+        "map": float(average_precision_score(relevance > 0, scores)),
+        **{f"recall@{k}": float(relevant[:k].sum() / relevant.sum()) for k in (1, 3)},
+    }
+
+
+def _overlap(query: str, document: str) -> float:
+    """Share of the query's words that the document has."""
+    words = set(query.lower().split())
+    return len(words & set(document.lower().split())) / len(words)

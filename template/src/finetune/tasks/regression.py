@@ -1,0 +1,113 @@
+"""A number for a text or for a pair of texts."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..config import Regression
+from ..data import Row
+from ..errors import UserError
+from .base import Feature, Scatter, Scores, at_least_fp32
+from .texts import TextTask, pair_of
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A text, perhaps its partner, and its number where it is known."""
+
+    text: str
+    text_pair: str | None
+    label: float | None
+
+
+class RegressionTask(TextTask[Example, float]):
+    """Squared or Huber error. The model learns standardised numbers; people see them in their own unit."""
+
+    required = ("text", "label")
+    headline = "r2"
+
+    def __init__(self, config: Regression) -> None:
+        self._loss = config.loss
+        self.mean, self.deviation = 0.0, 1.0
+
+    def parse(self, rows: Sequence[Row]) -> list[Example]:
+        return [self._example(row) for row in rows]
+
+    def _example(self, row: Row) -> Example:
+        text, pair = pair_of(row)
+        label = row.values.get("label")
+        if label is None:
+            return Example(text, pair, None)
+        try:
+            number = float("nan") if isinstance(label, bool) else float(label)
+        except (TypeError, ValueError):
+            number = float("nan")
+        if not math.isfinite(number):
+            raise UserError(f"{row.place}: the label is {label!r}: write a number, such as 3.5")
+        return Example(text, pair, number)
+
+    def fit(self, examples: Sequence[Example]) -> None:
+        labels = torch.tensor([example.label for example in examples], dtype=torch.float64)
+        self.mean, self.deviation = float(labels.mean()), float(labels.std(correction=0))
+        if self.deviation == 0:
+            raise UserError(f"data.train: every label is {self.mean:g}: a regression needs numbers that differ")
+
+    def state(self) -> dict[str, Any]:
+        return {"mean": self.mean, "deviation": self.deviation}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.mean, self.deviation = state["mean"], state["deviation"]
+
+    def model_options(self) -> dict[str, Any]:
+        return {"num_labels": 1, "problem_type": "regression"}
+
+    def target(self, example: Example) -> list[float]:
+        return [0.0 if example.label is None else (example.label - self.mean) / self.deviation]
+
+    def batch_labels(self, features: Sequence[Feature], length: int) -> Tensor:
+        return torch.tensor([feature.labels[0] for feature in features], dtype=torch.float64)
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        predicted = at_least_fp32(logits).squeeze(-1)
+        labels = labels.to(predicted.dtype)
+        if self._loss == "huber":
+            return F.huber_loss(predicted, labels, reduction="sum")
+        return F.mse_loss(predicted, labels, reduction="sum")
+
+    def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
+        return at_least_fp32(logits).squeeze(-1).tolist()
+
+    def predictions(
+        self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any]
+    ) -> list[float]:
+        return [value * self.deviation + self.mean for value in decoded]
+
+    def score(self, examples: Sequence[Example], predictions: Sequence[float]) -> Scores:
+        from scipy.stats import spearmanr
+        from sklearn import metrics
+
+        true = [example.label or 0.0 for example in examples]
+        varied = len(set(true)) > 1 and len(set(predictions)) > 1
+        mean_squared_error = metrics.mean_squared_error(true, predictions)
+        return Scores(
+            metrics={
+                "r2": float(metrics.r2_score(true, predictions)) if len(true) > 1 else 0.0,
+                "rmse": math.sqrt(mean_squared_error),
+                "mae": float(metrics.mean_absolute_error(true, predictions)),
+                # A constant has no correlation with anything.
+                "pearson": float(torch.corrcoef(torch.tensor([true, predictions]))[0, 1]) if varied else 0.0,
+                "spearman": float(spearmanr(true, predictions).statistic) if varied else 0.0,
+            },
+            scatters=[Scatter("Predicted against true", true, list(predictions))],
+        )
+
+    def baselines(self, examples: Sequence[Example]) -> dict[str, list[float]]:
+        return {f"always the mean, {self.mean:.3g}": [self.mean] * len(examples)}
+
+    def records(self, examples: Sequence[Example], predictions: Sequence[float]) -> list[dict[str, Any]]:
+        return [{"prediction": prediction} for prediction in predictions]

@@ -1,0 +1,87 @@
+"""Texts, and pairs of texts, as model inputs: what several tasks share."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from ..data import Row
+from ..errors import UserError
+from .base import Encoded, Feature, P, Task
+
+Text = tuple[str, str | None]
+"""A text and, for tasks on pairs, its partner."""
+
+
+class HasText(Protocol):
+    """An example on a text or a pair of texts."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def text_pair(self) -> str | None: ...
+
+
+T = TypeVar("T", bound=HasText)
+
+
+class TextTask(Task[T, P]):
+    """A task with one target for a text or a pair of texts."""
+
+    optional = ("text_pair",)
+    auto_model = "AutoModelForSequenceClassification"
+
+    @abstractmethod
+    def target(self, example: T) -> list[int] | list[float]:
+        """What the model should say of an example; anything of the right size where that is not known."""
+
+    def texts(self, examples: Sequence[T]) -> Iterable[str]:
+        for example in examples:
+            yield example.text
+            if example.text_pair is not None:
+                yield example.text_pair
+
+    def encode(self, examples: Sequence[T], tokenizer: Any, max_length: int) -> Encoded:
+        rows, truncated = tokenize([(example.text, example.text_pair) for example in examples], tokenizer, max_length)
+        targets = map(self.target, examples)
+        features = [Feature(i, row, target) for i, (row, target) in enumerate(zip(rows, targets, strict=True))]
+        return Encoded(features, truncated)
+
+
+def text_of(row: Row, name: str) -> str:
+    """A column that must hold a text. Raises UserError with file:line where it does not."""
+    text = row.values[name]
+    if not isinstance(text, str):
+        raise UserError(f"{row.place}: {name} is {text!r}: write it as a string")
+    if not text.strip():
+        raise UserError(f"{row.place}: {name} is empty: fill it in, or take the row out")
+    return text
+
+
+def pair_of(row: Row) -> Text:
+    """The columns text and, where the file has it, text_pair."""
+    return text_of(row, "text"), text_of(row, "text_pair") if row.values.get("text_pair") is not None else None
+
+
+def tokenize(texts: Sequence[Text], tokenizer: Any, max_length: int) -> tuple[list[dict[str, list[int]]], int]:
+    """Model inputs of each text or pair, cut to `max_length` tokens, and how many had to be cut."""
+    rows = _tokenized(tokenizer, texts)
+    long = [number for number, row in enumerate(rows) if len(row["input_ids"]) > max_length]
+    cut = _tokenized(tokenizer, [texts[number] for number in long], truncation=True, max_length=max_length)
+    for number, row in zip(long, cut, strict=True):
+        rows[number] = row
+    return rows, len(long)
+
+
+def _tokenized(tokenizer: Any, texts: Sequence[Text], **options: Any) -> list[dict[str, list[int]]]:
+    """Texts with and without a partner may be mixed; each kind goes through the tokenizer at once."""
+    rows: list[dict[str, list[int]]] = [{} for _ in texts]
+    for paired in (False, True):
+        numbers = [i for i, (_, partner) in enumerate(texts) if (partner is not None) == paired]
+        if not numbers:
+            continue
+        firsts = [texts[i][0] for i in numbers]
+        partners = [texts[i][1] for i in numbers] if paired else None
+        batch = tokenizer(firsts, partners, return_attention_mask=False, verbose=False, **options)
+        for position, i in enumerate(numbers):
+            rows[i] = {name: values[position] for name, values in batch.items()}
+    return rows
