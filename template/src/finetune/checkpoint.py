@@ -89,13 +89,25 @@ def newest_valid(checkpoints: Path) -> tuple[Path | None, list[Path]]:
 
 
 def save_checkpoint(
-    checkpoints: Path, progress: Progress, model: torch.nn.Module, optimizer: Any, schedule: Any, keep: int
+    checkpoints: Path,
+    progress: Progress,
+    model: torch.nn.Module,
+    optimizer: Any,
+    schedule: Any,
+    ranks: Any = None,
+    *,
+    keep: int,
 ) -> None:
-    """Save all that a bit-exact continuation needs as `step-N`, then drop all but the newest `keep`."""
+    """Save all that a bit-exact continuation needs as `step-N`, then drop all but the newest `keep`.
+
+    `ranks` is AdaLoRA's allocation, if there is one.
+    """
 
     def write(folder: Path) -> None:
         save_model(model, str(folder / "model.safetensors"))
         tensors = {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict(), "random": _random_states()}
+        if ranks:
+            tensors["ranks"] = ranks.state_dict()
         torch.save(tensors, folder / "trainer.pt")
         (folder / "progress.json").write_text(json.dumps(asdict(progress)))
 
@@ -104,12 +116,14 @@ def save_checkpoint(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def load_checkpoint(folder: Path, model: torch.nn.Module, optimizer: Any, schedule: Any) -> Progress:
+def load_checkpoint(folder: Path, model: torch.nn.Module, optimizer: Any, schedule: Any, ranks: Any = None) -> Progress:
     """Put a checkpoint back into the model, the optimizer, the schedule and the random number generators."""
     load_model(model, str(folder / "model.safetensors"))
     tensors = torch.load(folder / "trainer.pt", weights_only=True, map_location="cpu")
     optimizer.load_state_dict(tensors["optimizer"])
     schedule.load_state_dict(tensors["schedule"])
+    if ranks:
+        ranks.load_state_dict(tensors["ranks"])
     _set_random_states(tensors["random"])
     progress = json.loads((folder / "progress.json").read_text())
     return Progress(**{**progress, "window": Window(**progress["window"])})

@@ -124,6 +124,20 @@ def report(run_name: str) -> int:
 
 
 @cli.command()
+@run_argument
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+def export(run_name: str, folder: Path) -> int:
+    """Write the best model of RUN (a folder, or latest) to DIR as an ordinary one, for plain transformers."""
+    quiet_libraries()
+    from .export import export as export_run
+    from .run_folder import find_run
+
+    export_run(find_run(run_name), folder)
+    Console().print(f"written: {folder}", highlight=False, soft_wrap=True)
+    return OK
+
+
+@cli.command()
 def doctor() -> int:
     """Look at Python, packages, accelerator, memory and disk."""
     from .doctor import examine
@@ -140,7 +154,11 @@ def schema() -> int:
 
 def quiet_libraries() -> None:
     """Keep the libraries' remarks out of the story: what matters in them we check and say ourselves."""
+    import warnings
+
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    # peft looks at every attribute of a model, also at those that transformers is about to rename.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")

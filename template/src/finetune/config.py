@@ -7,16 +7,12 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from .config_methods import AnyMethod, Full, Prompt
 from .config_yaml import Node, parse_override, read_yaml
 from .errors import UserError
-
-
-class Strict(BaseModel):
-    """Frozen, and a misspelt key is an error instead of being ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+from .strict import Strict
 
 
 class TextClassification(Strict):
@@ -87,23 +83,6 @@ class Model(Strict):
         return self
 
 
-class Full(Strict):
-    """Train every weight."""
-
-    type: Literal["full"] = "full"
-    """Train every weight."""
-
-
-class Head(Strict):
-    """Train the head only; the pretrained body stays as it is."""
-
-    type: Literal["head"]
-    """Train the head only; the pretrained body stays as it is."""
-
-
-AnyMethod = Annotated[Full | Head, Field(discriminator="type")]
-
-
 class Data(Strict):
     """The files. Formats by ending: .jsonl .json .csv .tsv .parquet .conll; relative to the folder of the command."""
 
@@ -161,6 +140,8 @@ class Optim(Strict):
     """adamw, or sgd with momentum."""
     lr: float = Field(default=5e-5, gt=0, le=10)
     """Highest learning rate. Pretrained models: 1e-5 to 1e-4; from scratch or head only: about 1e-3."""
+    head_lr: float | None = Field(default=None, gt=0, le=10)
+    """Highest learning rate of the head, which starts from random weights; null takes lr."""
     weight_decay: float = Field(default=0.01, ge=0, lt=1)
     """Decay of weight matrices; biases and norms never decay."""
     beta1: float = Field(default=0.9, ge=0, lt=1)
@@ -171,8 +152,12 @@ class Optim(Strict):
     """adamw: keeps the division finite."""
     momentum: float = Field(default=0.9, ge=0, lt=1)
     """sgd: share of the previous update that goes on."""
-    schedule: Literal["linear", "cosine", "constant"] = "linear"
-    """Course of the learning rate after the warm-up; linear and cosine end at 0."""
+    schedule: Literal["linear", "cosine", "constant", "plateau"] = "linear"
+    """Course of the learning rate after the warm-up; linear and cosine end at 0, plateau follows the validation."""
+    plateau_patience: int = Field(default=1, ge=0)
+    """plateau: validations without a better score that are borne before the learning rate is lowered."""
+    plateau_factor: float = Field(default=0.5, gt=0, lt=1)
+    """plateau: what the learning rate is multiplied with then."""
     warmup: float = Field(default=0.1, ge=0)
     """Warm-up of the learning rate: below 1 a share of all steps, from 1 on a number of steps."""
 
@@ -203,6 +188,17 @@ class Config(Strict):
     """The optimizer and its learning rate over time."""
     run: Run = Run()
     """Where the results go."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Config":
+        if isinstance(self.method, Prompt) and isinstance(self.task, TokenClassification):
+            raise ValueError(
+                "method.type is prompt, whose added tokens have no tags, so it cannot learn token-classification: "
+                "use prefix or lora"
+            )
+        if self.optim.schedule == "plateau" and self.data.validation is None:
+            raise ValueError("optim.schedule is plateau, which follows the validation: set data.validation")
+        return self
 
     @property
     def run_folder(self) -> Path:
@@ -270,6 +266,8 @@ def _sentence(root: Node, error: ValidationError) -> str:
             text = f"'{key}' is {f'{tag!r}, which is none of' if tag else 'missing: choose one of'} {expected}"
         case "value_error":
             text = str(first["ctx"]["error"])
+            # What two sections say together belongs to neither; the sentence begins with the key to look at.
+            path = path or root.known_path(tuple(text.split()[0].split(".")))
         case _:
             text = f"'{key}' is {_shown(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""

@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 GIB = 2**30
-PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "tensorboard", "scikit-learn", "seqeval", "pydantic")
+PACKAGES = (
+    "torch", "transformers", "peft", "tokenizers", "safetensors", "tensorboard", "scikit-learn", "seqeval", "pydantic",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

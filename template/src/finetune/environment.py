@@ -10,7 +10,7 @@ import torch
 from .config import Config
 from .data import fingerprint
 
-PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy")
+PACKAGES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
 
 
 def describe_environment(config: Config, device: torch.device) -> dict[str, Any]:

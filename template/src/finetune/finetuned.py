@@ -1,22 +1,61 @@
-"""A finetuned model as a folder that is complete in itself: weights, tokenizer, and what its task has learnt."""
+"""A finetuned model as a folder: weights, tokenizer, and what its task has learnt.
+
+Methods that train the body save an ordinary model, which transformers loads without us. Methods that keep the body save
+what they have added, in the files that peft has for it, beside the name of the model that they started from; and that
+model itself, where it has no name that could bring it back.
+"""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
 from pydantic import TypeAdapter
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
 
 from . import config as settings
 from .checkpoint import publish
 from .config import Config
+from .config_methods import AnyMethod
+from .data import fingerprint
 from .errors import UserError
+from .methods import apply_method, keeps_the_body, load_added, save_added
 from .model import load_pretrained
 from .tasks import Task, make_task
+from .tiny import is_tiny
 
 TASK_FILE = "finetune.json"
+BASE = "base"
 TASKS: TypeAdapter[Any] = TypeAdapter(settings.AnyTask)
+METHODS: TypeAdapter[AnyMethod] = TypeAdapter(AnyMethod)
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The model that a training starts from, as far as a finetuned one cannot do without it."""
+
+    model: settings.Model
+    """Its name, at the commit that was loaded."""
+    head: list[str]
+    """The modules of the finetuned model that did not come with it, or are not to be taken from it."""
+    files: dict[str, str]
+    """Checksums of its weights by their files, where it is a folder, which may change."""
+    weights: dict[str, Tensor]
+    """A copy, where it was built on the spot; otherwise empty."""
+
+    @classmethod
+    def of(cls, config: Config, model: Any, head: list[str]) -> "Base":
+        """Before the method is applied."""
+        commit = getattr(model.config, "_commit_hash", None)
+        named = config.model.model_copy(update={"revision": commit or config.model.revision})
+        if not keeps_the_body(config.method):
+            return cls(named, head, {}, {})
+        weights = model.state_dict() if is_tiny(named.name) else {}
+        return cls(named, head, _checksums(named), {name: tensor.clone() for name, tensor in weights.items()})
 
 
 @dataclass(slots=True)
@@ -27,19 +66,27 @@ class Finetuned:
     model: Any
     tokenizer: Any
     max_length: int
+    method: AnyMethod
 
 
-def save_finetuned(folder: Path, config: Config, task: Task[Any, Any], model: Any, tokenizer: Any) -> None:
-    """Write the model to `folder`, whole or not at all. transformers can load it too."""
+def save_finetuned(folder: Path, config: Config, task: Task[Any, Any], model: Any, tokenizer: Any, base: Base) -> None:
+    """Write the model to `folder`, whole or not at all."""
     description = {
         "task": config.task.model_dump(),
         "state": task.state(),
         "max_length": config.model.max_length,
         "base_model": config.model.name,
+        "base": base.model.model_dump(),
+        "base_files": base.files,
+        "head": base.head,
+        "method": config.method.model_dump(),
     }
 
     def write(target: Path) -> None:
-        model.save_pretrained(target)
+        if keeps_the_body(config.method):
+            _save_added(target, config.method, model, base)
+        else:
+            model.save_pretrained(target)
         tokenizer.save_pretrained(target)
         (target / TASK_FILE).write_text(json.dumps(description, indent=1, ensure_ascii=False), encoding="utf-8")
 
@@ -47,7 +94,7 @@ def save_finetuned(folder: Path, config: Config, task: Task[Any, Any], model: An
 
 
 def load_finetuned(folder: Path) -> Finetuned:
-    """Read the model back. Raises UserError if the folder is not a whole finetuned model."""
+    """Read the model back. Raises UserError if the folder is not a whole finetuned model, or its base is gone."""
     try:
         description = json.loads((folder / TASK_FILE).read_text(encoding="utf-8"))
     except OSError as error:
@@ -57,9 +104,48 @@ def load_finetuned(folder: Path) -> Finetuned:
     task = make_task(TASKS.validate_python(description["task"]))
     task.load_state(description["state"])
     local = settings.Model(name=str(folder.absolute()))
-    model, info = load_pretrained(
-        getattr(transformers, task.auto_model), local, use_safetensors=True, output_loading_info=True
-    )
-    if info["missing_keys"] or info["mismatched_keys"]:
-        raise UserError(f"{folder}: the model lacks weights: train the run again")
-    return Finetuned(task, model, load_pretrained(transformers.AutoTokenizer, local), description["max_length"])
+    method = METHODS.validate_python(description["method"])
+    auto = getattr(transformers, task.auto_model)
+    if keeps_the_body(method):
+        base = settings.Model.model_validate(description["base"])
+        if _checksums(base) != description["base_files"]:
+            raise UserError(
+                f"{folder}: holds what was learnt on top of the model in '{base.name}', which is gone or has changed: "
+                f"put it back, relative to the current folder"
+            )
+        model = _load_added(folder, method, auto, base, description["head"])
+    else:
+        model, info = load_pretrained(auto, local, use_safetensors=True, output_loading_info=True)
+        if info["missing_keys"] or info["mismatched_keys"]:
+            raise _not_whole(folder)
+    tokenizer = load_pretrained(transformers.AutoTokenizer, local)
+    return Finetuned(task, model, tokenizer, description["max_length"], method)
+
+
+def _checksums(base: settings.Model) -> dict[str, str]:
+    return {path.name: fingerprint(path) for path in sorted(Path(base.name).glob("*.safetensors"))}
+
+
+def _save_added(folder: Path, method: AnyMethod, model: Any, base: Base) -> None:
+    save_added(method, model, folder)
+    model.config.save_pretrained(folder)
+    if base.weights:
+        model.config.save_pretrained(folder / BASE)
+        save_file(base.weights, folder / BASE / "model.safetensors", metadata={"format": "pt"})
+
+
+def _load_added(folder: Path, method: AnyMethod, auto: Any, base: settings.Model, head: list[str]) -> Any:
+    if is_tiny(base.name):
+        base = settings.Model(name=str((folder / BASE).absolute()))
+    config = load_pretrained(transformers.AutoConfig, settings.Model(name=str(folder.absolute())))
+    options = {"attn_implementation": base.attention, "use_safetensors": True, "ignore_mismatched_sizes": True}
+    model = apply_method(method, load_pretrained(auto, base, config=config, dtype=torch.float32, **options), head)
+    try:
+        load_added(method, model, folder)
+    except (KeyError, OSError, SafetensorError) as error:
+        raise _not_whole(folder) from error
+    return model.eval()
+
+
+def _not_whole(folder: Path) -> UserError:
+    return UserError(f"{folder}: the model lacks weights: train the run again")

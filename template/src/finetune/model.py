@@ -16,6 +16,7 @@ from .tasks import Task
 from .tiny import is_tiny, tiny_config, tiny_tokenizer
 
 HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+MIB = 2**20
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -63,15 +64,18 @@ def load_tokenizer(model: settings.Model, texts: Iterable[str]) -> Any:
     return tokenizer
 
 
-def load_model(model: settings.Model, task: Task[Any, Any], tokenizer: Any) -> Any:
-    """A model with the task's head, in fp32 and on the CPU; a new head is drawn from torch's random numbers.
+def load_model(
+    model: settings.Model, task: Task[Any, Any], tokenizer: Any, virtual_tokens: int = 0
+) -> tuple[Any, list[str]]:
+    """A model with the task's head, in fp32 and on the CPU; and the modules of its body that the checkpoint lacks.
 
-    Raises UserError if there is no such model, if its weights do not fit, or if `max_length` is more than it can read.
+    What is new is drawn from torch's random numbers. Raises UserError if there is no such model, if its weights do not
+    fit, or if it cannot read `max_length` tokens and the `virtual_tokens` that a method puts before them.
     """
     auto = getattr(transformers, task.auto_model)
     options = {**task.model_options(), "attn_implementation": model.attention}
     if is_tiny(model.name):
-        return auto.from_config(tiny_config(tokenizer, model.max_length, **options))
+        return auto.from_config(tiny_config(tokenizer, model.max_length + virtual_tokens, **options)), []
     loaded, info = load_pretrained(
         auto,
         model,
@@ -82,14 +86,26 @@ def load_model(model: settings.Model, task: Task[Any, Any], tokenizer: Any) -> A
         **options,
     )
     _require_body(loaded, info, model.name)
-    _require_length(loaded, model)
-    return loaded
+    _require_length(loaded, model, virtual_tokens)
+    poolers = {f"{key.split('.pooler.')[0]}.pooler" for key in info["missing_keys"] if ".pooler." in key}
+    return loaded, sorted(poolers)
 
 
 def parameter_counts(model: torch.nn.Module) -> tuple[int, int]:
     """Numbers of trained and of all parameters."""
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
+
+
+def memory(model: torch.nn.Module, states: int) -> dict[str, float]:
+    """MiB that weights, gradients and the optimizer's state take; it keeps `states` numbers for a trained weight."""
+    sizes = [(parameter.nbytes, parameter.requires_grad) for parameter in model.parameters()]
+    trained = sum(size for size, is_trained in sizes if is_trained) / MIB
+    return {
+        "weights": sum(size for size, _ in sizes) / MIB,
+        "gradients": trained,
+        "the optimizer's state": trained * states,
+    }
 
 
 def load_pretrained(auto: Any, model: settings.Model, **options: Any) -> Any:
@@ -125,13 +141,14 @@ def _require_body(model: Any, info: dict[str, Any], name: str) -> None:
         )
 
 
-def _require_length(model: Any, settings: settings.Model) -> None:
+def _require_length(model: Any, settings: settings.Model, virtual_tokens: int) -> None:
     limit = getattr(model.config, "max_position_embeddings", None)
     table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
     if limit and table is not None and table.padding_idx is not None:
         limit -= table.padding_idx + 1  # RoBERTa counts positions from behind its padding index.
-    if limit and settings.max_length > limit:
+    if limit and settings.max_length + virtual_tokens > limit:
+        beside = f", of which the method takes {virtual_tokens}" if virtual_tokens else ""
         raise UserError(
-            f"model.max_length: {settings.max_length} is more than the {limit} tokens that '{settings.name}' can read: "
-            f"lower it to {limit}"
+            f"model.max_length: {settings.max_length} is more than the {limit} tokens that '{settings.name}' can read"
+            f"{beside}: lower it to {limit - virtual_tokens}"
         )

@@ -50,7 +50,9 @@ def require_same_inputs(run: RunFolder, environment: dict[str, Any], console: Co
             )
 
 
-def restore(run: RunFolder, model: torch.nn.Module, optimizer: Any, schedule: Any, console: Console) -> Progress:
+def restore(
+    run: RunFolder, model: torch.nn.Module, optimizer: Any, schedule: Any, console: Console, ranks: Any = None
+) -> Progress:
     """Continue from the newest whole checkpoint. Raises UserError if there is none."""
     folder, damaged = newest_valid(run.checkpoints)
     for path in damaged:
@@ -58,4 +60,4 @@ def restore(run: RunFolder, model: torch.nn.Module, optimizer: Any, schedule: An
     if folder is None:
         raise UserError(f"{run.path}: there is no checkpoint to resume from: start without --resume")
     console.print(f"resuming from {folder}")
-    return load_checkpoint(folder, model, optimizer, schedule)
+    return load_checkpoint(folder, model, optimizer, schedule, ranks)

@@ -13,18 +13,21 @@ import numpy as np
 import torch
 from rich.console import Console
 
+from .adalora import RankAllocation
+from .anatomy import head_of
 from .batching import collate, epoch_batches, micro_batches
 from .checkpoint import Progress, save_checkpoint
 from .config import Config
+from .config_methods import AdaLora, virtual_tokens
 from .environment import describe_environment
-from .finetuned import save_finetuned
+from .finetuned import Base, save_finetuned
 from .inference import infer
 from .interrupt import stop_signal
 from .log import TrainingLog
 from .meter import Stopwatch, Window, figures
 from .methods import apply_method
-from .model import autocast, choose_device, load_model, load_tokenizer, parameter_counts, uses_bf16
-from .optim import make_optimizer, make_schedule
+from .model import autocast, choose_device, load_model, load_tokenizer, memory, parameter_counts, uses_bf16
+from .optim import STATES, Plateau, make_optimizer, make_schedule
 from .resume import require_same_config, require_same_inputs, restore
 from .run_folder import RunFolder
 from .splits import Split, encode_split, read_split
@@ -44,6 +47,8 @@ class Setup:
     train: Split
     validation: Split | None
     model: Any
+    base: Base
+    ranks: RankAllocation | None
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LambdaLR
     bf16: bool
@@ -67,7 +72,7 @@ def train(config: Config, *, resume: bool = False, console: Console | None = Non
         environment = describe_environment(config, setup.model.device)
         if resume:
             require_same_inputs(run, environment, console)
-            progress = restore(run, setup.model, setup.optimizer, setup.schedule, console)
+            progress = restore(run, setup.model, setup.optimizer, setup.schedule, console, setup.ranks)
         else:
             run.create(config, environment)
             progress = Progress()
@@ -95,16 +100,17 @@ def set_up(config: Config, console: Console) -> Setup:
     if config.data.test:
         read_split(config, task, config.data.test)  # a fault in the test file should not wait until training is over
     tokenizer = load_tokenizer(config.model, task.texts(train_examples))
-    model = load_model(config.model, task, tokenizer)
+    model, new = load_model(config.model, task, tokenizer, virtual_tokens(config.method))
     train_split = encode_split(config, task, tokenizer, train_examples)
     validation = encode_split(config, task, tokenizer, validation_examples) if validation_examples else None
-    apply_method(config.method, model)
-    model.to(device).train()
     steps_per_epoch = -(-len(train_examples) // config.train.batch_size)
     total_steps = min(config.train.epochs * steps_per_epoch, config.train.max_steps or 2**62)
-    optimizer = make_optimizer(config.optim, model)
+    base = Base.of(config, model, head_of(model, new))
+    model = apply_method(config.method, model, base.head, total_steps).to(device).train()
+    ranks = RankAllocation(model, config.method.orthogonality) if isinstance(config.method, AdaLora) else None
+    optimizer = make_optimizer(config.optim, model, base.head)
     return Setup(
-        task, tokenizer, train_split, validation, model, optimizer,
+        task, tokenizer, train_split, validation, model, base, ranks, optimizer,
         schedule=make_schedule(config.optim, optimizer, total_steps),
         bf16=uses_bf16(config.train.precision, device, model.config.hidden_size),
         steps_per_epoch=steps_per_epoch,
@@ -115,11 +121,13 @@ def set_up(config: Config, console: Console) -> Setup:
 def introduce(config: Config, setup: Setup, console: Console) -> None:
     """Say what is about to happen."""
     trained, total = parameter_counts(setup.model)
+    needs = [f"{size:,.1f} MiB for {name}" for name, size in memory(setup.model, STATES[config.optim.name]).items()]
     precision = "bf16" if setup.bf16 else "fp32"
     validation = f", validation {len(setup.validation.examples):,}" if setup.validation else ", no validation"
     console.print(
         f"[bold]{config.run_folder}[/]: {config.task.type} with {config.model.name}, method {config.method.type}\n"
         f"  {trained:,} of {total:,} parameters are trained, on {setup.model.device} in {precision}\n"
+        f"  memory: {', '.join(needs)}; the batch comes on top\n"
         f"  {len(setup.train.examples):,} examples{validation}; {setup.total_steps:,} steps of up to "
         f"{config.train.batch_size} examples",
         highlight=False,
@@ -185,6 +193,8 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> Window:
         loss.backward()
         total += loss.detach()
         padded += batch.inputs["input_ids"].numel()
+    if setup.ranks:
+        setup.ranks.penalty().backward()
     trained = [parameter for group in setup.optimizer.param_groups for parameter in group["params"]]
     norm = torch.nn.utils.clip_grad_norm_(trained, config.train.clip_norm or float("inf"))
     if not torch.isfinite(total + norm):
@@ -195,6 +205,8 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> Window:
     lr = float(setup.schedule.get_last_lr()[0])
     setup.optimizer.step()
     setup.schedule.step()
+    if setup.ranks:
+        setup.ranks.update(setup.schedule.last_epoch)  # which counts steps
     setup.optimizer.zero_grad()
     tokens = sum(features[feature].length for feature in chosen)
     return Window(float(total) * count, count, lr, float(norm), len(rows), tokens, padded)
@@ -213,7 +225,7 @@ def out_of_patience(config: Config, progress: Progress) -> bool:
 def validate(config: Config, run: RunFolder, setup: Setup, progress: Progress, epoch: float, log: TrainingLog) -> None:
     """Score the validation data and keep the model if it is the best so far; without such data keep the newest."""
     if setup.validation is None:
-        save_finetuned(run.best, config, setup.task, setup.model, setup.tokenizer)
+        save_finetuned(run.best, config, setup.task, setup.model, setup.tokenizer, setup.base)
         progress.best_step = progress.step
         return
     split = setup.validation
@@ -223,9 +235,11 @@ def validate(config: Config, run: RunFolder, setup: Setup, progress: Progress, e
     predictions = setup.task.predictions(split.examples, split.features, result.decoded)
     scores = setup.task.score(split.examples, predictions)
     score = scores.metrics[setup.task.headline]
+    if isinstance(setup.schedule, Plateau):
+        setup.schedule.observe(score)
     better = progress.best_score is None or score > progress.best_score
     if better:
-        save_finetuned(run.best, config, setup.task, setup.model, setup.tokenizer)
+        save_finetuned(run.best, config, setup.task, setup.model, setup.tokenizer, setup.base)
         progress.best_step, progress.best_score, progress.stale = progress.step, score, 0
     else:
         progress.stale += 1
@@ -235,6 +249,5 @@ def validate(config: Config, run: RunFolder, setup: Setup, progress: Progress, e
 
 def save(config: Config, run: RunFolder, setup: Setup, progress: Progress) -> None:
     """Save a checkpoint."""
-    save_checkpoint(
-        run.checkpoints, progress, setup.model, setup.optimizer, setup.schedule, keep=config.train.keep_checkpoints
-    )
+    parts = (setup.model, setup.optimizer, setup.schedule, setup.ranks)
+    save_checkpoint(run.checkpoints, progress, *parts, keep=config.train.keep_checkpoints)
