@@ -1,7 +1,10 @@
 """Small projects to train in: a folder of their own, tiny models, tiny data, no network."""
 
+import contextlib
+import itertools
 import json
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,15 +17,16 @@ import pytest
 import yaml
 from rich.console import Console
 
+from finetune import train as training
 from finetune.cli import main, quiet_libraries
 from finetune.config import load_config
-from finetune.train import train
 
 quiet_libraries()
 
 ROOT = Path(__file__).resolve().parent.parent
 """The project under test."""
 
+TASKS = ["text-classification", "token-classification"]
 GOOD = ["a fine day", "what a lovely song it was", "bright and warm", "they laughed a lot , and then some more", "glad"]
 BAD = ["a grim day", "what a dreadful noise it was", "dark and cold", "they wept a lot , and then some more", "sad"]
 SENTENCES = [
@@ -92,7 +96,7 @@ class Project:
 
     def train(self, config: Path, *overrides: str) -> None:
         """Train to the end, without the evaluation and the report that the command line adds."""
-        assert train(load_config(config, list(overrides)), console=Console(quiet=True))
+        assert training.train(load_config(config, list(overrides)), console=Console(quiet=True))
 
     def metrics(self, run: str) -> list[dict[str, Any]]:
         """What a run has logged."""
@@ -127,6 +131,21 @@ def conll(sentences: list[tuple[str, str]]) -> str:
     """Sentences of words and tags in columns."""
     pairs = (zip(words.split(), tags.split(), strict=True) for words, tags in sentences)
     return "\n".join("".join(f"{word} {tag}\n" for word, tag in sentence) for sentence in pairs)
+
+
+def stop_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a stop signal arrive in the course of a step."""
+    stopped = threading.Event()
+    taken = itertools.count(1)
+    take = training.optimizer_step
+
+    def optimizer_step(*arguments: Any) -> Any:
+        if next(taken) == steps:
+            stopped.set()
+        return take(*arguments)
+
+    monkeypatch.setattr(training, "optimizer_step", optimizer_step)
+    monkeypatch.setattr(training, "stop_signal", lambda: contextlib.nullcontext(stopped))
 
 
 @pytest.fixture

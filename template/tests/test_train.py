@@ -1,15 +1,12 @@
 """The loop: exact however a step is cut, repeatable, resumable to the bit, and it learns."""
 
-import contextlib
 import copy
-import itertools
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import FILES, ROOT, TASKS, Project
+from conftest import FILES, ROOT, TASKS, Project, stop_after
 from rich.console import Console
 from safetensors.torch import load_file
 
@@ -137,21 +134,6 @@ def test_same_seed_same_weights_other_seed_other_weights(project: Project) -> No
     a, b, c = (Path(f"runs/{name}/best/model.safetensors").read_bytes() for name in "abc")
     assert a == b
     assert a != c
-
-
-def stop_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a stop signal arrive in the course of a step."""
-    stopped = threading.Event()
-    taken = itertools.count(1)
-    take = training.optimizer_step
-
-    def optimizer_step(*arguments: Any) -> Any:
-        if next(taken) == steps:
-            stopped.set()
-        return take(*arguments)
-
-    monkeypatch.setattr(training, "optimizer_step", optimizer_step)
-    monkeypatch.setattr(training, "stop_signal", lambda: contextlib.nullcontext(stopped))
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -46,7 +46,11 @@ def apply_method(method: AnyMethod, model: Any, head: Sequence[str], total_steps
         case _:
             import peft
 
-            return peft.get_peft_model(model, peft_config(method, model, head, total_steps))
+            model = peft.get_peft_model(model, peft_config(method, model, head, total_steps))
+            for name, parameter in model.named_parameters():
+                if "ranknum" in name:  # AdaLoRA's divisor: a constant, which peft 0.21 would train, but does not save
+                    parameter.requires_grad_(False)
+            return model
 
 
 def peft_config(method: PeftMethod, model: Any, head: Sequence[str], total_steps: int) -> Any:
@@ -62,7 +66,8 @@ def peft_config(method: PeftMethod, model: Any, head: Sequence[str], total_steps
         case Lora():
             return peft.LoraConfig(r=method.r, **low_rank, **common)
         case AdaLora():
-            begin, end = int(method.begin * total_steps), ceil(method.end * total_steps)
+            total_steps = max(2, total_steps)  # the last cut needs a step before it to weigh the ranks
+            begin, end = int(method.begin * total_steps), max(2, ceil(method.end * total_steps))
             return peft.AdaLoraConfig(
                 init_r=method.init_r,
                 target_r=method.target_r,

@@ -1,0 +1,82 @@
+"""The optimizer: who decays, who learns how fast, and a learning rate that follows the validation."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from conftest import Project
+from rich.console import Console
+
+from finetune import train as training
+from finetune.config import Optim, load_config
+from finetune.optim import Plateau, make_schedule
+
+
+@pytest.mark.parametrize("method", ["full", "head", "lora", "adapter"])
+def test_the_head_has_its_own_rate(method: str, project: Project) -> None:
+    path = project.config("text-classification", method={"type": method}, optim={"lr": 1e-4, "head_lr": 1e-2})
+    setup = training.set_up(load_config(path), Console(quiet=True))
+    names = {id(parameter): name for name, parameter in setup.model.named_parameters() if parameter.requires_grad}
+    rates = {names.pop(id(p)): group["initial_lr"] for group in setup.optimizer.param_groups for p in group["params"]}
+    assert not names, "every trained parameter is in one group"
+    assert {name: rate for name, rate in rates.items() if rate == 1e-2} == {
+        name: 1e-2 for name in rates if "classifier" in name
+    }
+    assert all(rate in (1e-2, 1e-4) for rate in rates.values())
+
+
+def test_scales_of_ia3_do_not_decay(project: Project) -> None:
+    path = project.config("text-classification", method={"type": "ia3"})
+    setup = training.set_up(load_config(path), Console(quiet=True))
+    decays = {id(p): group["weight_decay"] for group in setup.optimizer.param_groups for p in group["params"]}
+    scales = [parameter for name, parameter in setup.model.named_parameters() if "ia3_l" in name]
+    assert len(scales) == 6
+    assert all(decays[id(parameter)] == 0 for parameter in scales)
+
+
+def plateau(patience: int = 1, warmup: float = 2) -> tuple[torch.optim.Optimizer, Plateau]:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], lr=1.0)
+    config = Optim(schedule="plateau", plateau_patience=patience, plateau_factor=0.5, warmup=warmup)
+    schedule = make_schedule(config, optimizer, 100)
+    assert isinstance(schedule, Plateau)
+    return optimizer, schedule
+
+
+def rate_after(optimizer: torch.optim.Optimizer, schedule: Plateau, score: float) -> float:
+    optimizer.step()
+    schedule.step()
+    schedule.observe(score)
+    assert schedule.get_last_lr() == [optimizer.param_groups[0]["lr"]]
+    return float(optimizer.param_groups[0]["lr"])
+
+
+SCORES = [0.1, 0.2, 0.2, 0.15, 0.19, 0.3, 0.3, 0.3, 0.4]
+RATES = [0.5, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25]
+
+
+def test_the_rate_falls_where_the_score_does_not_rise() -> None:
+    parts = plateau()
+    assert [rate_after(*parts, score) for score in SCORES] == RATES
+
+
+@pytest.mark.parametrize("cut", range(1, len(SCORES)))
+def test_plateau_goes_on_after_a_resume(cut: int) -> None:
+    optimizer, schedule = plateau()
+    for score in SCORES[:cut]:
+        rate_after(optimizer, schedule, score)
+    fresh_optimizer, fresh = plateau()
+    fresh_optimizer.load_state_dict(optimizer.state_dict())
+    fresh.load_state_dict(schedule.state_dict())
+    assert [rate_after(fresh_optimizer, fresh, score) for score in SCORES[cut:]] == RATES[cut:]
+
+
+def test_plateau_follows_the_validation_of_a_run(project: Project) -> None:
+    optim = {"schedule": "plateau", "plateau_patience": 0, "lr": 1e-9, "warmup": 0}
+    project.train(project.config("text-classification", train={"epochs": 4, "log_every": 1}, optim=optim))
+    rates = {record["epoch"]: record["lr"] for record in project.metrics("config") if record["kind"] == "train"}
+    assert [rates[epoch] for epoch in (1, 2, 3, 4)] == [1e-9, 1e-9, 5e-10, 2.5e-10]
+
+
+def test_plateau_needs_a_validation(project: Project, refused: Callable[..., str]) -> None:
+    path = project.config("text-classification", data={"validation": None}, optim={"schedule": "plateau"})
+    assert "optim.schedule is plateau, which follows the validation: set data.validation" in refused("train", path)
