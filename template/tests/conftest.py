@@ -26,7 +26,6 @@ quiet_libraries()
 ROOT = Path(__file__).resolve().parent.parent
 """The project under test."""
 
-TASKS = ["text-classification", "token-classification"]
 GOOD = ["a fine day", "what a lovely song it was", "bright and warm", "they laughed a lot , and then some more", "glad"]
 BAD = ["a grim day", "what a dreadful noise it was", "dark and cold", "they wept a lot , and then some more", "sad"]
 SENTENCES = [
