@@ -75,7 +75,7 @@ def test_trains_only_its_own_weights_and_saves_what_it_trained(task: str, method
     before = {name: parameter.detach().clone() for name, parameter in setup.model.named_parameters()}
     first = logits(setup, setup.model)
     for _ in range(2):
-        training.optimizer_step(config, setup, range(4))
+        training.optimizer_step(config, setup, range(3))
     changed = {n for n, parameter in setup.model.named_parameters() if not torch.equal(parameter, before[n])}
     of_the_head = {n for n in before if in_modules(n, setup.base.head) and "original_module" not in n}
     beside_it = changed - of_the_head
@@ -144,7 +144,7 @@ def test_adalora_moves_ranks_to_where_they_help(project: Project) -> None:
     assert setup.ranks
     totals = []
     for _ in range(setup.total_steps):
-        training.optimizer_step(config, setup, range(4))
+        training.optimizer_step(config, setup, range(3))
         totals.append(sum(setup.ranks.ranks().values()))
     ranks = setup.ranks.ranks().values()
     assert len(ranks) == 12  # query, key, value, output and two of the MLP, in two layers
@@ -161,7 +161,7 @@ def test_adalora_keeps_directions_apart(project: Project) -> None:
         options = (f"method.orthogonality={weight}", "optim.warmup=0", "train.epochs=10")
         config, setup = set_up(project, "text-classification", "adalora", *options)
         for _ in range(20):
-            training.optimizer_step(config, setup, range(4))
+            training.optimizer_step(config, setup, range(3))
         measure = type(setup.ranks)(setup.model, orthogonality=1.0)  # type: ignore[misc]
         penalties.append(float(measure.penalty().detach()))
     assert penalties[1] < 0.7 * penalties[0]
@@ -216,7 +216,7 @@ def learn_a_little(model: Any) -> None:
 
 @pytest.mark.parametrize("method", ADDING)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", ["text-classification", "token-classification"])  # of texts, and of words
 def test_every_architecture(task: str, architecture: str, method: str, tmp_path: Path) -> None:
     """The head is whole and trained, padding changes nothing, what is loaded and what is merged computes the same."""
     if (task, method) == ("token-classification", "prompt"):
@@ -328,7 +328,7 @@ def test_peft_reads_the_files(method: str, project: Project) -> None:
 
     config, setup = set_up(project, "text-classification", method, "optim.warmup=0")
     for _ in range(6):
-        training.optimizer_step(config, setup, range(4))
+        training.optimizer_step(config, setup, range(3))
     save_finetuned(Path("saved"), config, setup.task, setup.model, setup.tokenizer, setup.base)
     base = transformers.AutoModelForSequenceClassification.from_pretrained("saved/base")
     assert torch.equal(logits(setup, peft.PeftModel.from_pretrained(base, "saved")), logits(setup, setup.model))
