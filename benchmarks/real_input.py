@@ -30,6 +30,7 @@ from finetune.config import Config
 from finetune.data import read_rows
 from finetune.evaluate import evaluate
 from finetune.run_folder import RunFolder
+from finetune.splits import columns_of
 from finetune.tasks import make_task, text_classification, token_classification
 from finetune.tasks.base import IGNORE
 from finetune.train import train
@@ -74,7 +75,8 @@ def make_config(name: str, seed: int, epochs: int, runs: Path) -> Config:
 def with_finetune(config: Config) -> float:
     """Headline figure of our best step on the test split."""
     quiet = Console(quiet=True)
-    train(config, console=quiet)
+    if not train(config, console=quiet):
+        sys.exit("interrupted")
     evaluation = evaluate(RunFolder(config.run_folder), "test", None, quiet)
     return float(evaluation["metrics"][evaluation["headline"]])
 
@@ -84,7 +86,7 @@ def with_trainer(config: Config) -> float:
     task = make_task(config.task)
     splits = {}
     for split in ("train", "validation", "test"):
-        rows = read_rows(getattr(config.data, split), task.columns(config.data))
+        rows = read_rows(getattr(config.data, split), columns_of(task, config.data))
         splits[split] = task.parse(rows)
         if split == "train":
             task.fit(splits[split])

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from finetune.cli import main, quiet_libraries
-from finetune.config import Config, Data, TokenClassification
+from finetune.config import Config, Data
 from finetune.data import read_rows
-from finetune.tasks.token_classification import TokenClassificationTask
+from finetune.splits import columns_of
+from finetune.tasks.token_classification import TokenClassification, TokenClassificationTask
 from finetune.train import train
 from rich.console import Console
 
@@ -34,7 +35,7 @@ def test_conll_2003_has_its_published_counts(split: str, sentences: int, entitie
     """Table 1 and 2 of Tjong Kim Sang and De Meulder (2003), less the document marks."""
     task = TokenClassificationTask(TokenClassification(type="token-classification"))
     path = DATA / f"conll2003-{split}.conll"
-    examples = task.parse(read_rows(path, task.columns(Data(train=path))))
+    examples = task.parse(read_rows(path, columns_of(task, Data(train=path))))
     assert len(examples) == sentences
     assert Counter(tag[2:] for example in examples for tag in example.tags or [] if tag.startswith("B-")) == entities
 

@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from finetune.batching import collate, epoch_batches, micro_batches
-from finetune.config import TextClassification
 from finetune.tasks.base import Feature
-from finetune.tasks.text_classification import Example, TextClassificationTask
+from finetune.tasks.text_classification import Example, TextClassification, TextClassificationTask
 from finetune.tiny import tiny_tokenizer
 
 DRAW = random.Random(0)

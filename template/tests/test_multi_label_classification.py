@@ -6,10 +6,14 @@ import torch
 from conftest import TAGGED
 from sklearn import metrics
 
-from finetune.config import MultiLabelClassification
 from finetune.data import Row
 from finetune.errors import UserError
-from finetune.tasks.multi_label_classification import Example, MultiLabelClassificationTask, Prediction
+from finetune.tasks.multi_label_classification import (
+    Example,
+    MultiLabelClassification,
+    MultiLabelClassificationTask,
+    Prediction,
+)
 
 EXAMPLES = [Example(text, None, labels) for text, labels in TAGGED]
 

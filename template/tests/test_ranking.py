@@ -5,11 +5,10 @@ import pytest
 import torch
 from sklearn import metrics
 
-from finetune.config import Ranking
 from finetune.data import Row
 from finetune.errors import UserError
 from finetune.tasks.base import Feature
-from finetune.tasks.ranking import Example, RankingTask
+from finetune.tasks.ranking import Example, Ranking, RankingTask
 from finetune.tiny import tiny_tokenizer
 
 
@@ -110,6 +109,6 @@ def test_queries_without_a_relevant_document_are_left_out() -> None:
 
 
 def test_baselines_are_the_file_and_the_words() -> None:
-    found = ranking().baselines([Example("red tea", ["coffee", "Red tea here"], [0.0, 1.0])])
+    found = ranking().baselines([Example("red tea", ["coffee", "Red tea here"], [0.0, 1.0])], [])
     assert found["the order of the file"] == [[0.0, -1.0]]
     assert found["words shared with the query"] == [[0.0, 1.0]]

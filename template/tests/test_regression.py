@@ -8,10 +8,9 @@ import torch
 from scipy import stats
 from sklearn import metrics
 
-from finetune.config import Regression
 from finetune.data import Row
 from finetune.errors import UserError
-from finetune.tasks.regression import Example, RegressionTask
+from finetune.tasks.regression import Example, Regression, RegressionTask
 
 LABELS = [3.0, 5.5, -2.0, 100.0, 7.25]
 EXAMPLES = [Example("x", None, label) for label in LABELS]
@@ -67,7 +66,7 @@ def test_figures_are_those_of_scikit_learn_and_scipy() -> None:
 
 def test_the_mean_explains_nothing() -> None:
     task = fitted()
-    [(name, predictions)] = task.baselines(EXAMPLES).items()
+    [(name, predictions)] = task.baselines(EXAMPLES, []).items()
     scores = task.score(EXAMPLES, predictions).metrics
     assert name == "always the mean, 22.8"
     assert (scores["r2"], scores["pearson"]) == pytest.approx((0, 0))

@@ -23,9 +23,9 @@ CONFIG = {
 RECORDS = [
     {"kind": "train", "step": 10, "epoch": 0.5, "loss": 1.1, "lr": 5e-4, "seconds": 1.0},
     {"kind": "train", "step": 20, "epoch": 1.0, "loss": 0.9, "lr": 1e-3, "seconds": 2.4},
-    {"kind": "validation", "step": 20, "epoch": 1.0, "loss": 0.95, "accuracy": 0.81, "f1_macro": 0.99},
+    {"kind": "validation", "step": 20, "epoch": 1.0, "loss": 0.95, "accuracy": 0.81, "f1_macro": 0.99, "best": True},
     {"kind": "train", "step": 40, "epoch": 2.0, "loss": 0.4, "lr": 0.0, "seconds": 75.2},
-    {"kind": "validation", "step": 40, "epoch": 2.0, "loss": 0.97, "accuracy": 0.79, "f1_macro": 0.98},
+    {"kind": "validation", "step": 40, "epoch": 2.0, "loss": 0.97, "accuracy": 0.79, "f1_macro": 0.98, "best": False},
 ]
 
 
@@ -96,15 +96,10 @@ def test_a_whole_run_is_shown(run: Path) -> None:
     assert all(data.startswith(PNG) for data in embedded)
 
 
-def test_the_best_step_is_the_best_of_the_headline_metric(run: Path) -> None:
+def test_the_best_step_is_that_of_the_model_that_was_kept(run: Path) -> None:
     log(run, *RECORDS)
     assert "<dt>best step</dt><dd>20</dd>" in page_of(run)
-
-
-def test_the_headline_chooses_the_metric(run: Path) -> None:
-    records = [{**RECORDS[2], "f1_macro": 0.5}, RECORDS[4]]
-    log(run, *records)
-    save(run, evaluation(headline="f1_macro"))
+    log(run, *RECORDS[:4], {**RECORDS[4], "best": True})
     assert "<dt>best step</dt><dd>40</dd>" in page_of(run)
 
 
@@ -184,7 +179,7 @@ def test_pictures_of_an_earlier_report_are_gone(run: Path) -> None:
 def test_a_loss_that_is_not_a_number_leaves_a_gap(run: Path) -> None:
     log(run, {**RECORDS[0], "loss": float("nan")}, {**RECORDS[2], "accuracy": float("nan")}, RECORDS[4])
     save(run, evaluation(loss=float("nan")))
-    assert "<dt>best step</dt><dd>40</dd>" in page_of(run)
+    assert "<dt>best step</dt><dd>20</dd>" in page_of(run)
 
 
 def test_a_split_cannot_name_a_place_elsewhere(run: Path) -> None:

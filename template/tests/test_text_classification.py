@@ -5,9 +5,8 @@ import random
 import pytest
 from sklearn import metrics
 
-from finetune.config import TextClassification
 from finetune.data import Row
-from finetune.tasks.text_classification import Example, Prediction, TextClassificationTask
+from finetune.tasks.text_classification import Example, Prediction, TextClassification, TextClassificationTask
 from finetune.tiny import tiny_tokenizer
 
 
@@ -72,6 +71,6 @@ def test_figures_are_those_of_scikit_learn() -> None:
 
 def test_baseline_is_the_most_frequent_training_label() -> None:
     task = fitted("a", "b", "b")
-    [(name, predictions)] = task.baselines([Example("x", None, "a"), Example("x", None, "b")]).items()
+    [(name, predictions)] = task.baselines([Example("x", None, "a"), Example("x", None, "b")], []).items()
     assert name == "always 'b'"
     assert [prediction.label for prediction in predictions] == ["b", "b"]

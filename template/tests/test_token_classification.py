@@ -8,10 +8,9 @@ from conftest import SENTENCES
 from seqeval.metrics import f1_score
 from sklearn.metrics import precision_recall_fscore_support
 
-from finetune.config import TokenClassification
 from finetune.tasks.base import IGNORE
 from finetune.tasks.iob import to_iob2
-from finetune.tasks.token_classification import Example, Prediction, TokenClassificationTask
+from finetune.tasks.token_classification import Example, Prediction, TokenClassification, TokenClassificationTask
 from finetune.tiny import tiny_tokenizer
 
 EXAMPLES = [Example(words.split(), tags.split()) for words, tags in SENTENCES]
@@ -129,7 +128,7 @@ def test_figures_are_those_of_seqeval_and_scikit_learn() -> None:
 
 def test_a_model_that_says_only_o_scores_nothing_on_entities() -> None:
     task = fitted()
-    scores = task.score(EXAMPLES, task.baselines(EXAMPLES)["always O"])
+    scores = task.score(EXAMPLES, task.baselines(EXAMPLES, [])["always O"])
     assert scores.metrics["f1"] == 0
     assert scores.metrics["token_f1_weighted"] > 0.5
 
@@ -141,5 +140,5 @@ def test_score_without_any_entity_is_zero_and_does_not_fail() -> None:
 
 def test_dictionary_baseline_knows_the_training_words() -> None:
     task = fitted()
-    predictions = task.baselines(EXAMPLES)["each word's most frequent tag"]
+    predictions = task.baselines(EXAMPLES, [])["each word's most frequent tag"]
     assert predictions[2].tags == ["B-ORG", "O", "B-PER", "O"]

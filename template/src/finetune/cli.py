@@ -9,7 +9,6 @@ from rich.console import Console
 from rich.markup import escape
 
 from . import __version__
-from .config import json_schema, load_config
 from .errors import UserError
 
 OK, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -47,6 +46,8 @@ run_argument = click.argument("run_name", metavar="RUN")
 @click.option("--resume", is_flag=True, help="Continue from the newest checkpoint of the run.")
 def train(config: Path, overrides: tuple[str, ...], resume: bool) -> int:
     """Train a model as CONFIG says, such as configs/demo.yaml."""
+    from .config import load_config
+
     settings = load_config(config, list(overrides))
     console, errors = Console(), Console(stderr=True)
     quiet_libraries()
@@ -148,6 +149,8 @@ def doctor() -> int:
 @cli.command()
 def schema() -> int:
     """Print the JSON Schema of the config."""
+    from .config import json_schema
+
     click.echo(json_schema(), nl=False)
     return OK
 

@@ -5,61 +5,15 @@ Every field has a description and its bounds, so that an editor can complete and
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from .config_methods import AnyMethod, Full, Prompt
+from .config_methods import AnyMethod, Full
 from .config_yaml import Node, parse_override, read_yaml
 from .errors import UserError
 from .strict import Strict
-
-
-class TextClassification(Strict):
-    """One label for a text or for a pair of texts. Columns: text, (text_pair), label."""
-
-    type: Literal["text-classification"]
-    """One label for a text or for a pair of texts."""
-
-
-class MultiLabelClassification(Strict):
-    """Any number of labels for a text or for a pair of texts. Columns: text, (text_pair), labels."""
-
-    type: Literal["multi-label-classification"]
-    """Any number of labels for a text or for a pair of texts."""
-
-
-class Regression(Strict):
-    """A number for a text or for a pair of texts. Columns: text, (text_pair), label."""
-
-    type: Literal["regression"]
-    """A number for a text or for a pair of texts."""
-    loss: Literal["mse", "huber"] = "mse"
-    """mse: squared error; huber: linear for large errors, so that wrong labels pull less."""
-
-
-class TokenClassification(Strict):
-    """Entities in a sentence, as IOB tags. Columns: tokens, tags."""
-
-    type: Literal["token-classification"]
-    """A tag for every word: named entities and the like."""
-    stride: int = Field(default=32, ge=0)
-    """Tokens that neighbouring windows share where a sentence is longer than model.max_length."""
-
-
-class Ranking(Strict):
-    """The order of documents for a query. Columns: query, document, label (relevance, 0 or more)."""
-
-    type: Literal["ranking"]
-    """The order of documents for a query."""
-    loss: Literal["pointwise", "listwise"] = "listwise"
-    """pointwise: each document by itself; listwise: the documents of a query against each other."""
-
-
-AnyTask = Annotated[
-    TextClassification | MultiLabelClassification | Regression | TokenClassification | Ranking,
-    Field(discriminator="type"),
-]
+from .tasks import AnyTask, task_class
 
 
 class Model(Strict):
@@ -191,11 +145,8 @@ class Config(Strict):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Config":
-        if isinstance(self.method, Prompt) and isinstance(self.task, TokenClassification):
-            raise ValueError(
-                "method.type is prompt, whose added tokens have no tags, so it cannot learn token-classification: "
-                "use prefix or lora"
-            )
+        if reason := task_class(self.task).refuses.get(self.method.type):
+            raise ValueError(f"method.type is {self.method.type}, {reason}")
         if self.optim.schedule == "plateau" and self.data.validation is None:
             raise ValueError("optim.schedule is plateau, which follows the validation: set data.validation")
         return self

@@ -18,6 +18,7 @@ from .inference import infer
 from .model import choose_device, uses_bf16
 from .report import write_report
 from .run_folder import RunFolder
+from .splits import columns_of
 from .tasks.base import Table
 
 FORMAT = 1
@@ -38,7 +39,7 @@ def evaluate(run: RunFolder, split: str, data: Path | None, console: Console) ->
         raise UserError(f"{run.config_file}: data.{split} is not set: name a file with --data")
     finetuned = load_finetuned(run.best)
     task = finetuned.task
-    examples = task.parse(read_rows(path, task.columns(config.data)))
+    examples = task.parse(read_rows(path, columns_of(task, config.data)))
     encoded = task.encode(examples, finetuned.tokenizer, finetuned.max_length)
     model = finetuned.model.to(choose_device(config.train.device))
     bf16 = uses_bf16(config.train.precision, model.device, model.config.hidden_size)
@@ -55,10 +56,11 @@ def evaluate(run: RunFolder, split: str, data: Path | None, console: Console) ->
         "truncated": encoded.truncated,
         "loss": result.loss,
         "headline": task.headline,
+        "lower_is_better": task.lower_is_better,
         "metrics": scores.metrics,
         "baseline": [
             {"name": name, "metrics": task.score(examples, predictions).metrics}
-            for name, predictions in task.baselines(examples).items()
+            for name, predictions in task.baselines(examples, encoded.features).items()
         ],
         "tables": [asdict(table) for table in scores.tables],
         "matrices": [asdict(matrix) for matrix in scores.matrices],

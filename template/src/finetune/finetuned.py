@@ -25,12 +25,12 @@ from .data import fingerprint
 from .errors import UserError
 from .methods import apply_method, keeps_the_body, load_added, save_added
 from .model import load_pretrained
-from .tasks import Task, make_task
+from .tasks import AnyTask, Task, make_task
 from .tiny import is_tiny
 
 TASK_FILE = "finetune.json"
 BASE = "base"
-TASKS: TypeAdapter[Any] = TypeAdapter(settings.AnyTask)
+TASKS: TypeAdapter[Any] = TypeAdapter(AnyTask)
 METHODS: TypeAdapter[AnyMethod] = TypeAdapter(AnyMethod)
 
 

@@ -63,10 +63,10 @@ class TrainingLog:
         if not self.console.is_terminal:
             self.console.print(f"step {record['step']}/{self._total}  {line}", highlight=False, soft_wrap=True)
 
-    def validation(self, record: dict[str, Any], headline: str, best: bool) -> None:
-        """Log a validation record: step, epoch, loss and the task's metrics."""
+    def validation(self, record: dict[str, Any], headline: str) -> None:
+        """Log a validation record: step, epoch, loss, the task's metrics, and whether it is the best so far."""
         self._write({"kind": "validation", **record})
-        mark = "  [green]best so far[/]" if best else ""
+        mark = "  [green]best so far[/]" if record["best"] else ""
         self.console.print(
             f"epoch {record['epoch']:.2f}  step {record['step']}: validation loss {record['loss']:.4f}  "
             f"[bold]{headline} {record[headline]:.4f}[/]{mark}",
@@ -77,7 +77,7 @@ class TrainingLog:
         self._file.write(json.dumps(record) + "\n")
         self._file.flush()
         for name, value in record.items():
-            if name not in ("kind", "step"):
+            if name not in ("kind", "step", "best"):
                 self._board.add_scalar(f"{record['kind']}/{name}", value, record["step"])
         self._board.flush()
 

@@ -16,6 +16,7 @@ from .finetuned import Finetuned, load_finetuned
 from .inference import infer
 from .model import choose_device, uses_bf16
 from .run_folder import RunFolder
+from .splits import columns_of
 
 Record = dict[str, Any]
 
@@ -45,15 +46,12 @@ class Predictor:
 
     def predict_file(self, path: Path) -> tuple[list[Row], list[Record]]:
         """The rows of a file, which need no labels, and the record of each."""
-        rows = read_rows(path, self._finetuned.task.columns(self.data, labelled=False))
+        rows = read_rows(path, columns_of(self._finetuned.task, self.data, learns=False))
         return rows, self.predict(rows)
 
     def predict_texts(self, texts: Sequence[str], pair: str | None = None) -> list[Record]:
         """Records for single texts; where the task works on words, these are split at spaces."""
-        name, *others = self._finetuned.task.required[:-1]
-        if others:
-            raise UserError(f"predict: this task needs {name} and {', '.join(others)}: put them into a file")
-        values = [{name: text, **({"text_pair": pair} if pair is not None else {})} for text in texts]
+        values = [self._finetuned.task.row_of(text, pair) for text in texts]
         return self.predict([Row("--text", value, value) for value in values])
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from .errors import UserError
 
 Record = dict[str, Any]
-NO_METRIC = {"kind", "step", "epoch", "loss", "seconds"}
+NO_METRIC = {"kind", "step", "epoch", "loss", "seconds", "best"}
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,9 @@ class TrainingHistory:
         return next((name for record in self.validation for name in record if name not in NO_METRIC), None)
 
     def best(self, metric: str | None) -> tuple[int, float] | None:
-        """(step, value) of the validation with the highest value of `metric`, the first of equals."""
-        return max(self.values("validation", metric), key=lambda point: point[1], default=None) if metric else None
+        """(step, value) of `metric` at the validation whose model was kept: the last one that was the best so far."""
+        kept = [record for record in self.validation if record.get("best") and metric in record]
+        return (kept[-1]["step"], kept[-1][metric]) if metric and kept else None
 
 
 def read_history(path: Path) -> TrainingHistory:

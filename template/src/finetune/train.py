@@ -103,7 +103,8 @@ def set_up(config: Config, console: Console) -> Setup:
     model, new = load_model(config.model, task, tokenizer, virtual_tokens(config.method))
     train_split = encode_split(config, task, tokenizer, train_examples)
     validation = encode_split(config, task, tokenizer, validation_examples) if validation_examples else None
-    steps_per_epoch = -(-len(train_examples) // config.train.batch_size)
+    task.observe(train_split.features)
+    steps_per_epoch = -(-len(train_split.features_of) // config.train.batch_size)
     total_steps = min(config.train.epochs * steps_per_epoch, config.train.max_steps or 2**62)
     base = Base.of(config, model, head_of(model, new))
     model = apply_method(config.method, model, base.head, total_steps).to(device).train()
@@ -234,7 +235,7 @@ def validate(config: Config, run: RunFolder, setup: Setup, progress: Progress, e
     setup.task.calibrate(split.examples, split.features, result.decoded)
     predictions = setup.task.predictions(split.examples, split.features, result.decoded)
     scores = setup.task.score(split.examples, predictions)
-    score = scores.metrics[setup.task.headline]
+    score = setup.task.gain(scores.metrics)
     if isinstance(setup.schedule, Plateau):
         setup.schedule.observe(score)
     better = progress.best_score is None or score > progress.best_score
@@ -243,8 +244,8 @@ def validate(config: Config, run: RunFolder, setup: Setup, progress: Progress, e
         progress.best_step, progress.best_score, progress.stale = progress.step, score, 0
     else:
         progress.stale += 1
-    record = {"step": progress.step, "epoch": round(epoch, 4), "loss": result.loss, **scores.metrics}
-    log.validation(record, setup.task.headline, better)
+    record = {"step": progress.step, "epoch": round(epoch, 4), "loss": result.loss, **scores.metrics, "best": better}
+    log.validation(record, setup.task.headline)
 
 
 def save(config: Config, run: RunFolder, setup: Setup, progress: Progress) -> None:

@@ -1,8 +1,7 @@
 """What a task answers for; the loop, the evaluation and the report know tasks only through this.
 
-A task owns its columns, labels, loss (as a sum: who sums may divide once, over whatever was cut in between), metrics
-and the shape of a prediction. To add one: write a subclass in a file of its own, give it a model in config.py and a
-line in `make_task`.
+A task owns its section of the config, its columns, labels, loss (as a sum: who sums may divide once, over whatever was
+cut in between), metrics and the shape of a prediction. To add one, write a subclass in a new file of this folder.
 """
 
 from abc import ABC, abstractmethod
@@ -13,11 +12,19 @@ from typing import Any, ClassVar, Generic, TypeVar
 import torch
 from torch import Tensor
 
-from ..config import Data
-from ..data import Columns, Row
+from ..data import Row
+from ..errors import UserError
+from ..strict import Strict
 
 E = TypeVar("E")
 P = TypeVar("P")
+
+
+class Settings(Strict):
+    """A task's section of the config; a subclass narrows `type` to the name of its task."""
+
+    type: str
+
 
 IGNORE = -100
 """Label of a position that is not scored, as in torch's cross-entropy."""
@@ -48,11 +55,18 @@ class Feature:
     """Scored labels: the summed loss of a step is divided by their number."""
     words: list[int] = field(default_factory=list)
     """For tasks on words: the word of each scored position."""
+    target_length: int = 0
+    """Tokens that a decoder of its own reads or writes, beside those of the inputs."""
 
     @property
     def length(self) -> int:
-        """Tokens."""
+        """Tokens of the inputs."""
         return len(self.inputs["input_ids"])
+
+    @property
+    def cost(self) -> int:
+        """All tokens that pass through the model."""
+        return self.length + self.target_length
 
 
 @dataclass(slots=True)
@@ -106,25 +120,45 @@ class Scores:
 class Task(ABC, Generic[E, P]):
     """`E` is an example, `P` a prediction for one. Labels are known after `fit` or `load_state`."""
 
-    required: ClassVar[tuple[str, ...]]
-    """Columns that an example must have; the last one is what is learnt and may be absent in prediction."""
+    settings: ClassVar[type[Settings]]
+    """The task's section of the config; the task is made with an instance of it."""
+    inputs: ClassVar[tuple[str, ...]]
+    """Columns that an example must have."""
+    learns: ClassVar[tuple[str, ...]]
+    """Columns that an example must have to be learnt from or scored; they may be absent in prediction."""
     optional: ClassVar[tuple[str, ...]] = ()
+    """Columns that an example may have."""
     headline: ClassVar[str]
-    """The metric that chooses the best step; higher is better."""
+    """The metric that chooses the best step."""
+    lower_is_better: ClassVar[bool] = False
+    """Whether the headline falls as the model gets better."""
     auto_model: ClassVar[str]
     """Name of the transformers class that loads a model with the task's head."""
+    new_head: ClassVar[bool] = True
+    """Whether the head starts from random weights, so that every method has to train it."""
+    refuses: ClassVar[dict[str, str]] = {}
+    """Methods that cannot learn the task, each with the reason and the remedy."""
     keeps_together: bool = False
     """Whether the loss needs all features of an example in one batch."""
+    splits_into_words: ClassVar[bool] = False
+    """Whether examples are lists of words, of which the tokenizer has to keep track."""
+    trains_on_windows: ClassVar[bool] = False
+    """Whether a step counts features, not examples: where a long text is nothing but a row of windows."""
 
-    def columns(self, data: Data, labelled: bool = True) -> Columns:
-        """What to read from a file; `labelled` is False where a label is wanted but not needed."""
-        required = self.required if labelled else self.required[:-1]
-        optional = self.optional if labelled else (*self.optional, self.required[-1])
-        return Columns(required, optional, data.columns, data.header)
-
-    @abstractmethod
     def parse(self, rows: Sequence[Row]) -> list[E]:
         """Rows as checked examples. Raises UserError with file:line, also for a label that `fit` has not seen."""
+        return [self.example(row) for row in rows]
+
+    @abstractmethod
+    def example(self, row: Row) -> E:
+        """A row as a checked example. Raises UserError with file:line."""
+
+    def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
+        """The columns of a single text that was given without a file. Raises UserError where a text is not enough."""
+        name, *others = self.inputs
+        if others:
+            raise UserError(f"predict: this task needs {name} and {', '.join(others)}: put them into a file")
+        return {name: text} if text_pair is None else {name: text, "text_pair": text_pair}
 
     @abstractmethod
     def fit(self, examples: Sequence[E]) -> None:
@@ -150,9 +184,16 @@ class Task(ABC, Generic[E, P]):
     def encode(self, examples: Sequence[E], tokenizer: Any, max_length: int) -> Encoded:
         """Tokenise; the features of one example follow each other."""
 
+    def observe(self, features: Sequence[Feature]) -> None:
+        """Learn from the encoded training examples what the trivial baselines need; part of `state`."""
+
     @abstractmethod
     def batch_labels(self, features: Sequence[Feature], length: int) -> Tensor:
         """The labels of a batch whose rows are padded to `length` tokens."""
+
+    def model_inputs(self, model: Any, inputs: dict[str, Tensor], labels: Tensor) -> dict[str, Any]:
+        """All that the model is called with for a batch."""
+        return inputs
 
     @abstractmethod
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -173,10 +214,23 @@ class Task(ABC, Generic[E, P]):
     def score(self, examples: Sequence[E], predictions: Sequence[P]) -> Scores:
         """Metrics and tables over labelled examples."""
 
+    def gain(self, metrics: dict[str, float]) -> float:
+        """The headline as a number that rises as the model gets better."""
+        return -metrics[self.headline] if self.lower_is_better else metrics[self.headline]
+
     @abstractmethod
-    def baselines(self, examples: Sequence[E]) -> dict[str, list[P]]:
+    def baselines(self, examples: Sequence[E], features: Sequence[Feature]) -> dict[str, list[P]]:
         """Predictions of trivial models, by name: what a trained model has to beat."""
 
     @abstractmethod
     def records(self, examples: Sequence[E], predictions: Sequence[P]) -> list[dict[str, Any]]:
         """What `predict` adds to each row that the examples were parsed from: prediction, probability, ..."""
+
+
+def require_known(kind: str, name: str, known: Sequence[str], place: str) -> None:
+    """Refuse what the training data do not have, once they are known."""
+    if known and name not in known:
+        raise UserError(
+            f"{place}: {kind} '{name}' does not occur in the training data ({', '.join(known)}): correct it, "
+            f"or add examples of it to data.train"
+        )

@@ -4,18 +4,24 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..config import MultiLabelClassification
 from ..data import Row
 from ..errors import UserError
-from .base import Feature, Scores, Table, at_least_fp32, label_options
+from .base import Feature, Scores, Settings, Table, at_least_fp32, label_options, require_known
 from .texts import TextTask, pair_of
+
+
+class MultiLabelClassification(Settings):
+    """Any number of labels for a text or for a pair of texts. Columns: text, (text_pair), labels."""
+
+    type: Literal["multi-label-classification"]
+    """Any number of labels for a text or for a pair of texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,9 @@ class Prediction:
 class MultiLabelClassificationTask(TextTask[Example, Prediction]):
     """Binary cross-entropy for each label; one threshold for all, chosen on the validation data."""
 
-    required = ("text", "labels")
+    settings = MultiLabelClassification
+    inputs = ("text",)
+    learns = ("labels",)
     headline = "f1_micro"
 
     def __init__(self, config: MultiLabelClassification) -> None:
@@ -46,10 +54,7 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
         self.frequent: list[str] = []
         self.threshold = 0.5
 
-    def parse(self, rows: Sequence[Row]) -> list[Example]:
-        return [self._example(row) for row in rows]
-
-    def _example(self, row: Row) -> Example:
+    def example(self, row: Row) -> Example:
         text, pair = pair_of(row)
         labels = row.values.get("labels")
         if labels is None:
@@ -59,11 +64,7 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
         if not isinstance(labels, list) or not all(isinstance(label, str) and label.strip() for label in labels):
             raise UserError(f'{row.place}: labels must be a list of strings, such as ["a", "b"], or [] for none')
         for label in labels:
-            if self.labels and label not in self.labels:
-                raise UserError(
-                    f"{row.place}: label '{label}' does not occur in the training data "
-                    f"({', '.join(self.labels)}): correct it, or add examples of it to data.train"
-                )
+            require_known("label", label, self.labels, row.place)
         return Example(text, pair, labels)
 
     def fit(self, examples: Sequence[Example]) -> None:
@@ -154,7 +155,7 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
         names = [*self.labels, ""] if len(self.labels) == 1 else self.labels
         return np.array([[int(name in labels) for name in names] for labels in label_sets])
 
-    def baselines(self, examples: Sequence[Example]) -> dict[str, list[Prediction]]:
+    def baselines(self, examples: Sequence[Example], features: Sequence[Feature]) -> dict[str, list[Prediction]]:
         certain = [float(label in self.frequent) for label in self.labels]
         return {f"always {', '.join(self.frequent)}": [Prediction(self.frequent, certain)] * len(examples)}
 

@@ -2,18 +2,26 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..config import Ranking
 from ..data import Row
 from ..errors import UserError
-from .base import Encoded, Feature, Scores, Table, Task, at_least_fp32
+from .base import Encoded, Feature, Scores, Settings, Table, Task, at_least_fp32
 from .texts import text_of, tokenize
+
+
+class Ranking(Settings):
+    """The order of documents for a query. Columns: query, document, label (relevance, 0 or more)."""
+
+    type: Literal["ranking"]
+    """The order of documents for a query."""
+    loss: Literal["pointwise", "listwise"] = "listwise"
+    """pointwise: each document by itself; listwise: the documents of a query against each other."""
 
 
 @dataclass(slots=True)
@@ -30,7 +38,9 @@ class Example:
 class RankingTask(Task[Example, list[float]]):
     """A score for each document of a query; the higher, the earlier it comes."""
 
-    required = ("query", "document", "label")
+    settings = Ranking
+    inputs = ("query", "document")
+    learns = ("label",)
     headline = "ndcg@10"
     auto_model = "AutoModelForSequenceClassification"
 
@@ -40,15 +50,19 @@ class RankingTask(Task[Example, list[float]]):
         self.highest = 1.0
 
     def parse(self, rows: Sequence[Row]) -> list[Example]:
-        examples: dict[str, Example] = {}
-        for number, row in enumerate(rows):
-            query, document = text_of(row, "query"), text_of(row, "document")
-            example = examples.setdefault(query, Example(query))
-            example.documents.append(document)
-            example.rows.append(number)
-            if row.values.get("label") is not None:
-                example.labels.append(_relevance(row))
-        return list(examples.values())
+        """The rows of a query, wherever they stand, form one example."""
+        lists: dict[str, Example] = {}
+        for number, one in enumerate(map(self.example, rows)):
+            whole = lists.setdefault(one.query, Example(one.query))
+            whole.documents += one.documents
+            whole.labels += one.labels
+            whole.rows.append(number)
+        return list(lists.values())
+
+    def example(self, row: Row) -> Example:
+        """A list of one document."""
+        labels = [_relevance(row)] if row.values.get("label") is not None else []
+        return Example(text_of(row, "query"), [text_of(row, "document")], labels)
 
     def fit(self, examples: Sequence[Example]) -> None:
         labels = {label for example in examples for label in example.labels}
@@ -117,7 +131,7 @@ class RankingTask(Task[Example, list[float]]):
         note = f"Means over {len(pairs)} queries with a relevant document, of {documents} documents."
         return Scores(means, [Table("Order", ["figure", "mean"], [[name, means[name]] for name in names], note)])
 
-    def baselines(self, examples: Sequence[Example]) -> dict[str, list[list[float]]]:
+    def baselines(self, examples: Sequence[Example], features: Sequence[Feature]) -> dict[str, list[list[float]]]:
         return {
             "the order of the file": [[-float(i) for i in range(len(example.documents))] for example in examples],
             "words shared with the query": [

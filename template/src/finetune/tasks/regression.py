@@ -3,17 +3,25 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..config import Regression
 from ..data import Row
 from ..errors import UserError
-from .base import Feature, Scatter, Scores, at_least_fp32
+from .base import Feature, Scatter, Scores, Settings, at_least_fp32
 from .texts import TextTask, pair_of
+
+
+class Regression(Settings):
+    """A number for a text or for a pair of texts. Columns: text, (text_pair), label."""
+
+    type: Literal["regression"]
+    """A number for a text or for a pair of texts."""
+    loss: Literal["mse", "huber"] = "mse"
+    """mse: squared error; huber: linear for large errors, so that wrong labels pull less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +36,16 @@ class Example:
 class RegressionTask(TextTask[Example, float]):
     """Squared or Huber error. The model learns standardised numbers; people see them in their own unit."""
 
-    required = ("text", "label")
+    settings = Regression
+    inputs = ("text",)
+    learns = ("label",)
     headline = "r2"
 
     def __init__(self, config: Regression) -> None:
         self._loss = config.loss
         self.mean, self.deviation = 0.0, 1.0
 
-    def parse(self, rows: Sequence[Row]) -> list[Example]:
-        return [self._example(row) for row in rows]
-
-    def _example(self, row: Row) -> Example:
+    def example(self, row: Row) -> Example:
         text, pair = pair_of(row)
         label = row.values.get("label")
         if label is None:
@@ -106,7 +113,7 @@ class RegressionTask(TextTask[Example, float]):
             scatters=[Scatter("Predicted against true", true, list(predictions))],
         )
 
-    def baselines(self, examples: Sequence[Example]) -> dict[str, list[float]]:
+    def baselines(self, examples: Sequence[Example], features: Sequence[Feature]) -> dict[str, list[float]]:
         return {f"always the mean, {self.mean:.3g}": [self.mean] * len(examples)}
 
     def records(self, examples: Sequence[Example], predictions: Sequence[float]) -> list[dict[str, Any]]:

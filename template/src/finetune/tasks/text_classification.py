@@ -3,17 +3,23 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..config import TextClassification
 from ..data import Row
 from ..errors import UserError
-from .base import Feature, Matrix, Scores, Table, at_least_fp32, label_options
+from .base import Feature, Matrix, Scores, Settings, Table, at_least_fp32, label_options, require_known
 from .texts import TextTask, pair_of
+
+
+class TextClassification(Settings):
+    """One label for a text or for a pair of texts. Columns: text, (text_pair), label."""
+
+    type: Literal["text-classification"]
+    """One label for a text or for a pair of texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +42,16 @@ class Prediction:
 class TextClassificationTask(TextTask[Example, Prediction]):
     """Cross-entropy over the labels found in the training data."""
 
-    required = ("text", "label")
+    settings = TextClassification
+    inputs = ("text",)
+    learns = ("label",)
     headline = "accuracy"
 
     def __init__(self, config: TextClassification) -> None:
         self.labels: list[str] = []
         self.majority = ""
 
-    def parse(self, rows: Sequence[Row]) -> list[Example]:
-        return [self._example(row) for row in rows]
-
-    def _example(self, row: Row) -> Example:
+    def example(self, row: Row) -> Example:
         text, pair = pair_of(row)
         label = row.values.get("label")
         if label is None:
@@ -54,11 +59,7 @@ class TextClassificationTask(TextTask[Example, Prediction]):
         if isinstance(label, (list, dict)) or not str(label).strip():
             raise UserError(f"{row.place}: the label is {label!r}: write one word or number")
         label = str(label).strip()
-        if self.labels and label not in self.labels:
-            raise UserError(
-                f"{row.place}: label '{label}' does not occur in the training data "
-                f"({', '.join(self.labels)}): correct it, or add examples of it to data.train"
-            )
+        require_known("label", label, self.labels, row.place)
         return Example(text, pair, label)
 
     def fit(self, examples: Sequence[Example]) -> None:
@@ -121,7 +122,7 @@ class TextClassificationTask(TextTask[Example, Prediction]):
             matrices=[Matrix("Confusion matrix", self.labels, counts.tolist())],
         )
 
-    def baselines(self, examples: Sequence[Example]) -> dict[str, list[Prediction]]:
+    def baselines(self, examples: Sequence[Example], features: Sequence[Feature]) -> dict[str, list[Prediction]]:
         certain = [float(label == self.majority) for label in self.labels]
         return {f"always '{self.majority}'": [Prediction(self.majority, certain)] * len(examples)}
 

@@ -3,17 +3,26 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..config import TokenClassification
 from ..data import Row
 from ..errors import UserError
-from .base import IGNORE, Encoded, Feature, Scores, Task, at_least_fp32, label_options
+from .base import IGNORE, Encoded, Feature, Scores, Settings, Task, at_least_fp32, label_options, require_known
 from .iob import confusion, entity_level, to_iob2, token_level
+
+
+class TokenClassification(Settings):
+    """Entities in a sentence, as IOB tags. Columns: tokens, tags."""
+
+    type: Literal["token-classification"]
+    """A tag for every word: named entities and the like."""
+    stride: int = Field(default=32, ge=0)
+    """Tokens that neighbouring windows share where a sentence is longer than model.max_length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +44,22 @@ class Prediction:
 class TokenClassificationTask(Task[Example, Prediction]):
     """Cross-entropy at the first sub-word of each word; every word is scored exactly once."""
 
-    required = ("tokens", "tags")
+    settings = TokenClassification
+    inputs = ("tokens",)
+    learns = ("tags",)
     headline = "f1"
     auto_model = "AutoModelForTokenClassification"
+    splits_into_words = True
+    refuses: ClassVar = {
+        "prompt": "whose added tokens have no tags, so it cannot learn token-classification: use prefix or lora"
+    }
 
     def __init__(self, config: TokenClassification) -> None:
         self.stride = config.stride
         self.labels: list[str] = []
         self.dictionary: dict[str, str] = {}
 
-    def parse(self, rows: Sequence[Row]) -> list[Example]:
-        return [self._example(row) for row in rows]
-
-    def _example(self, row: Row) -> Example:
+    def example(self, row: Row) -> Example:
         tokens = _words(row, "tokens")
         if row.values.get("tags") is None:
             return Example(tokens, None)
@@ -56,11 +68,8 @@ class TokenClassificationTask(Task[Example, Prediction]):
             raise UserError(f"{row.place}: {len(tokens)} tokens but {len(tags)} tags: give each token one tag")
         tags = to_iob2(tags, row.place)
         for tag in tags:
-            if self.labels and tag not in self.labels:
-                raise UserError(
-                    f"{row.place}: entity type '{tag[2:]}' does not occur in the training data "
-                    f"({', '.join(self._types())}): correct it, or add examples of it to data.train"
-                )
+            if tag != "O":
+                require_known("entity type", tag[2:], self._types(), row.place)
         return Example(tokens, tags)
 
     def fit(self, examples: Sequence[Example]) -> None:
@@ -150,7 +159,7 @@ class TokenClassificationTask(Task[Example, Prediction]):
         matrix = confusion([*self._types(), "O"], true, predicted)
         return Scores({**entity, **token}, [entity_table, token_table], [matrix])
 
-    def baselines(self, examples: Sequence[Example]) -> dict[str, list[Prediction]]:
+    def baselines(self, examples: Sequence[Example], features: Sequence[Feature]) -> dict[str, list[Prediction]]:
         return {
             "always O": [_certain(["O"] * len(example.tokens)) for example in examples],
             "each word's most frequent tag": [
