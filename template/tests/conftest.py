@@ -55,15 +55,51 @@ LISTS = {
     "tea": [("green tea", 1), ("coffee", 0)],
     "something with horses": [("a farm with horses and more", 1), ("a harbour", 0), ("a bar", 0), ("riding", 1)],
 }
+COMPLETED = [
+    ("scarf , red", "A red scarf of wool ."),
+    ("lamp , small and green , for a desk", "This small lamp is green . It stands on a desk ."),
+    ("mug", "A mug ."),
+    ("chair , oak", "This chair is made of oak , and of nothing else ."),
+]
+DIALOGUES = [
+    ["When do you open ?", "At nine ."],
+    ["Hello", "Hello , how can I help ?", "Where is my parcel 7 ?", "Parcel 7 is on its way ."],
+    ["Do you open on Sunday ?", "No , we are closed on Sunday , and on Monday too ."],
+    ["Thank you", "You are welcome ."],
+]
+PHRASES = [
+    ("good day", "guten Tag"),
+    ("the red house", "das rote Haus"),
+    ("where is the station , please ?", "wo ist bitte der Bahnhof ?"),
+    ("thank you", "danke"),
+    ("the house by the station", "das Haus am Bahnhof"),
+]
+NOTICES = [
+    ("The library opens at nine today . The street is dry .", "The library opens at nine ."),
+    ("It is warm . The pool is closed on Monday .", "The pool is closed ."),
+    ("The club meets at noon . Bring a friend and something to eat .", "Club at noon ."),
+    ("The water will be shut off . We are sorry .", "No water ."),
+]
 FILES = {
     "text-classification": ("train.jsonl", "validation.jsonl"),
     "multi-label-classification": ("tagged.jsonl", "tagged-validation.jsonl"),
     "regression": ("scored.jsonl", "scored-validation.jsonl"),
     "token-classification": ("train.conll", "validation.conll"),
     "ranking": ("lists.jsonl", "lists-validation.jsonl"),
+    "text-generation": ("completed.jsonl", "completed-validation.jsonl"),
+    "chat": ("dialogues.jsonl", "dialogues-validation.jsonl"),
+    "translation": ("phrases.jsonl", "phrases-validation.jsonl"),
+    "summarization": ("notices.jsonl", "notices-validation.jsonl"),
 }
 """Training and validation file of each task."""
 TASKS = list(FILES)
+TINY = {
+    **dict.fromkeys(TASKS, "tiny:bert"),
+    **{"text-generation": "tiny:gpt2", "chat": "tiny:gpt2", "translation": "tiny:t5", "summarization": "tiny:t5"},
+}
+"""The model built on the spot that fits each task."""
+WRITING = [task for task in TASKS if TINY[task] != "tiny:bert"]
+"""Tasks whose predictions are texts."""
 
 
 class Project:
@@ -83,8 +119,8 @@ class Project:
         """A config of few and quick steps, with changes to its sections."""
         train, validation = FILES[task]
         values: dict[str, Any] = {
-            "task": {"type": task},
-            "model": {"name": "tiny:bert", "max_length": 32},
+            "task": {"type": task, **({"generation": {"max_new_tokens": 12}} if task in WRITING else {})},
+            "model": {"name": TINY[task], "max_length": 32},
             "data": {"train": train, "validation": validation, "test": validation},
             "train": {"epochs": 2, "batch_size": 4, "device": "auto"},
             "optim": {"lr": 1e-3},
@@ -117,6 +153,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
         "multi-label-classification": [{"text": text, "labels": labels} for text, labels in TAGGED],
         "regression": [{"text": text, "label": label} for text, label in SCORED],
         "ranking": lists,
+        "text-generation": [{"prompt": prompt, "completion": completion} for prompt, completion in COMPLETED],
+        "chat": [{"messages": messages(*turns)} for turns in DIALOGUES],
+        "translation": [{"source": source, "target": target} for source, target in PHRASES],
+        "summarization": [{"source": source, "target": target} for source, target in NOTICES],
     }
     for task, examples in rows.items():
         for name, some in zip(FILES[task], (examples, examples[: max(4, len(examples) // 2)]), strict=True):
@@ -124,6 +164,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     project.write("train.conll", conll(SENTENCES))
     project.write("validation.conll", conll(SENTENCES[:3]))
     return project
+
+
+def messages(*turns: str) -> list[dict[str, str]]:
+    """A dialogue of user and assistant in turn."""
+    return [{"role": ("user", "assistant")[i % 2], "content": turn} for i, turn in enumerate(turns)]
 
 
 def conll(sentences: list[tuple[str, str]]) -> str:

@@ -58,7 +58,7 @@ def test_padding_is_masked() -> None:
     task = TextClassificationTask(TextClassification(type="text-classification"))
     examples = [Example("one two three", None, "a"), Example("one", None, "b")]
     task.fit(examples)
-    tokenizer = tiny_tokenizer(["one two three"] * 3)
+    tokenizer = tiny_tokenizer("tiny:bert", ["one two three"] * 3)
     features = task.encode(examples, tokenizer, 16).features
     batch = collate(features, [1, 0], task, tokenizer)
     assert batch.inputs["input_ids"].shape == (2, 5)

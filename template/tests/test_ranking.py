@@ -78,7 +78,7 @@ def test_what_is_counted(loss: str, counts: list[int]) -> None:
     """Listwise a list counts once, and not at all where nothing in it is relevant."""
     task = ranking(loss)
     examples = [Example("q", ["a", "b"], [0.0, 1.0]), Example("r", ["a", "b"], [0.0, 0.0])]
-    features = task.encode(examples, tiny_tokenizer(["q r a b"] * 3), 16).features
+    features = task.encode(examples, tiny_tokenizer("tiny:bert", ["q r a b"] * 3), 16).features
     assert [feature.count for feature in features] == counts
     assert [feature.example for feature in features] == [0, 0, 1, 1]
 

@@ -36,7 +36,7 @@ def test_state_survives_a_round_trip() -> None:
 def test_pairs_and_singles_keep_their_places() -> None:
     task = fitted("a", "b")
     examples = [Example("one two", None, "a"), Example("one", "two", "b"), Example("two two two", None, "b")]
-    tokenizer = tiny_tokenizer(["one two"] * 4)
+    tokenizer = tiny_tokenizer("tiny:bert", ["one two"] * 4)
     features = task.encode(examples, tokenizer, max_length=16).features
     assert [feature.example for feature in features] == [0, 1, 2]
     assert [feature.labels for feature in features] == [[0], [1], [1]]
@@ -48,7 +48,7 @@ def test_pairs_and_singles_keep_their_places() -> None:
 
 def test_only_long_texts_are_cut_and_counted() -> None:
     task = fitted("a", "b")
-    tokenizer = tiny_tokenizer(["one two"] * 4)
+    tokenizer = tiny_tokenizer("tiny:bert", ["one two"] * 4)
     examples = [Example("one", None, "a"), Example("one " * 50, None, "a"), Example("one", "two " * 50, "b")]
     encoded = task.encode(examples, tokenizer, max_length=10)
     assert [feature.length for feature in encoded.features] == [3, 10, 10]

@@ -58,7 +58,8 @@ def random_sentences(count: int, longest: int) -> list[Example]:
 def test_every_word_is_labelled_once_at_its_first_sub_word(max_length: int, stride: int) -> None:
     examples = random_sentences(60, longest=40)
     task = fitted(examples, stride)
-    tokenizer = tiny_tokenizer(["a b c d e f g h i j k l m n o p q r s t u v w x y z A B", *"Zürich don't"] * 3)
+    texts = ["a b c d e f g h i j k l m n o p q r s t u v w x y z A B", *"Zürich don't"] * 3
+    tokenizer = tiny_tokenizer("tiny:bert", texts)
     seen: Counter[tuple[int, int]] = Counter()
     for feature in task.encode(examples, tokenizer, max_length).features:
         assert feature.length <= max_length
@@ -83,7 +84,7 @@ def test_every_word_is_labelled_once_at_its_first_sub_word(max_length: int, stri
 def test_windows_answer_where_they_see_most() -> None:
     example = Example(list("abcdefghijkl"), ["O"] * 11 + ["B-X"])
     task = fitted([example], stride=4)
-    tokenizer = tiny_tokenizer([" ".join("abcdefghijkl")] * 3)
+    tokenizer = tiny_tokenizer("tiny:bert", [" ".join("abcdefghijkl")] * 3)
     first, second = task.encode([example], tokenizer, max_length=10).features
     assert first.words == [0, 1, 2, 3, 4, 5]
     assert second.words == [6, 7, 8, 9, 10, 11]
@@ -92,7 +93,7 @@ def test_windows_answer_where_they_see_most() -> None:
 def test_predictions_come_back_to_their_words() -> None:
     examples = random_sentences(30, longest=40)
     task = fitted(examples)
-    tokenizer = tiny_tokenizer(["a b c Zürich don't"] * 3)
+    tokenizer = tiny_tokenizer("tiny:bert", ["a b c Zürich don't"] * 3)
     features = task.encode(examples, tokenizer, max_length=16).features
     right = [[(label, 0.5) for label in feature.labels if label != IGNORE] for feature in features]
     for example, prediction in zip(examples, task.predictions(examples, features, right), strict=True):

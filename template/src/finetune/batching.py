@@ -25,6 +25,8 @@ class Batch:
     """As the task's loss wants them."""
     rows: list[int]
     """Index of each row in the features that the batch was made of."""
+    size: int
+    """Tokens that pass through the model, with padding."""
 
     def to(self, device: torch.device) -> "Batch":
         """The batch on `device`; copies to a GPU overlap with its work."""
@@ -35,7 +37,8 @@ class Batch:
         def move(tensor: Tensor) -> Tensor:
             return (tensor.pin_memory() if pinned else tensor).to(device, non_blocking=pinned)
 
-        return Batch({name: move(tensor) for name, tensor in self.inputs.items()}, move(self.labels), self.rows)
+        inputs = {name: move(tensor) for name, tensor in self.inputs.items()}
+        return Batch(inputs, move(self.labels), self.rows, self.size)
 
 
 def epoch_batches(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
@@ -67,7 +70,7 @@ def micro_batches(
     units: dict[int, list[int]] = defaultdict(list)
     for row in rows:
         units[features[row].example if together else row].append(row)
-    longest = {unit: max(features[row].length for row in members) for unit, members in units.items()}
+    longest = {unit: max(features[row].cost for row in members) for unit, members in units.items()}
     groups: list[list[int]] = []
     width = 0
     for unit in sorted(units, key=lambda unit: -longest[unit]):
@@ -90,4 +93,5 @@ def collate(features: Sequence[Feature], rows: list[int], task: Task[Any, Any], 
     }
     lengths = torch.tensor([feature.length for feature in chosen])
     inputs["attention_mask"] = (torch.arange(length) < lengths[:, None]).long()
-    return Batch(inputs, task.batch_labels(chosen, length), rows)
+    size = len(chosen) * (length + max(feature.target_length for feature in chosen))
+    return Batch(inputs, task.batch_labels(chosen, length), rows, size)

@@ -147,6 +147,7 @@ class Config(Strict):
     def _fits_together(self) -> "Config":
         if reason := task_class(self.task).refuses.get(self.method.type):
             raise ValueError(f"method.type is {self.method.type}, {reason}")
+        self.task.require_fit(self.model.max_length)
         if self.optim.schedule == "plateau" and self.data.validation is None:
             raise ValueError("optim.schedule is plateau, which follows the validation: set data.validation")
         return self

@@ -1,6 +1,7 @@
 """Read data files into rows that know their line, so that every complaint names file:line.
 
-.jsonl .json .csv .tsv .parquet hold one example a row; .conll holds one word a line, sentences apart by a blank line.
+.jsonl .json .csv .tsv .parquet hold one example a row; .conll holds one word a line, sentences apart by a blank line;
+.txt is one text as it stands.
 """
 
 import csv
@@ -28,17 +29,19 @@ class Row:
 class Columns:
     """How a task's names for columns map to those of a file.
 
-    `required` and `optional` are the task's own names in their order; `renamed` is `data.columns` of the config.
+    `required` and `optional` are the task's own names in their order; `whole` is a column that may stand for all the
+    required ones; `renamed` is `data.columns` of the config.
     """
 
     required: tuple[str, ...]
     optional: tuple[str, ...] = ()
     renamed: dict[str, str | int] | None = None
     header: bool = True
+    whole: str | None = None
 
     def names(self) -> tuple[str, ...]:
         """All names, in the order that a file without a header has them."""
-        return self.required[:1] + self.optional + self.required[1:]
+        return self.required[:1] + self.optional + self.required[1:] + ((self.whole,) if self.whole else ())
 
     def source(self, name: str) -> str | int:
         """The name or the position of a column in the file."""
@@ -184,6 +187,14 @@ def _read_conll(path: Path, columns: Columns) -> Iterator[Row]:
         sentence.append(cells)
 
 
+def _read_txt(path: Path, columns: Columns) -> Iterator[Row]:
+    text = read_text(path)
+    if columns.whole != "text":
+        raise UserError(f"{path}: a .txt file is one text to continue, not examples of this task: use .jsonl or .csv")
+    if text.strip():
+        yield Row(f"{path}:1", {"text": text}, {"text": text})
+
+
 def _sentence(lines: list[list[str]], place: str, columns: Columns) -> Row:
     positions = {"tokens": 0, "tags": -1} if len(lines[0]) > 1 else {"tokens": 0}
     values = {}
@@ -223,6 +234,8 @@ def _from_object(value: Any, place: str, columns: Columns) -> Row:
 
 
 def _require(values: dict[str, Any], place: str, columns: Columns) -> None:
+    if columns.whole and values.get(columns.whole) is not None:
+        return
     for name in columns.required:
         if values.get(name) is None:
             raise UserError(
@@ -241,6 +254,8 @@ def _positional_header(width: int, columns: Columns) -> list[str]:
 
 
 def _check_header(header: list[str], columns: Columns, place: str) -> None:
+    if columns.whole and columns.source(columns.whole) in header:
+        return
     for name in columns.required:
         source = columns.source(name)
         if source not in header and not (isinstance(source, int) and source < len(header)):
@@ -267,4 +282,5 @@ READERS: dict[str, Callable[[Path, Columns], Iterator[Row]]] = {
     ".tsv": _read_tsv,
     ".parquet": _read_parquet,
     ".conll": _read_conll,
+    ".txt": _read_txt,
 }

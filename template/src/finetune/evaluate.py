@@ -43,9 +43,8 @@ def evaluate(run: RunFolder, split: str, data: Path | None, console: Console) ->
     encoded = task.encode(examples, finetuned.tokenizer, finetuned.max_length)
     model = finetuned.model.to(choose_device(config.train.device))
     bf16 = uses_bf16(config.train.precision, model.device, model.config.hidden_size)
-    result = infer(
-        model, task, finetuned.tokenizer, encoded.features, budget=config.train.micro_batch_tokens, bf16=bf16
-    )
+    budget = config.train.micro_batch_tokens
+    result = infer(model, task, finetuned.tokenizer, encoded.features, "evaluation", budget=budget, bf16=bf16)
     scores = task.score(examples, task.predictions(examples, encoded.features, result.decoded))
     evaluation: dict[str, Any] = {
         "format": FORMAT,
@@ -97,7 +96,8 @@ def show(evaluation: dict[str, Any], tables: list[Table], console: Console) -> N
 def _rich(table: Table) -> RichTable:
     shown = RichTable(box=SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(table.columns):
-        shown.add_column(column, justify="right" if number else "left")
+        words = all(isinstance(row[number], str) for row in table.rows)
+        shown.add_column(column, justify="left" if words else "right")
     for row in table.rows:
         shown.add_row(*(f"{cell:.4f}" if isinstance(cell, float) else escape(str(cell)) for cell in row))
     return shown

@@ -1,14 +1,18 @@
-"""The forward pass without gradients, shared by validation, evaluation and prediction."""
+"""The passes without gradients, shared by validation, evaluation and prediction."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from .batching import collate, micro_batches
-from .model import autocast
+from .forward import forward
+from .generation import generate
 from .tasks.base import Feature, Task
+
+Purpose = Literal["validation", "evaluation", "prediction"]
 
 
 @dataclass(slots=True)
@@ -21,20 +25,52 @@ class Inference:
 
 @torch.inference_mode()
 def infer(
-    model: Any, task: Task[Any, Any], tokenizer: Any, features: Sequence[Feature], *, budget: int, bf16: bool
+    model: Any,
+    task: Task[Any, Any],
+    tokenizer: Any,
+    features: Sequence[Feature],
+    purpose: Purpose,
+    *,
+    budget: int,
+    bf16: bool,
 ) -> Inference:
-    """Run all features through the model, similar lengths together; the order of the batches changes no figure."""
+    """Run all features through the model, similar lengths together; the order of the batches changes no figure.
+
+    Where a task's predictions are texts, `decoded` holds pairs of what the task decodes and the text: a prediction is
+    only the text, and while a model is being chosen it writes no more than that takes.
+    """
+    with _evaluating(model):
+        if not task.generation:
+            return _scored(model, task, tokenizer, features, budget, bf16)
+        found = Inference([None] * len(features), 0.0)
+        if purpose != "prediction":
+            found = _scored(model, task, tokenizer, features, budget, bf16)
+        chosen = [i for i, feature in enumerate(features) if feature.prompt][: task.texts_wanted(purpose)]
+        prompts = [features[i].prompt for i in chosen]
+        written = generate(model, tokenizer, prompts, task.generation, task.ends, budget=budget, bf16=bf16)
+        texts = dict(zip(chosen, written, strict=True))
+        return Inference([(row, texts.get(i)) for i, row in enumerate(found.decoded)], found.loss)
+
+
+@contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    """Dropout off meanwhile."""
     training = model.training
     model.eval()
+    yield
+    model.train(training)
+
+
+def _scored(
+    model: Any, task: Task[Any, Any], tokenizer: Any, features: Sequence[Feature], budget: int, bf16: bool
+) -> Inference:
     device = model.device
     decoded: list[Any] = [None] * len(features)
     total = torch.zeros((), dtype=torch.float64, device=device if device.type != "mps" else "cpu")
     for rows in micro_batches(features, range(len(features)), budget, task.keeps_together):
         batch = collate(features, rows, task, tokenizer).to(device)
-        with autocast(bf16, device):
-            logits = model(**batch.inputs).logits
+        logits = forward(model, task, batch, bf16)
         total += task.loss(logits, batch.labels).to(total.device)
         for row, value in zip(rows, task.decode(logits, batch.labels), strict=True):
             decoded[row] = value
-    model.train(training)
     return Inference(decoded, float(total) / max(1, sum(feature.count for feature in features)))

@@ -1,7 +1,7 @@
 """Load a model and its tokenizer (safetensors only), or build a tiny one; choose device and precision."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,17 @@ from . import config as settings
 from .errors import UserError
 from .hub import require_on_hub
 from .tasks import Task
+from .tasks.base import E
 from .tiny import is_tiny, tiny_config, tiny_tokenizer
 
 HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 MIB = 2**20
+SUGGESTED = {
+    "AutoModelForCausalLM": "choose a decoder such as openai-community/gpt2, or tiny:gpt2",
+    "AutoModelForSeq2SeqLM": "choose an encoder-decoder such as google-t5/t5-small, or tiny:t5",
+    "AutoModelForSequenceClassification": "choose an encoder such as google-bert/bert-base-cased, or tiny:bert",
+    "AutoModelForTokenClassification": "choose an encoder such as google-bert/bert-base-cased, or tiny:bert",
+}
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -47,19 +54,25 @@ def autocast(bf16: bool, device: torch.device) -> Any:
     return torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext()
 
 
-def load_tokenizer(model: settings.Model, texts: Iterable[str]) -> Any:
-    """The tokenizer of `model.name`; one for a tiny model is trained on `texts`.
+def load_tokenizer(model: settings.Model, task: Task[E, Any], examples: Sequence[E]) -> Any:
+    """The tokenizer of `model.name`; one for a tiny model is trained on the texts of `examples`.
 
-    Raises UserError if there is no such model or no padding token.
+    Raises UserError if there is no such model or no token to pad with.
     """
     if is_tiny(model.name):
-        return tiny_tokenizer(texts)
+        return tiny_tokenizer(model.name, task.texts(examples), task.splits_into_words)
     if not Path(model.name).is_dir() and HUB_NAME.fullmatch(model.name):
         require_on_hub(model.name, model.revision)
     tokenizer = load_pretrained(transformers.AutoTokenizer, model)
+    if task.splits_into_words and getattr(tokenizer, "add_prefix_space", None) is False:
+        # Byte-level tokenizers write a space into the word that follows it.
+        tokenizer = load_pretrained(transformers.AutoTokenizer, model, add_prefix_space=True)
+    if tokenizer.pad_token_id is None:  # decoders are trained without; what stands there is masked and not scored
+        tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.pad_token_id is None:
         raise UserError(
-            f"model.name: the tokenizer of '{model.name}' has no padding token: choose an encoder such as BERT"
+            f"model.name: the tokenizer of '{model.name}' has neither a padding token nor one that ends a text: "
+            f"choose another model"
         )
     return tokenizer
 
@@ -69,13 +82,17 @@ def load_model(
 ) -> tuple[Any, list[str]]:
     """A model with the task's head, in fp32 and on the CPU; and the modules of its body that the checkpoint lacks.
 
-    What is new is drawn from torch's random numbers. Raises UserError if there is no such model, if its weights do not
-    fit, or if it cannot read `max_length` tokens and the `virtual_tokens` that a method puts before them.
+    What is new is drawn from torch's random numbers. Raises UserError if there is no such model, if it is of another
+    kind or its weights do not fit, or if it cannot read `max_length` tokens and the `virtual_tokens` that a method puts
+    before them.
     """
     auto = getattr(transformers, task.auto_model)
-    options = {**task.model_options(), "attn_implementation": model.attention}
+    options = {**task.model_options(), "attn_implementation": model.attention, "pad_token_id": tokenizer.pad_token_id}
     if is_tiny(model.name):
-        return auto.from_config(tiny_config(tokenizer, model.max_length + virtual_tokens, **options)), []
+        config = tiny_config(model.name, tokenizer, model.max_length + virtual_tokens, **options)
+        _require_kind(task, config, model.name)
+        return auto.from_config(config), []
+    _require_kind(task, load_pretrained(transformers.AutoConfig, model), model.name)
     loaded, info = load_pretrained(
         auto,
         model,
@@ -87,6 +104,7 @@ def load_model(
     )
     _require_body(loaded, info, model.name)
     _require_length(loaded, model, virtual_tokens)
+    _require_vocabulary(loaded, tokenizer, model.name)
     poolers = {f"{key.split('.pooler.')[0]}.pooler" for key in info["missing_keys"] if ".pooler." in key}
     return loaded, sorted(poolers)
 
@@ -128,6 +146,32 @@ def _why_not(name: str, error: Exception) -> str:
     if HUB_NAME.fullmatch(name):
         return f"model.name: '{name}' cannot be loaded from the Hub ({reason}): choose a model with safetensors weights"
     return f"model.name: there is no folder '{name}': correct the path"
+
+
+def _require_kind(task: Task[Any, Any], config: Any, name: str) -> None:
+    """Refuse a model that was not made for what the task asks of it, where transformers would load it all the same."""
+    fits = _is_known(config, task.auto_model)
+    # Encoders have heads for causal language models too, and would see the very tokens that they are to foresee.
+    if task.auto_model == "AutoModelForCausalLM":
+        fits = fits and not _is_known(config, "AutoModelForMaskedLM") and not _is_known(config, "AutoModelForSeq2SeqLM")
+    if not fits and not hasattr(config, "auto_map"):
+        raise UserError(
+            f"model.name: '{name}' is a {config.model_type} model, which is not made for this task: "
+            f"{SUGGESTED[task.auto_model]}"
+        )
+
+
+def _is_known(config: Any, auto_model: str) -> bool:
+    return type(config) in getattr(transformers, auto_model)._model_mapping
+
+
+def _require_vocabulary(model: Any, tokenizer: Any, name: str) -> None:
+    rows = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > rows:
+        raise UserError(
+            f"model.name: the tokenizer of '{name}' has {len(tokenizer):,} tokens, but the model knows {rows:,}: "
+            f"they do not belong together"
+        )
 
 
 def _require_body(model: Any, info: dict[str, Any], name: str) -> None:

@@ -41,7 +41,7 @@ class Predictor:
         encoded = task.encode(examples, self._finetuned.tokenizer, self._finetuned.max_length)
         bf16 = uses_bf16(self._config.train.precision, model.device, model.config.hidden_size)
         budget = self._config.train.micro_batch_tokens
-        result = infer(model, task, self._finetuned.tokenizer, encoded.features, budget=budget, bf16=bf16)
+        result = infer(model, task, self._finetuned.tokenizer, encoded.features, "prediction", budget=budget, bf16=bf16)
         return task.records(examples, task.predictions(examples, encoded.features, result.decoded))
 
     def predict_file(self, path: Path) -> tuple[list[Row], list[Record]]:

@@ -21,12 +21,13 @@ from .config import Config
 from .config_methods import AdaLora, virtual_tokens
 from .environment import describe_environment
 from .finetuned import Base, save_finetuned
+from .forward import forward
 from .inference import infer
 from .interrupt import stop_signal
 from .log import TrainingLog
 from .meter import Stopwatch, Window, figures
 from .methods import apply_method
-from .model import autocast, choose_device, load_model, load_tokenizer, memory, parameter_counts, uses_bf16
+from .model import choose_device, load_model, load_tokenizer, memory, parameter_counts, uses_bf16
 from .optim import STATES, Plateau, make_optimizer, make_schedule
 from .resume import require_same_config, require_same_inputs, restore
 from .run_folder import RunFolder
@@ -99,14 +100,14 @@ def set_up(config: Config, console: Console) -> Setup:
     validation_examples = read_split(config, task, config.data.validation) if config.data.validation else None
     if config.data.test:
         read_split(config, task, config.data.test)  # a fault in the test file should not wait until training is over
-    tokenizer = load_tokenizer(config.model, task.texts(train_examples))
+    tokenizer = load_tokenizer(config.model, task, train_examples)
     model, new = load_model(config.model, task, tokenizer, virtual_tokens(config.method))
     train_split = encode_split(config, task, tokenizer, train_examples)
     validation = encode_split(config, task, tokenizer, validation_examples) if validation_examples else None
     task.observe(train_split.features)
     steps_per_epoch = -(-len(train_split.features_of) // config.train.batch_size)
     total_steps = min(config.train.epochs * steps_per_epoch, config.train.max_steps or 2**62)
-    base = Base.of(config, model, head_of(model, new))
+    base = Base.of(config, model, head_of(model, new) if task.new_head else [])
     model = apply_method(config.method, model, base.head, total_steps).to(device).train()
     ranks = RankAllocation(model, config.method.orthogonality) if isinstance(config.method, AdaLora) else None
     optimizer = make_optimizer(config.optim, model, base.head)
@@ -188,12 +189,10 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> Window:
     padded = 0
     for group in micro_batches(features, chosen, config.train.micro_batch_tokens, task.keeps_together):
         batch = collate(features, group, task, setup.tokenizer).to(model.device)
-        with autocast(setup.bf16, model.device):
-            logits = model(**batch.inputs).logits
-        loss = task.loss(logits, batch.labels) / max(1, count)
+        loss = task.loss(forward(model, task, batch, setup.bf16), batch.labels) / max(1, count)
         loss.backward()
         total += loss.detach()
-        padded += batch.inputs["input_ids"].numel()
+        padded += batch.size
     if setup.ranks:
         setup.ranks.penalty().backward()
     trained = [parameter for group in setup.optimizer.param_groups for parameter in group["params"]]
@@ -209,7 +208,7 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> Window:
     if setup.ranks:
         setup.ranks.update(setup.schedule.last_epoch)  # which counts steps
     setup.optimizer.zero_grad()
-    tokens = sum(features[feature].length for feature in chosen)
+    tokens = sum(features[feature].cost for feature in chosen)
     return Window(float(total) * count, count, lr, float(norm), len(rows), tokens, padded)
 
 
@@ -231,7 +230,9 @@ def validate(config: Config, run: RunFolder, setup: Setup, progress: Progress, e
         return
     split = setup.validation
     budget = config.train.micro_batch_tokens
-    result = infer(setup.model, setup.task, setup.tokenizer, split.features, budget=budget, bf16=setup.bf16)
+    result = infer(
+        setup.model, setup.task, setup.tokenizer, split.features, "validation", budget=budget, bf16=setup.bf16
+    )
     setup.task.calibrate(split.examples, split.features, result.decoded)
     predictions = setup.task.predictions(split.examples, split.features, result.decoded)
     scores = setup.task.score(split.examples, predictions)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import torch
 from torch import Tensor
 
+from ..config_generation import Generation
 from ..data import Row
 from ..errors import UserError
 from ..strict import Strict
@@ -24,6 +25,9 @@ class Settings(Strict):
     """A task's section of the config; a subclass narrows `type` to the name of its task."""
 
     type: str
+
+    def require_fit(self, max_length: int) -> None:
+        """Raise ValueError, beginning with the key, where the section and `model.max_length` contradict each other."""
 
 
 IGNORE = -100
@@ -56,7 +60,9 @@ class Feature:
     words: list[int] = field(default_factory=list)
     """For tasks on words: the word of each scored position."""
     target_length: int = 0
-    """Tokens that a decoder of its own reads or writes, beside those of the inputs."""
+    """Tokens that a decoder of its own reads, beside those of the inputs."""
+    prompt: list[int] = field(default_factory=list)
+    """For tasks that write: the tokens after which the model is to write; empty if it is not."""
 
     @property
     def length(self) -> int:
@@ -128,6 +134,8 @@ class Task(ABC, Generic[E, P]):
     """Columns that an example must have to be learnt from or scored; they may be absent in prediction."""
     optional: ClassVar[tuple[str, ...]] = ()
     """Columns that an example may have."""
+    whole: ClassVar[str | None] = None
+    """A column that may stand for all of `inputs` and `learns`."""
     headline: ClassVar[str]
     """The metric that chooses the best step."""
     lower_is_better: ClassVar[bool] = False
@@ -142,6 +150,10 @@ class Task(ABC, Generic[E, P]):
     """Whether the loss needs all features of an example in one batch."""
     splits_into_words: ClassVar[bool] = False
     """Whether examples are lists of words, of which the tokenizer has to keep track."""
+    generation: Generation | None = None
+    """How the model writes, for tasks whose predictions are texts."""
+    ends: Sequence[int] = ()
+    """The tokens at which it stops writing."""
     trains_on_windows: ClassVar[bool] = False
     """Whether a step counts features, not examples: where a long text is nothing but a row of windows."""
 
@@ -194,6 +206,10 @@ class Task(ABC, Generic[E, P]):
     def model_inputs(self, model: Any, inputs: dict[str, Tensor], labels: Tensor) -> dict[str, Any]:
         """All that the model is called with for a batch."""
         return inputs
+
+    def texts_wanted(self, purpose: str) -> int | None:
+        """For how many examples the model has to write; None for all."""
+        return None
 
     @abstractmethod
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:

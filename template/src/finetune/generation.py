@@ -1,0 +1,66 @@
+"""Let a model write: similar lengths together, with its cache of keys and values, padded where its kind needs that."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from .batching import micro_batches
+from .config_generation import Generation
+from .model import autocast
+from .tasks.base import Feature
+
+
+@torch.inference_mode()
+def generate(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[list[int]],
+    settings: Generation,
+    ends: Sequence[int],
+    *,
+    budget: int,
+    bf16: bool,
+) -> list[str]:
+    """What the model, in evaluation mode, writes after each prompt, in their order, until one of the tokens `ends`.
+
+    An encoder-decoder reads the prompt with its encoder. Tokens are drawn from random numbers of their own: those of
+    the training stay as they were.
+    """
+    reach = settings.max_new_tokens * settings.beams
+    features = [Feature(i, {"input_ids": prompt}, [], target_length=reach) for i, prompt in enumerate(prompts)]
+    texts = [""] * len(prompts)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for rows in micro_batches(features, range(len(features)), budget):
+            written = _batch(model, tokenizer, [prompts[row] for row in rows], options(settings, ends), bf16)
+            for row, text in zip(rows, written, strict=True):
+                texts[row] = text
+    return texts
+
+
+def options(settings: Generation, ends: Sequence[int]) -> dict[str, Any]:
+    """The settings in the words of transformers; what they leave open, the model's own generation config says."""
+    drawn = settings.temperature > 0
+    return {
+        "max_new_tokens": settings.max_new_tokens,
+        "num_beams": settings.beams,
+        "do_sample": drawn,
+        "temperature": settings.temperature if drawn else None,
+        "top_p": settings.top_p if drawn else None,
+        "top_k": 0 if drawn else None,
+        "eos_token_id": list(ends),
+        "use_cache": True,
+    }
+
+
+def _batch(model: Any, tokenizer: Any, prompts: list[list[int]], options: dict[str, Any], bf16: bool) -> list[str]:
+    decoder = not model.config.is_encoder_decoder
+    # A decoder goes on where the prompt ends, so that all prompts of a batch have to end in the same place.
+    side = "left" if decoder else "right"
+    padded = tokenizer.pad({"input_ids": prompts}, padding_side=side, return_attention_mask=True, return_tensors="pt")
+    inputs = {name: tensor.to(model.device) for name, tensor in padded.items()}
+    with autocast(bf16, model.device):
+        ids = model.generate(**inputs, **options, pad_token_id=tokenizer.pad_token_id)
+    ids = ids[:, padded["input_ids"].shape[1] :] if decoder else ids
+    return [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]

@@ -1,0 +1,155 @@
+"""Dialogues: the model learns what the assistant says, in the form that its chat template gives to a dialogue."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from jinja2 import TemplateError
+
+from ..data import Row
+from ..errors import UserError
+from .base import IGNORE, Encoded, Feature
+from .generative import end_token
+from .language import LanguageSettings, LanguageTask
+
+ROLES = ("system", "user", "assistant", "tool")
+Message = dict[str, str]
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}{{ message['role'] | capitalize }}: {{ message['content'] }}"
+    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}\n{% endfor %}"
+    "{% if add_generation_prompt %}Assistant:{% endif %}"
+)
+"""For models that were not made for dialogues. It needs no token that such a model does not know."""
+
+
+class Chat(LanguageSettings):
+    """The assistant's part of a dialogue. Column: messages, a list of {role, content}."""
+
+    type: Literal["chat"]
+    """What the assistant says in a dialogue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A dialogue and where it stands; the last message is the assistant's, where its reply is known."""
+
+    messages: list[Message]
+    place: str
+
+
+class ChatTask(LanguageTask[Example]):
+    """Of a dialogue the tokens of the assistant's messages count, with the token that ends each."""
+
+    settings = Chat
+    inputs = ("messages",)
+    learns = ()
+
+    def __init__(self, config: Chat) -> None:
+        super().__init__(config.generation)
+
+    def example(self, row: Row) -> Example:
+        messages = row.values["messages"]
+        if not isinstance(messages, list) or not messages or not all(map(_is_message, messages)):
+            raise UserError(
+                f'{row.place}: messages must be a list such as [{{"role": "user", "content": "..."}}, '
+                f'{{"role": "assistant", "content": "..."}}], with roles among {", ".join(ROLES)}'
+            )
+        return Example(messages, row.place)
+
+    def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
+        return {"messages": [{"role": "user", "content": text}]}
+
+    def fit(self, examples: Sequence[Example]) -> None:
+        """There are no labels, but something to learn from must be there."""
+        for example in examples:
+            if not any(message["role"] == "assistant" for message in example.messages):
+                raise UserError(f"{example.place}: the assistant says nothing: add its reply, or take the row out")
+
+    def texts(self, examples: Sequence[Example]) -> Iterable[str]:
+        for example in examples:
+            yield "\n".join(f"{message['role'].capitalize()}: {message['content']}" for message in example.messages)
+
+    def encode(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoded:
+        if tokenizer.chat_template is None:
+            tokenizer.chat_template = PLAIN_TEMPLATE
+        self.vocabulary, self.ends = len(tokenizer), _ends(tokenizer)
+        encoded = Encoded([])
+        for number, example in enumerate(examples):
+            features = [*self._features(number, example, tokenizer, max_length)]
+            encoded.truncated += any(feature.length > max_length for feature in features)
+            encoded.features += [_cut(feature, max_length) for feature in features]
+        return encoded
+
+    def _features(self, number: int, example: Example, tokenizer: Any, max_length: int) -> Iterator[Feature]:
+        """One for the dialogue; where the template rewrites what was said earlier, one for each reply."""
+        replies = [i for i, message in enumerate(example.messages) if message["role"] == "assistant"]
+        prompts = [_rendered(tokenizer, example, end, True) for end in replies]
+        wholes = [_rendered(tokenizer, example, end + 1, False) for end in replies]
+        for prompt, whole in zip(prompts, wholes, strict=True):
+            if not whole.startswith(prompt):
+                raise UserError(
+                    f"{example.place}: the chat template of the model does not let a reply follow its prompt: "
+                    f"choose another model, or give its tokenizer another template"
+                )
+        if example.messages[-1]["role"] != "assistant":  # a reply is wanted
+            open_end = _rendered(tokenizer, example, len(example.messages), True)
+            ids = tokenizer(open_end, add_special_tokens=False, verbose=False)["input_ids"]
+            yield self.feature(number, ids, [IGNORE] * len(ids), ids[-self.room(max_length) :])
+            return
+        spans = [(len(prompt), len(whole.rstrip())) for prompt, whole in zip(prompts, wholes, strict=True)]
+        if all(wholes[-1].startswith(whole.rstrip()) for whole in wholes):
+            yield self._scored(number, wholes[-1], spans, tokenizer, max_length)
+            return
+        for whole, span in zip(wholes, spans, strict=True):
+            yield self._scored(number, whole, [span], tokenizer, max_length)
+
+    def _scored(self, number: int, text: str, spans: list[tuple[int, int]], tokenizer: Any, max_length: int) -> Feature:
+        """A rendered dialogue in which the characters of `spans` count."""
+        tokens = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        ids = tokens["input_ids"]
+        counts = [
+            any(start <= left and right <= end for start, end in spans) and left < right
+            for left, right in tokens["offset_mapping"]
+        ]
+        labels = [token if counted else IGNORE for token, counted in zip(ids, counts, strict=True)]
+        before = sum(left < spans[-1][0] for left, _ in tokens["offset_mapping"])
+        return self.feature(number, ids, labels, ids[max(0, before - self.room(max_length)) : before])
+
+    def shown(self, example: Example) -> tuple[str, str]:
+        *before, last = example.messages
+        return " / ".join(f"{message['role']}: {message['content']}" for message in before), last["content"]
+
+
+def _is_message(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("role") in ROLES and isinstance(value.get("content"), str)
+
+
+def _rendered(tokenizer: Any, example: Example, count: int, replying: bool) -> str:
+    """The first `count` messages in the words of the template; `replying`: up to where the assistant's reply begins."""
+    try:
+        text: str = tokenizer.apply_chat_template(
+            example.messages[:count], tokenize=False, add_generation_prompt=replying
+        )
+    except TemplateError as error:
+        raise UserError(
+            f"{example.place}: the model's chat template does not take this dialogue ({error}): change its messages"
+        ) from error
+    return text
+
+
+def _ends(tokenizer: Any) -> list[int]:
+    """The token that ends a text, and those with which the template ends a reply."""
+    dialogue = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    text = tokenizer.apply_chat_template(dialogue, tokenize=False)
+    ending = tokenizer(text[text.rindex("b") + 1 :], add_special_tokens=False)["input_ids"]
+    special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+    return sorted({end_token(tokenizer), *(token for token in ending[:1] if token in special)})
+
+
+def _cut(feature: Feature, max_length: int) -> Feature:
+    """The end of what is too long: there the last reply stands."""
+    if feature.length > max_length:
+        feature.inputs = {"input_ids": feature.inputs["input_ids"][-max_length:]}
+        feature.labels = feature.labels[-max_length:]
+        feature.count = sum(label != IGNORE for label in feature.labels[1:])
+    return feature

@@ -1,0 +1,87 @@
+"""Tasks of an encoder-decoder: it reads one text and writes another."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field
+from torch import Tensor
+
+from ..config_generation import Generation
+from ..data import Row
+from .base import Encoded, Feature, Scores, Settings, Table
+from .generative import Answer, GenerativeTask, end_token, sample_table
+from .texts import text_of, tokenize
+
+
+class Seq2SeqSettings(Settings):
+    """What tasks of an encoder-decoder have in common. Columns: source, target."""
+
+    prefix: str = ""
+    """What the model expects before each source, such as "translate English to German: " for T5."""
+    max_target_length: int = Field(default=128, ge=2, le=1_000_000)
+    """Longest target in tokens; longer ones are cut."""
+    generation: Generation = Generation()
+    """How the model writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A text to read, and the one to write where it is known."""
+
+    source: str
+    target: str | None
+
+
+class Seq2SeqTask(GenerativeTask[Example]):
+    """Cross-entropy of the target's tokens; what the model writes is compared with the target."""
+
+    inputs = ("source",)
+    learns = ("target",)
+    auto_model = "AutoModelForSeq2SeqLM"
+    scores_texts = True
+
+    def __init__(self, config: Seq2SeqSettings) -> None:
+        super().__init__(config.generation)
+        self.prefix, self.max_target_length = config.prefix, config.max_target_length
+
+    def example(self, row: Row) -> Example:
+        return Example(text_of(row, "source"), text_of(row, "target") if row.values.get("target") is not None else None)
+
+    def fit(self, examples: Sequence[Example]) -> None:
+        """There are no labels."""
+
+    def texts(self, examples: Sequence[Example]) -> Iterable[str]:
+        for example in examples:
+            yield self.prefix + example.source
+            yield str(example.target)
+
+    def encode(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoded:
+        self.vocabulary, self.ends = len(tokenizer), [end_token(tokenizer)]
+        sources, cut = tokenize([(self.prefix + example.source, None) for example in examples], tokenizer, max_length)
+        known = [example.target or "" for example in examples]
+        targets = tokenizer(text_target=known, truncation=True, max_length=self.max_target_length)["input_ids"]
+        return Encoded(
+            [
+                Feature(i, {"input_ids": row["input_ids"]}, target, len(target), [], len(target), row["input_ids"])
+                for i, (row, target) in enumerate(zip(sources, targets, strict=True))
+            ],
+            truncated=cut,
+        )
+
+    def model_inputs(self, model: Any, inputs: dict[str, Tensor], labels: Tensor) -> dict[str, Any]:
+        return {**inputs, "decoder_input_ids": model.prepare_decoder_input_ids_from_labels(labels), "use_cache": False}
+
+    def compared(self, truths: list[str], written: list[str]) -> dict[str, float]:
+        """Metrics of texts, the headline first."""
+        raise NotImplementedError
+
+    def score(self, examples: Sequence[Example], predictions: Sequence[Answer]) -> Scores:
+        pairs = [(e, a.text) for e, a in zip(examples, predictions, strict=True) if a.text is not None]
+        metrics = self.compared([str(example.target) for example, _ in pairs], [text for _, text in pairs])
+        tables = [Table("What was written", ["figure", "value"], [[name, value] for name, value in metrics.items()])]
+        if any(answer.count for answer in predictions):
+            metrics |= self.foreseen(predictions)
+        assert self.generation
+        shown = [[e.source, str(e.target), text] for e, text in pairs[: self.generation.samples]]
+        return Scores(metrics, tables + sample_table(["source", "true", "written"], shown))
