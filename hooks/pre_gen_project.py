@@ -20,6 +20,7 @@ HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 TINY_MODEL = re.compile(r"tiny:[a-z0-9]+")
 LOCAL_FOLDER = re.compile(r"(?:[./~\\]|[A-Za-z]:[/\\]).*")
 LONGEST_ANSWER = 300
+WRITING = frozenset({"text-generation", "chat", "translation", "summarization"})
 
 # Text that looks reversed, or like other text, to whoever reads the file.
 BIDIRECTIONAL = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -59,7 +60,11 @@ def problem(answers: Mapping[str, object], originals: Mapping[str, object] | Non
             return _jinja_problem(name)
     if not str(answers["project_name"]).strip():
         return "project_name is empty: give the project a name."
-    return _slug_problem(str(answers["project_slug"])) or _model_problem(str(answers["base_model"]))
+    return (
+        _slug_problem(str(answers["project_slug"]))
+        or _model_problem(str(answers["base_model"]))
+        or method_problem(str(answers["task"]), str(answers["method"]))
+    )
 
 
 def _text_problem(name: str, value: str) -> str | None:
@@ -109,6 +114,14 @@ def _model_problem(model: str) -> str | None:
         f"base_model {model!r} is not the name of a model: use a name as on the Hugging Face Hub "
         "(google-bert/bert-base-cased), a local folder (./my-model) or tiny:bert."
     )
+
+
+def method_problem(task: str, method: str) -> str | None:
+    if method == "head" and task in WRITING:
+        return f"method 'head' does not go with {task}: a model that writes has no new head; choose lora or full."
+    if method == "prompt" and task == "token-classification":
+        return f"method 'prompt' does not go with {task}: the added tokens have no tags; choose prefix or lora."
+    return None
 
 
 def find_repository(answers: Mapping[str, str]) -> Path | None:

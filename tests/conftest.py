@@ -16,8 +16,14 @@ DATA_FORMAT = {
     "regression": "jsonl",
     "token-classification": "conll",
     "ranking": "jsonl",
+    "text-generation": "jsonl",
+    "chat": "jsonl",
+    "translation": "jsonl",
+    "summarization": "jsonl",
 }
 TASKS = tuple(DATA_FORMAT)
+TINY = {"text-generation": "tiny:gpt2", "chat": "tiny:gpt2", "translation": "tiny:t5", "summarization": "tiny:t5"}
+"""The model of the demo where it is not tiny:bert."""
 
 Bake = Callable[..., Path]
 

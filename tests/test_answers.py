@@ -5,16 +5,24 @@ import re
 import tomllib
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 from conftest import Bake
 from cookiecutter.exceptions import FailedHookException
+from finetune.tasks import TASKS
 from ft_template.bake import REPOSITORY
 from packaging.utils import canonicalize_name
-from pre_gen_project import DERIVED_DEFAULT, SLUG, TAKEN, problem
+from pre_gen_project import DERIVED_DEFAULT, SLUG, TAKEN, method_problem, problem
 
-GOOD = {"project_name": "Good", "project_slug": "good", "base_model": "google-bert/bert-base-cased"}
+GOOD = {
+    "project_name": "Good",
+    "project_slug": "good",
+    "task": "text-classification",
+    "method": "full",
+    "base_model": "google-bert/bert-base-cased",
+}
 
 HOSTILE_TEXTS = [
     'Bob\'s "best" project',
@@ -125,6 +133,14 @@ def test_problem_is_one_sentence_that_names_the_question(question: str, answer: 
     assert words in sentence
     assert sentence.endswith(".")
     assert "\n" not in sentence
+
+
+def test_a_method_that_the_package_refuses_for_a_task_is_refused_at_once() -> None:
+    methods = json.loads((REPOSITORY / "cookiecutter.json").read_text(encoding="utf-8"))["method"]
+    for settings, task in TASKS.items():
+        name = get_args(settings.model_fields["type"].annotation)[0]
+        assert [m for m in methods if method_problem(name, m)] == [m for m in methods if m in task.refuses]
+    assert "has no new head; choose lora" in str(problem({**GOOD, "task": "chat", "method": "head"}))
 
 
 def test_good_answers_have_no_problem() -> None:

@@ -119,7 +119,7 @@ class Project:
         """A config of few and quick steps, with changes to its sections."""
         train, validation = FILES[task]
         values: dict[str, Any] = {
-            "task": {"type": task, **({"generation": {"max_new_tokens": 12}} if task in WRITING else {})},
+            "task": {"type": task, **({"generation": {"max_new_tokens": 9}} if task in WRITING else {})},
             "model": {"name": TINY[task], "max_length": 32},
             "data": {"train": train, "validation": validation, "test": validation},
             "train": {"epochs": 2, "batch_size": 4, "device": "auto"},

@@ -41,6 +41,7 @@ def evaluation(
         "examples": 1234,
         "loss": 0.25,
         "headline": "accuracy",
+        "lower_is_better": False,
         "metrics": {"accuracy": 0.9375, "f1_macro": 0.91},
         "baseline": [{"name": "majority class", "metrics": {"accuracy": 0.4475, "f1_macro": 0.2}}],
         "tables": [

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_model, save_file
 
 from .meter import Window
 
@@ -104,7 +104,7 @@ def save_checkpoint(
     """
 
     def write(folder: Path) -> None:
-        save_model(model, str(folder / "model.safetensors"))
+        save_file(_unshared(model), folder / "model.safetensors")
         tensors = {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict(), "random": _random_states()}
         if ranks:
             tensors["ranks"] = ranks.state_dict()
@@ -135,6 +135,15 @@ def write_atomic(path: Path, text: str) -> None:
     temporary.write_text(text, encoding="utf-8")
     _sync(temporary)
     os.replace(temporary, path)
+
+
+def _unshared(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Its tensors, tied ones once, under their first names: safetensors' own choice differs from process to process."""
+    state = model.state_dict()
+    first: dict[int, str] = {}
+    for name, tensor in state.items():
+        first.setdefault(tensor.data_ptr(), name)
+    return {name: state[name] for name in first.values()}
 
 
 def _random_states() -> dict[str, Any]:

@@ -33,6 +33,7 @@ table.data { border-collapse: collapse; font-variant-numeric: tabular-nums; font
 table.data th, table.data td { padding: .32rem .9rem; text-align: right; border-bottom: 1px solid var(--line); }
 table.data th { color: var(--soft); font-weight: 600; } table.data :is(th, td):first-child { text-align: left;
   padding-left: 0; } td.number { text-align: right; }
+table.data td.text { text-align: left; vertical-align: top; }
 pre { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 1rem; overflow-x: auto;
   font: .85rem/1.5 ui-monospace, "JetBrains Mono", Menlo, Consolas, monospace; }
 summary { cursor: pointer; font-size: 1.3rem; font-weight: 650; margin: 2.8rem 0 1rem; }
@@ -61,13 +62,16 @@ PAGE = """<!doctype html>
 <div class="cards">
 {% for evaluation in evaluations %}
 {% set score = evaluation.metrics[evaluation.headline] %}
+{% set scores = [score] + evaluation.baseline | map(attribute="metrics") | map(attribute=evaluation.headline) | list %}
+{% set full = [1, scores | max] | max %}
 <section class="card">
 <h3>{{ evaluation.split }}</h3>
-<div class="figure">{{ score | number }} <small>{{ evaluation.headline }}</small></div>
+{% set reading = ", lower is better" if evaluation.lower_is_better else "" %}
+<div class="figure">{{ score | number }} <small>{{ evaluation.headline }}{{ reading }}</small></div>
 <table class="bars">
-<tr class="model"><td>this model</td>{{ bar(score) }}</tr>
+<tr class="model"><td>this model</td>{{ bar(score, full) }}</tr>
 {% for baseline in evaluation.baseline %}
-<tr><td>{{ baseline.name }}</td>{{ bar(baseline.metrics[evaluation.headline]) }}</tr>
+<tr><td>{{ baseline.name }}</td>{{ bar(baseline.metrics[evaluation.headline], full) }}</tr>
 {% endfor %}
 </table>
 <p class="soft">{{ evaluation.examples | number }} examples of {{ evaluation.data }}</p>
@@ -115,7 +119,7 @@ PAGE = """<!doctype html>
 <div class="wide"><table class="data">
 <tr>{% for column in table.columns %}<th>{{ column }}</th>{% endfor %}</tr>
 {% for row in table.rows %}
-<tr>{% for cell in row %}<td>{{ cell | number }}</td>{% endfor %}</tr>
+<tr>{% for cell in row %}<td{% if cell is string %} class="text"{% endif %}>{{ cell | number }}</td>{% endfor %}</tr>
 {% endfor %}
 </table></div>
 {% endfor %}
@@ -134,8 +138,8 @@ PAGE = """<!doctype html>
 """
 
 MACROS = """
-{% macro bar(score) %}
-<td><div class="bar" style="width: {{ [[score, 0] | max, 1] | min * 100 }}%"></div></td>
+{% macro bar(score, full) %}
+<td><div class="bar" style="width: {{ [[score, 0] | max, full] | min / full * 100 }}%"></div></td>
 <td class="number">{{ score | number }}</td>
 {%- endmacro %}
 {% macro image(picture) %}

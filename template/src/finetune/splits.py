@@ -28,7 +28,7 @@ def columns_of(task: Task[Any, Any], data: Data, learns: bool = True) -> Columns
     """What to read from a file; `learns` is False where what is to be predicted is wanted but not needed."""
     required = task.inputs + task.learns if learns else task.inputs
     optional = task.optional if learns else task.optional + task.learns
-    return Columns(required, optional, data.columns, data.header, task.whole)
+    return Columns(required, optional, data.columns, data.header, task.whole if learns else None)
 
 
 def read_split(config: Config, task: Task[Any, Any], path: Path) -> list[Any]:

@@ -57,7 +57,16 @@ class TextGenerationTask(LanguageTask[Example]):
         return {"prompt": text}
 
     def fit(self, examples: Sequence[Example]) -> None:
-        """There are no labels."""
+        """There are no labels; but where texts have no prompts, what follows a prompt follows without a separator."""
+        if not any(example.prompt for example in examples):
+            self.separator = ""
+
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "separator": self.separator}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        super().load_state(state)
+        self.separator = state["separator"]
 
     def texts(self, examples: Sequence[Example]) -> Iterable[str]:
         for example in examples:
