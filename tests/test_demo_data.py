@@ -23,10 +23,19 @@ ENDINGS = {
     "regression": "jsonl",
     "token-classification": "conll",
     "ranking": "jsonl",
+    "text-generation": "jsonl",
+    "chat": "jsonl",
+    "translation": "jsonl",
+    "summarization": "jsonl",
 }
 SINGLE_TEXTS = {"text-classification": (4, 45), "multi-label-classification": (3, 60), "regression": (4, 40)}  # words
 TAGS = {"billing", "bug", "cancellation", "delivery", "feature-request", "login", "praise", "refund"}
-MOST_BYTES = 500_000
+PAIRS = {  # columns, and fewest and most words of each
+    "text-generation": ("prompt", (7, 30), "completion", (6, 40)),
+    "translation": ("source", (3, 14), "target", (3, 14)),
+    "summarization": ("source", (15, 75), "target", (8, 20)),
+}
+MOST_BYTES = {"chat": 900_000, "summarization": 650_000, "text-generation": 550_000}
 
 
 def shipped(task: str, split: str) -> Path:
@@ -71,7 +80,7 @@ def test_the_script_makes_the_shipped_files_byte_for_byte(tmp_path: Path) -> Non
 @pytest.mark.parametrize("split", SPLITS)
 def test_files_are_small_and_plain(task: str, split: str) -> None:
     content = shipped(task, split).read_bytes()
-    assert 10_000 < len(content) < MOST_BYTES
+    assert 10_000 < len(content) < MOST_BYTES.get(task, 500_000)
     assert content.endswith(b"\n")
     assert b"\r" not in content
     assert not re.search(rb"\{\{|\{%|\{#", content)  # cookiecutter renders these files
@@ -86,8 +95,11 @@ def test_no_example_comes_twice_not_even_with_other_numbers(task: str) -> None:
             shown = [" ".join(token for token, _ in sentence) for sentence in sentences(split)]
         elif task == "ranking":  # of a query all rows are in one place
             shown = [group[0]["query"] for group in candidates(split)]
+        elif task == "chat":
+            shown = [json.dumps(row["messages"]) for row in rows(task, split)]
         else:
-            shown = [row["text"] for row in rows(task, split)]
+            column = PAIRS[task][0] if task in PAIRS else "text"
+            shown = [row[column] for row in rows(task, split)]
         seen.update(re.sub(r"\d+", "0", text).lower() for text in shown)
     assert seen.most_common(1)[0][1] == 1
 
@@ -96,7 +108,7 @@ def test_no_example_comes_twice_not_even_with_other_numbers(task: str) -> None:
     ("split", "low", "high"), [("train", 1500, 3000), ("validation", 250, 400), ("test", 250, 400)]
 )
 def test_sizes(split: str, low: int, high: int) -> None:
-    for task in SINGLE_TEXTS:
+    for task in (*SINGLE_TEXTS, *PAIRS, "chat"):
         assert low <= len(rows(task, split)) <= high
     assert low <= len(sentences(split)) <= high
 
