@@ -43,29 +43,40 @@ ENDINGS: dict[str, tuple[str, str, str]] = {
     "dieser": ("e", "e", "e"),
 }
 PRONOUNS = ("er", "ihn")  # they stand for the noun
-# Modal verbs, the same for "ich" and "er", and their plural, which "Sie" takes too
-PLURALS = {"kann": "können", "muss": "müssen", "sollte": "sollten", "darf": "dürfen", "möchte": "möchten"}
+# How a verb bends: to "ich", to one other, and to several, among them "Sie"
+BY_PERSON: dict[str, tuple[str, str, str]] = {
+    "kann": ("kann", "kann", "können"),
+    "muss": ("muss", "muss", "müssen"),
+    "sollte": ("sollte", "sollte", "sollten"),
+    "darf": ("darf", "darf", "dürfen"),
+    "möchte": ("möchte", "möchte", "möchten"),
+    "habe": ("habe", "hat", "haben"),
+    "bin": ("bin", "ist", "sind"),
+}
 SEVERAL = ("wir", "Sie", "meine Eltern", "die Kinder")
 
 RULES: Rules = {
     # Things
     "sight": """museum = das Museum | castle = das Schloss | cathedral = der Dom | bridge = die Brücke
         | market = der Markt | church = die Kirche | zoo = der Zoo | harbour = der Hafen | theatre = das Theater
-        | tower = der Turm""",
+        | tower = der Turm | palace = der Palast | gallery = die Galerie""",
     "show": "museum = das Museum | castle = das Schloss | zoo = der Zoo | theatre = das Theater | tower = der Turm",
     "place": """station = der Bahnhof | hotel = das Hotel | bank = die Bank | pharmacy = die Apotheke
         | airport = der Flughafen | supermarket = der Supermarkt | restaurant = das Restaurant
         | hospital = das Krankenhaus | bakery = die Bäckerei | library = die Bibliothek | cinema = das Kino
         | post office = die Post""",
-    "vehicle": """train = der Zug | bus = der Bus | tram = die Straßenbahn | ferry = die Fähre | ship = das Schiff
+    "stop": """station = der Bahnhof | airport = der Flughafen | hospital = das Krankenhaus | school = die Schule
+        | harbour = der Hafen | university = die Universität | stadium = das Stadion | library = die Bibliothek""",
+    "vehicle": """train = der Zug | bus = der Bus | tram = die Straßenbahn | taxi = das Taxi
         | underground = die U-Bahn""",
     "food": """soup = die Suppe | salad = der Salat | cake = der Kuchen | fish = der Fisch | bread = das Brot
-        | cheese = der Käse | pizza = die Pizza | meat = das Fleisch""",
+        | cheese = der Käse | pizza = die Pizza | meat = das Fleisch
+        | rice = der Reis | sausage = die Wurst""",
     "drink": """coffee = der Kaffee | tea = der Tee | juice = der Saft | beer = das Bier | lemonade = die Limonade
         | cocoa = der Kakao""",
     "thing": """suitcase = der Koffer | bag = die Tasche | key = der Schlüssel | passport = der Pass
-        | umbrella = der Regenschirm | book = das Buch | phone = das Handy | camera = die Kamera | watch = die Uhr
-        | bicycle = das Fahrrad""",
+        | umbrella = der Regenschirm | book = das Buch | phone = das Handy | camera = die Kamera
+        | wallet = die Brieftasche | bicycle = das Fahrrad""",
     "garment": """jacket = die Jacke | shirt = das Hemd | coat = der Mantel | hat = der Hut | dress = das Kleid
         | skirt = der Rock | scarf = der Schal | blouse = die Bluse""",
     "room": """kitchen = die Küche | bathroom = das Bad | car = das Auto | garden = der Garten | office = das Büro
@@ -79,7 +90,8 @@ RULES: Rules = {
     "who": """I = ich | he = er | she = sie | my <person> = <mein person> | we = wir | you = Sie
         | my parents = meine Eltern | the children = die Kinder""",
     # What they are like
-    "colour": "red = rot | blue = blau | green = grün | black = schwarz | white = weiß | grey = grau | brown = braun",
+    "colour": """red = rot | blue = blau | green = grün | black = schwarz | white = weiß | grey = grau | brown = braun
+        | yellow = gelb""",
     "flaw": "big = groß | small = klein | expensive = teuer | long = lang | warm = warm",
     "state": "broken = kaputt | new = neu | old = alt | heavy = schwer | dirty = schmutzig",
     "taste": "cold = kalt | hot = heiß | salty = salzig | fatty = fett",
@@ -88,7 +100,8 @@ RULES: Rules = {
     "ease": "easy = einfach | important = wichtig | nice = schön | possible = möglich",
     # When, where, how many
     "time": """today = heute | tomorrow = morgen | on Monday = am Montag | on Tuesday = am Dienstag
-        | on Friday = am Freitag | on Sunday = am Sonntag | in the evening = am Abend | next week = nächste Woche
+        | on Wednesday = am Mittwoch | on Friday = am Freitag | on Sunday = am Sonntag
+        | in the evening = am Abend | next week = nächste Woche
         | at the weekend = am Wochenende""",
     "past": "yesterday = gestern | last week = letzte Woche | on Monday = am Montag | on Sunday = am Sonntag",
     "hour": "two = zwei | three = drei | five = fünf | six = sechs | nine = neun | ten = zehn",
@@ -109,17 +122,24 @@ RULES: Rules = {
     "walk": """go to the <place> = <zum place> * gehen | travel by <vehicle> = mit <dem vehicle> * fahren
         | wait <spot> = <spot> * warten | speak to my <relative> = mit <meinem relative> * sprechen
         | help my <relative> = <meinem relative> * helfen | drink a <drink> = <einen drink> * trinken""",
+    "did": """bought a <colour> <garment> = <einen colour garment> gekauft | visited the <sight> = <den sight> besucht
+        | saw the <sight> = <den sight> gesehen | ordered the <food> = <den food> bestellt
+        | missed the <vehicle> = <den vehicle> verpasst | found the <thing> = <den thing> gefunden
+        | met my <relative> = <meinen relative> getroffen | helped my <relative> = <meinem relative> geholfen
+        | rented a <rental> = <einen rental> gemietet | drank a <drink> = <einen drink> getrunken
+        | ~found my <thing> = <meinen thing> gefunden""",
+    "went": """went to the <place> = <zum place> gegangen | travelled by <vehicle> = mit <dem vehicle> gefahren""",
     "deed": "<plan> = <plan> | <errand> = <errand> | <walk> = <walk>",
     "modal": "can = kann | must = muss | should = sollte | may = darf | would like to = möchte",
-    "ask": "can = kann | must = muss | should = sollte | may = darf",
+    "ask": "can = kann | must = muss | should = sollte",
     "if": """if it rains = wenn es regnet | if it is cold = wenn es kalt ist
         | if the sun shines = wenn die Sonne scheint | if we have time = wenn wir Zeit haben""",
     "because": """because it is raining = weil es regnet | because it is late = weil es spät ist
         | because the shop is closed = weil das Geschäft geschlossen ist
         | because we have time = weil wir Zeit haben""",
     # Phrases
-    "phrase": """{doing} | {doing} | {doing} | {doing} | {town} | {town} | {travel} | {travel} | {shop} | {shop}
-        | {table} | {belongings} | {belongings}""",
+    "phrase": """{doing} | {doing} | {doing} | {doing} | {done} | {done} | {town} | {town} | {travel} | {travel}
+        | {shop} | {shop} | {table} | {belongings} | {belongings}""",
     "doing": """<who> <modal> <deed>. = <who> <modal who> <deed>.
         | <who> <modal> <deed> <time>. = <who> <modal who> <time> <deed>.
         | <time> <who> <modal> <deed>. = <time> <modal who> <who> <deed>.
@@ -138,8 +158,19 @@ RULES: Rules = {
         | we hope to <deed> <time>. = wir hoffen, <time> <zu deed>.
         | I have no time to <deed>. = ich habe keine Zeit, <zu deed>.
         | ~I think that <who> can <deed> <time>. = ich glaube, dass <who> <time> <deed> <kann who>.
-        | ~when may <who> <deed>? = wann <darf who> <who> <deed>?
+        | ~when must <who> <deed>? = wann <muss who> <who> <deed>?
         | ~it is <ease> to <deed> <time>. = es ist <ease>, <time> <zu deed>.""",
+    "done": """<who> <did> <past>. = <who> <habe who> <past> <did>.
+        | <who> <did>. = <who> <habe who> <did>.
+        | <past> <who> <did>. = <past> <habe who> <who> <did>.
+        | <who> never <did>. = <who> <habe who> nie <did>.
+        | I know that <who> <did>. = ich weiß, dass <who> <did> <habe who>.
+        | I have heard that <who> <did>. = ich habe gehört, dass <who> <did> <habe who>.
+        | <who> <went> <past>. = <who> <bin who> <past> <went>.
+        | <past> <who> <went>. = <past> <bin who> <who> <went>.
+        | I know that <who> <went>. = ich weiß, dass <who> <went> <bin who>.
+        | ~I have heard that <who> <went>. = ich habe gehört, dass <who> <went> <bin who>.
+        | ~I know that <who> <did> <past>. = ich weiß, dass <who> <past> <did> <habe who>.""",
     "town": """where is the <place>, please? = wo ist bitte <der place>?
         | the <sight> is <spot>. = <der sight> ist <spot>.
         | how do I get to the <place>? = wie komme ich <zum place>?
@@ -147,23 +178,24 @@ RULES: Rules = {
         | the <sight> is <hours> <time>. = <der sight> ist <time> <hours>.
         | is the <place> <hours> <time>? = ist <der place> <time> <hours>?
         | do you know whether the <place> is <hours> <time>? = wissen Sie, ob <der place> <time> <hours> ist?
+        | I do not know where the <place> is. = ich weiß nicht, wo <der place> ist.
         | the <sight> is older than the <place>. = <der sight> ist älter als <der place>.
         | we met in front of the <sight>. = wir haben uns vor <dem sight> getroffen.
         | ~do you know where the <place> is? = wissen Sie, wo <der place> ist?""",
-    "travel": """when does the <vehicle> to the <place> leave? = wann fährt <der vehicle> <zum place> ab?
+    "travel": """when does the <vehicle> to the <stop> leave? = wann fährt <der vehicle> <zum stop> ab?
         | the next <vehicle> leaves at <hour>. = <der nächst vehicle> fährt um <hour> Uhr ab.
-        | does this <vehicle> go to the <place>? = fährt <dieser vehicle> <zum place>?
-        | the <vehicle> to the <place> leaves at <hour>. = <der vehicle> <zum place> fährt um <hour> Uhr ab.
+        | does this <vehicle> go to the <stop>? = fährt <dieser vehicle> <zum stop>?
+        | the <vehicle> to the <stop> leaves at <hour>. = <der vehicle> <zum stop> fährt um <hour> Uhr ab.
         | we came by <vehicle> <past>. = wir sind <past> mit <dem vehicle> gekommen.
-        | a ticket for the <vehicle> to the <place>, please. = eine Fahrkarte für <den vehicle> <zum place>, bitte.
-        | the <vehicle> to the <place> is late. = <der vehicle> <zum place> hat Verspätung.
-        | I hope that the <vehicle> to the <place> is not late. = ich hoffe, dass <der vehicle> <zum place> keine
+        | a seat in the <vehicle> to the <stop>, please. = einen Platz <im vehicle> <zum stop>, bitte.
+        | the <vehicle> to the <stop> is late. = <der vehicle> <zum stop> hat Verspätung.
+        | I hope that the <vehicle> to the <stop> is not late. = ich hoffe, dass <der vehicle> <zum stop> keine
           Verspätung hat.
         | <hour> tickets for the <show>, please. = <hour> Karten für <den show>, bitte.
         | we are staying for <hour> <stay>. = wir bleiben <hour> <stay>.
         | I have booked a room for <hour> <stay>. = ich habe ein Zimmer für <hour> <stay> gebucht.
         | we have rented a <rental> for <hour> <stay>. = wir haben <einen rental> für <hour> <stay> gemietet.
-        | ~does the next <vehicle> go to the <place>? = fährt <der nächst vehicle> <zum place>?""",
+        | ~does the next <vehicle> go to the <stop>? = fährt <der nächst vehicle> <zum stop>?""",
     "shop": """I like the <colour> <garment>, but it is too <flaw>. = <der colour garment> gefällt mir, aber
           <er garment> ist zu <flaw>.
         | this <garment> is too <flaw>. = <dieser garment> ist zu <flaw>.
@@ -239,9 +271,9 @@ class Phrase:
                 return word
             case ["zu" | "nicht" as infix]:
                 return word.replace("*", infix)
-            case [modal] if kind == "who":
-                modal = modal if modal in PLURALS else self._draw(modal)[1]
-                return PLURALS[modal] if word in SEVERAL else modal
+            case [verb] if kind == "who":
+                person = 0 if word == "ich" else 2 if word in SEVERAL else 1
+                return BY_PERSON[self._draw(verb)[1] if verb in RULES else verb][person]
             case [article, *adjectives]:
                 of, noun = word.split()
                 gender = GENDERS.index(of)

@@ -60,7 +60,7 @@ RULES: Rules = {
     "use_end": "for {use} | , ideal for {use}",
     "feature_end": "with {feature}",
     "price_end": "for {price} | , yours for {price}",
-    "use_clause": "is made for {use} | is ideal for {use} | suits {use} | ~is just right for {use}",
+    "use_clause": "is made for {use} | is ideal for {use} | suits {use}",
     "feature_clause": "has {feature} | comes with {feature}",
     "price_clause": "costs {price} | is yours for {price}",
     "it": "it | it | this {product}",

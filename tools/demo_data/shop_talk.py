@@ -59,9 +59,10 @@ RULES: Rules = {
     "ago": "5 | 10 | 20 | 40 | 50 | 70 | 80",
     "hello": " |  | hello. | good morning. | hi. | good evening.",
     # Rules in the system message, before the customer speaks
-    "system": "you are the assistant of {brand}. | you answer the customers of {brand}.",
-    "opening_system": "you answer for the shop in {town}, open from {opens} to {closes}, closed on {rest}.",
-    "visit_system": "you answer for the shop in {town}, open from {opens} to {closes}, closed on {rest}.",
+    "system": "you are the assistant of {brand}. | you help the customers of {brand}.",
+    "opening_system": "{hours}",
+    "visit_system": "{hours}",
+    "hours": "our shop in {town} is open from {opens} to {closes} and closed on {rest}.",
     "return_system": "articles can be returned within {limit} days.",
     "welcome": "welcome to {brand}.",
     # Exchanges: the customer / the assistant
@@ -173,7 +174,7 @@ def _exchanges(grammar: Grammar, topic: str, facts: Rules) -> list[str]:
     chosen.sort(key=LAST.__contains__)
     while sum(exchange in LAST for exchange in chosen) > 1:
         chosen.pop()
-    if len(chosen) < 2 and grammar.chance(0.25):
+    if len(chosen) < 2 and [topic, *chosen] != ["damaged"] and grammar.chance(0.25):
         chosen.append("thanks")
     return [topic, *chosen]
 

@@ -117,7 +117,7 @@ PAIRS: dict[str, tuple[str, ...]] = {
     "room": ("the town hall", "the school", "the old mill", "the church hall", "the sports hall", "the parish hall"),
     "group": ("the chess club", "the book club", "the garden club", "the walking group", "the youth club"),
     "choir": ("the church choir", "the school choir", "the town choir", "the gospel choir"),
-    "place": ("library", "swimming pool", "museum", "post office", "town office", "playground"),
+    "place": ("library", "swimming pool", "museum", "post office", "town office", "theatre"),
 }
 
 RULES: Rules = {
