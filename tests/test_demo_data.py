@@ -23,10 +23,15 @@ ENDINGS = {
     "regression": "jsonl",
     "token-classification": "conll",
     "ranking": "jsonl",
+    "text-generation": "jsonl",
+    "chat": "jsonl",
+    "translation": "jsonl",
+    "summarization": "jsonl",
 }
 SINGLE_TEXTS = {"text-classification": (4, 45), "multi-label-classification": (3, 60), "regression": (4, 40)}  # words
 TAGS = {"billing", "bug", "cancellation", "delivery", "feature-request", "login", "praise", "refund"}
-MOST_BYTES = 500_000
+KEYS = {"text-generation": "prompt", "chat": "messages", "translation": "source", "summarization": "source"}
+MOST_BYTES = {"chat": 900_000, "summarization": 650_000, "text-generation": 550_000}
 
 
 def shipped(task: str, split: str) -> Path:
@@ -71,7 +76,7 @@ def test_the_script_makes_the_shipped_files_byte_for_byte(tmp_path: Path) -> Non
 @pytest.mark.parametrize("split", SPLITS)
 def test_files_are_small_and_plain(task: str, split: str) -> None:
     content = shipped(task, split).read_bytes()
-    assert 10_000 < len(content) < MOST_BYTES
+    assert 10_000 < len(content) < MOST_BYTES.get(task, 500_000)
     assert content.endswith(b"\n")
     assert b"\r" not in content
     assert not re.search(rb"\{\{|\{%|\{#", content)  # cookiecutter renders these files
@@ -87,7 +92,7 @@ def test_no_example_comes_twice_not_even_with_other_numbers(task: str) -> None:
         elif task == "ranking":  # of a query all rows are in one place
             shown = [group[0]["query"] for group in candidates(split)]
         else:
-            shown = [row["text"] for row in rows(task, split)]
+            shown = [str(row[KEYS.get(task, "text")]) for row in rows(task, split)]
         seen.update(re.sub(r"\d+", "0", text).lower() for text in shown)
     assert seen.most_common(1)[0][1] == 1
 
@@ -96,7 +101,7 @@ def test_no_example_comes_twice_not_even_with_other_numbers(task: str) -> None:
     ("split", "low", "high"), [("train", 1500, 3000), ("validation", 250, 400), ("test", 250, 400)]
 )
 def test_sizes(split: str, low: int, high: int) -> None:
-    for task in SINGLE_TEXTS:
+    for task in (*SINGLE_TEXTS, *KEYS):
         assert low <= len(rows(task, split)) <= high
     assert low <= len(sentences(split)) <= high
 
@@ -127,7 +132,7 @@ def test_texts_read_like_sentences(task: str, split: str) -> None:
 
 def assert_plain(text: str) -> None:
     assert text == text.strip()
-    assert not re.search(r"[{}|~_]|  | [,.;:?]|[.,;?][.,;?]|\ba [aeio]", text), text
+    assert not re.search(r"[{}|~_<>*]|  | [,.;:?]|[.,;?][.,;?]|\ba [aeio]", text), text
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -234,7 +239,7 @@ def test_one_word_is_a_person_a_place_and_an_organisation() -> None:
 
 def test_the_readme_shows_rows_that_are_in_the_files() -> None:
     readme = (DEMO / "README.md").read_text(encoding="utf-8")
-    for task in ("multi-label-classification", "regression", "ranking"):
+    for task in ("multi-label-classification", "regression", "ranking", *KEYS):
         train = shipped(task, "train").read_text(encoding="utf-8").splitlines()
         assert any(f"`{line}`" in readme for line in train)
     for split in SPLITS:

@@ -11,7 +11,17 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from . import holiday_stays, news_entities, news_sentiment, review_scores, support_tickets
+from . import (
+    german_phrases,
+    holiday_stays,
+    news_entities,
+    news_sentiment,
+    product_descriptions,
+    review_scores,
+    shop_talk,
+    support_tickets,
+    town_notices,
+)
 from .grammar import Draw, Grammar, Rules
 
 FOLDER = Path(__file__).resolve().parents[2] / "template" / "data" / "demo"
@@ -81,6 +91,46 @@ THEMES = [
         holiday_stays.example,
         holiday_stays.line,
         lambda rows: rows[0]["query"],
+    ),
+    Theme(
+        "text-generation",
+        "jsonl",
+        (2400, 300, 400),
+        product_descriptions.RULES,
+        product_descriptions.DRAWS,
+        product_descriptions.example,
+        product_descriptions.line,
+        itemgetter("prompt"),
+    ),
+    Theme(
+        "chat",
+        "jsonl",
+        (2400, 300, 400),
+        shop_talk.RULES,
+        shop_talk.DRAWS,
+        shop_talk.example,
+        shop_talk.line,
+        shop_talk.line,
+    ),
+    Theme(
+        "translation",
+        "jsonl",
+        (3000, 300, 400),
+        german_phrases.RULES,
+        german_phrases.DRAWS,
+        german_phrases.example,
+        german_phrases.line,
+        itemgetter("source"),
+    ),
+    Theme(
+        "summarization",
+        "jsonl",
+        (2400, 300, 400),
+        town_notices.RULES,
+        town_notices.DRAWS,
+        town_notices.example,
+        town_notices.line,
+        itemgetter("source"),
     ),
 ]
 
