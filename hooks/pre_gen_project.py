@@ -32,8 +32,8 @@ finetune fonttools fsspec grpcio h11 hf-xet httpcore2 httpx2 huggingface-hub idn
 lxml markdown markdown-it-py markupsafe matplotlib mdurl mpmath narwhals networkx nltk numpy packaging peft pillow pip
 pluggy portalocker protobuf psutil pyarrow pydantic pydantic-core pygments pyparsing pytest python-dateutil pyyaml
 regex rich rouge-score ruff sacrebleu safetensors scikit-learn scipy seqeval setuptools shellingham six sympy tabulate
-tensorboard tensorboard-data-server threadpoolctl tokenizers torch tqdm transformers triton truststore typer typing-
-extensions typing-inspection tzdata uv werkzeug wheel
+tensorboard tensorboard-data-server threadpoolctl tokenizers torch tqdm transformers triton truststore typer
+typing-extensions typing-inspection tzdata uv werkzeug wheel
 """
 TAKEN = frozenset(PACKAGES.split())
 
