@@ -17,6 +17,7 @@ import pytest
 import yaml
 from rich.console import Console
 
+from finetune import model as loading
 from finetune import train as training
 from finetune.cli import main, quiet_libraries
 from finetune.config import load_config
@@ -175,6 +176,18 @@ def conll(sentences: list[tuple[str, str]]) -> str:
     """Sentences of words and tags in columns."""
     pairs = (zip(words.split(), tags.split(), strict=True) for words, tags in sentences)
     return "\n".join("".join(f"{word} {tag}\n" for word, tag in sentence) for sentence in pairs)
+
+
+def weights_that_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let tiny models start with weights of a scale that hides no mistake; 0.05 would."""
+    make = loading.tiny_config
+
+    def tiny_config(*arguments: Any, **options: Any) -> Any:
+        config = make(*arguments, **options)
+        setattr(config, "initializer_factor" if config.model_type == "t5" else "initializer_range", 0.5)
+        return config
+
+    monkeypatch.setattr(loading, "tiny_config", tiny_config)
 
 
 def stop_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:

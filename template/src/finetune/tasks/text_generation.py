@@ -97,7 +97,7 @@ class TextGenerationTask(LanguageTask[Example]):
     def _windows(self, number: int, example: Example, tokenizer: Any, max_length: int) -> Iterable[Feature]:
         """Neighbours share a token: the last one of a window is the first one of the next, where it does not count."""
         ids = [*tokenizer(str(example.completion), verbose=False)["input_ids"], *self.ends]
-        opening = tokenizer(_opening(str(example.completion)), verbose=False)["input_ids"][-self.room(max_length) :]
+        opening = tokenizer(_opening(str(example.completion)), verbose=False)["input_ids"][: self.room(max_length)]
         for start in range(0, max(1, len(ids) - 1), max_length - 1):
             window = ids[start : start + max_length]
             yield self.feature(number, window, window, [] if start else opening)

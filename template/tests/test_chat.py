@@ -1,0 +1,115 @@
+"""Chat: in whatever template, what the assistant says counts, and nothing else."""
+
+from typing import Any
+
+import pytest
+from conftest import DIALOGUES, messages
+
+from finetune.data import Row
+from finetune.errors import UserError
+from finetune.tasks.base import IGNORE
+from finetune.tasks.chat import PLAIN_TEMPLATE, Chat, ChatTask, Example
+from finetune.tiny import tiny_tokenizer
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+FORGETFUL = (  # as templates that drop what a model has thought in earlier replies
+    "{% for m in messages %}{% if m.role == 'assistant' and not loop.last %}..{% else %}{{ m.role }}> {{ m.content }}"
+    "{% endif %}{{ eos_token }}{% endfor %}{% if add_generation_prompt %}assistant>{% endif %}"
+)
+EXAMPLES = [Example(messages(*turns), f"x.jsonl:{i}") for i, turns in enumerate(DIALOGUES, start=1)]
+
+
+def new_task(max_new_tokens: int = 4) -> ChatTask:
+    return ChatTask(Chat.model_validate({"type": "chat", "generation": {"max_new_tokens": max_new_tokens}}))
+
+
+def tokenizer_with(template: str | None) -> Any:
+    tokenizer = tiny_tokenizer("tiny:gpt2", list(new_task().texts(EXAMPLES)) * 2)
+    tokenizer.chat_template = template
+    if template == CHATML:
+        tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    return tokenizer
+
+
+def counted(tokenizer: Any, labels: list[int]) -> list[str]:
+    """The runs of tokens that count, as texts."""
+    runs: list[list[int]] = [[]]
+    for label in labels:
+        if label == IGNORE:
+            runs.append([])
+        else:
+            runs[-1].append(label)
+    return [tokenizer.decode(run) for run in runs if run]
+
+
+@pytest.mark.parametrize(("template", "end"), [(None, "<|endoftext|>"), (CHATML, "<|im_end|>")])
+def test_replies_count_with_the_token_that_ends_them(template: str | None, end: str) -> None:
+    tokenizer, task = tokenizer_with(template), new_task()
+    features = task.encode(EXAMPLES, tokenizer, 200).features
+    assert len(features) == len(EXAMPLES)
+    for example, feature in zip(EXAMPLES, features, strict=True):
+        replies = [message["content"] for message in example.messages if message["role"] == "assistant"]
+        assert [text.lstrip() for text in counted(tokenizer, feature.labels)] == [f"{reply}{end}" for reply in replies]
+        assert feature.count == sum(label != IGNORE for label in feature.labels)
+        before = tokenizer.apply_chat_template(example.messages[:-1], tokenize=False, add_generation_prompt=True)
+        assert tokenizer.decode(feature.prompt) == before
+    assert tokenizer.convert_tokens_to_ids(end) in task.ends
+
+
+def test_a_template_that_rewrites_the_past_gives_each_reply_its_own_text() -> None:
+    tokenizer, task = tokenizer_with(FORGETFUL), new_task()
+    features = task.encode(EXAMPLES, tokenizer, 200).features
+    assert [feature.example for feature in features] == [0, 1, 1, 2, 3]
+    replies = [m["content"] for example in EXAMPLES for m in example.messages if m["role"] == "assistant"]
+    for reply, feature in zip(replies, features, strict=True):
+        [text] = counted(tokenizer, feature.labels)
+        assert text == f" {reply}<|endoftext|>"
+
+
+def test_a_model_without_a_template_gets_a_plain_one_that_is_saved() -> None:
+    tokenizer = tokenizer_with(None)
+    new_task().encode(EXAMPLES[:1], tokenizer, 200)
+    assert tokenizer.chat_template == PLAIN_TEMPLATE
+
+
+def test_a_dialogue_that_waits_for_a_reply_has_nothing_to_score() -> None:
+    tokenizer, task = tokenizer_with(CHATML), new_task()
+    example = task.example(Row("x:1", task.row_of("Hello", None), {}))
+    [feature] = task.encode([example], tokenizer, 200).features
+    assert feature.count == 0
+    assert tokenizer.decode(feature.prompt).endswith("<|im_start|>assistant\n")
+
+
+def test_long_dialogues_lose_their_beginning() -> None:
+    tokenizer, task = tokenizer_with(CHATML), new_task()
+    whole = task.encode(EXAMPLES, tokenizer, 200).features
+    encoded = task.encode(EXAMPLES, tokenizer, 20)
+    assert encoded.truncated == sum(feature.length > 20 for feature in whole) > 0
+    for feature, long in zip(encoded.features, whole, strict=True):
+        assert feature.inputs["input_ids"] == long.inputs["input_ids"][-20:]
+        assert feature.labels == long.labels[-20:]
+        assert feature.count == sum(label != IGNORE for label in feature.labels[1:])
+        assert feature.prompt == long.prompt[-16:]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[], "Hello", [{"role": "user"}], [{"role": "boss", "content": "x"}], [{"role": "user", "content": 3}], ["Hello"]],
+)
+def test_what_is_no_dialogue_is_refused(value: Any) -> None:
+    with pytest.raises(UserError, match=r"^x\.jsonl:7: messages must be a list such as"):
+        new_task().example(Row("x.jsonl:7", {"messages": value}, {}))
+
+
+def test_a_dialogue_without_the_assistant_is_refused_in_training() -> None:
+    with pytest.raises(UserError, match=r"^x\.jsonl:7: the assistant says nothing: add its reply"):
+        new_task().fit([Example(messages("Hello"), "x.jsonl:7")])
+
+
+def test_a_dialogue_that_the_template_refuses_is_named() -> None:
+    tokenizer = tokenizer_with("{{ raise_exception('Roles must alternate') }}")
+    with pytest.raises(UserError, match=r"^x\.jsonl:1: the model's chat template does not take .*Roles must alternate"):
+        new_task()._features(0, EXAMPLES[0], tokenizer, 200).__next__()
