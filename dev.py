@@ -27,7 +27,7 @@ from setup_env import Console, Project, SetupError  # noqa: E402
 PYTHON = Path(setup_env.program_in(ROOT / ".venv", "python"))
 DEMO = ROOT / "build" / "demo-project"
 TEMPLATE = ("cookiecutter.json", "hooks", "template")  # what a stamped out project depends on
-LEFTOVERS = {".venv", "__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache", "runs"}
+LEFTOVERS = {".venv", "__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache", "models", "runs"}
 STAMP_OUT = """
 import sys
 from pathlib import Path

@@ -28,8 +28,9 @@ FILES = """
 setup_env.py
 .idea/.gitignore .idea/{slug}.iml .idea/dictionaries/project.xml .idea/jsonSchemas.xml .idea/modules.xml
 .idea/runConfigurations/All_tests.xml .idea/runConfigurations/Debug_one_batch.xml .idea/runConfigurations/Doctor.xml
-.idea/runConfigurations/Evaluate.xml .idea/runConfigurations/Install_dependencies.xml
-.idea/runConfigurations/Predict.xml .idea/runConfigurations/Resume.xml .idea/runConfigurations/TensorBoard.xml
+.idea/runConfigurations/Download_base_model.xml .idea/runConfigurations/Evaluate.xml
+.idea/runConfigurations/Install_dependencies.xml .idea/runConfigurations/Predict.xml .idea/runConfigurations/Resume.xml
+.idea/runConfigurations/TensorBoard.xml
 .idea/runConfigurations/Train.xml .idea/runConfigurations/Train__demo_.xml
 .idea/runConfigurations/Train__demo____TensorBoard.xml
 configs/demo.yaml configs/train.yaml

@@ -48,6 +48,7 @@ FACTORIES = {"PythonConfigurationType": "Python", "tests": "py.test", "CompoundR
 # name: (folder, script, arguments)
 CONFIGURATIONS = {
     "Install dependencies": ("Setup", "$PROJECT_DIR$/setup_env.py", ""),
+    "Download base model": ("Setup", "finetune", "fetch --config configs/train.yaml"),
     "Doctor": ("Setup", "finetune", "doctor"),
     "Train (demo)": ("Training", "finetune", "train configs/demo.yaml"),
     "Train": ("Training", "finetune", "train configs/train.yaml"),
@@ -194,7 +195,7 @@ def test_module_has_its_roots(project: Path) -> None:
     assert [entry.attrib["type"] for entry in module.iter("orderEntry")] == ["inheritedJdk", "sourceFolder"]
     assert sources == {"src": "false", "tests": "true"}
     assert all((project / folder).is_dir() for folder in sources)
-    assert {".venv", "runs"} <= excluded
+    assert {".venv", "runs", "models"} <= excluded
     assert not excluded & {".idea", "configs", "data", "schemas", *sources}
 
 
@@ -227,7 +228,8 @@ def test_git_takes_the_shared_files_and_leaves_the_personal_ones(
     """Also for a user who ignores .idea everywhere, as many do."""
     clone = tmp_path / "project"
     shutil.copytree(project, clone)
-    for personal in (".idea/workspace.xml", ".idea/shelf/x.patch", ".venv/pyvenv.cfg", "runs/demo/config.json", ".env"):
+    outputs = ("runs/demo/config.json", "models/org--name/config.json", "models/.org--name.part/config.json")
+    for personal in (".idea/workspace.xml", ".idea/shelf/x.patch", ".venv/pyvenv.cfg", ".env", *outputs):
         (clone / personal).parent.mkdir(parents=True, exist_ok=True)
         (clone / personal).touch()
     (tmp_path / "ignore").write_text(".idea/\n")

@@ -139,6 +139,29 @@ def export(run_name: str, folder: Path) -> int:
 
 
 @cli.command()
+@click.argument("model", required=False)
+@click.option("--revision", help="Branch, tag or commit; by default what the config says, or main.")
+@click.option("--to", type=click.Path(path_type=Path), help="Another folder than models/NAME.")
+@click.option("--config", type=click.Path(path_type=Path), help="Take the model from this config, and pin it there.")
+def fetch(model: str | None, revision: str | None, to: Path | None, config: Path | None) -> int:
+    """Bring MODEL of the Hugging Face Hub, or the one of a config, into a folder, for trainings without network."""
+    from .fetch import fetch as fetch_model
+    from .fetch import fetch_for_config
+
+    if config and to:
+        raise UserError("fetch: --to goes without --config: a training looks for what its config names in models/")
+    if config:
+        fetch_for_config(config, model, revision, Console())
+    elif model:
+        fetched = fetch_model(model, revision, to, Console())
+        pin = f"name: {to}" if to else f'name: {model}\n  revision: "{fetched.commit}"'
+        click.echo(f"for the config:\nmodel:\n  {pin}")
+    else:
+        raise UserError("fetch: name a MODEL such as google-bert/bert-base-cased, or a --config")
+    return OK
+
+
+@cli.command()
 def doctor() -> int:
     """Look at Python, packages, accelerator, memory and disk."""
     from .doctor import examine

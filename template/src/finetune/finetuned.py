@@ -23,6 +23,7 @@ from .config import Config
 from .config_methods import AnyMethod
 from .data import fingerprint
 from .errors import UserError
+from .fetched import find_fetched
 from .methods import apply_method, keeps_the_body, load_added, save_added
 from .model import load_pretrained
 from .tasks import AnyTask, Task, make_task
@@ -50,7 +51,8 @@ class Base:
     @classmethod
     def of(cls, config: Config, model: Any, head: list[str]) -> "Base":
         """Before the method is applied."""
-        commit = getattr(model.config, "_commit_hash", None)
+        fetched = find_fetched(config.model)
+        commit = fetched.commit if fetched else getattr(model.config, "_commit_hash", None)
         named = config.model.model_copy(update={"revision": commit or config.model.revision})
         if not keeps_the_body(config.method):
             return cls(named, head, {}, {})

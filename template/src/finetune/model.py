@@ -1,6 +1,5 @@
 """Load a model and its tokenizer (safetensors only), or build a tiny one; choose device and precision."""
 
-import re
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,12 +10,12 @@ import transformers
 
 from . import config as settings
 from .errors import UserError
-from .hub import require_on_hub
+from .fetched import default_folder, find_fetched
+from .hub import HUB_NAME, first_line, require_on_hub
 from .tasks import Task
 from .tasks.base import E
 from .tiny import is_tiny, tiny_config, tiny_tokenizer
 
-HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 MIB = 2**20
 SUGGESTED = {
     "AutoModelForCausalLM": "choose a decoder such as openai-community/gpt2, or tiny:gpt2",
@@ -61,7 +60,8 @@ def load_tokenizer(model: settings.Model, task: Task[E, Any], examples: Sequence
     """
     if is_tiny(model.name):
         return tiny_tokenizer(model.name, task.texts(examples), task.splits_into_words)
-    if not Path(model.name).is_dir() and HUB_NAME.fullmatch(model.name):
+    is_here = Path(model.name).is_dir() or find_fetched(model)
+    if not is_here and HUB_NAME.fullmatch(model.name):
         require_on_hub(model.name, model.revision)
     tokenizer = load_pretrained(transformers.AutoTokenizer, model)
     if task.splits_into_words and getattr(tokenizer, "add_prefix_space", None) is False:
@@ -127,17 +127,18 @@ def memory(model: torch.nn.Module, states: int) -> dict[str, float]:
 
 
 def load_pretrained(auto: Any, model: settings.Model, **options: Any) -> Any:
-    """`auto.from_pretrained`, with one sentence for whatever keeps it from loading."""
+    """`auto.from_pretrained`, of what was fetched if it was, with one sentence for whatever keeps it from loading."""
+    source = str(default_folder(model.name)) if find_fetched(model) else model.name
     try:
         return auto.from_pretrained(
-            model.name, revision=model.revision or "main", trust_remote_code=model.trust_remote_code, **options
+            source, revision=model.revision or "main", trust_remote_code=model.trust_remote_code, **options
         )
     except (OSError, ValueError, ImportError) as error:
-        raise UserError(_why_not(model.name, error)) from error
+        raise UserError(_why_not(source, error)) from error
 
 
 def _why_not(name: str, error: Exception) -> str:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    reason = first_line(error)
     if Path(name).is_dir():
         return (
             f"model.name: the folder '{name}' cannot be loaded ({reason}): "
