@@ -14,7 +14,7 @@ CONFIG = """
 task: {type: duplicate-questions}
 model: {name: "tiny:bert", max_length: 32}
 data: {train: data/train.jsonl, validation: data/train.jsonl, test: data/train.jsonl}
-train: {epochs: 25, batch_size: 8, eval_every: 1000}
+train: {epochs: 80, batch_size: 4, eval_every: 1000}
 optim: {lr: 3.0e-3}
 """
 PAIRS = [
