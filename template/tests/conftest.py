@@ -1,9 +1,11 @@
 """Small projects to train in: a folder of their own, tiny models, tiny data, no network."""
 
 import contextlib
+import functools
 import itertools
 import json
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,7 @@ import yaml
 from rich.console import Console
 
 from finetune import model as loading
+from finetune import report_pictures
 from finetune import train as training
 from finetune.cli import main, quiet_libraries
 from finetune.config import load_config
@@ -140,11 +143,44 @@ class Project:
         return [json.loads(line) for line in lines]
 
 
+@pytest.fixture(autouse=True)
+def _coarse_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sixteenth of the dots; most tests that draw a report look at something else."""
+    monkeypatch.setattr(report_pictures, "DOTS_PER_INCH", report_pictures.DOTS_PER_INCH // 4)
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project with data for every task."""
     monkeypatch.chdir(tmp_path)
-    project = Project(tmp_path)
+    return filled(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def _finished_projects(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    @functools.cache
+    def finished_project(task: str) -> Path:
+        project = filled(tmp_path_factory.mktemp(task))
+        with contextlib.chdir(project.folder):
+            assert main(["train", str(project.config(task))]) == 0
+        return project.folder
+
+    return finished_project
+
+
+@pytest.fixture
+def finished(project: Project, _finished_projects: Callable[[str], Path]) -> Callable[[str], None]:
+    """Put a run of a task, as the command line leaves it, into the project; it is trained once and copied."""
+
+    def put(task: str) -> None:
+        shutil.copytree(_finished_projects(task) / "runs", project.folder / "runs", dirs_exist_ok=True)
+
+    return put
+
+
+def filled(folder: Path) -> Project:
+    """A project with data for every task."""
+    project = Project(folder)
     moods = [{"text": text, "label": label} for good, bad in zip(GOOD, BAD, strict=True)
              for text, label in ((good, "good"), (bad, "bad"))]  # fmt: skip
     lists = [{"query": query, "document": document, "label": label}
@@ -203,6 +239,30 @@ def stop_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(training, "optimizer_step", optimizer_step)
     monkeypatch.setattr(training, "stop_signal", lambda: contextlib.nullcontext(stopped))
+
+
+def assert_resumes_to_the_bit(
+    project: Project, config: Path, stop: int, monkeypatch: pytest.MonkeyPatch, logged_beyond: str = ""
+) -> set[str]:
+    """Train once in one go and once stopped in step `stop` and resumed; all weights and the log must be equal.
+
+    `logged_beyond` stands at the end of the log when the run is resumed. Returns the names of the files of weights.
+    """
+    project.train(config, "run.name=whole")
+    with monkeypatch.context() as patched:
+        stop_after(stop, patched)
+        assert not training.train(load_config(config, ["run.name=cut"]), console=Console(quiet=True))
+    with Path("runs/cut/metrics.jsonl").open("a") as log:
+        log.write(logged_beyond)
+    assert training.train(load_config(config, ["run.name=cut"]), resume=True, console=Console(quiet=True))
+    whole, cut = Path("runs/whole"), Path("runs/cut")
+    names = {path.relative_to(whole).as_posix() for path in whole.rglob("*.safetensors")}
+    assert [name for name in names if (whole / name).read_bytes() != (cut / name).read_bytes()] == []
+    times = {"examples_per_second", "tokens_per_second", "seconds"}
+    logs = ([{k: v for k, v in record.items() if k not in times} for record in project.metrics(run.name)]
+            for run in (whole, cut))  # fmt: skip
+    assert next(logs) == next(logs)
+    return names
 
 
 @pytest.fixture
