@@ -9,7 +9,6 @@ them is noticed and mended by the next run.
 
 from __future__ import annotations
 
-import argparse
 import ast
 import hashlib
 import json
@@ -25,7 +24,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePath
 from typing import IO, Any, TextIO
 from urllib.parse import urlsplit
@@ -36,7 +35,7 @@ OLDEST_UV = (0, 7)  # older ones do not know --torch-backend
 ACCELERATORS = ("auto", "cuda", "cpu")
 WINDOWS = os.name == "nt"
 TICK = 0.2  # seconds between two looks at a running command
-QUIET = 15.0  # seconds after which a log hears that a command still runs
+QUIET = 10.0  # seconds of silence after which a command is said to go on
 
 # pip's option, the variable by which uv takes it, and what uv wants between several values (None: there is only one).
 UV_VARIABLES = (
@@ -164,6 +163,10 @@ class Project:
         return Path(program_in(self.environment, "python"))
 
     @property
+    def state(self) -> Path:
+        return self.environment / "setup.json"
+
+    @property
     def log(self) -> Path:
         return self.environment / "install.log"
 
@@ -183,85 +186,54 @@ class State:
     installed: dict[str, str] = field(default_factory=dict)  # extra -> fingerprint
     facts: dict[str, str] = field(default_factory=dict)
 
-    @staticmethod
-    def file(project: Project) -> Path:
-        return project.environment / "setup.json"
-
     @classmethod
     def load(cls, project: Project) -> State:
         try:
-            return cls(**json.loads(cls.file(project).read_text(encoding="utf-8")))
+            return cls(**json.loads(project.state.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return cls()
 
     def save(self, project: Project) -> None:
         """Written beside and swapped in, so that a kill leaves the old or the new one."""
-        beside = self.file(project).with_suffix(".tmp")
+        beside = project.state.with_suffix(".tmp")
         beside.write_text(json.dumps(asdict(self), indent=2), encoding="utf-8")
-        beside.replace(self.file(project))
+        beside.replace(project.state)
 
 
 def mark_incomplete(project: Project) -> None:
-    state = State.load(project)
-    state.whole = False
-    state.save(project)
+    replace(State.load(project), whole=False).save(project)
 
 
 # -------------------------------------------------------------------------------------------------------- what is shown
 
 
 class Console:
-    """Numbered steps with their times: one living line on a terminal, plain lines in a log or a run window."""
+    """Numbered steps with their times, in plain lines: a terminal, a run window and a log show the same."""
 
     def __init__(self, stream: TextIO, steps: int = 4) -> None:
         self.stream, self.steps, self.number = stream, steps, 0
-        self.alive = stream.isatty() and not os.environ.get("CI")
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a path may hold letters that the console cannot show
 
     def step(self, title: str) -> None:
         self.number += 1
-        self.title = f"[{self.number}/{self.steps}] {title}"
         self.started = self.said = time.monotonic()
-        if not self.alive:
-            self.print(self.title)
+        self.print(f"[{self.number}/{self.steps}] {title}")
 
     def doing(self, text: str) -> None:
-        """Call often: a terminal shows the seconds pass, a log hears now and then that it goes on."""
-        if self.alive:
-            self._redraw(f"{self.title}: {text}, {self._elapsed()}")
-        elif time.monotonic() - self.said > QUIET:
-            self.note(f"{text}, {self._elapsed()}")
+        """Call often; it says now and then that the step goes on."""
+        if time.monotonic() - self.said > QUIET:
+            self.done(text)
 
     def done(self, text: str) -> None:
-        said = f"{text} ({self._elapsed()})"
-        if self.alive:
-            self._redraw("")
-            self.print(f"{self.title}: {said}")
-        else:
-            self.note(said)
-
-    def detail(self, text: str) -> None:
-        """For a log only; a terminal has shown it."""
-        if not self.alive:
-            self.note(text)
+        self.note(f"{text} ({duration(time.monotonic() - self.started)})")
 
     def note(self, text: str) -> None:
-        if self.alive:
-            self._redraw("")
         self.said = time.monotonic()
         self.print(f"      {text}")
 
     def print(self, text: str) -> None:
         print(text, file=self.stream, flush=True)
-
-    def _elapsed(self) -> str:
-        return duration(time.monotonic() - self.started)
-
-    def _redraw(self, line: str) -> None:
-        width = shutil.get_terminal_size().columns - 1
-        self.stream.write("\r" + " " * width + "\r" + line[:width])
-        self.stream.flush()
 
 
 def duration(seconds: float) -> str:
@@ -318,18 +290,10 @@ def ask(*command: str | Path) -> str | None:
     """What a short command prints; None where it does not run."""
     parts = [str(part) for part in command]
     try:
-        result = subprocess.run(
-            parts,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            env=child_variables(),
-            timeout=120,
-            check=True,
-        )
+        done = subprocess.run(parts, capture_output=True, env=child_variables(), timeout=120, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    return result.stdout
+    return done.stdout.decode("utf-8", errors="replace")
 
 
 class Runner:
@@ -365,7 +329,7 @@ class Runner:
                     printed.append(line)
                     was_writing = progress.writing
                     if news := progress.read(line):
-                        self.console.detail(news)
+                        self.console.note(news)
                     if progress.writing and not was_writing:
                         before_writing()
                 except queue.Empty:
@@ -721,32 +685,15 @@ def guarded(action: Callable[[], int]) -> int:
     return code
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Make or repair .venv and install this project into it.")
-    parser.add_argument(
-        "--check", action="store_true", help="only say whether the environment is ready (exit code 1: no)"
-    )
-    check = parser.parse_args(arguments).check
-    return guarded(lambda: check_only() if check else run())
-
-
-def this_project() -> Project:
-    check_python()
-    return Project.read(Path(__file__).resolve().parent)
-
-
-def check_only() -> int:
-    project = this_project()
-    if not is_ready(project):
-        raise SetupError("The environment is not ready: run `python setup_env.py` (PyCharm: Install dependencies).")
-    print(f"The environment is ready: {describe(State.load(project).facts)}")
-    return 0
+def main() -> int:
+    return guarded(run)
 
 
 def run() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # PyCharm's stop button is as gentle as Ctrl-C
     started = time.monotonic()
-    project, console = this_project(), Console(sys.stdout)
+    check_python()
+    project, console = Project.read(Path(__file__).resolve().parent), Console(sys.stdout)
     state = set_up(project, console)
     how = f"Ready in {duration(time.monotonic() - started)}" if console.number else "Ready, nothing to do"
     console.print(f"{how}: {summary(project, state.facts)}")

@@ -49,7 +49,7 @@ def test_an_old_python_is_refused_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(setup_env, "OLDEST_PYTHON", (99, 0))
-    assert setup_env.main([]) == 1
+    assert setup_env.main() == 1
     assert capsys.readouterr().err.strip().startswith("Python 3.11 or newer is needed")
 
 
@@ -240,7 +240,7 @@ def test_a_log_hears_of_a_long_step_now_and_then(monkeypatch: pytest.MonkeyPatch
     assert stream.getvalue() == "[1/4] Packages\n"
     monkeypatch.setattr(setup_env, "QUIET", -1.0)
     console.doing("fetching torch")
-    assert "fetching torch, 0." in stream.getvalue()
+    assert "fetching torch (0." in stream.getvalue()
 
 
 def pyproject(folder: Path, text: str) -> Path:
@@ -435,15 +435,13 @@ class Tiny:
     def pin(self, version: str) -> None:
         (self.root / "constraints.txt").write_text(f"alpha=={version}\n", encoding="utf-8")
 
-    def command(self, python: str | Path = sys.executable, *arguments: str) -> list[str]:
-        return [str(python), "-B", str(self.root / "setup_env.py"), *arguments]
+    def command(self, python: str | Path = sys.executable) -> list[str]:
+        return [str(python), "-B", str(self.root / "setup_env.py")]
 
-    def set_up(
-        self, *arguments: str, python: str | Path = sys.executable, **variables: str
-    ) -> subprocess.CompletedProcess[str]:
+    def set_up(self, python: str | Path = sys.executable, **variables: str) -> subprocess.CompletedProcess[str]:
         settings = {**self.variables, **variables}
         return subprocess.run(
-            self.command(python, *arguments),
+            self.command(python),
             env=settings,
             capture_output=True,
             encoding="utf-8",
@@ -504,7 +502,6 @@ def _leave_it_working(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def test_a_fresh_installation_works(tiny: Tiny) -> None:
     assert tiny.installed() == "1.0"
-    assert tiny.set_up("--check").returncode == 0
 
 
 def test_a_second_run_changes_nothing(tiny: Tiny) -> None:
@@ -517,9 +514,6 @@ def test_a_second_run_changes_nothing(tiny: Tiny) -> None:
 
 def test_new_pins_are_installed_by_the_environment_into_itself(tiny: Tiny) -> None:
     tiny.pin("1.1")
-    check = tiny.set_up("--check")
-    assert check.returncode == 1
-    assert "not ready" in check.stderr
     result = tiny.set_up(python=tiny.python)  # as PyCharm's run configuration starts it
     assert result.returncode == 0, result.stdout + result.stderr
     assert tiny.installed() == "1.1"
