@@ -172,7 +172,7 @@ ARCHITECTURES = {
     "deberta-v2": lambda: transformers.DebertaV2Config(**SIZES, **RELATIVE),
 }
 REFUSED = {
-    ("prefix", "distilbert"), ("prefix", "modernbert"), ("prefix", "deberta-v2"), ("ia3", "modernbert"),
+    ("prefix", "distilbert"), ("prefix", "modernbert"), ("prefix", "deberta-v2"),
 }  # fmt: skip
 HEADS = [
     *(("text-classification", method) for method in ADDING),

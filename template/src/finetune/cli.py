@@ -188,3 +188,5 @@ def quiet_libraries() -> None:
     logging.disable_progress_bar()
     # peft looks at every attribute of a model, also at those that transformers is about to rename.
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    # We number the positions after a prompt ourselves (see virtual_tokens.py).
+    warnings.filterwarnings("ignore", message="Position ids are not supported", module="peft")

@@ -3,7 +3,6 @@
 Whatever the method, the head is trained and saved whole. What a method adds is saved without the body.
 """
 
-import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import ceil
@@ -12,11 +11,13 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from transformers.pytorch_utils import Conv1D
 
 from .adapter import insert_adapters
 from .anatomy import KEYS, MLP_OUTPUT, VALUES, find_in_layers, in_modules, linears_of
 from .config_methods import AdaLora, Adapter, AnyMethod, Full, Head, Ia3, Lora, Prefix, Prompt
 from .errors import UserError
+from .virtual_tokens import hide_prompt, token_options
 
 WEIGHTS_FILE = "adapter_model.safetensors"  # the name that peft gives it
 PeftMethod = Lora | AdaLora | Ia3 | Prefix | Prompt
@@ -35,6 +36,8 @@ def apply_method(method: AnyMethod, model: Any, head: Sequence[str], total_steps
     """
     if isinstance(method, Full):
         return model
+    if isinstance(method, Head) and not head:
+        raise UserError("method.type: head trains a new head, but a language model comes with its own: use lora")
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(in_modules(name, head))
     match method:
@@ -47,6 +50,8 @@ def apply_method(method: AnyMethod, model: Any, head: Sequence[str], total_steps
             import peft
 
             model = peft.get_peft_model(model, peft_config(method, model, head, total_steps))
+            if isinstance(method, Prompt) and _task_type(model.get_base_model()) == "CAUSAL_LM":
+                hide_prompt(model)
             for name, parameter in model.named_parameters():
                 if "ranknum" in name:  # AdaLoRA's divisor: a constant, which peft 0.21 would train, but does not save
                     parameter.requires_grad_(False)
@@ -58,7 +63,7 @@ def peft_config(method: PeftMethod, model: Any, head: Sequence[str], total_steps
     import peft
 
     common: dict[str, Any] = {
-        "task_type": "TOKEN_CLS" if "TokenClassification" in type(model).__name__ else "SEQ_CLS",
+        "task_type": _task_type(model),
         "modules_to_save": [*head],
     }
     low_rank = _low_rank(method, model) if isinstance(method, Lora | AdaLora) else {}
@@ -79,12 +84,17 @@ def peft_config(method: PeftMethod, model: Any, head: Sequence[str], total_steps
             )
         case Ia3():
             keys, values, mlp = (find_in_layers(model, names, "ia3") for names in (KEYS, VALUES, MLP_OUTPUT))
-            return peft.IA3Config(target_modules=[*keys, *values, *mlp], feedforward_modules=[*mlp], **common)
+            targets = [*{**keys, **values, **mlp}]  # once each, also where one matrix makes keys and values
+            return peft.IA3Config(
+                target_modules=targets,
+                feedforward_modules=[*mlp],
+                fan_in_fan_out=_transposed(model, targets),
+                **common,
+            )
         case Prefix():
-            _require_past_keys(model)
-            return peft.PrefixTuningConfig(**_virtual_tokens(method, model), **common)
+            return peft.PrefixTuningConfig(**token_options(method, model), **common)
         case Prompt():
-            return peft.PromptTuningConfig(**_virtual_tokens(method, model), **common)
+            return peft.PromptTuningConfig(**token_options(method, model), **common)
 
 
 def save_added(method: AnyMethod, model: Any, folder: Path) -> None:
@@ -160,8 +170,26 @@ def _unwrap_head(model: Any) -> None:
             base.set_submodule(name, module.modules_to_save[model.active_adapter])
 
 
+def _task_type(model: Any) -> str:
+    for ending, task_type in (("ForTokenClassification", "TOKEN_CLS"), ("ForSequenceClassification", "SEQ_CLS")):
+        if type(model).__name__.endswith(ending):
+            return task_type
+    return "SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM"
+
+
+def _transposed(model: Any, targets: Sequence[str]) -> bool:
+    """Whether the matrices are stored as GPT-2 does."""
+    return any(isinstance(model.get_submodule(target), Conv1D) for target in targets)
+
+
 def _low_rank(method: Lora | AdaLora, model: Any) -> dict[str, Any]:
-    return {"lora_alpha": method.alpha, "lora_dropout": method.dropout, "target_modules": _targets(method, model)}
+    targets = _targets(method, model)
+    return {
+        "lora_alpha": method.alpha,
+        "lora_dropout": method.dropout,
+        "target_modules": targets,
+        "fan_in_fan_out": _transposed(model, targets),
+    }
 
 
 def _targets(method: Lora | AdaLora, model: Any) -> list[str]:
@@ -174,21 +202,3 @@ def _targets(method: Lora | AdaLora, model: Any) -> list[str]:
             known = ", ".join(sorted(set(linears.values())))
             raise UserError(f"method.targets: the body has no linear layer '{target}': choose among {known}")
     return sorted({name for found in chosen.values() for name in found})
-
-
-def _virtual_tokens(method: Prefix | Prompt, model: Any) -> dict[str, Any]:
-    # peft finds these by itself where a config has BERT's names, which DistilBERT's has not.
-    return {
-        "num_virtual_tokens": method.tokens,
-        "token_dim": model.config.hidden_size,
-        "num_layers": model.config.num_hidden_layers,
-        "num_attention_heads": model.config.num_attention_heads,
-    }
-
-
-def _require_past_keys(model: Any) -> None:
-    if "past_key_values" not in inspect.signature(model.base_model.forward).parameters:
-        raise UserError(
-            f"method.type: prefix puts keys before those of the text, which the attention of a "
-            f"{model.config.model_type} model does not take: use lora"
-        )
