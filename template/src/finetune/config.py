@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from .config_methods import AnyMethod, Full
+from .config_methods import AnyMethod, Full, QLora
 from .config_yaml import Node, parse_override, read_yaml
 from .errors import UserError
 from .strict import Strict
@@ -148,6 +148,11 @@ class Config(Strict):
         if reason := task_class(self.task).refuses.get(self.method.type):
             raise ValueError(f"method.type is {self.method.type}, {reason}")
         self.task.require_fit(self.model.max_length)
+        if isinstance(self.method, QLora) and self.model.name.startswith("tiny:"):
+            raise ValueError(
+                "method.type is qlora, which keeps a pretrained model in 4 bits, and model.name is built on the spot: "
+                "use lora"
+            )
         if self.optim.schedule == "plateau" and self.data.validation is None:
             raise ValueError("optim.schedule is plateau, which follows the validation: set data.validation")
         return self

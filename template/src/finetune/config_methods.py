@@ -22,7 +22,7 @@ class Head(Strict):
 
 
 class LowRank(Strict):
-    """What LoRA and AdaLoRA share: a product of two thin matrices is added to each matrix of the body."""
+    """What LoRA and its kin share: a product of two thin matrices is added to each matrix of the body."""
 
     alpha: float = Field(default=16, gt=0, le=4096)
     """Strength of what is added; it is scaled by alpha / rank."""
@@ -39,6 +39,19 @@ class Lora(LowRank):
     """Low-rank updates of the body's matrices, and the head: nearly as good as full, with a small file for each run."""
     r: int = Field(default=8, ge=1, le=1024)
     """Rank of an update: weights added to a matrix of n by m are r * (n + m)."""
+
+
+class QLora(LowRank):
+    """LoRA on a body that is kept in 4 bits (Dettmers et al. 2023)."""
+
+    type: Literal["qlora"]
+    """LoRA on a body in 4 bits: an eighth of the memory, and slower. Needs an NVIDIA GPU and bitsandbytes."""
+    r: int = Field(default=8, ge=1, le=1024)
+    """Rank of an update: weights added to a matrix of n by m are r * (n + m)."""
+    quantization: Literal["nf4", "fp4"] = "nf4"
+    """The 16 values that a weight may take: nf4 spaces them as normally distributed weights are, fp4 as floats are."""
+    compute: Literal["bf16", "fp16", "fp32"] = "bf16"
+    """Arithmetic of the layers in 4 bits; GPUs before NVIDIA's Ampere have no fast bf16."""
 
 
 class AdaLora(LowRank):
@@ -80,7 +93,7 @@ class Prefix(Strict):
     """Trained keys and values before those of the text, in every layer (Li and Liang 2021), and the head."""
 
     type: Literal["prefix"]
-    """Trained keys and values before those of the text, in every layer, and the head. BERT and RoBERTa only."""
+    """Trained keys and values before those of the text, in every layer, and the head. Not for every architecture."""
     tokens: int = Field(default=20, ge=1, le=1000)
     """Length of the prefix; the text may be shorter by as much."""
 
@@ -106,7 +119,7 @@ class Adapter(Strict):
 
 
 AnyMethod = Annotated[
-    Full | Head | Lora | AdaLora | Ia3 | Prefix | Prompt | Adapter,
+    Full | Head | Lora | QLora | AdaLora | Ia3 | Prefix | Prompt | Adapter,
     Field(discriminator="type"),
 ]
 

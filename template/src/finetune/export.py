@@ -16,7 +16,7 @@ def export(run: RunFolder, folder: Path) -> None:
     """
     if folder.exists():
         raise UserError(f"{folder}: exists already: name a new folder")
-    finetuned = load_finetuned(run.best)
+    finetuned = load_finetuned(run.best, to_merge=True)
     model = merged(finetuned.method, finetuned.model)
 
     def write(target: Path) -> None:

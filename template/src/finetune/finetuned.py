@@ -6,7 +6,9 @@ model itself, where it has no name that could bring it back.
 """
 
 import json
+from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,13 @@ from torch import Tensor
 from . import config as settings
 from .checkpoint import publish
 from .config import Config
-from .config_methods import AnyMethod
+from .config_methods import AnyMethod, QLora
 from .data import fingerprint
 from .errors import UserError
 from .fetched import find_fetched
 from .methods import apply_method, keeps_the_body, load_added, save_added
-from .model import load_pretrained
+from .model import choose_device, load_pretrained
+from .quantization import dequantized, quantization_of, require_quantization
 from .tasks import AnyTask, Task, make_task
 from .tiny import is_tiny
 
@@ -56,8 +59,7 @@ class Base:
         named = config.model.model_copy(update={"revision": commit or config.model.revision})
         if not keeps_the_body(config.method):
             return cls(named, head, {}, {})
-        weights = model.state_dict() if is_tiny(named.name) else {}
-        return cls(named, head, _checksums(named), {name: tensor.clone() for name, tensor in weights.items()})
+        return cls(named, head, _checksums(named), _copy_of_weights(model) if is_tiny(named.name) else {})
 
 
 @dataclass(slots=True)
@@ -95,8 +97,11 @@ def save_finetuned(folder: Path, config: Config, task: Task[Any, Any], model: An
     publish(folder, write)
 
 
-def load_finetuned(folder: Path) -> Finetuned:
-    """Read the model back. Raises UserError if the folder is not a whole finetuned model, or its base is gone."""
+def load_finetuned(folder: Path, *, to_merge: bool = False) -> Finetuned:
+    """Read the model back; `to_merge`: without 4-bit weights, into which nothing can be computed without loss.
+
+    Raises UserError if the folder is not a whole finetuned model, its base is gone, or the machine cannot run it.
+    """
     try:
         description = json.loads((folder / TASK_FILE).read_text(encoding="utf-8"))
     except OSError as error:
@@ -109,13 +114,7 @@ def load_finetuned(folder: Path) -> Finetuned:
     method = METHODS.validate_python(description["method"])
     auto = getattr(transformers, task.auto_model)
     if keeps_the_body(method):
-        base = settings.Model.model_validate(description["base"])
-        if _checksums(base) != description["base_files"]:
-            raise UserError(
-                f"{folder}: holds what was learnt on top of the model in '{base.name}', which is gone or has changed: "
-                f"put it back, relative to the current folder"
-            )
-        model = _load_added(folder, method, auto, base, description["head"])
+        model = _load_added(folder, description, method, auto, to_merge=to_merge)
     else:
         model, info = load_pretrained(auto, local, use_safetensors=True, output_loading_info=True)
         if info["missing_keys"] or info["mismatched_keys"]:
@@ -124,29 +123,53 @@ def load_finetuned(folder: Path) -> Finetuned:
     return Finetuned(task, model, tokenizer, description["max_length"], method)
 
 
+def _copy_of_weights(model: Any) -> dict[str, Tensor]:
+    """The state dict, in which a weight that several modules share comes once: transformers ties it again."""
+    once = {tensor.data_ptr(): name for name, tensor in reversed(model.state_dict().items())}
+    return {name: tensor.clone() for name, tensor in model.state_dict().items() if name in once.values()}
+
+
 def _checksums(base: settings.Model) -> dict[str, str]:
     return {path.name: fingerprint(path) for path in sorted(Path(base.name).glob("*.safetensors"))}
 
 
 def _save_added(folder: Path, method: AnyMethod, model: Any, base: Base) -> None:
     save_added(method, model, folder)
-    model.config.save_pretrained(folder)
+    # How the body was quantised is a matter of the method: transformers would take the body's files for quantised ones.
+    config = copy(model.config)
+    vars(config).pop("quantization_config", None)
+    config.save_pretrained(folder)
     if base.weights:
         model.config.save_pretrained(folder / BASE)
         save_file(base.weights, folder / BASE / "model.safetensors", metadata={"format": "pt"})
 
 
-def _load_added(folder: Path, method: AnyMethod, auto: Any, base: settings.Model, head: list[str]) -> Any:
+def _load_added(folder: Path, description: dict[str, Any], method: AnyMethod, auto: Any, *, to_merge: bool) -> Any:
+    base = settings.Model.model_validate(description["base"])
+    if _checksums(base) != description["base_files"]:
+        raise UserError(
+            f"{folder}: holds what was learnt on top of the model in '{base.name}', which is gone or has changed: "
+            f"put it back, relative to the current folder"
+        )
     if is_tiny(base.name):
         base = settings.Model(name=str((folder / BASE).absolute()))
-    config = load_pretrained(transformers.AutoConfig, settings.Model(name=str(folder.absolute())))
-    options = {"attn_implementation": base.attention, "use_safetensors": True, "ignore_mismatched_sizes": True}
-    model = apply_method(method, load_pretrained(auto, base, config=config, dtype=torch.float32, **options), head)
+    model = apply_method(method, _load_base(folder, method, auto, base, to_merge), description["head"])
     try:
         load_added(method, model, folder)
     except (KeyError, OSError, SafetensorError) as error:
         raise _not_whole(folder) from error
     return model.eval()
+
+
+def _load_base(folder: Path, method: AnyMethod, auto: Any, base: settings.Model, to_merge: bool) -> Any:
+    config = load_pretrained(transformers.AutoConfig, settings.Model(name=str(folder.absolute())))
+    options: dict[str, Any] = {"config": config, "dtype": torch.float32, "attn_implementation": base.attention}
+    load = partial(load_pretrained, auto, base, use_safetensors=True, ignore_mismatched_sizes=True, **options)
+    if not isinstance(method, QLora):
+        return load()
+    require_quantization(method, choose_device("auto"))
+    quantized = load(quantization_config=quantization_of(method, auto, config))
+    return dequantized(quantized, load()) if to_merge else quantized
 
 
 def _not_whole(folder: Path) -> UserError:

@@ -15,12 +15,13 @@ from transformers.pytorch_utils import Conv1D
 
 from .adapter import insert_adapters
 from .anatomy import KEYS, MLP_OUTPUT, VALUES, find_in_layers, in_modules, linears_of
-from .config_methods import AdaLora, Adapter, AnyMethod, Full, Head, Ia3, Lora, Prefix, Prompt
+from .config_methods import AdaLora, Adapter, AnyMethod, Full, Head, Ia3, Lora, Prefix, Prompt, QLora
 from .errors import UserError
+from .quantization import prepare_quantized
 from .virtual_tokens import hide_prompt, token_options
 
 WEIGHTS_FILE = "adapter_model.safetensors"  # the name that peft gives it
-PeftMethod = Lora | AdaLora | Ia3 | Prefix | Prompt
+PeftMethod = Lora | QLora | AdaLora | Ia3 | Prefix | Prompt
 
 
 def keeps_the_body(method: AnyMethod) -> bool:
@@ -36,8 +37,6 @@ def apply_method(method: AnyMethod, model: Any, head: Sequence[str], total_steps
     """
     if isinstance(method, Full):
         return model
-    if isinstance(method, Head) and not head:
-        raise UserError("method.type: head trains a new head, but a language model comes with its own: use lora")
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(in_modules(name, head))
     match method:
@@ -49,6 +48,8 @@ def apply_method(method: AnyMethod, model: Any, head: Sequence[str], total_steps
         case _:
             import peft
 
+            if isinstance(method, QLora):
+                model = prepare_quantized(model)
             model = peft.get_peft_model(model, peft_config(method, model, head, total_steps))
             if isinstance(method, Prompt) and _task_type(model.get_base_model()) == "CAUSAL_LM":
                 hide_prompt(model)
@@ -66,9 +67,9 @@ def peft_config(method: PeftMethod, model: Any, head: Sequence[str], total_steps
         "task_type": _task_type(model),
         "modules_to_save": [*head],
     }
-    low_rank = _low_rank(method, model) if isinstance(method, Lora | AdaLora) else {}
+    low_rank = _low_rank(method, model) if isinstance(method, Lora | QLora | AdaLora) else {}
     match method:
-        case Lora():
+        case Lora() | QLora():
             return peft.LoraConfig(r=method.r, **low_rank, **common)
         case AdaLora():
             total_steps = max(2, total_steps)  # the last cut needs a step before it to weigh the ranks
@@ -128,7 +129,7 @@ def merged(method: AnyMethod, model: Any) -> Any:
     match method:
         case Full() | Head():
             return model
-        case Lora() | AdaLora() | Ia3():
+        case Lora() | QLora() | AdaLora() | Ia3():
             _unwrap_head(model)
             return model.merge_and_unload()
     raise UserError(f"method.type: what {method.type} adds cannot be computed into the weights of an ordinary model")
@@ -182,7 +183,7 @@ def _transposed(model: Any, targets: Sequence[str]) -> bool:
     return any(isinstance(model.get_submodule(target), Conv1D) for target in targets)
 
 
-def _low_rank(method: Lora | AdaLora, model: Any) -> dict[str, Any]:
+def _low_rank(method: Lora | QLora | AdaLora, model: Any) -> dict[str, Any]:
     targets = _targets(method, model)
     return {
         "lora_alpha": method.alpha,
@@ -192,7 +193,7 @@ def _low_rank(method: Lora | AdaLora, model: Any) -> dict[str, Any]:
     }
 
 
-def _targets(method: Lora | AdaLora, model: Any) -> list[str]:
+def _targets(method: Lora | QLora | AdaLora, model: Any) -> list[str]:
     linears = linears_of(model, method.type)
     if method.targets is None:
         return [*linears]

@@ -9,9 +9,11 @@ import torch
 import transformers
 
 from . import config as settings
+from .config_methods import AnyMethod, QLora, virtual_tokens
 from .errors import UserError
 from .fetched import default_folder, find_fetched
 from .hub import HUB_NAME, first_line, require_on_hub
+from .quantization import bytes_of, numbers_in, quantization_of
 from .tasks import Task
 from .tasks.base import E
 from .tiny import is_tiny, tiny_config, tiny_tokenizer
@@ -77,22 +79,22 @@ def load_tokenizer(model: settings.Model, task: Task[E, Any], examples: Sequence
     return tokenizer
 
 
-def load_model(
-    model: settings.Model, task: Task[Any, Any], tokenizer: Any, virtual_tokens: int = 0
-) -> tuple[Any, list[str]]:
+def load_model(model: settings.Model, task: Task[Any, Any], tokenizer: Any, method: AnyMethod) -> tuple[Any, list[str]]:
     """A model with the task's head, in fp32 and on the CPU; and the modules of its body that the checkpoint lacks.
 
     What is new is drawn from torch's random numbers. Raises UserError if there is no such model, if it is of another
-    kind or its weights do not fit, or if it cannot read `max_length` tokens and the `virtual_tokens` that a method puts
-    before them.
+    kind or its weights do not fit, or if it cannot read `max_length` tokens and those that the method puts before them.
     """
     auto = getattr(transformers, task.auto_model)
     options = {**task.model_options(), "attn_implementation": model.attention, "pad_token_id": tokenizer.pad_token_id}
     if is_tiny(model.name):
-        config = tiny_config(model.name, tokenizer, model.max_length + virtual_tokens, **options)
+        config = tiny_config(model.name, tokenizer, model.max_length + virtual_tokens(method), **options)
         _require_kind(task, config, model.name)
         return auto.from_config(config), []
-    _require_kind(task, load_pretrained(transformers.AutoConfig, model), model.name)
+    config = load_pretrained(transformers.AutoConfig, model, **options)
+    _require_kind(task, config, model.name)
+    if isinstance(method, QLora):
+        options["quantization_config"] = quantization_of(method, auto, config)
     loaded, info = load_pretrained(
         auto,
         model,
@@ -103,21 +105,21 @@ def load_model(
         **options,
     )
     _require_body(loaded, info, model.name)
-    _require_length(loaded, model, virtual_tokens)
+    _require_length(loaded, model, virtual_tokens(method))
     _require_vocabulary(loaded, tokenizer, model.name)
     poolers = {f"{key.split('.pooler.')[0]}.pooler" for key in info["missing_keys"] if ".pooler." in key}
     return loaded, sorted(poolers)
 
 
 def parameter_counts(model: torch.nn.Module) -> tuple[int, int]:
-    """Numbers of trained and of all parameters."""
-    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    """Numbers of trained and of all parameters; one that two modules share counts once."""
+    sizes = [(numbers_in(parameter), parameter.requires_grad) for parameter in model.parameters()]
     return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
 
 
 def memory(model: torch.nn.Module, states: int) -> dict[str, float]:
     """MiB that weights, gradients and the optimizer's state take; it keeps `states` numbers for a trained weight."""
-    sizes = [(parameter.nbytes, parameter.requires_grad) for parameter in model.parameters()]
+    sizes = [(bytes_of(parameter), parameter.requires_grad) for parameter in model.parameters()]
     trained = sum(size for size, is_trained in sizes if is_trained) / MIB
     return {
         "weights": sum(size for size, _ in sizes) / MIB,
@@ -186,14 +188,14 @@ def _require_body(model: Any, info: dict[str, Any], name: str) -> None:
         )
 
 
-def _require_length(model: Any, settings: settings.Model, virtual_tokens: int) -> None:
+def _require_length(model: Any, settings: settings.Model, added: int) -> None:
     limit = getattr(model.config, "max_position_embeddings", None)
     table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
     if limit and table is not None and table.padding_idx is not None:
         limit -= table.padding_idx + 1  # RoBERTa counts positions from behind its padding index.
-    if limit and settings.max_length + virtual_tokens > limit:
-        beside = f", of which the method takes {virtual_tokens}" if virtual_tokens else ""
+    if limit and settings.max_length + added > limit:
+        beside = f", of which the method takes {added}" if added else ""
         raise UserError(
             f"model.max_length: {settings.max_length} is more than the {limit} tokens that '{settings.name}' can read"
-            f"{beside}: lower it to {limit - virtual_tokens}"
+            f"{beside}: lower it to {limit - added}"
         )

@@ -18,7 +18,7 @@ from .anatomy import head_of
 from .batching import collate, epoch_batches, micro_batches
 from .checkpoint import Progress, save_checkpoint
 from .config import Config
-from .config_methods import AdaLora, virtual_tokens
+from .config_methods import AdaLora
 from .environment import describe_environment
 from .finetuned import Base, save_finetuned
 from .forward import forward
@@ -29,6 +29,7 @@ from .meter import Stopwatch, Window, figures
 from .methods import apply_method
 from .model import choose_device, load_model, load_tokenizer, memory, parameter_counts, uses_bf16
 from .optim import STATES, Plateau, make_optimizer, make_schedule
+from .quantization import require_quantization
 from .resume import require_same_config, require_same_inputs, restore
 from .run_folder import RunFolder
 from .splits import Split, encode_split, read_split
@@ -94,6 +95,7 @@ def set_seed(seed: int) -> None:
 def set_up(config: Config, console: Console) -> Setup:
     """Read the data, build the model, make the optimizer: everything that can be wrong is found here."""
     device = choose_device(config.train.device)
+    require_quantization(config.method, device)
     task = make_task(config.task)
     train_examples = read_split(config, task, config.data.train)
     task.fit(train_examples)
@@ -101,7 +103,7 @@ def set_up(config: Config, console: Console) -> Setup:
     if config.data.test:
         read_split(config, task, config.data.test)  # a fault in the test file should not wait until training is over
     tokenizer = load_tokenizer(config.model, task, train_examples)
-    model, new = load_model(config.model, task, tokenizer, virtual_tokens(config.method))
+    model, new = load_model(config.model, task, tokenizer, config.method)
     train_split = encode_split(config, task, tokenizer, train_examples)
     validation = encode_split(config, task, tokenizer, validation_examples) if validation_examples else None
     task.observe(train_split.features)
