@@ -89,10 +89,10 @@ def load_model(model: settings.Model, task: Task[Any, Any], tokenizer: Any, meth
     options = {**task.model_options(), "attn_implementation": model.attention, "pad_token_id": tokenizer.pad_token_id}
     if is_tiny(model.name):
         config = tiny_config(model.name, tokenizer, model.max_length + virtual_tokens(method), **options)
-        _require_kind(task, config, model.name)
+        require_kind(task, config, model.name)
         return auto.from_config(config), []
     config = load_pretrained(transformers.AutoConfig, model, **options)
-    _require_kind(task, config, model.name)
+    require_kind(task, config, model.name)
     if isinstance(method, QLora):
         options["quantization_config"] = quantization_of(method, auto, config)
     loaded, info = load_pretrained(
@@ -151,7 +151,7 @@ def _why_not(name: str, error: Exception) -> str:
     return f"model.name: there is no folder '{name}': correct the path"
 
 
-def _require_kind(task: Task[Any, Any], config: Any, name: str) -> None:
+def require_kind(task: Task[Any, Any], config: Any, name: str) -> None:
     """Refuse a model that was not made for what the task asks of it, where transformers would load it all the same."""
     fits = _is_known(config, task.auto_model)
     # Encoders have heads for causal language models too, and would see the very tokens that they are to foresee.
