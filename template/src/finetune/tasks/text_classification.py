@@ -3,9 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Discriminator, Field, Tag
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -14,12 +15,25 @@ from ..errors import UserError
 from .base import Feature, Matrix, Scores, Settings, Table, at_least_fp32, label_options, require_known
 from .texts import TextTask, pair_of
 
+# With the discriminator a mistake is reported in the words of the form that was meant.
+Weights = Annotated[
+    Annotated[Literal["none", "balanced"], Tag("word")]
+    | Annotated[dict[str, Annotated[float, Field(gt=0, le=1e6)]], Tag("table")],
+    Discriminator(lambda value: "table" if isinstance(value, dict) else "word"),
+]
+
 
 class TextClassification(Settings):
     """One label for a text or for a pair of texts. Columns: text, (text_pair), label."""
 
     type: Literal["text-classification"]
     """One label for a text or for a pair of texts."""
+    class_weights: Weights = "none"
+    """How much an example counts in the loss, by its label: {spam: 3} (other labels: 1); balanced: all labels alike.
+
+    The weighted sum is divided by the number of examples, not by the sum of their weights: so an example pulls as much
+    in one batch as in any other, however rare its label is among its neighbours. Balanced weights have a mean of 1.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +62,10 @@ class TextClassificationTask(TextTask[Example, Prediction]):
     headline = "accuracy"
 
     def __init__(self, config: TextClassification) -> None:
+        self.class_weights = config.class_weights
         self.labels: list[str] = []
         self.majority = ""
+        self.weights: list[float] | None = None
 
     def example(self, row: Row) -> Example:
         text, pair = pair_of(row)
@@ -69,12 +85,23 @@ class TextClassificationTask(TextTask[Example, Prediction]):
             raise UserError(f"data.train: every label is '{only}': a classifier needs examples of two labels or more")
         self.labels = _sorted(counts)
         self.majority = max(self.labels, key=lambda label: counts[label])
+        self.weights = self._weights(counts)
+
+    def _weights(self, counts: Counter[str]) -> list[float] | None:
+        """One for each label; None if all are 1."""
+        if self.class_weights == "none":
+            return None
+        if self.class_weights == "balanced":
+            return [counts.total() / (len(self.labels) * counts[label]) for label in self.labels]
+        for label in self.class_weights:
+            require_known("label", label, self.labels, "task.class_weights")
+        return [self.class_weights.get(label, 1.0) for label in self.labels]
 
     def state(self) -> dict[str, Any]:
-        return {"labels": self.labels, "majority": self.majority}
+        return {"labels": self.labels, "majority": self.majority, "weights": self.weights}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        self.labels, self.majority = state["labels"], state["majority"]
+        self.labels, self.majority, self.weights = state["labels"], state["majority"], state["weights"]
 
     def model_options(self) -> dict[str, Any]:
         # problem_type: a single label must not be taken for a regression where there happen to be few labels.
@@ -87,7 +114,9 @@ class TextClassificationTask(TextTask[Example, Prediction]):
         return torch.tensor([feature.labels[0] for feature in features])
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(at_least_fp32(logits), labels, reduction="sum")
+        logits = at_least_fp32(logits)
+        weights = None if self.weights is None else torch.tensor(self.weights).to(logits)
+        return F.cross_entropy(logits, labels, weights, reduction="sum")
 
     def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
         return at_least_fp32(logits).softmax(-1).tolist()
