@@ -45,7 +45,7 @@ class QLora(LowRank):
     """LoRA on a body that is kept in 4 bits (Dettmers et al. 2023)."""
 
     type: Literal["qlora"]
-    """LoRA on a body in 4 bits: an eighth of the memory, and slower. Needs an NVIDIA GPU and bitsandbytes."""
+    """LoRA on a body in 4 bits: its layers take an eighth of the memory. Needs an NVIDIA GPU and bitsandbytes."""
     r: int = Field(default=8, ge=1, le=1024)
     """Rank of an update: weights added to a matrix of n by m are r * (n + m)."""
     quantization: Literal["nf4", "fp4"] = "nf4"
