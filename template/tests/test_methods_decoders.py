@@ -80,7 +80,10 @@ def on_ids(model: Any, padding: int = 0) -> Tensor:
         inputs["decoder_input_ids"] = torch.arange(30, 42).reshape(2, 6)
     inputs = {name: nn.functional.pad(tensor, (0, padding)) for name, tensor in inputs.items()}
     result: Tensor = model(**inputs).logits
-    return result[:, : 6 if writes else 9] if result.ndim == 3 else result
+    if result.ndim == 2:
+        return result
+    assert result.shape[1] == (6 if writes else 9) + padding, "logits of the text, and of nothing that was added"
+    return result[:, : 6 if writes else 9]
 
 
 def learn_a_little(model: Any) -> None:
@@ -144,6 +147,29 @@ def test_heads(kind: str, architecture: str, method: str, tmp_path: Path) -> Non
             apply_method(METHOD.validate_python({"type": method}), base, head_of(base))
         return
     check(architecture, kind, method, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "method", "count"),
+    [
+        ("gpt2", "adapter", 2 * 2),  # attention and MLP of two layers
+        ("t5", "adapter", 2 * 2 + 2 * 3),  # and what a decoder reads from its encoder
+        ("bart", "adapter", 2 + 2 * 3),
+        ("gpt2", "ia3", 2 * 2),  # one matrix for queries, keys and values
+        ("t5", "ia3", 2 * 3 + 2 * 5),
+        ("bart", "ia3", 3 + 2 * 5),
+        ("bart", "prompt", 1),
+        ("bart", "prefix", 1),
+    ],
+)
+def test_every_attention_is_reached(architecture: str, method: str, count: int) -> None:
+    base = make(architecture, "CausalLM" if architecture in DECODERS else "Seq2SeqLM")
+    model = apply_method(METHOD.validate_python({"type": method}), base, [])
+    mark = "adapter.up.weight" if method == "adapter" else MARKS[method]
+    added = [parameter for name, parameter in model.named_parameters() if mark in name]
+    assert len(added) == count
+    if method == "prompt":
+        assert added[0].shape == (20, 16)  # none that no part of the model reads
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -98,7 +98,7 @@ def test_what_transformers_is_told(base: Path, monkeypatch: pytest.MonkeyPatch) 
     task = training.make_task(config.task)
     task.fit([Example("x", None, label) for label in "ab"])
     with pytest.raises(UserError, match="enough"):
-        load_model(config.model, task, None, config.method)
+        load_model(config.model, task, transformers.AutoTokenizer.from_pretrained("base"), config.method)
     options = told["quantization_config"]
     assert options.load_in_4bit
     assert options.bnb_4bit_quant_type == "fp4"

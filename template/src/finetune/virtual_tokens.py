@@ -24,7 +24,7 @@ def token_options(method: Prefix | Prompt, model: Any) -> dict[str, Any]:
     return {
         "num_virtual_tokens": method.tokens,
         "num_layers": getattr(decoder, "num_decoder_layers", None) or decoder.num_hidden_layers,
-        "num_attention_heads": _key_heads(decoder),
+        "num_attention_heads": decoder.num_attention_heads,
         **size,
     }
 
@@ -41,15 +41,13 @@ def hide_prompt(model: Any) -> None:
         base.register_forward_pre_hook(_positions_by_mask, with_kwargs=True)
 
 
-def _key_heads(config: Any) -> int:
-    """Heads that keys and values have, which several heads of queries may share."""
-    return int(getattr(config, "num_key_value_heads", None) or config.num_attention_heads)
-
-
 def _size_of_keys(config: Any) -> int:
-    """Numbers in the keys of a token, of all heads; they need not be as many as in its embedding."""
-    size = getattr(config, "head_dim", None) or getattr(config, "d_kv", None)
-    return int(_key_heads(config) * (size or config.hidden_size // config.num_attention_heads))
+    """Numbers in the keys of a token, which need not be as many as in its embedding; one set for each head.
+
+    Where several heads share a set of keys, peft sees to it.
+    """
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return int(size * config.num_attention_heads)
 
 
 def _require_past_keys(model: Any) -> None:
