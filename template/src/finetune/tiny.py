@@ -9,6 +9,8 @@ TINY = ("tiny:bert", "tiny:gpt2", "tiny:t5")
 VOCABULARY = 2000
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 END = "<|endoftext|>"
+DROPOUT = 0.0
+"""Of the models that write. They see their data a few times only: with the usual 0.1, tiny:t5 learns half as fast."""
 
 
 def is_tiny(name: str) -> bool:
@@ -69,6 +71,9 @@ def _gpt2(tokenizer: Any, max_length: int, options: dict[str, Any]) -> Any:
         n_layer=3,
         n_head=4,
         initializer_range=0.05,
+        resid_pdrop=DROPOUT,
+        embd_pdrop=DROPOUT,
+        attn_pdrop=DROPOUT,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         **options,
@@ -87,6 +92,7 @@ def _t5(tokenizer: Any, options: dict[str, Any]) -> Any:
         num_layers=2,
         num_decoder_layers=2,
         num_heads=4,
+        dropout_rate=DROPOUT,
         eos_token_id=tokenizer.eos_token_id,
         **start,
         **options,
