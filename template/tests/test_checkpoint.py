@@ -61,7 +61,7 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "remove", "no manifest"])
-def test_damaged_newest_falls_back(damage: str, tmp_path: Path) -> None:
+def test_corrupt_newest_falls_back(damage: str, tmp_path: Path) -> None:
     for step in (1, 2):
         save_checkpoint(tmp_path, Progress(step=step), *trained(step), keep=2)
     weights = tmp_path / "step-2" / "model.safetensors"
@@ -113,7 +113,7 @@ def save_for_ever(folder: Path, first: int) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes; this system has no fork")
-def test_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
+def test_kill_during_save(tmp_path: Path) -> None:
     draw = random.Random(0)
     context = multiprocessing.get_context("fork")
     reached = 0
