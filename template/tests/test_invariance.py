@@ -4,12 +4,13 @@ In fp64, where rounding hides nothing, with texts of uneven lengths and weights 
 """
 
 import copy
+import json
 import random
 from typing import Any
 
 import pytest
 import torch
-from conftest import TASKS, WRITING, Project
+from conftest import GOOD, TASKS, WRITING, Project
 from rich.console import Console
 
 from finetune import model as loading
@@ -17,8 +18,6 @@ from finetune import train as training
 from finetune.batching import Batch
 from finetune.config import Config, load_config
 from finetune.inference import Inference, infer
-
-PACKABLE = ["token-classification", "text-generation", "chat"]
 
 
 def config_of(project: Project, task: str, *overrides: str, max_length: int = 32) -> Config:
@@ -65,14 +64,20 @@ def test_accumulation_equals_full_batch(task: str, project: Project) -> None:
             torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("task", PACKABLE)
-def test_packing_changes_no_gradient(task: str, project: Project) -> None:
-    padded = config_of(project, task, "train.micro_batch_tokens=1000000")
+@pytest.mark.parametrize(
+    ("task", "data"),
+    [("token-classification", None), ("text-generation", None), ("text-generation", "texts.jsonl"), ("chat", None)],
+)
+def test_packing_changes_no_gradient(task: str, data: str | None, project: Project) -> None:
+    """Of prompts and of whole texts: only these learn their first tokens, which nothing may foretell."""
+    project.write("texts.jsonl", "".join(json.dumps({"text": text}) + "\n" for text in GOOD))
+    files = [f"data.train={data}"] if data else []
+    padded = config_of(project, task, "train.micro_batch_tokens=1000000", *files)
     setup = set_up(padded)
-    rows = list(range(len(setup.train.examples)))
+    rows = list(range(len(setup.train.features_of)))
     expected = gradients(padded, setup, rows)
     for budget in (30, 10**6):
-        packed = config_of(project, task, "train.packing=true", f"train.micro_batch_tokens={budget}")
+        packed = config_of(project, task, "train.packing=true", f"train.micro_batch_tokens={budget}", *files)
         for got, want in zip(gradients(packed, set_up(packed), rows), expected, strict=True):
             torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-10)
 
@@ -132,10 +137,11 @@ def test_batch_order_irrelevant(task: str, project: Project, monkeypatch: pytest
     assert sorted(seen) == list(range(len(setup.train.features)))
     order = list(range(len(setup.train.features)))
     random.Random(5).shuffle(order)
-    shuffled = run(setup, 50, order)
-    assert shuffled.loss == pytest.approx(expected.loss, rel=1e-9)
-    for place, row in enumerate(order):
-        assert_same(shuffled.decoded[place], expected.decoded[row])
+    for budget in (50, 10**6):
+        shuffled = run(setup, budget, order)
+        assert shuffled.loss == pytest.approx(expected.loss, rel=1e-9)
+        for place, row in enumerate(order):
+            assert_same(shuffled.decoded[place], expected.decoded[row])
 
 
 @pytest.mark.parametrize("task", TASKS)
