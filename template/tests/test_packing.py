@@ -110,12 +110,12 @@ def test_what_is_not_packed_goes_through_unchanged(architecture: str, head: str)
         assert torch.equal(same[row, :length], usual[row, :length])
 
 
-def kernel(query: Any, key: Any, value: Any, bounds: Any, _: Any, longest: int, __: int, *, scale: Any,
-           window_size: tuple[int, int], enable_gqa: bool) -> torch.Tensor:  # fmt: skip
+def kernel(
+    query: Any, key: Any, value: Any, bounds: Any, _: Any, longest: int, __: int, *, scale: Any, window_size: Any
+) -> torch.Tensor:
     """What torch says of `varlen_attn`, as the plain formula over all texts at once."""
     assert longest == bounds.diff().max()
-    assert enable_gqa == (query.shape[1] != key.shape[1])
-    key, value = (states.repeat_interleave(query.shape[1] // states.shape[1], 1) for states in (key, value))
+    assert query.shape == key.shape == value.shape
     place = torch.arange(len(query))
     text = torch.bucketize(place, bounds[1:], right=True)
     ahead = place - place[:, None]

@@ -78,10 +78,8 @@ def at_once(
     from torch.nn.attention.varlen import varlen_attn
 
     q, k, v = (states[0].transpose(0, 1) for states in (query, key, value))
-    shared = q.shape[1] != k.shape[1]
-    result = varlen_attn(
-        q, k, v, bounds, bounds, longest, longest, scale=scale, window_size=window, enable_gqa=shared
-    )  # fmt: skip
+    k, v = (states.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for states in (k, v))  # where heads share them
+    result = varlen_attn(q, k, v, bounds, bounds, longest, longest, scale=scale, window_size=window)
     assert isinstance(result, Tensor), "only without return_aux"
     return result[None]
 
