@@ -294,7 +294,7 @@ def test_export_parity(task: str, method: str, project: Project, refused: Callab
     plain, info = auto.from_pretrained("plain", output_loading_info=True)
     assert not info["missing_keys"]
     assert not info["unexpected_keys"]
-    assert plain.config.label2id == finetuned.model.config.label2id
+    assert plain.config.id2label == dict(enumerate(setup.task.labels))
     torch.testing.assert_close(logits(setup, plain), logits(setup, finetuned.model), rtol=1e-3, atol=1e-3)
     assert "plain: exists already" in refused("export", "runs/config", "plain")
 
