@@ -1,11 +1,14 @@
 """Checkpoints: whole or not there, whatever happens while they are written."""
 
+import itertools
 import multiprocessing
 import os
 import random
 import signal
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,7 +64,7 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "remove", "no manifest"])
-def test_damaged_newest_falls_back(damage: str, tmp_path: Path) -> None:
+def test_corrupt_newest_falls_back(damage: str, tmp_path: Path) -> None:
     for step in (1, 2):
         save_checkpoint(tmp_path, Progress(step=step), *trained(step), keep=2)
     weights = tmp_path / "step-2" / "model.safetensors"
@@ -105,6 +108,53 @@ def test_recover_mends_a_kill_between_two_renames(tmp_path: Path) -> None:
     assert is_valid(folder)
 
 
+FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes; this system has no fork")
+
+
+def save_once(folder: Path, parts: Any, step: int, kill_at: int) -> None:
+    """Save a checkpoint and a best model; the process is killed just before its file operation `kill_at`."""
+    operations = itertools.count(1)
+
+    def hook(event: str, _: Any) -> None:
+        if event.startswith(("open", "os.", "shutil.")) and next(operations) == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    os.fsync = lambda _: None  # slow, and a kill, unlike a power cut, loses nothing that was written
+    sys.addaudithook(hook)
+    save_checkpoint(folder / "checkpoints", Progress(step=step), *parts, keep=2)
+    publish(folder / "best", lambda path: (path / "a").write_bytes(b"a" * step) and None)
+
+
+def assert_whole(folder: Path) -> int:
+    """There is a best model, and nothing damaged among the checkpoints; returns the newest step."""
+    newest, damaged = newest_valid(folder / "checkpoints")
+    assert newest is not None
+    assert damaged == []
+    recover(folder / "best")
+    assert is_valid(folder / "best")
+    return int(newest.name.removeprefix("step-"))
+
+
+@FORKS
+def test_kill_during_save(tmp_path: Path) -> None:
+    """Before each file operation of a save; every try starts from what the killed one before has left."""
+    context = multiprocessing.get_context("fork")
+    parts = trained(1)
+    reached = 0
+    for kill_at in itertools.count():  # none at 0, which is never reached
+        process = context.Process(target=save_once, args=(tmp_path, parts, reached + 1, kill_at))
+        process.start()
+        process.join()
+        newest = assert_whole(tmp_path)
+        assert newest in (reached, reached + 1)
+        reached = newest
+        if kill_at and process.exitcode == 0:
+            break
+        assert process.exitcode == (-signal.SIGKILL if kill_at else 0)
+    assert kill_at > 30
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoints", "best"}
+
+
 def save_for_ever(folder: Path, first: int) -> None:
     parts = trained(first)
     for step in range(first, first + 10**6):
@@ -112,12 +162,13 @@ def save_for_ever(folder: Path, first: int) -> None:
         publish(folder / "best", lambda path: (path / "a").write_bytes(os.urandom(100_000)) and None)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes; this system has no fork")
+@FORKS
 def test_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
+    """In the midst of an operation too."""
     draw = random.Random(0)
     context = multiprocessing.get_context("fork")
     reached = 0
-    for _ in range(12):
+    for _ in range(6):
         process = context.Process(target=save_for_ever, args=(tmp_path, reached + 1))
         process.start()
         while newest_step(tmp_path) <= reached:
@@ -127,14 +178,9 @@ def test_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
         assert process.pid is not None
         os.kill(process.pid, signal.SIGKILL)
         process.join()
-        folder, damaged = newest_valid(tmp_path / "checkpoints")
-        assert folder is not None
-        assert damaged == []
-        assert int(folder.name.removeprefix("step-")) > reached
-        reached = int(folder.name.removeprefix("step-"))
-        load_checkpoint(folder, *trained(0))
-        recover(tmp_path / "best")
-        assert is_valid(tmp_path / "best")
+        assert assert_whole(tmp_path) > reached
+        reached = newest_step(tmp_path)
+        load_checkpoint(tmp_path / "checkpoints" / f"step-{reached}", *trained(0))
 
 
 def newest_step(folder: Path) -> int:

@@ -55,7 +55,7 @@ def random_sentences(count: int, longest: int) -> list[Example]:
 
 @pytest.mark.parametrize("max_length", [8, 16, 31, 512])
 @pytest.mark.parametrize("stride", [0, 4, 32])
-def test_every_word_is_labelled_once_at_its_first_sub_word(max_length: int, stride: int) -> None:
+def test_label_alignment(max_length: int, stride: int) -> None:
     examples = random_sentences(20, longest=40)
     task = fitted(examples, stride)
     texts = ["a b c d e f g h i j k l m n o p q r s t u v w x y z A B", *"Zürich don't"] * 3

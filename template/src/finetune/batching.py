@@ -17,10 +17,13 @@ WINDOW = 32
 
 @dataclass(slots=True)
 class Batch:
-    """Padded tensors for one pass through the model."""
+    """Padded or packed tensors for one pass through the model."""
 
-    inputs: dict[str, Tensor]
-    """(rows, tokens) each: input_ids, attention_mask and, where the model has them, token_type_ids."""
+    inputs: dict[str, Any]
+    """(rows, tokens) each: input_ids, attention_mask and, where the model has them, token_type_ids.
+
+    Of a packed batch: position_ids instead of the mask, and where its texts begin and end.
+    """
     labels: Tensor
     """As the task's loss wants them."""
     rows: list[int]
@@ -34,10 +37,12 @@ class Batch:
             return self
         pinned = device.type == "cuda"
 
-        def move(tensor: Tensor) -> Tensor:
-            return (tensor.pin_memory() if pinned else tensor).to(device, non_blocking=pinned)
+        def move(value: Any) -> Any:
+            if not isinstance(value, Tensor):
+                return value
+            return (value.pin_memory() if pinned else value).to(device, non_blocking=pinned)
 
-        inputs = {name: move(tensor) for name, tensor in self.inputs.items()}
+        inputs = {name: move(value) for name, value in self.inputs.items()}
         return Batch(inputs, move(self.labels), self.rows, self.size)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from .config_methods import AnyMethod, Full, QLora
+from .config_methods import AnyMethod, Full, QLora, virtual_tokens
 from .config_yaml import Node, parse_override, read_yaml
 from .errors import UserError
 from .strict import Strict
@@ -63,6 +63,8 @@ class Train(Strict):
     """Examples of one optimizer step, whatever the hardware."""
     micro_batch_tokens: int = Field(default=8192, ge=1)
     """Padded tokens that go through the model at once; lower it when memory runs out: the result stays the same."""
+    packing: bool = False
+    """Lay texts behind each other instead of padding them, with attention within each only. For tags, text and chat."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the forward pass; auto takes bf16 where the hardware gains from it. Weights stay fp32."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -153,9 +155,21 @@ class Config(Strict):
                 "method.type is qlora, which keeps a pretrained model in 4 bits, and model.name is built on the spot: "
                 "use lora"
             )
+        if self.train.packing and (reason := self._unpackable()):
+            raise ValueError(f"train.packing is true, but {reason}: set it to false")
         if self.optim.schedule == "plateau" and self.data.validation is None:
             raise ValueError("optim.schedule is plateau, which follows the validation: set data.validation")
         return self
+
+    def _unpackable(self) -> str | None:
+        """Why texts cannot lie behind each other, if so."""
+        if task_class(self.task).auto_model not in ("AutoModelForTokenClassification", "AutoModelForCausalLM"):
+            return f"{self.task.type} does not learn from each token of a single text"
+        if virtual_tokens(self.method):
+            return f"method.type is {self.method.type}, which puts tokens of its own before each text"
+        if self.model.attention != "sdpa":
+            return f"model.attention is {self.model.attention}, and packed texts need their own"
+        return None
 
     @property
     def run_folder(self) -> Path:

@@ -25,12 +25,14 @@ def make_optimizer(config: Optim, model: torch.nn.Module, head: Sequence[str] = 
 
 
 def parameter_groups(config: Optim, model: torch.nn.Module, head: Sequence[str]) -> list[dict[str, Any]]:
-    """Matrices decay; biases and the scales of norms (all of one dimension) do not. The head has its own rate."""
+    """Matrices decay; biases, scales of norms and those of IA3 do not. The head has its own rate."""
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            # The scales of IA3 are vectors too, written as matrices; decay would pull them from 1 to 0.
-            decay = config.weight_decay if parameter.ndim >= 2 and "ia3_l" not in name else 0.0
+            # All that does not decay has one dimension, but for the scales of IA3, which decay would pull from 1 to 0,
+            # and T5's table of biases for distances.
+            decays = parameter.ndim >= 2 and "ia3_l" not in name and "bias" not in name
+            decay = config.weight_decay if decays else 0.0
             rate = config.head_lr if config.head_lr and in_modules(name, head) else config.lr
             groups.setdefault((rate, decay), []).append(parameter)
     return [{"params": group, "lr": rate, "weight_decay": decay} for (rate, decay), group in groups.items()]

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from .adalora import RankAllocation
 from .anatomy import head_of
-from .batching import collate, epoch_batches, micro_batches
+from .batching import Batch, collate, epoch_batches, micro_batches
 from .checkpoint import Progress, save_checkpoint
 from .config import Config
 from .config_methods import AdaLora
@@ -29,6 +29,7 @@ from .meter import Stopwatch, Window, figures
 from .methods import apply_method
 from .model import choose_device, load_model, load_tokenizer, memory, parameter_counts, uses_bf16
 from .optim import STATES, Plateau, make_optimizer, make_schedule
+from .packing import Packing
 from .quantization import require_quantization
 from .resume import require_same_config, require_same_inputs, restore
 from .run_folder import RunFolder
@@ -50,6 +51,7 @@ class Setup:
     validation: Split | None
     model: Any
     base: Base
+    packing: Packing | None
     ranks: RankAllocation | None
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LambdaLR
@@ -110,11 +112,12 @@ def set_up(config: Config, console: Console) -> Setup:
     steps_per_epoch = -(-len(train_split.features_of) // config.train.batch_size)
     total_steps = min(config.train.epochs * steps_per_epoch, config.train.max_steps or 2**62)
     base = Base.of(config, model, head_of(model, new) if task.new_head else [])
+    packing = Packing.of(model) if config.train.packing else None
     model = apply_method(config.method, model, base.head, total_steps).to(device).train()
     ranks = RankAllocation(model, config.method.orthogonality) if isinstance(config.method, AdaLora) else None
     optimizer = make_optimizer(config.optim, model, base.head)
     return Setup(
-        task, tokenizer, train_split, validation, model, base, ranks, optimizer,
+        task, tokenizer, train_split, validation, model, base, packing, ranks, optimizer,
         schedule=make_schedule(config.optim, optimizer, total_steps),
         bf16=uses_bf16(config.train.precision, device, model.config.hidden_size),
         steps_per_epoch=steps_per_epoch,
@@ -136,6 +139,8 @@ def introduce(config: Config, setup: Setup, console: Console) -> None:
         f"{config.train.batch_size} examples",
         highlight=False,
     )
+    if setup.packing:
+        console.print("  texts are packed behind each other, and attention has no dropout")
     if setup.train.truncated:
         share = setup.train.truncated / len(setup.train.examples)
         console.print(f"  [yellow]{share:.1%} of the texts are longer than model.max_length and were cut[/]")
@@ -189,8 +194,8 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> Window:
     count = sum(features[feature].count for feature in chosen)
     total = torch.zeros((), dtype=model.dtype, device=model.device)
     padded = 0
-    for group in micro_batches(features, chosen, config.train.micro_batch_tokens, task.keeps_together):
-        batch = collate(features, group, task, setup.tokenizer).to(model.device)
+    for batch in micro_batches_of(config, setup, chosen):
+        batch = batch.to(model.device)
         loss = task.loss(forward(model, task, batch, setup.bf16), batch.labels) / max(1, count)
         loss.backward()
         total += loss.detach()
@@ -212,6 +217,15 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> Window:
     setup.optimizer.zero_grad()
     tokens = sum(features[feature].cost for feature in chosen)
     return Window(float(total) * count, count, lr, float(norm), len(rows), tokens, padded)
+
+
+def micro_batches_of(config: Config, setup: Setup, chosen: Sequence[int]) -> Iterator[Batch]:
+    """The features of a step as what goes through the model at once."""
+    features, task, budget = setup.train.features, setup.task, config.train.micro_batch_tokens
+    if setup.packing:
+        return setup.packing.batches(features, chosen, task, budget)
+    groups = micro_batches(features, chosen, budget, task.keeps_together)
+    return (collate(features, group, task, setup.tokenizer) for group in groups)
 
 
 def is_due(every: int | str, step: int, steps_per_epoch: int) -> bool:
