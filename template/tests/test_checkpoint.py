@@ -4,6 +4,7 @@ import itertools
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -137,22 +138,25 @@ def assert_whole(folder: Path) -> int:
 
 @FORKS
 def test_kill_during_save(tmp_path: Path) -> None:
-    """Before each file operation of a save; every try starts from what the killed one before has left."""
+    """Before each file operation of a save, always from the same start, so that none is passed over."""
     context = multiprocessing.get_context("fork")
     parts = trained(1)
-    reached = 0
-    for kill_at in itertools.count():  # none at 0, which is never reached
-        process = context.Process(target=save_once, args=(tmp_path, parts, reached + 1, kill_at))
+    save_checkpoint(tmp_path / "start" / "checkpoints", Progress(step=1), *parts, keep=2)
+    publish(tmp_path / "start" / "best", lambda path: (path / "a").write_bytes(b"a") and None)
+    for kill_at in itertools.count(1):
+        folder = tmp_path / str(kill_at)
+        shutil.copytree(tmp_path / "start", folder)
+        process = context.Process(target=save_once, args=(folder, parts, 2, kill_at))
         process.start()
         process.join()
-        newest = assert_whole(tmp_path)
-        assert newest in (reached, reached + 1)
-        reached = newest
-        if kill_at and process.exitcode == 0:
+        newest = assert_whole(folder)
+        if process.exitcode == 0:
             break
-        assert process.exitcode == (-signal.SIGKILL if kill_at else 0)
+        assert process.exitcode == -signal.SIGKILL
+        assert newest in (1, 2)
+    assert newest == 2
     assert kill_at > 30
-    assert {path.name for path in tmp_path.iterdir()} == {"checkpoints", "best"}
+    assert {path.name for path in folder.iterdir()} == {"checkpoints", "best"}
 
 
 def save_for_ever(folder: Path, first: int) -> None:
