@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from finetune.check_data import check_data
+from finetune.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "template" / "data" / "demo"
@@ -70,6 +72,18 @@ def test_the_script_makes_the_shipped_files_byte_for_byte(tmp_path: Path) -> Non
     names = {shipped(task, split).name for task in ENDINGS for split in SPLITS}
     assert set(made) == names
     assert made == {name: (DEMO / name).read_bytes() for name in names}
+
+
+@pytest.mark.parametrize("task", ENDINGS)
+def test_the_check_of_the_data_is_content(task: str, tmp_path: Path) -> None:
+    """What a user is shown as good data has neither leaks nor contradictions nor copies."""
+    data = {split: tmp_path / f"{split}.{ENDINGS[task]}" for split in SPLITS}
+    for split, path in data.items():
+        path.write_bytes(shipped(task, split).read_bytes())
+    tiny = {"text-generation": "gpt2", "chat": "gpt2", "translation": "t5", "summarization": "t5"}.get(task, "bert")
+    model = {"name": f"tiny:{tiny}", "max_length": 128}
+    config = Config.model_validate({"task": {"type": task}, "model": model, "data": data})
+    assert [finding for finding in check_data(config)["findings"] if finding["gravity"] != "note"] == []
 
 
 @pytest.mark.parametrize("task", ENDINGS)

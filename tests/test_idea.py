@@ -50,6 +50,7 @@ CONFIGURATIONS = {
     "Install dependencies": ("Setup", "$PROJECT_DIR$/setup_env.py", ""),
     "Download base model": ("Setup", "finetune", "fetch --config configs/train.yaml"),
     "Doctor": ("Setup", "finetune", "doctor"),
+    "Check data": ("Training", "finetune", "check-data configs/train.yaml"),
     "Train (demo)": ("Training", "finetune", "train configs/demo.yaml"),
     "Train": ("Training", "finetune", "train configs/train.yaml"),
     "Resume": ("Training", "finetune", "train configs/train.yaml --resume"),

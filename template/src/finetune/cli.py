@@ -16,7 +16,7 @@ OK, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code."""
-    errors = Console(stderr=True)
+    errors = Console(stderr=True, emoji=False)  # it would see one in data.jsonl:100:
     try:
         return int(cli.main(arguments, prog_name="finetune", standalone_mode=False) or OK)
     except UserError as error:
@@ -71,6 +71,33 @@ def train(config: Path, overrides: tuple[str, ...], resume: bool) -> int:
     if settings.data.test:
         console.print(f"next: python -m finetune evaluate {run.path}", highlight=False, soft_wrap=True)
     return OK
+
+
+@cli.command("check-data")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("overrides", nargs=-1, metavar="[key.sub=value ...]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document, for programs.")
+@click.option("--strict", is_flag=True, help="Exit code 1 where there is an alarm or a warning.")
+def check_data(config: Path, overrides: tuple[str, ...], as_json: bool, strict: bool) -> int:
+    """Look at the data of CONFIG: balance, lengths, leaks between the splits, duplicates, odd rows."""
+    from .config import load_config
+
+    settings = load_config(config, list(overrides))
+    quiet_libraries()
+    from . import check_data as checking
+    from .data_view import show_check
+    from .run_folder import data_check_folder
+
+    document = checking.check_data(settings)
+    picture = checking.write_check(document, data_check_folder(settings.run.dir, str(settings.run.name)))
+    if as_json:
+        click.echo(json.dumps(document, indent=1, ensure_ascii=False))
+    else:
+        console = Console(emoji=False)  # it would see one in data.jsonl:100:
+        show_check(document, console)
+        console.print(f"\npicture: {picture}", highlight=False, soft_wrap=True)
+    amiss = any(finding["gravity"] != "note" for finding in document["findings"])
+    return FAILED if strict and amiss else OK
 
 
 @cli.command()

@@ -1,4 +1,4 @@
-"""The report of a run: one HTML page with everything in it, made from the files of the run's folder alone."""
+"""The report of a run: one HTML page with everything in it, made from the run's folder and the check of its data."""
 
 import base64
 import json
@@ -10,6 +10,7 @@ import yaml
 
 from .errors import UserError
 from .report_log import TrainingHistory, read_history
+from .run_folder import data_check_folder
 
 
 def write_report(run: Path) -> Path:
@@ -40,6 +41,7 @@ def write_report(run: Path) -> Path:
             for evaluation in evaluations
         ],
         validated=bool(history.validation),
+        data=read_data_check(run, config),
         config=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
     )
     index = folder / "index.html"
@@ -55,6 +57,20 @@ def read_evaluations(run: Path) -> list[dict[str, Any]]:
         {**read_object(path, "remove it and evaluate again"), "split": path.stem.removeprefix("evaluation-")}
         for path in paths
     ]
+
+
+def read_data_check(run: Path, config: dict[str, Any]) -> dict[str, Any] | None:
+    """What `check-data` found, if it looked at the very data, tokenizer and limit that the run was trained with."""
+    folder = data_check_folder(run.parent, config.get("run", {}).get("name") or run.name)
+    environment = run / "environment.json"
+    if not (folder / "data-check.json").is_file() or not environment.is_file():
+        return None
+    check = read_object(folder / "data-check.json", "check the data again")
+    model, files = config.get("model", {}), read_object(environment, "start the training again").get("data")
+    trained_with = (files, model.get("name"), model.get("max_length"))
+    if (check.get("data"), check.get("model"), check.get("max_length")) != trained_with:
+        return None
+    return {**check, "picture": embed(folder / "data-check.png")}
 
 
 def read_object(path: Path, remedy: str) -> dict[str, Any]:

@@ -96,6 +96,19 @@ PAGE = """<!doctype html>
 <p class="soft">This run has no validation yet, so no curve says how well it does on data that it has not seen.</p>
 {% endif %}
 
+{% if data %}
+<h2>Data</h2>
+<div class="wide">{{ image(data.picture) }}</div>
+{% if not data.findings %}
+<p>Nothing amiss was found.</p>
+{% endif %}
+<ul>
+{% for finding in data.findings %}
+<li><b>{{ finding.gravity }}</b>: {{ finding.message }}<br><span class="soft">→ {{ finding.remedy }}</span></li>
+{% endfor %}
+</ul>
+{% endif %}
+
 {% for evaluation in evaluations %}
 <h2>{{ evaluation.split | capitalize }} in detail</h2>
 {% for note in evaluation.notes %}

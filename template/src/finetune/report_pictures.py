@@ -20,6 +20,7 @@ from .report_log import TrainingHistory
 GREY = "#7b8591"
 BLUE = "#3f83d6"
 ORANGE = "#e0752d"
+GREEN = "#3a9d78"
 HEAT = LinearSegmentedColormap.from_list("heat", ["#eef4fb", "#9cc3ec", "#3f83d6", "#17427c"])
 
 DOTS_PER_INCH = 144
@@ -119,7 +120,14 @@ def shortened(label: str) -> str:
 
 @contextmanager
 def canvas(width: float, height: float, path: Path) -> Iterator[Axes]:
-    """Axes of a new picture, in inches; it is written to `path` at the end."""
+    """The only axes of a new picture, in inches; it is written to `path` at the end."""
+    with sheet(width, height, path) as figure:
+        yield figure.add_subplot()
+
+
+@contextmanager
+def sheet(width: float, height: float, path: Path) -> Iterator[Figure]:
+    """A new picture, in inches; it is written to `path` at the end."""
     style: dict[Any, Any] = {  # matplotlib spells out the type of these keys from 3.11 on
         "font.family": fonts(),
         "font.size": 10,
@@ -143,7 +151,7 @@ def canvas(width: float, height: float, path: Path) -> Iterator[Axes]:
         warnings.filterwarnings("ignore", message=".*Glyph.*missing from.*font")
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
-        yield figure.add_subplot()
+        yield figure
         figure.savefig(path, dpi=DOTS_PER_INCH, transparent=True)
 
 

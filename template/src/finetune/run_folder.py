@@ -86,6 +86,11 @@ class RunFolder:
             lock.release()
 
 
+def data_check_folder(runs: Path, name: str) -> Path:
+    """Where `check-data` writes: beside the runs of that name, for a run starts with an empty folder."""
+    return runs / f"{name}-data"
+
+
 def find_run(name: str, runs: Path = Path("runs")) -> RunFolder:
     """The run in the folder `name`; `latest` is the one in `runs` that was started last.
 

@@ -123,6 +123,22 @@ class Scores:
     scatters: list[Scatter] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """An example as `check-data` looks at it, whatever the task."""
+
+    texts: tuple[str, ...]
+    """What the model reads."""
+    answer: str = ""
+    """What it is to say of that, in words: where the texts are the same, so should this be."""
+    labels: tuple[str, ...] = ()
+    """The names whose balance is of interest, each as often as it occurs: labels, types of entities, ..."""
+    number: float | None = None
+    """For a task whose answer is a number: that number."""
+    writes: bool = False
+    """Whether the answer is a text that the model learns to write, and of which there may be several good ones."""
+
+
 class Task(ABC, Generic[E, P]):
     """`E` is an example, `P` a prediction for one. Labels are known after `fit` or `load_state`."""
 
@@ -191,6 +207,10 @@ class Task(ABC, Generic[E, P]):
     @abstractmethod
     def texts(self, examples: Sequence[E]) -> Iterable[str]:
         """All texts, to train a tokenizer on."""
+
+    def summary(self, example: E) -> Summary:
+        """A labelled example as `check-data` looks at it; a task says at least what the answer is."""
+        return Summary(tuple(self.texts([example])))
 
     @abstractmethod
     def encode(self, examples: Sequence[E], tokenizer: Any, max_length: int) -> Encoded:

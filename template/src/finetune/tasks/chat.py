@@ -8,7 +8,7 @@ from jinja2 import TemplateError
 
 from ..data import Row
 from ..errors import UserError
-from .base import IGNORE, Encoded, Feature
+from .base import IGNORE, Encoded, Feature, Summary
 from .generative import end_token
 from .language import LanguageSettings, LanguageTask
 
@@ -68,6 +68,10 @@ class ChatTask(LanguageTask[Example]):
     def texts(self, examples: Sequence[Example]) -> Iterable[str]:
         for example in examples:
             yield "\n".join(f"{message['role'].capitalize()}: {message['content']}" for message in example.messages)
+
+    def summary(self, example: Example) -> Summary:
+        *before, last = (message["content"] for message in example.messages)
+        return Summary(tuple(before) or (last,), last, writes=True)
 
     def encode(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoded:
         if tokenizer.chat_template is None:

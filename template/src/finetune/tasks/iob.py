@@ -30,6 +30,17 @@ def to_iob2(tags: list[str], place: str) -> list[str]:
     return result
 
 
+def entities(words: list[str], tags: list[str]) -> list[tuple[str, str]]:
+    """The words and the type of each entity, from IOB2 tags."""
+    spans: list[tuple[list[str], str]] = []
+    for word, tag in zip(words, tags, strict=True):
+        if tag.startswith("B-"):
+            spans.append(([word], tag[2:]))
+        elif tag.startswith("I-"):
+            spans[-1][0].append(word)
+    return [(" ".join(span), name) for span, name in spans]
+
+
 def entity_level(true: list[list[str]], predicted: list[list[str]]) -> tuple[Table, dict[str, float]]:
     """Exact spans with their type, counted as conlleval does (seqeval, Ramshaw and Marcus 1995 chunks)."""
     import warnings

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ..data import Row
 from ..errors import UserError
-from .base import Feature, Scores, Settings, Table, at_least_fp32, label_options, require_known
+from .base import Feature, Scores, Settings, Summary, Table, at_least_fp32, label_options, require_known
 from .texts import TextTask, pair_of
 
 
@@ -83,6 +83,10 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
 
     def model_options(self) -> dict[str, Any]:
         return label_options(self.labels, problem_type="multi_label_classification")
+
+    def summary(self, example: Example) -> Summary:
+        labels = tuple(sorted(example.labels or []))
+        return Summary(tuple(self.texts([example])), ", ".join(labels) or "none", labels)
 
     def target(self, example: Example) -> list[float]:
         return [float(label in (example.labels or [])) for label in self.labels]

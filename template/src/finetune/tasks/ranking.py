@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ..data import Row
 from ..errors import UserError
-from .base import Encoded, Feature, Scores, Settings, Table, Task, at_least_fp32
+from .base import Encoded, Feature, Scores, Settings, Summary, Table, Task, at_least_fp32
 from .texts import text_of, tokenize
 
 
@@ -83,6 +83,10 @@ class RankingTask(Task[Example, list[float]]):
         for example in examples:
             yield example.query
             yield from example.documents
+
+    def summary(self, example: Example) -> Summary:
+        grade = example.labels[0]  # `check-data` looks at each row, a list of one document
+        return Summary(tuple(self.texts([example])), f"{grade:g}", number=grade)
 
     def encode(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoded:
         pairs = [(example.query, document) for example in examples for document in example.documents]

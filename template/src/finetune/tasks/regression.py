@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ..data import Row
 from ..errors import UserError
-from .base import Feature, Scatter, Scores, Settings, at_least_fp32
+from .base import Feature, Scatter, Scores, Settings, Summary, at_least_fp32
 from .texts import TextTask, pair_of
 
 
@@ -72,6 +72,9 @@ class RegressionTask(TextTask[Example, float]):
 
     def model_options(self) -> dict[str, Any]:
         return {"num_labels": 1, "problem_type": "regression"}
+
+    def summary(self, example: Example) -> Summary:
+        return Summary(tuple(self.texts([example])), f"{example.label:g}", number=example.label)
 
     def target(self, example: Example) -> list[float]:
         return [0.0 if example.label is None else (example.label - self.mean) / self.deviation]

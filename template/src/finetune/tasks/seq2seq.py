@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..config_generation import Generation
 from ..data import Row
-from .base import Encoded, Feature, Scores, Settings, Table
+from .base import Encoded, Feature, Scores, Settings, Summary, Table
 from .generative import Answer, GenerativeTask, end_token, sample_table
 from .texts import text_of, tokenize
 
@@ -55,6 +55,9 @@ class Seq2SeqTask(GenerativeTask[Example]):
         for example in examples:
             yield self.prefix + example.source
             yield str(example.target)
+
+    def summary(self, example: Example) -> Summary:
+        return Summary((example.source,), str(example.target), writes=True)
 
     def encode(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoded:
         self.vocabulary, self.ends = len(tokenizer), [end_token(tokenizer)]

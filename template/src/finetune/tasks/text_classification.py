@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from ..data import Row
 from ..errors import UserError
-from .base import Feature, Matrix, Scores, Settings, Table, at_least_fp32, label_options, require_known
+from .base import Feature, Matrix, Scores, Settings, Summary, Table, at_least_fp32, label_options, require_known
 from .texts import TextTask, pair_of
 
 # With the discriminator a mistake is reported in the words of the form that was meant.
@@ -106,6 +106,9 @@ class TextClassificationTask(TextTask[Example, Prediction]):
     def model_options(self) -> dict[str, Any]:
         # problem_type: a single label must not be taken for a regression where there happen to be few labels.
         return label_options(self.labels, problem_type="single_label_classification")
+
+    def summary(self, example: Example) -> Summary:
+        return Summary(tuple(self.texts([example])), str(example.label), (str(example.label),))
 
     def target(self, example: Example) -> list[int]:
         return [self.labels.index(example.label) if example.label is not None else 0]

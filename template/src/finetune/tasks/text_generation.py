@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..data import Row
-from .base import IGNORE, Encoded, Feature
+from .base import IGNORE, Encoded, Feature, Summary
 from .generative import end_token
 from .language import LanguageSettings, LanguageTask
 from .texts import text_of
@@ -71,6 +71,10 @@ class TextGenerationTask(LanguageTask[Example]):
     def texts(self, examples: Sequence[Example]) -> Iterable[str]:
         for example in examples:
             yield f"{example.prompt}{self.separator}{example.completion}" if example.prompt else str(example.completion)
+
+    def summary(self, example: Example) -> Summary:
+        text = str(example.completion)
+        return Summary((example.prompt,), text, writes=True) if example.prompt else Summary((text,))
 
     def encode(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoded:
         self.vocabulary, self.ends = len(tokenizer), [end_token(tokenizer)]

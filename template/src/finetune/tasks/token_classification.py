@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from ..data import Row
 from ..errors import UserError
-from .base import IGNORE, Encoded, Feature, Scores, Settings, Task, at_least_fp32, label_options, require_known
-from .iob import confusion, entity_level, to_iob2, token_level
+from .base import IGNORE, Encoded, Feature, Scores, Settings, Summary, Task, at_least_fp32, label_options, require_known
+from .iob import confusion, entities, entity_level, to_iob2, token_level
 
 
 class TokenClassification(Settings):
@@ -93,6 +93,11 @@ class TokenClassificationTask(Task[Example, Prediction]):
 
     def texts(self, examples: Sequence[Example]) -> Iterable[str]:
         return (" ".join(example.tokens) for example in examples)
+
+    def summary(self, example: Example) -> Summary:
+        spans = entities(example.tokens, example.tags or [])
+        answer = ", ".join(f"{words} ({name})" for words, name in spans) or "no entity"
+        return Summary((" ".join(example.tokens),), answer, tuple(name for _, name in spans))
 
     def encode(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoded:
         if not tokenizer.is_fast:

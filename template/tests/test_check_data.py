@@ -1,0 +1,283 @@
+"""The check of the data: each fault is planted once and found at its line, and good data are left in peace."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import TASKS, Project
+
+from finetune.check_data import check_data
+from finetune.cli import main
+from finetune.config import load_config
+from finetune.duplicates import find_twins
+from finetune.findings import Entry
+from finetune.oddities import CHECKS, is_mojibake
+from finetune.similarity import near_pairs
+from finetune.strangest import strangest
+from finetune.tag_schemes import illegal, scheme_of
+from finetune.tasks.base import Summary
+
+Rows = list[tuple[str, str]]
+Check = Callable[..., dict[str, Any]]
+
+THINGS = [
+    *("bridge", "garden", "letter", "window", "river", "market", "engine", "doctor"),
+    *("island", "teacher", "hammer", "forest", "bottle", "castle", "summer"),
+]
+FIRST = "A ship came to the harbour in the early morning and nobody knew where from"
+SECOND = "They wanted to sell the old house by the lake before the winter was over"
+
+
+def plain(split: str, count: int = 12) -> Rows:
+    """Texts that share no three words, of two labels in turn."""
+    words = [f"{thing}{split}" for thing in THINGS]
+    return [
+        (f"{words[i]} {words[(2 * i + 1) % 15]} {words[(4 * i + 3) % 15]} number {split} {i}", "ab"[i % 2])
+        for i in range(count)
+    ]
+
+
+@pytest.fixture
+def check(project: Project) -> Check:
+    """Check texts with labels: plain ones, and after them those that are given."""
+
+    def run(train: Rows = [], validation: Rows = [], *overrides: str) -> dict[str, Any]:  # noqa: B006
+        for name, more in (("train", train), ("validation", validation)):
+            rows = [{"text": text, "label": label} for text, label in plain(name) + more]
+            project.write(f"{name}.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
+        config = project.config("text-classification", data={"test": None})
+        return check_data(load_config(config, ["model.max_length=64", *overrides]))
+
+    return run
+
+
+def found(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The findings by their kinds."""
+    return {finding["kind"]: finding for finding in document["findings"]}
+
+
+def test_good_data_have_no_findings(check: Check) -> None:
+    document = check()
+    assert document["findings"] == []
+    assert document["strangest"] == []
+    assert list(document) == [
+        *("format", "task", "model", "max_length", "data", "token_edges", "splits", "findings", "strangest"),
+    ]
+    train = document["splits"]["train"]
+    assert list(train) == ["file", "rows", "tokens", "token_histogram", "cut", "labels"]
+    assert (train["rows"], sum(train["token_histogram"]), train["labels"]) == (12, 12, {"a": 6, "b": 6})
+
+
+def test_a_leak_is_found_at_both_lines(check: Check) -> None:
+    leak = found(check([(FIRST, "a")], [(f" {FIRST.replace(' to ', '  to ')}", "a")]))["leak"]
+    assert (leak["gravity"], leak["split"], leak["count"]) == ("alarm", "validation", 1)
+    assert leak["places"] == ["validation.jsonl:13 = train.jsonl:13"]
+
+
+def test_no_train_test_leak(check: Check) -> None:
+    """With another label it is worse, and stands first."""
+    document = check([(FIRST, "a"), (SECOND, "b")], [(FIRST, "b"), (SECOND, "b")])
+    assert [finding["kind"] for finding in document["findings"]] == ["leak-other-answer", "leak"]
+    assert document["findings"][0]["places"] == ["validation.jsonl:13 (b) = train.jsonl:13 (a)"]
+    assert document["findings"][1]["places"] == ["validation.jsonl:14 = train.jsonl:14"]
+    (strange,) = document["strangest"]
+    assert strange["place"] == "validation.jsonl:13"
+    assert strange["reasons"][-1] == "train.jsonl:13 has the same text and another answer"
+
+
+def test_a_text_with_two_labels_is_a_contradiction(check: Check) -> None:
+    findings = found(check([(FIRST, "a"), (FIRST, "a"), (FIRST, "b")]))
+    assert findings["contradiction"]["places"] == ["train.jsonl:15 (b) = train.jsonl:13 (a)"]
+    assert findings["duplicate"]["places"] == ["train.jsonl:14 = train.jsonl:13"]
+
+
+def test_short_texts_are_a_note_at_most(check: Check) -> None:
+    document = check([("well done", "a"), ("well done", "b")], [("well done", "a")])
+    assert {finding["gravity"] for finding in document["findings"]} == {"note"}
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (f"{FIRST.upper()}!", "near-leak"),
+        (f"{FIRST}, they said", "near-leak"),
+        (FIRST.replace("ship", "train").replace("harbour", "station"), None),
+    ],
+)
+def test_what_is_nearly_the_same_is_found(check: Check, text: str, kind: str | None) -> None:
+    findings = found(check([(FIRST, "a")], [(text, "a")]))
+    assert list(findings) == ([kind] if kind else [])
+    if kind:
+        assert findings[kind]["places"] == ["validation.jsonl:13 = train.jsonl:13"]
+
+
+def test_another_label_counts_only_where_all_words_are_the_same(check: Check) -> None:
+    assert "leak-other-answer" in found(check([(FIRST, "a")], [(f"{FIRST.upper()}!", "b")]))
+    assert "leak-other-answer" not in found(check([(f"{FIRST} 7 of 10", "a")], [(f"{FIRST} 2 of 10", "b")]))
+
+
+def test_a_reply_that_differs_makes_another_example() -> None:
+    replies = {"No. 7 is on its way.": 0, "No. 8 is on its way.": 1}
+    entries = [Entry("train", "x:1", Summary((f"{FIRST} 8",), "No. 8 is on its way.", writes=True))]
+    for reply, twins in replies.items():
+        entries[1:] = [Entry("test", "y:1", Summary((f"{FIRST} 7",), reply, writes=True))]
+        assert len(find_twins(entries)) == twins
+
+
+def test_pairs_are_near_only_where_both_parts_are() -> None:
+    premise = f"{FIRST} {SECOND}"
+    assert [pair.other for pair in near_pairs([(premise, "yes indeed"), (premise, "no never")])] == []
+    assert [pair.other for pair in near_pairs([(premise, "yes indeed"), (premise, "Yes, indeed!")])] == [0]
+
+
+def test_long_texts_are_compared_by_a_sketch() -> None:
+    words = [f"w{'abcdefghij'[i % 10]}{'klmnopqrst'[i // 10 % 10]}{'uvwxyz'[i // 100]}" for i in range(500)]
+    near, far = [*words[:480], *THINGS], [*words[:250], *THINGS * 10]
+    texts = [(" ".join(some),) for some in (words, near, far)]
+    assert [(pair.index, pair.other) for pair in near_pairs(texts)] == [(1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("The bell\x07 rings in the old tower", "control-characters"),
+        ("Das MÃ¼nster steht in der Stadt", "mojibake"),
+        ("It was fine<br />and then it was not", "html"),
+        ("Marks &amp; Spencer open a shop here", "html"),
+        ("?!...", "no-words"),
+        ("It was sooooooooooooooooooooooo good to see", "repeated-character"),
+        (" ".join(["word"] * 1500), "very-long"),
+    ],
+)
+def test_odd_texts_are_found(check: Check, text: str, kind: str) -> None:
+    finding = found(check([(text, "a")]))[kind]
+    assert (finding["gravity"], finding["places"]) == ("warning", ["train.jsonl:13"])
+
+
+@pytest.mark.parametrize(
+    "text", ["ÂME", "Ã", "voilâ”", "café »", "„BÜ“", "naïve façade", "5 < 6 > 4", "AT&T; R&D", "ПРИВЕТ"]
+)
+def test_good_letters_are_not_odd(text: str) -> None:
+    assert not any(check.is_odd(text) for check in CHECKS)
+
+
+@pytest.mark.parametrize("text", ["müde", "don\u2019t", "été", "\U0001f600", "20 °C"])
+def test_misread_letters_are_odd(text: str) -> None:
+    assert is_mojibake(text.encode().decode("cp1252"))
+    assert not is_mojibake(text)
+
+
+def test_labels(check: Check) -> None:
+    rare = [(f"{FIRST} one", "rare")]
+    unknown = [(f"{SECOND} two", "unknown"), *[(f"some{i} words{i} to{i} fill{i}", "a") for i in range(6)]]
+    document = check(rare, unknown)
+    findings = found(document)
+    assert findings["unknown-label"]["gravity"] == "alarm"
+    assert findings["unknown-label"]["places"] == ["validation.jsonl:13"]
+    assert findings["rare-label"]["places"] == ["train.jsonl:13"]
+    assert document["splits"]["validation"]["labels"] == {"a": 12, "b": 6, "unknown": 1}
+
+
+def test_one_label_for_nearly_all(check: Check) -> None:
+    many = [(f"some{i} words{i} to{i} fill{i}", "a") for i in range(120)]
+    findings = found(check(many, [(f"other{i} words{i} than{i} those{i}", "b") for i in range(40)]))
+    assert findings["one-sided"]["split"] == "train"
+    assert findings["other-balance"]["split"] == "validation"
+    c = [(f"no{i} words{i} as{i} yet{i}", "c") for i in range(9)]
+    assert findings.keys().isdisjoint({"unmeasured-label"})
+    assert found(check(c))["unmeasured-label"]["split"] == "validation"
+
+
+def test_what_max_length_cuts(check: Check) -> None:
+    long = [(" ".join([FIRST, SECOND, *THINGS]), "a")]
+    longest = check(long, [], "model.max_length=500")["splits"]["train"]["tokens"]["max"]
+    document = check(long, [], f"model.max_length={longest - 1}")
+    assert found(document)["cut"]["places"] == [f"train.jsonl:13 ({longest} tokens)"]
+    assert [split["cut"] for split in document["splits"].values()] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "good", "bad", "position"),
+    [
+        ("IOB2", "B-PER I-PER B-PER O B-LOC", "B-PER O I-PER", 2),
+        ("IOB2", "B-PER B-LOC I-LOC O B-PER O", "B-LOC I-PER", 1),
+        ("IOB1", "I-PER I-PER B-PER O I-LOC", "I-PER O B-PER", 2),
+        ("IOBES", "B-PER I-PER E-PER S-LOC O", "B-PER O", 0),
+        ("IOBES", "B-PER E-PER S-LOC O", "O E-PER", 1),
+        ("BILOU", "B-PER L-PER U-LOC O", "B-PER", 0),
+    ],
+)
+def test_tag_schemes(scheme: str, good: str, bad: str, position: int) -> None:
+    assert scheme_of([good.split()] * 2) == scheme
+    assert list(illegal(good.split(), scheme)) == []
+    assert [where for where, _ in illegal(bad.split(), scheme)] == [position]
+
+
+def test_illegal_tags_are_found_at_the_line_of_the_word(project: Project) -> None:
+    text = (project.folder / "train.conll").read_text()
+    project.write("train.conll", f"{text}\nAnd O\nTurin I-LOC\n")
+    config = project.config("token-classification")
+    finding = found(check_data(load_config(config)))["illegal-tags"]
+    line = len(text.splitlines()) + 3
+    assert finding["places"] == [f"train.conll:{line}: I-LOC after O, where an entity has to open with B-"]
+
+
+def test_the_strangest_rows_say_why() -> None:
+    usual = [f"the {thing} is by the road and no one is there" for thing in THINGS * 10]
+    texts = [*usual, "la la la la la la", "пять ёлок"]
+    entries = [Entry("train", f"x:{i}", Summary((text,), "a")) for i, text in enumerate(texts)]
+    tokens = [12 + i % 3 for i in range(len(texts))]
+    tokens[7] = 900
+    rows = {row.entry.place: row.reasons for row in strangest(entries, tokens, [])}
+    assert rows == {
+        "x:7": ["900 tokens, where half have 13 or fewer"],
+        "x:150": ["'la' is 100% of its words"],
+        "x:151": rows["x:151"],
+    }
+    assert "characters that are rare here" in rows["x:151"][0]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_can_be_checked(project: Project, task: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The data of the tests have the same rows in training and validation: that is to be found, and nothing worse."""
+    config = project.config(task, data={"test": None}, model={"max_length": 64})
+    assert main(["check-data", str(config)]) == 0
+    shown = capsys.readouterr().out
+    assert all(word in shown for word in ("train", "validation", "tokens", "take them out of train"))
+    document = json.loads(Path("runs/config-data/data-check.json").read_text())
+    assert Path("runs/config-data/data-check.png").read_bytes().startswith(b"\x89PNG")
+    assert "leak" in found(document)
+    assert set(found(document)) <= {"leak", "rare-label"}
+
+
+def test_json_is_what_is_written(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check-data", str(project.config("regression")), "--json"]) == 0
+    written = Path("runs/config-data/data-check.json").read_text()
+    assert json.loads(capsys.readouterr().out) == json.loads(written)
+
+
+def test_exit_codes(project: Project, refused: Callable[..., str]) -> None:
+    config = str(project.config("text-classification"))
+    assert main(["check-data", config, "--strict"]) == 1
+    project.write("validation.jsonl", '{"text": "fine"\n')
+    assert refused("check-data", config).startswith("validation.jsonl:1: this is not JSON")
+
+
+def test_places_are_printed_as_they_are(project: Project, refused: Callable[..., str]) -> None:
+    """A terminal library would make an emoji of the line number."""
+    project.write("train.jsonl", '{"text": "fine", "label": "a"}\n' * 99 + "{\n")
+    assert refused("check-data", project.config("text-classification")).startswith("train.jsonl:100: ")
+
+
+def test_the_report_shows_the_check_of_its_data(project: Project) -> None:
+    config = project.config("text-classification", train={"max_steps": 1})
+    assert main(["check-data", str(config)]) == 0
+    assert main(["train", str(config)]) == 0
+    page = Path("runs/config/report/index.html")
+    assert "stand in train too" in page.read_text()
+    with Path("train.jsonl").open("a") as file:
+        file.write('{"text": "a row more", "label": "good"}\n')
+    assert main(["train", str(config)]) == 0
+    assert "stand in train too" not in page.read_text()
