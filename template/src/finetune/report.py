@@ -39,6 +39,7 @@ def write_report(run: Path) -> Path:
             {**evaluation, "pictures": [embed(path) for path in draw_results(evaluation, folder)]}
             for evaluation in evaluations
         ],
+        stages=read_stages(run, folder),
         validated=bool(history.validation),
         config=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
     )
@@ -55,6 +56,17 @@ def read_evaluations(run: Path) -> list[dict[str, Any]]:
         {**read_object(path, "remove it and evaluate again"), "split": path.stem.removeprefix("evaluation-")}
         for path in paths
     ]
+
+
+def read_stages(run: Path, folder: Path) -> dict[str, Any] | None:
+    """What a sequence of stages has learnt and forgotten, with its picture; None for a run that is not one."""
+    path = run / "stages.json"
+    if not path.is_file():
+        return None
+    from .report_pictures import stage_matrix
+
+    content = read_object(path, "continue the training with --resume")
+    return {**content, "picture": embed(stage_matrix(content, folder / "stages.png"))}
 
 
 def read_object(path: Path, remedy: str) -> dict[str, Any]:
