@@ -54,7 +54,10 @@ def toml(path: Path) -> dict[str, Any]:
 
 def test_exactly_these_files(project: Path, repository: Path) -> None:
     package = {name for name in template_files(repository) if name.startswith(("src/", "tests/", "schemas/"))}
-    expected = FILES.format(slug="my-project", format=DATA_FORMAT[task_of(project)]).split()
+    task = task_of(project)
+    expected = FILES.format(slug="my-project", format=DATA_FORMAT[task]).split()
+    if task == "text-classification":
+        expected.append("configs/continual.yaml")
 
     assert set(files(project)) == package | set(expected)
 

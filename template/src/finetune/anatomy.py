@@ -40,6 +40,11 @@ def head_of(model: Any, new: Iterable[str] = ()) -> list[str]:
     return [*(name for name, child in around if child is not body and has_weights(child)), *new]
 
 
+def plain(model: Any) -> Any:
+    """The model itself, where peft has wrapped it."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
 def has_weights(module: nn.Module) -> bool:
     """Whether there is anything to train in it."""
     return next(module.parameters(), None) is not None

@@ -55,16 +55,18 @@ def train(config: Path, overrides: tuple[str, ...], resume: bool) -> int:
     from .evaluate import evaluate
     from .report import write_report
     from .run_folder import RunFolder
+    from .stages import train_stages
 
+    start = train_stages if settings.stages else training.train
     try:
-        finished = training.train(settings, resume=resume, console=console)
+        finished = start(settings, resume=resume, console=console)
     except training.NotFiniteError as error:
         errors.print(f"[bold red]stopped:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         return FAILED
     if not finished:
         return INTERRUPTED
     run = RunFolder(settings.run_folder)
-    if settings.data.validation:
+    if settings.data.validation and not settings.stages:
         evaluate(run, "validation", None, console)
     else:
         console.print(f"report: {write_report(run.path)}", highlight=False, soft_wrap=True)

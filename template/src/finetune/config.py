@@ -4,16 +4,21 @@ Every field has a description and its bounds, so that an editor can complete and
 """
 
 import json
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from .config_methods import AnyMethod, Full, QLora, virtual_tokens
+from .config_continual import AnyContinual, Replay, Unprotected
+from .config_methods import AdaLora, AnyMethod, Full, QLora, virtual_tokens
 from .config_yaml import Node, parse_override, read_yaml
 from .errors import UserError
 from .strict import Strict
 from .tasks import AnyTask, task_class
+
+FOLDER_NAME = r"^[^\\/:*?\"<>|\x00-\x1f]+$"
 
 
 class Model(Strict):
@@ -50,6 +55,18 @@ class Data(Strict):
     """Where a file names its columns differently: {text: sentence, label: 3}. A number counts columns from 0."""
     header: bool = True
     """Whether the first line of .csv and .tsv files names the columns; if not, columns go by position."""
+    where: dict[str, str] = Field(default_factory=dict)
+    """Take only rows in which a column, of the file or the task, matches a regular expression: {domain: ^news$}."""
+
+    @field_validator("where")
+    @classmethod
+    def _patterns(cls, where: dict[str, str]) -> dict[str, str]:
+        for name, pattern in where.items():
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"where.{name} is no regular expression ({error}): correct it") from error
+        return where
 
 
 class Train(Strict):
@@ -121,10 +138,23 @@ class Optim(Strict):
 class Run(Strict):
     """Where the results go."""
 
-    name: str | None = Field(default=None, pattern=r"^[^\\/:*?\"<>|\x00-\x1f]+$")
+    name: str | None = Field(default=None, pattern=FOLDER_NAME)
     """Folder of the run inside run.dir; by default the name of the config file."""
     dir: Path = Path("runs")
     """Folder of all runs; TensorBoard reads it."""
+
+
+class Stage(Strict):
+    """One of several trainings that follow each other, each from the model of the one before."""
+
+    name: str = Field(pattern=FOLDER_NAME)
+    """Its name in the report; its run is stages/<number>-<name> in the run's folder."""
+    data: Data
+    """Its files. The model after each stage is scored on the test (or else validation) data of all stages."""
+    train: Train = Train()
+    """What differs from the config's own train."""
+    optim: Optim = Optim()
+    """What differs from the config's own optim."""
 
 
 class Config(Strict):
@@ -144,6 +174,26 @@ class Config(Strict):
     """The optimizer and its learning rate over time."""
     run: Run = Run()
     """Where the results go."""
+    continue_from: Path | None = None
+    """Folder of a finished run, such as runs/train: its best model is trained further, with task, model and method."""
+    continual: AnyContinual = Unprotected()
+    """How the model keeps what it knew while it learns more."""
+    stages: list[Stage] = Field(default_factory=list)
+    """Trainings that follow each other, in place of data; the report says what was forgotten."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _stages_inherit(cls, values: Any) -> Any:
+        """A stage says only what differs; the run as a whole, whose model is the last stage's, has that one's data."""
+        stages = values.get("stages") if isinstance(values, dict) else None
+        if not isinstance(stages, list) or not stages or not all(isinstance(stage, dict) for stage in stages):
+            return values
+        shared = {name: dict(values.get(name) or {}) for name in ("train", "optim")}
+        whole = [
+            {**stage, **{name: {**shared[name], **(stage.get(name) or {})} for name in shared}} for stage in stages
+        ]
+        last = {"data": stages[-1]["data"]} if "data" in stages[-1] else {}
+        return {**last, **values, "stages": whole}
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Config":
@@ -155,10 +205,30 @@ class Config(Strict):
                 "method.type is qlora, which keeps a pretrained model in 4 bits, and model.name is built on the spot: "
                 "use lora"
             )
-        if self.train.packing and (reason := self._unpackable()):
-            raise ValueError(f"train.packing is true, but {reason}: set it to false")
-        if self.optim.schedule == "plateau" and self.data.validation is None:
-            raise ValueError("optim.schedule is plateau, which follows the validation: set data.validation")
+        parts: Sequence[Stage | Config] = self.stages or [self]
+        for part in parts:
+            if part.train.packing and (reason := self._unpackable()):
+                raise ValueError(f"train.packing is true, but {reason}: set it to false")
+            if part.optim.schedule == "plateau" and part.data.validation is None:
+                raise ValueError("optim.schedule is plateau, which follows the validation: set data.validation")
+            if isinstance(self.continual, Replay) and part.train.batch_size < 2:
+                raise ValueError("train.batch_size is 1, but replay mixes the examples of a step: set it to 2 or more")
+        return self
+
+    @model_validator(mode="after")
+    def _goes_on(self) -> "Config":
+        if isinstance(self.method, AdaLora) and (self.continue_from or self.stages):
+            raise ValueError(
+                "method.type is adalora, which allots its ranks in one training and cannot go on: take lora, or start "
+                "from the folder that `finetune export` makes of the finished run, as model.name"
+            )
+        if self.stages and self.data != self.stages[-1].data:
+            raise ValueError("data stands beside stages, each of which has data of its own: remove one of the two")
+        for number, stage in enumerate(self.stages):
+            if stage.name in [other.name for other in self.stages[:number]]:
+                raise ValueError(f"stages.{number}.name is '{stage.name}' a second time: give each stage its own name")
+            if not (stage.data.test or stage.data.validation):
+                raise ValueError(f"stages.{number}.data has nothing to score the models on: set its test")
         return self
 
     def _unpackable(self) -> str | None:
@@ -205,6 +275,8 @@ def read_config(path: Path) -> Config:
 def json_schema() -> str:
     """JSON Schema (draft-07) of the config, for completion in the editor."""
     schema = Config.model_json_schema()
+    schema["required"].remove("data")
+    schema["anyOf"] = [{"required": ["data"]}, {"required": ["stages"]}]
     text = json.dumps({"$schema": "http://json-schema.org/draft-07/schema#", **schema}, indent=2)
     # Draft-07 keeps shared parts under `definitions`; pydantic writes the newer `$defs`.
     return text.replace('"$defs"', '"definitions"').replace("#/$defs/", "#/definitions/") + "\n"
@@ -261,7 +333,7 @@ def _suggestion(path: tuple[str, ...]) -> str:
 def _fields_of(path: tuple[str, ...]) -> list[str]:
     """Names that are allowed in the section `path`; of all its variants where it is a union."""
     models: list[Any] = [Config]
-    for name in path:
+    for name in (name for name in path if not name.isdecimal()):
         annotations = [model.model_fields[name].annotation for model in models if name in model.model_fields]
         models = [variant for a in annotations for variant in (getattr(a, "__args__", None) or (a,))]
         models = [model for model in models if isinstance(model, type) and issubclass(model, BaseModel)]

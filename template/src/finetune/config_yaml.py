@@ -16,9 +16,12 @@ class Node:
     value: Any
     origin: str
     children: dict[str, "Node"] = field(default_factory=dict)
+    """Of a section by their keys; of a list of sections by their numbers."""
 
     def plain(self) -> Any:
         """The value without places, for validation."""
+        if self.children and isinstance(self.value, list):
+            return [child.plain() for child in self.children.values()]
         return {key: child.plain() for key, child in self.children.items()} if self.children else self.value
 
     def set(self, path: tuple[str, ...], value: Any, origin: str) -> None:
@@ -93,6 +96,9 @@ def parse_override(text: str) -> tuple[tuple[str, ...], Any, str]:
 
 def _from_yaml(node: yaml.Node, path: Path, keys: tuple[str, ...]) -> Node:
     place = f"{path}:{node.start_mark.line + 1}"
+    if isinstance(node, yaml.SequenceNode) and any(isinstance(item, yaml.MappingNode) for item in node.value):
+        items = {str(i): _from_yaml(item, path, (*keys, str(i))) for i, item in enumerate(node.value)}
+        return Node([], place, items)
     if not isinstance(node, yaml.MappingNode):
         loader = yaml.SafeLoader("")
         try:

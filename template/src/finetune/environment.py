@@ -1,5 +1,6 @@
 """What a run was made with: versions, hardware and the bytes of the data."""
 
+import json
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -7,15 +8,25 @@ from typing import Any
 
 import torch
 
+from .checkpoint import MANIFEST
 from .config import Config
 from .data import fingerprint
+from .run_folder import RunFolder
 
 PACKAGES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
 
 
 def describe_environment(config: Config, device: torch.device) -> dict[str, Any]:
-    """Versions of Python and packages, the device, and the checksum of each data file by its path."""
-    files = [path for path in (config.data.train, config.data.validation, config.data.test) if path]
+    """Versions of Python and packages, the device, and the checksum of each data file by its path.
+
+    To the data belong the earlier run that this one goes on from, and what that keeps for it: their manifests, which
+    hold the checksums of their files.
+    """
+    parts = [stage.data for stage in config.stages] or [config.data]
+    files = [path for data in parts for path in (data.train, data.validation, data.test) if path]
+    if config.continue_from:
+        folders = (config.continue_from / name for name in ("best", config.continual.type))
+        files += [folder / MANIFEST for folder in folders if (folder / MANIFEST).is_file()]
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
@@ -23,6 +34,12 @@ def describe_environment(config: Config, device: torch.device) -> dict[str, Any]
         "device": device_name(device),
         "data": {path.as_posix(): fingerprint(Path(path)) for path in files},
     }
+
+
+def recorded(run: RunFolder) -> dict[str, Any]:
+    """What `describe_environment` has said when the run was started."""
+    found: dict[str, Any] = json.loads(run.environment_file.read_text(encoding="utf-8"))
+    return found
 
 
 def device_name(device: torch.device) -> str:

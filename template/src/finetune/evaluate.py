@@ -11,15 +11,15 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from .checkpoint import write_atomic
-from .data import read_rows
+from .config import Config
 from .errors import UserError
-from .finetuned import load_finetuned
+from .finetuned import Finetuned, load_finetuned
 from .inference import infer
 from .model import choose_device, uses_bf16
 from .report import write_report
 from .run_folder import RunFolder
-from .splits import columns_of
-from .tasks.base import Table
+from .splits import read_split
+from .tasks.base import Scores, Table
 
 FORMAT = 1
 """Version of the keys in evaluation-<split>.json."""
@@ -37,20 +37,28 @@ def evaluate(run: RunFolder, split: str, data: Path | None, console: Console) ->
     )
     if path is None:
         raise UserError(f"{run.config_file}: data.{split} is not set: name a file with --data")
+    if data:  # data.where chooses from the config's own files
+        config = config.model_copy(update={"data": config.data.model_copy(update={"where": {}})})
     finetuned = load_finetuned(run.best)
+    examples = read_split(config, finetuned.task, path)
+    measured, scores = measure(config, finetuned, examples)
+    evaluation = {"format": FORMAT, "task": config.task.type, "split": split, "data": path.as_posix(), **measured}
+    write_atomic(run.evaluation_file(split), json.dumps(evaluation, indent=1, ensure_ascii=False) + "\n")
+    show(evaluation, scores.tables, console)
+    console.print(f"report: {write_report(run.path)}", highlight=False, soft_wrap=True)
+    return evaluation
+
+
+def measure(config: Config, finetuned: Finetuned, examples: list[Any]) -> tuple[dict[str, Any], Scores]:
+    """What a model is worth on labelled examples, beside the trivial baselines; for files, and as it was scored."""
     task = finetuned.task
-    examples = task.parse(read_rows(path, columns_of(task, config.data)))
     encoded = task.encode(examples, finetuned.tokenizer, finetuned.max_length)
     model = finetuned.model.to(choose_device(config.train.device))
     bf16 = uses_bf16(config.train.precision, model.device, model.config.hidden_size)
     budget = config.train.micro_batch_tokens
     result = infer(model, task, finetuned.tokenizer, encoded.features, "evaluation", budget=budget, bf16=bf16)
     scores = task.score(examples, task.predictions(examples, encoded.features, result.decoded))
-    evaluation: dict[str, Any] = {
-        "format": FORMAT,
-        "task": config.task.type,
-        "split": split,
-        "data": path.as_posix(),
+    measured = {
         "examples": len(examples),
         "truncated": encoded.truncated,
         "loss": result.loss,
@@ -68,10 +76,7 @@ def evaluate(run: RunFolder, split: str, data: Path | None, console: Console) ->
         if encoded.truncated
         else [],
     }
-    write_atomic(run.evaluation_file(split), json.dumps(evaluation, indent=1, ensure_ascii=False) + "\n")
-    show(evaluation, scores.tables, console)
-    console.print(f"report: {write_report(run.path)}", highlight=False, soft_wrap=True)
-    return evaluation
+    return measured, scores
 
 
 def show(evaluation: dict[str, Any], tables: list[Table], console: Console) -> None:

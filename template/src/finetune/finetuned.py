@@ -16,7 +16,7 @@ import torch
 import transformers
 from pydantic import TypeAdapter
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from . import config as settings
@@ -60,6 +60,18 @@ class Base:
         if not keeps_the_body(config.method):
             return cls(named, head, {}, {})
         return cls(named, head, _checksums(named), _copy_of_weights(model) if is_tiny(named.name) else {})
+
+    @classmethod
+    def read(cls, folder: Path) -> "Base":
+        """That of the finetuned model in `folder`, for a training that goes on from it."""
+        description = json.loads((folder / TASK_FILE).read_text(encoding="utf-8"))
+        copy = folder / BASE / "model.safetensors"
+        return cls(
+            settings.Model.model_validate(description["base"]),
+            description["head"],
+            description["base_files"],
+            load_file(copy) if copy.is_file() else {},
+        )
 
 
 @dataclass(slots=True)

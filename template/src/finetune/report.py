@@ -40,6 +40,7 @@ def write_report(run: Path) -> Path:
             {**evaluation, "pictures": [embed(path) for path in draw_results(evaluation, folder)]}
             for evaluation in evaluations
         ],
+        stages=read_stages(run, folder),
         validated=bool(history.validation),
         data=read_data_check(run, config),
         config=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
@@ -71,6 +72,17 @@ def read_data_check(run: Path, config: dict[str, Any]) -> dict[str, Any] | None:
     if (check.get("data"), check.get("model"), check.get("max_length")) != trained_with:
         return None
     return {**check, "picture": embed(folder / "data-check.png")}
+
+
+def read_stages(run: Path, folder: Path) -> dict[str, Any] | None:
+    """What a sequence of stages has learnt and forgotten, with its picture; None for a run that is not one."""
+    path = run / "stages.json"
+    if not path.is_file():
+        return None
+    from .report_pictures import stage_matrix
+
+    content = read_object(path, "continue the training with --resume")
+    return {**content, "picture": embed(stage_matrix(content, folder / "stages.png"))}
 
 
 def read_object(path: Path, remedy: str) -> dict[str, Any]:

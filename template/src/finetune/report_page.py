@@ -57,6 +57,33 @@ PAGE = """<!doctype html>
 {% endfor %}
 </dl>
 
+{% if stages %}
+<h2>Stages</h2>
+<div class="cards">
+{% for figure, meaning in ({"average": "of the last model over the stages so far",
+  "backward_transfer": "what later stages did to the score of earlier ones; below 0 is harm",
+  "forgetting": "what is lost of the best score on earlier stages"}).items() if stages[figure] is not none %}
+<section class="card">
+<h3>{{ figure | replace("_", " ") }}</h3>
+<div class="figure">{{ stages[figure] | number }} <small>{{ stages.headline }}</small></div>
+<p class="soft">{{ meaning }}</p>
+</section>
+{% endfor %}
+</div>
+<div class="wide">{{ image(stages.picture) }}</div>
+<div class="wide"><table class="data">
+<tr><th>{{ stages.headline }}</th>{% for stage in stages.stages %}<th>on {{ stage.name }}</th>{% endfor %}</tr>
+{% for row in stages.matrix %}
+{% set stage = stages.stages[loop.index0] %}
+<tr><td><a href="../stages/{{ stage.run | urlencode }}/report/index.html">after {{ stage.name }}</a></td>
+{%- for score in row %}<td>{{ "-" if score is none else score | number }}</td>{% endfor %}</tr>
+{% endfor %}
+</table></div>
+<p class="soft">Against forgetting: {{ stages.continual }}. Average and backward transfer as in Lopez-Paz and Ranzato
+(2017), forgetting as in Chaudhry et al. (2018). A stage whose labels a model does not know yet has no score.</p>
+{% endif %}
+
+{% if evaluations or not stages %}
 <h2>Result</h2>
 {% if evaluations %}
 <div class="cards">
@@ -81,15 +108,18 @@ PAGE = """<!doctype html>
 {% else %}
 <p>Nothing was evaluated yet. <code>python -m finetune evaluate RUN</code> does it.</p>
 {% endif %}
+{% endif %}
 
+{% if curves or not stages %}
 <h2>Training</h2>
+{% endif %}
 {% if curves %}
 <div class="pictures">
 {% for picture in curves %}
 {{ image(picture) }}
 {% endfor %}
 </div>
-{% else %}
+{% elif not stages %}
 <p>Nothing was logged yet.</p>
 {% endif %}
 {% if curves and not validated %}

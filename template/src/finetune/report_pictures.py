@@ -21,6 +21,7 @@ GREY = "#7b8591"
 BLUE = "#3f83d6"
 ORANGE = "#e0752d"
 GREEN = "#3a9d78"
+INK = "#1d2733"
 HEAT = LinearSegmentedColormap.from_list("heat", ["#eef4fb", "#9cc3ec", "#3f83d6", "#17427c"])
 
 DOTS_PER_INCH = 144
@@ -88,6 +89,30 @@ def confusion_matrix(matrix: dict[str, Any], path: Path) -> Path:
     return path
 
 
+def stage_matrix(content: dict[str, Any], path: Path) -> Path:
+    """Scores of the model after each stage on the data of every stage; on the diagonal what has just been learnt."""
+    scores = np.array([[np.nan if score is None else score for score in row] for row in content["matrix"]])
+    names = [shortened(stage["name"]) for stage in content["stages"]]
+    low, high = min(np.nanmin(scores), 0.0), max(np.nanmax(scores), 1.0)
+    shares = (scores - low) / (high - low)
+    if content["lower_is_better"]:
+        shares = 1 - shares
+    with canvas(2.6 + 1.1 * len(names), 1.6 + 0.62 * len(scores), path) as axes:
+        axes.imshow(shares, cmap=HEAT, vmin=0, vmax=1, aspect="auto")
+        axes.set(title=content["headline"])
+        axes.set_xticks(range(len(names)), [f"on {name}" for name in names])
+        axes.set_yticks(range(len(scores)), [f"after {name}" for name in names[: len(scores)]])
+        axes.tick_params(length=0)
+        axes.grid(visible=False)
+        axes.spines[:].set_visible(False)
+        for (row, column), score in np.ndenumerate(scores):
+            colour = "white" if shares[row, column] > 0.5 else INK
+            text = "-" if np.isnan(score) else f"{score:.3f}"
+            weight = "bold" if row == column else "normal"
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=11, fontweight=weight)
+    return path
+
+
 def scatter(points: dict[str, Any], path: Path) -> Path:
     """Predictions against the truth; on the dotted line they are equal."""
     with canvas(4.6, 4.6, path) as axes:
@@ -100,7 +125,7 @@ def scatter(points: dict[str, Any], path: Path) -> Path:
 def write_counts(axes: Axes, counts: Any, shares: Any) -> None:
     """The counts, dark on light cells and light on dark ones; zeros are left out, they only hide the others."""
     for row, column in zip(*np.nonzero(counts), strict=True):
-        colour = "white" if shares[row, column] > 0.5 else "#1d2733"
+        colour = "white" if shares[row, column] > 0.5 else INK
         text = f"{int(counts[row, column]):,}"
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=9 if len(text) < 6 else 7)
 

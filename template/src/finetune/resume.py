@@ -1,6 +1,6 @@
 """Go on with a run that was interrupted, killed or stopped; only where it stays the same experiment."""
 
-import json
+import re
 from typing import Any
 
 import torch
@@ -8,6 +8,7 @@ from rich.console import Console
 
 from .checkpoint import Progress, load_checkpoint, newest_valid
 from .config import Config
+from .environment import recorded
 from .errors import UserError
 from .run_folder import RunFolder
 
@@ -19,26 +20,34 @@ def require_same_config(run: RunFolder, config: Config) -> None:
     """Refuse to resume under a config that would change the result."""
     if not run.config_file.is_file():
         raise UserError(f"{run.path}: there is no such run to resume: start without --resume")
-    before, now = (_flat(c.model_dump(mode="json")) for c in (run.config(), config))
+    before, now = (flat(c.model_dump(mode="json")) for c in (run.config(), config))
     for key in sorted(before.keys() | now.keys()):
-        if before.get(key) != now.get(key) and key not in FREE_TO_CHANGE and key.split(".")[0] not in FREE_TO_CHANGE:
+        if before.get(key) != now.get(key) and not _is_free(key):
             raise UserError(
                 f"{run.path}: {key} was {before.get(key)} when the run was started and is {now.get(key)} now: "
                 f"change it back to resume, or start without --resume"
             )
 
 
-def _flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _is_free(key: str) -> bool:
+    key = re.sub(r"^stages\.\d+\.", "", key)
+    return key in FREE_TO_CHANGE or key.split(".")[0] in FREE_TO_CHANGE
+
+
+def flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """All values of nested sections, by keys such as `train.epochs` and `stages.0.name`."""
     result: dict[str, Any] = {}
     for name, value in section.items():
         key = f"{prefix}{name}"
-        result |= _flat(value, f"{key}.") if isinstance(value, dict) else {key: value}
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            value = {str(number): part for number, part in enumerate(value)}
+        result |= flat(value, f"{key}.") if isinstance(value, dict) else {key: value}
     return result
 
 
 def require_same_inputs(run: RunFolder, environment: dict[str, Any], console: Console) -> None:
     """Refuse to resume on data files that are not those of the start; say so if packages are not."""
-    before = json.loads(run.environment_file.read_text(encoding="utf-8"))
+    before = recorded(run)
     for name, version in environment["packages"].items():
         if before["packages"].get(name) != version:
             was = before["packages"].get(name)

@@ -46,6 +46,11 @@ class RunFolder:
         """The best model, complete in itself: weights, tokenizer, labels."""
         return self.path / "best"
 
+    @property
+    def stages_file(self) -> Path:
+        """For a sequence of stages: the scores of the model after each of them on the data of all."""
+        return self.path / "stages.json"
+
     def evaluation_file(self, split: str) -> Path:
         """The figures of a split."""
         return self.path / f"evaluation-{split}.json"

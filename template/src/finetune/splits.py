@@ -1,11 +1,13 @@
 """A data file as a task's examples and as the model's features."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from .config import Config, Data
-from .data import Columns, read_rows
+from .data import Columns, Row, read_rows
+from .errors import UserError
 from .tasks import Task
 from .tasks.base import Feature
 
@@ -32,8 +34,23 @@ def columns_of(task: Task[Any, Any], data: Data, learns: bool = True) -> Columns
 
 
 def read_split(config: Config, task: Task[Any, Any], path: Path) -> list[Any]:
-    """The checked, labelled examples of a file. Raises UserError with file:line."""
-    return task.parse(read_rows(path, columns_of(task, config.data)))
+    """The checked, labelled examples of a file that `data.where` chooses. Raises UserError with file:line."""
+    rows = read_rows(path, columns_of(task, config.data))
+    chosen = [row for row in rows if _is_chosen(row, config.data.where)]
+    if not chosen:
+        raise UserError(f"{path}: no row matches data.where: correct its pattern")
+    return task.parse(chosen)
+
+
+def _is_chosen(row: Row, where: dict[str, str]) -> bool:
+    columns = row.values | row.original if isinstance(row.original, dict) else row.values
+    for name, pattern in where.items():
+        if name not in columns:
+            raise UserError(f"{row.place}: no column '{name}', which data.where names: it has {', '.join(columns)}")
+        value = columns[name]
+        if not re.search(pattern, " ".join(map(str, value)) if isinstance(value, list) else str(value)):
+            return False
+    return True
 
 
 def encode_split(config: Config, task: Task[Any, Any], tokenizer: Any, examples: list[Any]) -> Split:
@@ -44,3 +61,16 @@ def encode_split(config: Config, task: Task[Any, Any], tokenizer: Any, examples:
         features_of[index if task.trains_on_windows else feature.example].append(index)
     lengths = [max(encoded.features[index].cost for index in indices) for indices in features_of]
     return Split(examples, encoded.features, features_of, lengths, encoded.truncated)
+
+
+def joined(first: Split, second: Split) -> Split:
+    """Both as one; the indices of the second come after those of the first."""
+    examples, features = len(first.examples), len(first.features)
+    moved = [replace(feature, example=feature.example + examples) for feature in second.features]
+    return Split(
+        first.examples + second.examples,
+        first.features + moved,
+        first.features_of + [[index + features for index in indices] for indices in second.features_of],
+        first.lengths + second.lengths,
+        first.truncated + second.truncated,
+    )

@@ -14,12 +14,16 @@ import torch
 from rich.console import Console
 
 from .adalora import RankAllocation
-from .anatomy import head_of
+from .anatomy import head_of, plain
 from .batching import Batch, collate, epoch_batches, micro_batches
 from .checkpoint import Progress, save_checkpoint
 from .config import Config
+from .config_continual import Ewc, Replay
 from .config_methods import AdaLora
+from .continual import Earlier, remember
+from .distillation import Teacher
 from .environment import describe_environment
+from .ewc import Consolidation
 from .finetuned import Base, save_finetuned
 from .forward import forward
 from .inference import infer
@@ -31,6 +35,7 @@ from .model import choose_device, load_model, load_tokenizer, memory, parameter_
 from .optim import STATES, Plateau, make_optimizer, make_schedule
 from .packing import Packing
 from .quantization import require_quantization
+from .replay import Mixture
 from .resume import require_same_config, require_same_inputs, restore
 from .run_folder import RunFolder
 from .splits import Split, encode_split, read_split
@@ -53,6 +58,9 @@ class Setup:
     base: Base
     packing: Packing | None
     ranks: RankAllocation | None
+    mixture: Mixture
+    consolidation: Consolidation | None
+    teacher: Teacher | None
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LambdaLR
     bf16: bool
@@ -84,7 +92,10 @@ def train(config: Config, *, resume: bool = False, console: Console | None = Non
             console.print(f"{run.path} has already come to its end, at step {progress.step}")
             return True
         introduce(config, setup, console)
-        return fit(config, run, setup, progress, console)
+        finished = fit(config, run, setup, progress, console)
+        if finished and isinstance(config.continual, Replay | Ewc):
+            remember(run, config.continual)
+        return finished
 
 
 def set_seed(seed: int) -> None:
@@ -98,31 +109,48 @@ def set_up(config: Config, console: Console) -> Setup:
     """Read the data, build the model, make the optimizer: everything that can be wrong is found here."""
     device = choose_device(config.train.device)
     require_quantization(config.method, device)
+    earlier = Earlier.of(config) if config.continue_from else None
     task = make_task(config.task)
     train_examples = read_split(config, task, config.data.train)
-    task.fit(train_examples)
+    if earlier:
+        task = earlier.task(train_examples)
+    else:
+        task.fit(train_examples)
     validation_examples = read_split(config, task, config.data.validation) if config.data.validation else None
     if config.data.test:
         read_split(config, task, config.data.test)  # a fault in the test file should not wait until training is over
-    tokenizer = load_tokenizer(config.model, task, train_examples)
-    model, new = load_model(config.model, task, tokenizer, config.method)
+    tokenizer = earlier.finetuned.tokenizer if earlier else load_tokenizer(config.model, task, train_examples)
     train_split = encode_split(config, task, tokenizer, train_examples)
     validation = encode_split(config, task, tokenizer, validation_examples) if validation_examples else None
     task.observe(train_split.features)
-    steps_per_epoch = -(-len(train_split.features_of) // config.train.batch_size)
+    mixture = Mixture(len(train_split.lengths))
+    if earlier:
+        train_split, mixture = earlier.mixed(train_split, task)
+    steps_per_epoch = -(-mixture.new // (config.train.batch_size - mixture.per_step))
     total_steps = min(config.train.epochs * steps_per_epoch, config.train.max_steps or 2**62)
-    base = Base.of(config, model, head_of(model, new) if task.new_head else [])
-    packing = Packing.of(model) if config.train.packing else None
-    model = apply_method(config.method, model, base.head, total_steps).to(device).train()
+    model, base = earlier.model(task) if earlier else first_model(config, task, tokenizer, total_steps)
+    packing = Packing.of(plain(model)) if config.train.packing else None
+    model = model.to(device).train()
     ranks = RankAllocation(model, config.method.orthogonality) if isinstance(config.method, AdaLora) else None
     optimizer = make_optimizer(config.optim, model, base.head)
     return Setup(
-        task, tokenizer, train_split, validation, model, base, packing, ranks, optimizer,
+        task, tokenizer, train_split, validation, model, base, packing, ranks,
+        mixture=mixture,
+        consolidation=earlier.consolidation(model) if earlier else None,
+        teacher=earlier.teacher(device) if earlier else None,
+        optimizer=optimizer,
         schedule=make_schedule(config.optim, optimizer, total_steps),
         bf16=uses_bf16(config.train.precision, device, model.config.hidden_size),
         steps_per_epoch=steps_per_epoch,
         total_steps=total_steps,
     )  # fmt: skip
+
+
+def first_model(config: Config, task: Task[Any, Any], tokenizer: Any, total_steps: int) -> tuple[Any, Base]:
+    """The model that the config names, with the method applied, and what a finetuned one needs of it."""
+    model, new = load_model(config.model, task, tokenizer, config.method)
+    base = Base.of(config, model, head_of(model, new) if task.new_head else [])
+    return apply_method(config.method, model, base.head, total_steps), base
 
 
 def introduce(config: Config, setup: Setup, console: Console) -> None:
@@ -132,15 +160,20 @@ def introduce(config: Config, setup: Setup, console: Console) -> None:
     precision = "bf16" if setup.bf16 else "fp32"
     validation = f", validation {len(setup.validation.examples):,}" if setup.validation else ", no validation"
     console.print(
-        f"[bold]{config.run_folder}[/]: {config.task.type} with {config.model.name}, method {config.method.type}\n"
+        f"[bold]{config.run_folder}[/]: {config.task.type} with {config.model.name}, method {config.method.type}"
+        f"{f', going on from {config.continue_from}' if config.continue_from else ''}\n"
         f"  {trained:,} of {total:,} parameters are trained, on {setup.model.device} in {precision}\n"
         f"  memory: {', '.join(needs)}; the batch comes on top\n"
-        f"  {len(setup.train.examples):,} examples{validation}; {setup.total_steps:,} steps of up to "
+        f"  {setup.mixture.new:,} examples{validation}; {setup.total_steps:,} steps of up to "
         f"{config.train.batch_size} examples",
         highlight=False,
     )
     if setup.packing:
         console.print("  texts are packed behind each other, and attention has no dropout")
+    if setup.mixture.stored:
+        console.print(
+            f"  {setup.mixture.per_step} of the examples of a step are from {setup.mixture.stored:,} stored ones"
+        )
     if setup.train.truncated:
         share = setup.train.truncated / len(setup.train.examples)
         console.print(f"  [yellow]{share:.1%} of the texts are longer than model.max_length and were cut[/]")
@@ -178,13 +211,14 @@ def fit(config: Config, run: RunFolder, setup: Setup, progress: Progress, consol
 
 def step_batches(config: Config, setup: Setup, start: int) -> Iterator[tuple[float, list[int]]]:
     """The examples of each step from `start` on, with the epochs that are done after it."""
-    per_epoch = setup.steps_per_epoch
+    per_epoch, mixture = setup.steps_per_epoch, setup.mixture
+    new, size = setup.train.lengths[: mixture.new], config.train.batch_size - mixture.per_step
     batches: list[list[int]] = []
     for step in range(start, setup.total_steps):
         epoch, position = divmod(step, per_epoch)
         if position == 0 or not batches:
-            batches = epoch_batches(setup.train.lengths, config.train.batch_size, config.train.seed, epoch)
-        yield (step + 1) / per_epoch, batches[position]
+            batches = epoch_batches(new, size, config.train.seed, epoch)
+        yield (step + 1) / per_epoch, batches[position] + mixture.stored_rows(step)
 
 
 def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> Window:
@@ -196,12 +230,17 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> Window:
     padded = 0
     for batch in micro_batches_of(config, setup, chosen):
         batch = batch.to(model.device)
-        loss = task.loss(forward(model, task, batch, setup.bf16), batch.labels) / max(1, count)
-        loss.backward()
+        logits = forward(model, task, batch, setup.bf16)
+        loss = task.loss(logits, batch.labels) / max(1, count)
         total += loss.detach()
+        if setup.teacher:
+            loss = loss + setup.teacher.loss(task, batch, logits, setup.bf16) / max(1, count)
+        loss.backward()
         padded += batch.size
     if setup.ranks:
         setup.ranks.penalty().backward()
+    if setup.consolidation:
+        setup.consolidation.penalty().backward()
     trained = [parameter for group in setup.optimizer.param_groups for parameter in group["params"]]
     norm = torch.nn.utils.clip_grad_norm_(trained, config.train.clip_norm or float("inf"))
     if not torch.isfinite(total + norm):

@@ -6,11 +6,12 @@ cut in between), metrics and the shape of a prediction. To add one, write a subc
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, TypeVar
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..config_generation import Generation
 from ..data import Row
@@ -188,9 +189,16 @@ class Task(ABC, Generic[E, P]):
             raise UserError(f"predict: this task needs {name} and {', '.join(others)}: put them into a file")
         return {name: text} if text_pair is None else {name: text, "text_pair": text_pair}
 
+    def columns(self, example: E) -> list[dict[str, Any]]:
+        """The inverse of `parse`: the columns of the rows that the example was made of."""
+        return [asdict(cast(Any, example))]
+
     @abstractmethod
     def fit(self, examples: Sequence[E]) -> None:
         """Learn the labels, and what the trivial baselines need, from the training examples."""
+
+    def extend(self, examples: Sequence[E]) -> None:
+        """Learn the same from the examples of a further training; labels keep their places, new ones come behind."""
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
@@ -234,6 +242,15 @@ class Task(ABC, Generic[E, P]):
     @abstractmethod
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Sum of the losses of all scored labels (a scalar, fp32)."""
+
+    def soft_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
+        """Sum of the cross-entropies with what another model's logits say, where a label is scored.
+
+        The square of the temperature keeps the size of the gradient (Hinton et al. 2015).
+        """
+        scored = labels != IGNORE
+        soft = (at_least_fp32(targets[scored]) / temperature).softmax(-1)
+        return F.cross_entropy(at_least_fp32(logits[scored]) / temperature, soft, reduction="sum") * temperature**2
 
     @abstractmethod
     def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:

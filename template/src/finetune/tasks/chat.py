@@ -59,6 +59,9 @@ class ChatTask(LanguageTask[Example]):
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
         return {"messages": [{"role": "user", "content": text}]}
 
+    def columns(self, example: Example) -> list[dict[str, Any]]:
+        return [{"messages": example.messages}]
+
     def fit(self, examples: Sequence[Example]) -> None:
         """There are no labels, but something to learn from must be there."""
         for example in examples:

@@ -90,6 +90,10 @@ class GenerativeTask(Task[E, Answer]):
         kept = labels != IGNORE  # first, for the logits of a large vocabulary are the largest tensor of all
         return F.cross_entropy(at_least_fp32(logits[kept]), labels[kept], reduction="sum")
 
+    def soft_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
+        (logits, aligned), (targets, _) = self.aligned(logits, labels), self.aligned(targets, labels)
+        return super().soft_loss(logits, targets, aligned, temperature)
+
     def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
         """(loss, count, hits) of each row."""
         logits, labels = self.aligned(logits, labels)

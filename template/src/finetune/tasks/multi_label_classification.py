@@ -72,8 +72,17 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
         if not counts:
             raise UserError("data.train: no example has a label: add labels to some")
         self.labels = sorted(counts)
-        self.frequent = [label for label in self.labels if counts[label] > len(examples) / 2]
-        self.frequent = self.frequent or [max(self.labels, key=lambda label: counts[label])]
+        self.frequent = self._frequent(counts, len(examples))
+
+    def extend(self, examples: Sequence[Example]) -> None:
+        counts = Counter(label for example in examples for label in example.labels or [])
+        self.labels += sorted(counts.keys() - self.labels)
+        self.frequent = self._frequent(counts, len(examples))
+
+    def _frequent(self, counts: Counter[str], examples: int) -> list[str]:
+        """What most examples have, or at least the commonest label."""
+        frequent = [label for label in self.labels if counts[label] > examples / 2]
+        return frequent or [max(self.labels, key=lambda label: counts[label])]
 
     def state(self) -> dict[str, Any]:
         return {"labels": self.labels, "frequent": self.frequent, "threshold": self.threshold}
@@ -98,6 +107,10 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
         logits = at_least_fp32(logits)
         # The mean over labels: one example weighs the same however many labels there are.
         return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), reduction="none").mean(-1).sum()
+
+    def soft_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
+        soft = (at_least_fp32(targets) / temperature).sigmoid()
+        return self.loss(logits / temperature, soft) * temperature**2
 
     def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
         return at_least_fp32(logits).sigmoid().tolist()

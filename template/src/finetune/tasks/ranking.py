@@ -64,11 +64,18 @@ class RankingTask(Task[Example, list[float]]):
         labels = [_relevance(row)] if row.values.get("label") is not None else []
         return Example(text_of(row, "query"), [text_of(row, "document")], labels)
 
+    def columns(self, example: Example) -> list[dict[str, Any]]:
+        pairs = zip(example.documents, example.labels, strict=True)
+        return [{"query": example.query, "document": document, "label": label} for document, label in pairs]
+
     def fit(self, examples: Sequence[Example]) -> None:
         labels = {label for example in examples for label in example.labels}
         if len(labels) < 2:
             raise UserError(f"data.train: every label is {labels.pop():g}: a ranking needs documents that differ")
         self.highest = max(labels)
+
+    def extend(self, examples: Sequence[Example]) -> None:
+        self.highest = max(self.highest, *(label for example in examples for label in example.labels))
 
     def state(self) -> dict[str, Any]:
         return {"highest": self.highest}
@@ -112,6 +119,9 @@ class RankingTask(Task[Example, list[float]]):
             return F.binary_cross_entropy_with_logits(scores, relevance / self.highest, reduction="sum")
         lists = [queries == query for query in queries.unique()]
         return torch.stack([_softmax_loss(scores[rows], relevance[rows]) for rows in lists]).sum()
+
+    def soft_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
+        return F.mse_loss(at_least_fp32(logits), at_least_fp32(targets), reduction="sum")
 
     def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
         return at_least_fp32(logits).squeeze(-1).tolist()

@@ -89,6 +89,9 @@ class RegressionTask(TextTask[Example, float]):
             return F.huber_loss(predicted, labels, reduction="sum")
         return F.mse_loss(predicted, labels, reduction="sum")
 
+    def soft_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
+        return F.mse_loss(at_least_fp32(logits), at_least_fp32(targets), reduction="sum")
+
     def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
         return at_least_fp32(logits).squeeze(-1).tolist()
 

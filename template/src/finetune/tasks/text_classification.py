@@ -83,16 +83,27 @@ class TextClassificationTask(TextTask[Example, Prediction]):
         if len(counts) < 2:
             only = next(iter(counts))
             raise UserError(f"data.train: every label is '{only}': a classifier needs examples of two labels or more")
-        self.labels = _sorted(counts)
-        self.majority = max(self.labels, key=lambda label: counts[label])
-        self.weights = self._weights(counts)
+        self.labels, self.weights = [], None
+        self._learn(counts)
 
-    def _weights(self, counts: Counter[str]) -> list[float] | None:
-        """One for each label; None if all are 1."""
+    def extend(self, examples: Sequence[Example]) -> None:
+        self._learn(Counter(str(example.label) for example in examples))
+
+    def _learn(self, counts: Counter[str]) -> None:
+        earlier = dict(zip(self.labels, self.weights or [], strict=False))
+        self.labels += [label for label in _sorted(counts) if label not in self.labels]
+        self.majority = max(self.labels, key=lambda label: counts[label])
+        self.weights = self._weights(counts, earlier)
+
+    def _weights(self, counts: Counter[str], earlier: dict[str, float]) -> list[float] | None:
+        """One for each label; None if all are 1. A label that does not occur this time keeps its earlier weight."""
         if self.class_weights == "none":
             return None
         if self.class_weights == "balanced":
-            return [counts.total() / (len(self.labels) * counts[label]) for label in self.labels]
+            return [
+                counts.total() / (len(counts) * counts[label]) if counts[label] else earlier[label]
+                for label in self.labels
+            ]
         for label in self.class_weights:
             require_known("label", label, self.labels, "task.class_weights")
         return [self.class_weights.get(label, 1.0) for label in self.labels]

@@ -56,6 +56,9 @@ class TextGenerationTask(LanguageTask[Example]):
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
         return {"prompt": text}
 
+    def columns(self, example: Example) -> list[dict[str, Any]]:
+        return super().columns(example) if example.prompt else [{"text": example.completion}]
+
     def fit(self, examples: Sequence[Example]) -> None:
         """There are no labels; but where texts have no prompts, what follows a prompt follows without a separator."""
         if not any(example.prompt for example in examples):

@@ -73,11 +73,16 @@ class TokenClassificationTask(Task[Example, Prediction]):
         return Example(tokens, tags)
 
     def fit(self, examples: Sequence[Example]) -> None:
-        types = sorted({tag[2:] for example in examples for tag in example.tags or [] if tag != "O"})
-        if not types:
+        self.labels = ["O"]
+        self.extend(examples)
+        if not self._types():
             raise UserError("data.train: every tag is O: tag at least one entity")
-        self.labels = ["O", *(f"{prefix}-{name}" for name in types for prefix in "BI")]
-        self.dictionary = _dictionary(examples)
+
+    def extend(self, examples: Sequence[Example]) -> None:
+        types = {tag[2:] for example in examples for tag in example.tags or [] if tag != "O"}
+        new = sorted(types.difference(self._types()))
+        self.labels += [f"{prefix}-{name}" for name in new for prefix in "BI"]
+        self.dictionary |= _dictionary(examples)
 
     def _types(self) -> list[str]:
         return [label[2:] for label in self.labels if label.startswith("B-")]
