@@ -1,7 +1,7 @@
 """Work on this repository with nothing but Python 3.11 and git; each command makes or mends `.venv` first.
 
 python3 dev.py demo           stamp out a project under build/, set it up, train and evaluate its demo
-python3 dev.py test [ARG...]  run the tests; what follows goes to pytest
+python3 dev.py test [ARG...]  run the tests, a file on each core; what follows goes to pytest (-n 0: one by one)
 python3 dev.py lint           check format, style and types
 python3 dev.py bench [NAME]   run benchmarks/NAME.py; without a name, list them
 """
@@ -130,9 +130,11 @@ def template_fingerprint() -> str:
 
 
 def test(*arguments: str) -> int:
-    """Run the template's tests, which run those of the projects; the last line is pytest's."""
+    """Run the template's tests, which run those of the projects, a file on each core; the last line is pytest's."""
     prepare("test")
-    return call(PYTHON, "-m", "pytest", *arguments)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # with one process on each core, threads only wait for each other
+    at_once = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile")
+    return call(PYTHON, "-m", "pytest", *at_once, *arguments)
 
 
 def lint() -> int:
