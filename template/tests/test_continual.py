@@ -11,7 +11,7 @@ import torch
 from conftest import TASKS, Project, assert_resumes_to_the_bit, stop_after
 from rich.console import Console
 from safetensors.torch import load_file
-from test_train import gradients, set_up
+from test_invariance import gradients, set_up
 
 from finetune import stages
 from finetune import train as training
@@ -109,6 +109,15 @@ def test_accumulation_equals_full_batch(
     differs = any(not torch.allclose(a, b, rtol=1e-3) for a, b in zip(expected, plain, strict=True))
     assert differs == (remedy != "replay")
     for got, want in zip(gradients(cut, exact(cut), rows), expected, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-9)
+
+
+def test_the_teacher_reads_packed_texts_too(project: Project, finished: Callable[[str], None]) -> None:
+    finished("token-classification")
+    path = further(project, "distillation", "token-classification", train={"clip_norm": None})
+    padded, packed = (load_config(path, [f"train.packing={packing}"]) for packing in ("false", "true"))
+    rows = [0, 1, 2, 3, 4]
+    for got, want in zip(*(gradients(c, exact(c), rows) for c in (packed, padded)), strict=True):
         torch.testing.assert_close(got, want, rtol=1e-9, atol=1e-9)
 
 
