@@ -158,7 +158,7 @@ def introduce(config: Config, setup: Setup, console: Console) -> None:
     trained, total = parameter_counts(setup.model)
     needs = [f"{size:,.1f} MiB for {name}" for name, size in memory(setup.model, STATES[config.optim.name]).items()]
     precision = "bf16" if setup.bf16 else "fp32"
-    validation = f", validation {len(setup.validation.examples):,}" if setup.validation else ", no validation"
+    validation = f", validation {len(setup.validation.features_of):,}" if setup.validation else ", no validation"
     console.print(
         f"[bold]{config.run_folder}[/]: {config.task.type} with {config.model.name}, method {config.method.type}"
         f"{f', going on from {config.continue_from}' if config.continue_from else ''}\n"
