@@ -57,4 +57,4 @@ def test_from_answers_to_an_evaluated_model(project: Path) -> None:
 
     # "Doctor" and "All tests".
     run(project, "-m", "finetune", "doctor")
-    assert " passed" in run(project, "-m", "pytest", "-q")
+    assert " passed" in run(project, "-m", "pytest", "-q", "-n", "auto", "--dist", "loadfile")

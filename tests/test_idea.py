@@ -39,7 +39,7 @@ PYTHON_OPTIONS = COMMON_OPTIONS | {
 PYTEST_OPTIONS = COMMON_OPTIONS | {
     "_new_keywords": '""',
     "_new_parameters": '""',
-    "_new_additionalArguments": '""',
+    "_new_additionalArguments": '"-n auto --maxprocesses 4 --dist loadfile"',
     "_new_target": '"$PROJECT_DIR$/tests"',
     "_new_targetType": '"PATH"',
 }
