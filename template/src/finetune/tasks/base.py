@@ -185,9 +185,10 @@ class Task(ABC, Generic[E, P]):
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
         """The columns of a single text that was given without a file. Raises UserError where a text is not enough."""
         name, *others = self.inputs
-        if others:
+        row = {name: text} if text_pair is None else {name: text, "text_pair": text_pair}
+        if any(other not in row for other in others):
             raise UserError(f"predict: this task needs {name} and {', '.join(others)}: put them into a file")
-        return {name: text} if text_pair is None else {name: text, "text_pair": text_pair}
+        return row
 
     def columns(self, example: E) -> list[dict[str, Any]]:
         """The inverse of `parse`: the columns of the rows that the example was made of."""
