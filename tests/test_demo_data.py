@@ -13,23 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import DATA_FORMAT
 from finetune.check_data import check_data
 from finetune.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "template" / "data" / "demo"
 SPLITS = ("train", "validation", "test")
-ENDINGS = {
-    "text-classification": "jsonl",
-    "multi-label-classification": "jsonl",
-    "regression": "jsonl",
-    "token-classification": "conll",
-    "ranking": "jsonl",
-    "text-generation": "jsonl",
-    "chat": "jsonl",
-    "translation": "jsonl",
-    "summarization": "jsonl",
-}
 SINGLE_TEXTS = {"text-classification": (4, 45), "multi-label-classification": (3, 60), "regression": (4, 40)}  # words
 TAGS = {"billing", "bug", "cancellation", "delivery", "feature-request", "login", "praise", "refund"}
 KEYS = {"text-generation": "prompt", "chat": "messages", "translation": "source", "summarization": "source"}
@@ -37,7 +27,7 @@ MOST_BYTES = {"chat": 900_000, "summarization": 650_000, "text-generation": 550_
 
 
 def shipped(task: str, split: str) -> Path:
-    return DEMO / f"{{% if cookiecutter.task == '{task}' %}}{split}.{ENDINGS[task]}{{% endif %}}"
+    return DEMO / f"{{% if cookiecutter.task == '{task}' %}}{split}.{DATA_FORMAT[task]}{{% endif %}}"
 
 
 def rows(task: str, split: str) -> list[dict[str, Any]]:
@@ -69,15 +59,15 @@ def entities(split: str) -> list[str]:
 def test_the_script_makes_the_shipped_files_byte_for_byte(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "tools.demo_data", str(tmp_path)], cwd=ROOT, check=True)
     made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    names = {shipped(task, split).name for task in ENDINGS for split in SPLITS}
+    names = {shipped(task, split).name for task in DATA_FORMAT for split in SPLITS}
     assert set(made) == names
     assert made == {name: (DEMO / name).read_bytes() for name in names}
 
 
-@pytest.mark.parametrize("task", ENDINGS)
+@pytest.mark.parametrize("task", DATA_FORMAT)
 def test_the_check_of_the_data_is_content(task: str, tmp_path: Path) -> None:
     """What a user is shown as good data has neither leaks nor contradictions nor copies."""
-    data = {split: tmp_path / f"{split}.{ENDINGS[task]}" for split in SPLITS}
+    data = {split: tmp_path / f"{split}.{DATA_FORMAT[task]}" for split in SPLITS}
     for split, path in data.items():
         path.write_bytes(shipped(task, split).read_bytes())
     tiny = {"text-generation": "gpt2", "chat": "gpt2", "translation": "t5", "summarization": "t5"}.get(task, "bert")
@@ -86,7 +76,7 @@ def test_the_check_of_the_data_is_content(task: str, tmp_path: Path) -> None:
     assert [finding for finding in check_data(config)["findings"] if finding["gravity"] != "note"] == []
 
 
-@pytest.mark.parametrize("task", ENDINGS)
+@pytest.mark.parametrize("task", DATA_FORMAT)
 @pytest.mark.parametrize("split", SPLITS)
 def test_files_are_small_and_plain(task: str, split: str) -> None:
     content = shipped(task, split).read_bytes()
@@ -97,7 +87,7 @@ def test_files_are_small_and_plain(task: str, split: str) -> None:
     content.decode("utf-8")
 
 
-@pytest.mark.parametrize("task", ENDINGS)
+@pytest.mark.parametrize("task", DATA_FORMAT)
 def test_no_example_comes_twice_not_even_with_other_numbers(task: str) -> None:
     seen: Counter[str] = Counter()
     for split in SPLITS:

@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from conftest import TASKS, WRITING, Project, assert_resumes_to_the_bit
+from conftest import TASKS, WRITING, Project, assert_resumes_to_the_bit, weights_that_matter
 from pydantic import TypeAdapter
 from rich.console import Console
 
-from finetune import model as loading
 from finetune import train as training
 from finetune.anatomy import head_of, in_modules
 from finetune.batching import collate
@@ -40,15 +39,7 @@ CELLS = [(task, method) for task in TASKS if task not in WRITING for method in M
 
 @pytest.fixture(autouse=True)
 def _weights_that_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Weights of a scale of 0.05 would hide mistakes."""
-    make = loading.tiny_config
-
-    def tiny_config(*arguments: Any, **options: Any) -> Any:
-        config = make(*arguments, **options)
-        config.initializer_range = 0.5
-        return config
-
-    monkeypatch.setattr(loading, "tiny_config", tiny_config)
+    weights_that_matter(monkeypatch)
 
 
 def set_up(project: Project, task: str, method: str, *overrides: str) -> tuple[Any, training.Setup]:

@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from conftest import WRITING, Project
+from conftest import WRITING, Project, weights_that_matter
 from rich.console import Console
 from torch import Tensor
 
-from finetune import model as loading
 from finetune import train as training
 from finetune.batching import collate
 from finetune.cli import main
@@ -29,15 +28,7 @@ CELLS = [(task, method) for task in WRITING for method in ADDED]
 
 @pytest.fixture(autouse=True)
 def _weights_that_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small weights would hide mistakes."""
-    make = loading.tiny_config
-
-    def tiny_config(*arguments: Any, **options: Any) -> Any:
-        config = make(*arguments, **options)
-        config.initializer_range = 0.5
-        return config
-
-    monkeypatch.setattr(loading, "tiny_config", tiny_config)
+    weights_that_matter(monkeypatch)
 
 
 def set_up(project: Project, task: str, method: str, *overrides: str) -> tuple[Any, training.Setup]:
