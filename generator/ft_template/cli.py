@@ -1,0 +1,30 @@
+"""The command `ft-template`: each verb imports what it needs only when it runs, for `--help` has to be quick."""
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from . import __version__
+from .errors import INTERRUPTED, OK, USAGE, UserError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit code."""
+    try:
+        return int(cli.main(arguments, prog_name="ft-template", standalone_mode=False) or OK)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.code
+    except click.UsageError as error:
+        error.show()
+        return USAGE
+    except (click.Abort, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ft-template")
+def cli() -> None:
+    """Stamp out PyCharm projects that fine-tune transformers."""
