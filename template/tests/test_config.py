@@ -9,7 +9,8 @@ from conftest import ROOT, Project
 from pydantic import BaseModel
 
 from finetune import config as settings
-from finetune.config import Config, json_schema, load_config, read_config
+from finetune.config import Config, load_config, read_config
+from finetune.config_schema import json_schema
 from finetune.errors import UserError
 
 

@@ -201,7 +201,7 @@ def doctor() -> int:
 @cli.command()
 def schema() -> int:
     """Print the JSON Schema of the config."""
-    from .config import json_schema
+    from .config_schema import json_schema
 
     click.echo(json_schema(), nl=False)
     return OK

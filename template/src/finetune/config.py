@@ -3,7 +3,6 @@
 Every field has a description and its bounds, so that an editor can complete and explain a config while it is written.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -271,16 +270,6 @@ def read_config(path: Path) -> Config:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise UserError(f"{path}: {key}: {first['msg']}: the run was made by another version of finetune") from error
-
-
-def json_schema() -> str:
-    """JSON Schema (draft-07) of the config, for completion in the editor."""
-    schema = Config.model_json_schema()
-    schema["required"].remove("data")
-    schema["anyOf"] = [{"required": ["data"]}, {"required": ["stages"]}]
-    text = json.dumps({"$schema": "http://json-schema.org/draft-07/schema#", **schema}, indent=2)
-    # Draft-07 keeps shared parts under `definitions`; pydantic writes the newer `$defs`.
-    return text.replace('"$defs"', '"definitions"').replace("#/$defs/", "#/definitions/") + "\n"
 
 
 def _validated(root: Node) -> Config:
