@@ -24,6 +24,12 @@ def remove_caches(project: Path) -> None:
             shutil.rmtree(cache, ignore_errors=True)
 
 
+def remove_empty_folders(project: Path) -> None:
+    """Cookiecutter makes a folder also where every file in it is left out by its name."""
+    if (folder := project / ".vscode").is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
 def make_environment(project: Path, choice: str) -> str | None:
     """Make what the answer `environment` asks for; returns a sentence if that did not work."""
     if choice == "none" or (project / ".venv").exists():
@@ -83,6 +89,7 @@ def main() -> None:
     answers = json.loads(r"""{{ cookiecutter | tojson }}""")
     project = Path.cwd()
     remove_caches(project)
+    remove_empty_folders(project)
     # cruft runs this hook in folders that it throws away, to compare them: an environment would be part of the
     # comparison. Of the two, only cookiecutter says where it writes to.
     if "_output_dir" not in answers:

@@ -27,6 +27,7 @@ FILES = """
 .editorconfig .env.example .github/workflows/ci.yml .gitignore LICENSE README.md constraints.txt pyproject.toml
 setup_env.py
 .idea/.gitignore .idea/{slug}.iml .idea/dictionaries/project.xml .idea/jsonSchemas.xml .idea/modules.xml
+.idea/pyProjectModel.xml
 .idea/runConfigurations/All_tests.xml .idea/runConfigurations/Check_data.xml
 .idea/runConfigurations/Debug_one_batch.xml .idea/runConfigurations/Doctor.xml
 .idea/runConfigurations/Download_base_model.xml .idea/runConfigurations/Evaluate.xml

@@ -1,0 +1,140 @@
+"""Writes ``template/.vscode`` from ``template/.idea``, so that both editors start, complete and spell the same.
+
+PyCharm's files are the source: each of its run configurations becomes a launch entry (run or debug) and a task.
+
+Usage: python -m tools.vscode
+"""
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element
+
+TEMPLATE = Path(__file__).resolve().parents[1] / "template"
+FILE_NAME = "{{% if cookiecutter.editor == 'both' %}}{}{{% endif %}}"
+"""Cookiecutter leaves a file out whose name renders to nothing."""
+
+EXTENSIONS = ["ms-python.python", "ms-python.debugpy", "redhat.vscode-yaml", "charliermarsh.ruff"]
+INTERPRETER = "${command:python.interpreterPath}"
+JSON = dict[str, Any]
+
+
+def vscode_files(template: Path = TEMPLATE) -> dict[str, JSON]:
+    """What each file of the folder holds, by its name."""
+    paths = sorted((template / ".idea/runConfigurations").glob("*.xml"))
+    found = [ElementTree.parse(path).getroot()[0] for path in paths]
+    runs = [configuration for configuration in found if configuration.attrib["type"] != "CompoundRunConfigurationType"]
+    compounds = [configuration for configuration in found if configuration not in runs]
+    return {
+        "extensions.json": {"recommendations": EXTENSIONS},
+        "launch.json": {
+            "version": "0.2.0",
+            "configurations": [launch(configuration) for configuration in runs],
+            "compounds": [compound(configuration) for configuration in compounds],
+        },
+        "settings.json": settings(template),
+        "tasks.json": {"version": "2.0.0", "tasks": [task(configuration) for configuration in runs]},
+    }
+
+
+def launch(configuration: Element) -> JSON:
+    """The entry of "Run and Debug" that starts what a run configuration starts."""
+    given = options(configuration)
+    module, arguments = program(configuration)
+    what = {"module": module} if module else {"program": here(given["SCRIPT_NAME"])}
+    return {
+        "name": configuration.attrib["name"],
+        "type": "debugpy",
+        "request": "launch",
+        **what,
+        "args": arguments,
+        "cwd": "${workspaceFolder}",
+        "console": "integratedTerminal",
+        "justMyCode": False,
+        "presentation": {"group": configuration.attrib["folderName"]},
+    }
+
+
+def compound(configuration: Element) -> JSON:
+    return {
+        "name": configuration.attrib["name"],
+        "configurations": [member.attrib["name"] for member in configuration.iter("toRun")],
+        "stopAll": False,
+        "presentation": {"group": configuration.attrib["folderName"]},
+    }
+
+
+def task(configuration: Element) -> JSON:
+    """The task that starts the same, without a debugger."""
+    module, arguments = program(configuration)
+    start = ["-m", module] if module else [here(options(configuration)["SCRIPT_NAME"])]
+    return {
+        "label": configuration.attrib["name"],
+        "type": "process",
+        "command": INTERPRETER,
+        "args": [*start, *arguments],
+        "options": {"cwd": "${workspaceFolder}"},
+        "group": "test" if configuration.attrib["type"] == "tests" else "none",
+        "problemMatcher": [],
+    }
+
+
+def settings(template: Path) -> JSON:
+    """Tests, schema, spelling, and what is neither searched nor watched."""
+    schema = {
+        option.attrib["name"]: option.attrib.get("value", "")
+        for option in ElementTree.parse(template / ".idea/jsonSchemas.xml").getroot().iter("option")
+    }
+    words = ElementTree.parse(template / ".idea/dictionaries/project.xml").getroot().iter("w")
+    (module,) = (template / ".idea").glob("*.iml")
+    excluded = [
+        folder.attrib["url"].removeprefix("file://$MODULE_DIR$/")
+        for folder in ElementTree.parse(module).getroot().iter("excludeFolder")
+    ]
+    return {
+        "python.testing.pytestEnabled": True,
+        "python.testing.pytestArgs": ["tests"],
+        "python.analysis.extraPaths": ["src"],
+        "[python]": {"editor.defaultFormatter": "charliermarsh.ruff"},
+        "yaml.schemas": {schema["relativePathToSchema"]: schema["path"]},
+        "cSpell.words": [str(word.text) for word in words],
+        "search.exclude": dict.fromkeys(excluded, True),
+        "files.watcherExclude": {f"{folder}/**": True for folder in excluded},
+    }
+
+
+def program(configuration: Element) -> tuple[str, list[str]]:
+    """The module that is run (empty for a script) and its arguments, which hold neither quotes nor blanks."""
+    given = options(configuration)
+    if configuration.attrib["type"] == "tests":
+        target, extra = json.loads(given["_new_target"]), json.loads(given["_new_additionalArguments"])
+        return "pytest", [target.removeprefix("$PROJECT_DIR$/"), *extra.split()]
+    parameters = re.sub(r"\{\{ (.*?) \}\}", r"{{\1}}", given["PARAMETERS"])  # an expression is a part of one argument
+    arguments = parameters.split()
+    return (given["SCRIPT_NAME"] if given["MODULE_MODE"] == "true" else ""), arguments
+
+
+def options(configuration: Element) -> dict[str, str]:
+    return {option.attrib["name"]: option.attrib["value"] for option in configuration.iter("option")}
+
+
+def here(path: str) -> str:
+    return path.replace("$PROJECT_DIR$", "${workspaceFolder}")
+
+
+def text(content: JSON) -> str:
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def main() -> None:
+    """Write the files anew."""
+    folder = TEMPLATE / ".vscode"
+    folder.mkdir(exist_ok=True)
+    for name, content in vscode_files().items():
+        (folder / FILE_NAME.format(name)).write_text(text(content), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
