@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 import yaml
-from ft_template.bake import REPOSITORY
-from jsonschema import Draft7Validator
-
 from finetune.config import load_config
 from finetune.errors import UserError
+from ft_template.bake import REPOSITORY
+from jsonschema import Draft7Validator
 
 SCHEMA = json.loads((REPOSITORY / "template/schemas/config.schema.json").read_text(encoding="utf-8"))
 SECTIONS = ("task", "method", "continual")

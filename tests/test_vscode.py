@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import Bake, files
-from ft_template.bake import REPOSITORY
+from ft_template.bake import REPOSITORY, bake
 
 from tools.vscode import FILE_NAME, text, vscode_files
 
@@ -17,8 +17,6 @@ NAMES = {"extensions.json", "launch.json", "settings.json", "tasks.json"}
 
 @pytest.fixture(scope="module")
 def both(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from ft_template.bake import bake
-
     answers = {"environment": "none", "editor": "both", "task": "token-classification"}
     return bake(tmp_path_factory.mktemp("both"), answers, template=repository)
 

@@ -1,8 +1,8 @@
 """The config as a JSON Schema (draft-07), in the form in which editors complete and check it best.
 
-A section with a `type` becomes a list of types and, for each, the keys that go with it (`if`, `then`). PyCharm and VS Code
-then offer every type with its description, explain and underline the keys of the one that is chosen, and say of a wrong
-key just that; of the plain `oneOf` they say that none of its variants fits.
+A section with a `type` becomes a list of types and, for each, the keys that go with it (`if`, `then`). Editors then
+offer every type with its description, explain and underline the keys of the one that is chosen, and say of a wrong key
+just that; of pydantic's `oneOf` they say that none of its variants fits.
 """
 
 import json
@@ -30,7 +30,7 @@ def _by_type(section: Schema, definitions: Schema) -> Schema:
     if "discriminator" not in section:
         return section
     variants: dict[str, str] = section["discriminator"]["mapping"]
-    about = {key: section[key] for key in ("title", "description", "default") if key in section}
+    about: Schema = {key: section[key] for key in ("title", "description", "default") if key in section}
     descriptions = {
         name: {"description": definitions[reference.rsplit("/", 1)[1]]["properties"]["type"]["description"]}
         for name, reference in variants.items()
