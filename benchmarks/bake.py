@@ -33,8 +33,9 @@ for name, value in questions.items():
         answers[name] = environment.from_string(default).render(cookiecutter=answers)
 for path in sorted(template.rglob("*")):
     name = path.relative_to(template).as_posix()
-    target = output / "my-project" / environment.from_string(name).render(cookiecutter=answers)
-    if path.is_file() and not target.is_dir():
+    rendered = environment.from_string(name).render(cookiecutter=answers)
+    target = output / "my-project" / rendered
+    if path.is_file() and rendered and not rendered.endswith("/"):  # a name that renders to nothing is left out
         target.parent.mkdir(parents=True, exist_ok=True)
         content = path.read_bytes()
         if not any(fnmatch(name, pattern) for pattern in questions["_copy_without_render"]):
