@@ -54,6 +54,10 @@ def test_texts_come_out_as_they_went_in(bake_project: Bake, text: str) -> None:
     assert f"Copyright (c) {text}\n" in (project / "LICENSE").read_text(encoding="utf-8")
     for path in (project / ".idea").rglob("*.[ix]ml"):
         ElementTree.parse(path)
+    record = (project / ".ft-template.json").read_text(encoding="utf-8")
+    assert json.loads(record) == yaml.safe_load(record), "cookiecutter and cruft would read it as YAML"
+    answers = json.loads(record)["default_context"]
+    assert answers["project_name"] == answers["description"] == answers["author"] == text
 
 
 @pytest.mark.parametrize(

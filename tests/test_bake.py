@@ -24,8 +24,8 @@ COPIED = QUESTIONS["_copy_without_render"]
 
 # Every file outside of the package, its tests and the schema; {slug} and {format} stand for answers.
 FILES = """
-.editorconfig .env.example .github/workflows/ci.yml .gitignore LICENSE README.md constraints.txt pyproject.toml
-setup_env.py
+.editorconfig .env.example .ft-template.json .github/workflows/ci.yml .gitignore LICENSE README.md constraints.txt
+pyproject.toml setup_env.py
 .idea/.gitignore .idea/{slug}.iml .idea/dictionaries/project.xml .idea/jsonSchemas.xml .idea/modules.xml
 .idea/pyProjectModel.xml
 .idea/runConfigurations/All_tests.xml .idea/runConfigurations/Check_data.xml
@@ -129,6 +129,16 @@ def test_configs_hold_the_answers(bake_project: Bake, task: str, method: str) ->
         assert all((project / path).is_file() for path in config["data"].values())
 
 
+def test_record_holds_the_version_and_the_answers(bake_project: Bake) -> None:
+    """All but the environment, which is of one machine."""
+    record = json.loads((bake_project(task="chat", method="lora") / ".ft-template.json").read_text(encoding="utf-8"))
+    answers = record.pop("default_context")
+
+    assert record == {"template": "ft-template", "version": QUESTIONS["__template_version"]}
+    assert {*answers, "environment"} == {name for name in QUESTIONS if not name.startswith("_")}
+    assert (answers["project_slug"], answers["task"], answers["method"]) == ("my-project", "chat", "lora")
+
+
 def test_first_line_of_a_config_is_its_command(project: Path) -> None:
     for config in (project / "configs").iterdir():
         lines = config.read_text(encoding="utf-8").splitlines()
@@ -159,7 +169,7 @@ def test_license(bake_project: Bake, license_name: str, words: str, spdx: str) -
 def test_accelerator_is_left_for_setup_env(bake_project: Bake, accelerator: str) -> None:
     table = toml(bake_project(accelerator=accelerator) / "pyproject.toml")["tool"]["finetune"]
 
-    assert table == {"accelerator": accelerator, "template": QUESTIONS["__template_version"]}
+    assert table == {"accelerator": accelerator}
 
 
 def test_versions_agree() -> None:

@@ -82,14 +82,14 @@ def test_repository_is_found_from_the_folder_of_the_command(broken: Path, monkey
 
 def test_empty_environment_has_a_python_and_no_packages(bake_project: Bake) -> None:
     project = bake_project(environment="empty")
-    without_environment = {name for name in files(project) if not name.startswith(".venv/")}
+    without_environment = {name: text for name, text in files(project).items() if not name.startswith(".venv/")}
     python = project / ".venv" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     command = "import sys; print(sys.prefix); import importlib.metadata as m; print(len(list(m.distributions())))"
     prefix, packages = subprocess.check_output([python, "-c", command], text=True).split()
 
     assert Path(prefix).samefile(project / ".venv")
     assert packages == "0"
-    assert without_environment == set(files(bake_project(project.parent / "other", environment="none")))
+    assert without_environment == files(bake_project(project.parent / "other", environment="none"))
 
 
 def test_a_second_run_changes_nothing(bake_project: Bake) -> None:
