@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,9 @@ TASKS = tuple(DATA_FORMAT)
 TINY = {"text-generation": "tiny:gpt2", "chat": "tiny:gpt2", "translation": "tiny:t5", "summarization": "tiny:t5"}
 """The model of the demo where it is not tiny:bert."""
 
+# Neither the settings of whoever runs the tests nor hooks of their git have a say.
+QUIET = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "COOKIECUTTER_CONFIG": os.devnull}
+
 Bake = Callable[..., Path]
 
 
@@ -33,6 +37,25 @@ def files(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
     }
+
+
+def git(*arguments: str | Path, cwd: Path | None = None) -> str:
+    """What git prints."""
+    identity = ("-c", "user.name=Test", "-c", "user.email=test@example.org")
+    return subprocess.check_output(["git", *identity, *arguments], cwd=cwd, env=os.environ | QUIET, text=True)
+
+
+def cruft(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The command as a user types it."""
+    command = [sys.executable, "-m", "cruft", *arguments]
+    return subprocess.run(command, cwd=cwd, env=os.environ | QUIET, capture_output=True, text=True, check=False)
+
+
+def commit_all(folder: Path, message: str) -> None:
+    """All files of a folder as a commit of its repository, which is made where there is none."""
+    git("init", "--quiet", "--initial-branch=main", cwd=folder)
+    git("add", "--all", cwd=folder)
+    git("commit", "--quiet", f"--message={message}", cwd=folder)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

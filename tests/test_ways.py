@@ -7,17 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import LINK, files
+from conftest import LINK, QUIET, commit_all, cruft, files, git
 from ft_template.bake import bake
 
 ANSWERS = {"environment": "none", "project_name": "One & the same", "task": "token-classification"}
-# Neither the settings of whoever runs the tests nor hooks of their git have a say.
-QUIET_GIT = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-
-
-def git(*arguments: str | Path, cwd: Path | None = None) -> None:
-    identity = ("-c", "user.name=Test", "-c", "user.email=test@example.org")
-    subprocess.run(["git", *identity, *arguments], cwd=cwd, env=os.environ | QUIET_GIT, check=True, capture_output=True)
 
 
 def cookiecutter(template: str | Path, cwd: Path, *flags: str) -> Path:
@@ -28,7 +21,7 @@ def cookiecutter(template: str | Path, cwd: Path, *flags: str) -> Path:
     (cwd / ".settings.yaml").write_text(json.dumps(settings), encoding="utf-8")
     answers = [f"{key}={value}" for key, value in ANSWERS.items()]
     command = [sys.executable, "-m", "cookiecutter", str(template), "--no-input", *flags, *answers]
-    environment = os.environ | QUIET_GIT | {"COOKIECUTTER_CONFIG": ".settings.yaml", "PWD": str(cwd)}
+    environment = os.environ | QUIET | {"COOKIECUTTER_CONFIG": ".settings.yaml", "PWD": str(cwd)}
     result = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     return cwd / "one-the-same"
@@ -45,9 +38,7 @@ def hub(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hub")
     work = tmp_path_factory.mktemp("work") / "ft-template"
     subprocess.run(["cp", "-R", repository, work], check=True)
-    git("init", "--quiet", "--initial-branch=main", cwd=work)
-    git("add", "--all", cwd=work)
-    git("commit", "--quiet", "--message=Template", cwd=work)
+    commit_all(work, "Template")
     git("clone", "--quiet", "--bare", work, folder / "org/ft-template.git")
     return folder
 
@@ -90,6 +81,18 @@ def test_checkout_without_links_by_relative_path(
 
 def test_without_hooks(repository: Path, tmp_path: Path, expected: dict[str, bytes]) -> None:
     assert files(cookiecutter(repository, tmp_path / "out", "--accept-hooks", "no")) == expected
+
+
+def test_by_cruft(hub: Path, tmp_path: Path, expected: dict[str, bytes]) -> None:
+    """Cruft renders by itself, and runs the hooks also in folders that it throws away: it gets no environment."""
+    answers = json.dumps({**ANSWERS, "environment": "empty"})
+    template = (hub / "org/ft-template.git").as_uri()
+    result = cruft("create", template, "--no-input", "--extra-context", answers, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    given = files(tmp_path / "one-the-same")
+    del given[".cruft.json"]
+
+    assert given == expected
 
 
 def test_the_repository_is_left_as_it_was(repository: Path, tmp_path: Path) -> None:
