@@ -213,6 +213,13 @@ def test_two_bakes_give_the_same_bytes(bake_project: Bake, tmp_path: Path) -> No
     assert files(bake_project(first)) == files(bake_project(second))
 
 
+def test_nothing_asks_for_the_time_or_for_chance(repository: Path) -> None:
+    """Cookiecutter offers both to a template."""
+    for name, content in template_files(repository).items():
+        if not any(fnmatch(name, pattern) for pattern in COPIED):
+            assert not re.search(rb"\{%-?\s*now\b|uuid4|random_ascii_string", content), name
+
+
 def test_traces_of_work_in_the_template_do_not_come_along(repository: Path, bake_project: Bake, tmp_path: Path) -> None:
     worked_on = tmp_path / "ft-template"
     shutil.copytree(repository, worked_on, symlinks=True)
