@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -28,3 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @click.version_option(__version__, prog_name="ft-template")
 def cli() -> None:
     """Stamp out PyCharm projects that fine-tune transformers."""
+
+
+@cli.command()
+@click.argument("project", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="One JSON document, for programs.")
+def check(project: Path, as_json: bool) -> int:
+    """Read PROJECT as PyCharm does and report every fault with its remedy; exit code 1 where there is one."""
+    from .check.report import report
+
+    return report(project, as_json=as_json)

@@ -1,6 +1,9 @@
 """Mistakes of the user, and the exit codes of the command."""
 
 OK, USAGE, WRONG_ANSWERS, TARGET_EXISTS, FAILED, NO_ENVIRONMENT = 0, 2, 3, 4, 5, 6
+FAULTS = 1
+"""`check` alone ends with it: the project is there, and not as it should be."""
+
 INTERRUPTED = 130
 
 

@@ -1,0 +1,78 @@
+"""XML files with the line of each element, and without what lets a small file grow in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from xml.parsers import expat
+
+from .fault import Place
+
+
+class UnreadableError(Exception):
+    """The file is not XML as PyCharm reads it."""
+
+    def __init__(self, place: Place, message: str) -> None:
+        super().__init__(message)
+        self.place = place
+
+
+@dataclass
+class Node:
+    """An element."""
+
+    tag: str
+    attributes: dict[str, str]
+    place: Place
+    children: list[Node] = field(default_factory=list)
+    text: str = ""
+
+    def get(self, attribute: str, default: str = "") -> str:
+        return self.attributes.get(attribute, default)
+
+    def named(self, tag: str) -> list[Node]:
+        """The children with this tag."""
+        return [child for child in self.children if child.tag == tag]
+
+    def walk(self, tag: str | None = None) -> Iterator[Node]:
+        """This element and all below it in the order of the file, or those with one tag."""
+        waiting = [self]
+        while waiting:
+            node = waiting.pop()
+            if tag in (None, node.tag):
+                yield node
+            waiting.extend(reversed(node.children))
+
+
+def parse(content: bytes, file: str) -> Node:
+    """Return the root element.
+
+    A document type is refused, as it could declare entities that multiply: PyCharm's files have none. Raises
+    UnreadableError.
+    """
+    top = Node("", {}, Place(file))
+    opened = [top]
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        node = Node(tag, attributes, Place(file, parser.CurrentLineNumber))
+        opened[-1].children.append(node)
+        opened.append(node)
+
+    def text(data: str) -> None:
+        opened[-1].text += data
+
+    def refuse(*_: object) -> None:
+        raise UnreadableError(Place(file, parser.CurrentLineNumber), "it declares a document type")
+
+    parser.StartElementHandler = start
+    parser.EndElementHandler = lambda _: opened.pop()
+    parser.CharacterDataHandler = text
+    parser.StartDoctypeDeclHandler = refuse
+    try:
+        parser.Parse(content, True)
+    except expat.ExpatError as error:
+        message = f"it is not well-formed XML ({expat.ErrorString(error.code)})"
+        raise UnreadableError(Place(file, error.lineno), message) from error
+    return top.children[0]

@@ -1,0 +1,172 @@
+"""A project's files as PyCharm finds them: modules.xml, the module files it names, the run configurations."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from .configuration import COMPOUND, Configuration
+from .document import Node, UnreadableError, parse
+from .fault import Finding
+from .macros import expand
+from .module import Module
+
+IDE_FILES = ("*.iml", "*.xml", "dictionaries/*.xml", "runConfigurations/*.xml")
+PERSONAL = {
+    "misc.xml",
+    "workspace.xml",
+    "tasks.xml",
+    "usage.statistics.xml",
+    "dataSources.xml",
+    "dataSources.local.xml",
+}
+"""What PyCharm keeps for one user and machine; .idea/.gitignore keeps it out of the repository, and we out of it."""
+
+NEVER_CONTENT = {".git", ".idea", ".venv"}
+RUN_CONFIGURATIONS = "ProjectRunConfigurationManager"
+
+
+class Project:
+    """Read lazily, each file once; what cannot be read is kept beside it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        self.unreadable: list[Finding] = []
+
+    def name(self, path: Path) -> str:
+        """A path below the root with forward slashes."""
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.as_posix()
+
+    @cached_property
+    def idea_documents(self) -> dict[str, Node]:
+        """The root elements of the shared files in .idea and of module files, by path."""
+        inside = [path for pattern in IDE_FILES for path in (self.root / ".idea").glob(pattern)]
+        return self._read(path for path in [*inside, *self.root.glob("*.iml")] if path.name not in PERSONAL)
+
+    @cached_property
+    def run_documents(self) -> dict[str, Node]:
+        """Those of the run configurations that lie in the project's content."""
+        return self._read(path for path in self._content() if path.name.endswith(".run.xml"))
+
+    @property
+    def documents(self) -> dict[str, Node]:
+        return self.idea_documents | self.run_documents
+
+    def _read(self, paths: Iterable[Path]) -> dict[str, Node]:
+        found: dict[str, Node] = {}
+        for path in sorted(set(paths)):
+            try:
+                found[self.name(path)] = parse(path.read_bytes(), self.name(path))
+            except UnreadableError as error:
+                self.unreadable.append((error.place, str(error)))
+        return found
+
+    def _content(self) -> Iterator[Path]:
+        """Every file that a module does not leave out, and that is neither .idea's nor git's nor an environment's."""
+        for folder, folders, names in os.walk(self.root):
+            kept = sorted(set(folders) - NEVER_CONTENT)
+            folders[:] = [name for name in kept if not self.excludes(Path(folder, name))]
+            yield from (path for name in sorted(names) if not self.excludes(path := Path(folder, name)))
+
+    @cached_property
+    def pyproject(self) -> dict[str, Any]:
+        """pyproject.toml; empty where it cannot be read, which a rule reports."""
+        try:
+            return tomllib.loads((self.root / "pyproject.toml").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+
+    @property
+    def distribution(self) -> str:
+        """`[project].name`."""
+        return str(self.pyproject.get("project", {}).get("name", ""))
+
+    @cached_property
+    def dependencies(self) -> set[str]:
+        """The names of the packages that it asks for, as an import would spell them."""
+        table = self.pyproject.get("project", {})
+        groups = [table.get("dependencies", []), *table.get("optional-dependencies", {}).values()]
+        names = [re.match(r"[\w.-]+", requirement) for group in groups for requirement in group]
+        return {re.sub(r"[-.]", "_", name[0].lower()) for name in names if name}
+
+    @cached_property
+    def module_entries(self) -> list[Node]:
+        """The `<module>` elements of modules.xml."""
+        document = self.idea_documents.get(".idea/modules.xml")
+        components = document.named("component") if document else []
+        managers = [node for node in components if node.get("name") == "ProjectModuleManager"]
+        return [module for manager in managers for module in manager.walk("module")]
+
+    @cached_property
+    def modules(self) -> list[Module]:
+        """The modules that modules.xml names and that can be read."""
+        found = []
+        for entry in self.module_entries:
+            path = Path(self.expand(entry.get("filepath")))
+            node = self.idea_documents.get(self.name(path))
+            if node:
+                directory = path.parent.parent if path.parent.name == ".idea" else path.parent
+                found.append(Module(path.stem, node, self.root, directory))
+        return found
+
+    def excludes(self, path: Path) -> bool:
+        return any(module.excludes(path) for module in self.modules)
+
+    @property
+    def content_roots(self) -> list[Path]:
+        return [root.path for module in self.modules for root in module.content_roots]
+
+    @property
+    def source_roots(self) -> list[Path]:
+        """Those of the tests too: PyCharm puts both on PYTHONPATH."""
+        return [root.path for module in self.modules for root in module.source_roots]
+
+    def expand(self, text: str) -> str:
+        """Replace the path macros; `$MODULE_DIR$` is the first module's, as a run configuration has one module."""
+        module_dir = self.modules[0].directory if "MODULE_DIR" in text and self.modules else self.root
+        return expand(text, self.root, module_dir)
+
+    @cached_property
+    def files(self) -> list[str]:
+        """The paths of all content."""
+        return [self.name(path) for path in self._content()]
+
+    @property
+    def configuration_files(self) -> dict[str, Node]:
+        """The files in which PyCharm looks for run configurations."""
+        folder = ".idea/runConfigurations/"
+        return {name: node for name, node in self.documents.items() if name.startswith(folder)} | self.run_documents
+
+    @cached_property
+    def configurations(self) -> list[Configuration]:
+        """Of a file in .idea PyCharm reads the first configuration only, of others all."""
+        found: list[Configuration] = []
+        for name, node in self.configuration_files.items():
+            if (node.tag, node.get("name")) != ("component", RUN_CONFIGURATIONS):
+                continue
+            inside = name.startswith(".idea/")
+            elements = node.named("configuration")
+            found += [Configuration(element, inside) for element in (elements[:1] if inside else elements)]
+        return found
+
+    @cached_property
+    def by_key(self) -> dict[tuple[str, str], Configuration]:
+        """Run configurations by what compounds and tasks call them: their type and name."""
+        return {(found.type, found.name): found for found in self.configurations if not found.is_template}
+
+    @property
+    def python_configurations(self) -> list[Configuration]:
+        return [found for found in self.configurations if found.is_python]
+
+    @property
+    def test_configurations(self) -> list[Configuration]:
+        return [found for found in self.configurations if found.is_test]
+
+    @property
+    def compounds(self) -> list[Configuration]:
+        return [found for found in self.configurations if found.type == COMPOUND]

@@ -1,0 +1,165 @@
+"""modules.xml and the module file: roots, exclusions and the interpreter."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..fault import Finding, Place, rule
+from ..project import Project
+
+MODULES_XML = Place(".idea/modules.xml")
+LEFT_OUT = (".venv", "runs", "models")
+"""Folders of many or large files, which PyCharm would index at every start."""
+
+NEEDED = (".run", "configs", "schemas", "src", "tests")
+"""What PyCharm has to see to run, complete and test."""
+
+DOCSTRINGS = {"PLAIN": "Plain", "REST": "reStructuredText", "NUMPY": "NumPy", "GOOGLE": "Google"}
+
+
+@rule("modules.file", "write a ProjectModuleManager with a <module>, or restore the file")
+def a_module_is_named(project: Project) -> Iterator[Finding]:
+    """Without one PyCharm makes a module that has no roots."""
+    if not project.module_entries:
+        yield MODULES_XML, "it names no module"
+
+
+@rule("modules.path", "give fileurl and filepath the same path, of a file that exists")
+def module_files_exist(project: Project) -> Iterator[Finding]:
+    for entry in project.module_entries:
+        path = entry.get("filepath")
+        if entry.get("fileurl") != f"file://{path}":
+            yield entry.place, f"fileurl and filepath ({path}) differ"
+        if not Path(project.expand(path)).is_file():
+            yield entry.place, f"{path} does not exist"
+
+
+@rule("module.name", "give the module file the name of [project] in pyproject.toml")
+def module_is_named_like_the_distribution(project: Project) -> Iterator[Finding]:
+    """PyCharm renames the module after pyproject.toml, and what names the old one is red."""
+    for module in project.modules:
+        if project.distribution and module.name != project.distribution:
+            yield (
+                module.node.place,
+                f"the module is {module.name}, the project in pyproject.toml {project.distribution}",
+            )
+
+
+@rule("module.type", 'write <module type="PYTHON_MODULE" version="4">')
+def module_is_a_python_module(project: Project) -> Iterator[Finding]:
+    """PyCharm looks for an interpreter only for Python modules."""
+    for module in project.modules:
+        if module.node.tag != "module" or module.node.get("type") != "PYTHON_MODULE":
+            yield module.node.place, f"it is of type '{module.node.get('type')}'"
+
+
+@rule("module.interpreter", 'write <orderEntry type="inheritedJdk" />')
+def module_has_an_interpreter(project: Project) -> Iterator[Finding]:
+    for module in project.modules:
+        kinds = [entry.get("type") for entry in module.node.walk("orderEntry")]
+        if kinds.count("inheritedJdk") + kinds.count("jdk") != 1:
+            yield module.node.place, "it does not take the project's interpreter"
+
+
+@rule("module.interpreter-named", 'write <orderEntry type="inheritedJdk" /> before you commit the file', note=True)
+def module_names_no_interpreter(project: Project) -> Iterator[Finding]:
+    """PyCharm writes the name when it sets the interpreter; a colleague's has another."""
+    for module in project.modules:
+        for entry in module.node.walk("orderEntry"):
+            if "jdkName" in entry.attributes:
+                yield entry.place, f"it names an interpreter of this machine, '{entry.get('jdkName')}'"
+
+
+@rule("module.sources", 'write <orderEntry type="sourceFolder" forTests="false" />')
+def module_uses_its_sources(project: Project) -> Iterator[Finding]:
+    for module in project.modules:
+        if "sourceFolder" not in [entry.get("type") for entry in module.node.walk("orderEntry")]:
+            yield module.node.place, "its own sources are no part of it"
+
+
+@rule("module.content", 'write <content url="file://$MODULE_DIR$">')
+def project_is_content(project: Project) -> Iterator[Finding]:
+    for module in project.modules:
+        if module.directory not in [root.path for root in module.content_roots]:
+            yield module.node.place, "the project's folder is not its content"
+
+
+@rule("module.root-exists", "make the folder, or take the line out")
+def roots_exist(project: Project) -> Iterator[Finding]:
+    for module in project.modules:
+        for root in [*module.content_roots, *module.source_roots]:
+            if not root.path.is_dir():
+                yield root.place, f"{project.name(root.path)} is no folder"
+
+
+@rule("module.source-root", 'name the folder as a <sourceFolder> with isTestSource="false"')
+def packages_are_in_source_roots(project: Project) -> Iterator[Finding]:
+    """Else PyCharm resolves no import of the project's own package."""
+    tools = project.pyproject.get("tool", {})
+    folders = tools.get("setuptools", {}).get("packages", {}).get("find", {}).get("where", [])
+    yield from missing_roots(project, folders, are_tests=False)
+
+
+@rule("module.test-root", 'name the folder as a <sourceFolder> with isTestSource="true"')
+def tests_are_in_test_roots(project: Project) -> Iterator[Finding]:
+    folders = project.pyproject.get("tool", {}).get("pytest", {}).get("ini_options", {}).get("testpaths", [])
+    yield from missing_roots(project, folders, are_tests=True)
+
+
+@rule("module.root-excluded", "take the <excludeFolder> out")
+def no_root_is_excluded(project: Project) -> Iterator[Finding]:
+    for module in project.modules:
+        for root in [*module.content_roots, *module.source_roots]:
+            if module.excludes(root.path):
+                yield root.place, f"{project.name(root.path)} is a root, and lies below an excluded folder"
+
+
+@rule("module.excluded", "name the folder as an <excludeFolder>")
+def outputs_are_excluded(project: Project) -> Iterator[Finding]:
+    for module in project.modules:
+        for name in LEFT_OUT:
+            if not module.excludes(project.root / name):
+                yield module.node.place, f"PyCharm would index {name}"
+
+
+@rule("module.hidden", "take the <excludeFolder> or <excludePattern> out")
+def nothing_needed_is_excluded(project: Project) -> Iterator[Finding]:
+    """An excluded config has no completion, and a run configuration in an excluded .run does not exist."""
+    for module in project.modules:
+        for name in NEEDED:
+            if module.excludes(project.root / name):
+                yield module.node.place, f"PyCharm would not see {name}"
+        for path in (project.root / ".run").glob("*.run.xml"):
+            if module.excludes(path):
+                yield module.node.place, f"PyCharm would not see {project.name(path)}"
+
+
+@rule("module.test-runner", 'set PROJECT_TEST_RUNNER to "py.test"')
+def tests_are_run_by_pytest(project: Project) -> Iterator[Finding]:
+    """By another runner the arrows beside the tests would start something else."""
+    for module in project.modules:
+        for component in module.node.named("component"):
+            if component.get("name") == "TestRunnerService":
+                for option in component.named("option"):
+                    if (option.get("name"), option.get("value")) != ("PROJECT_TEST_RUNNER", "py.test"):
+                        yield option.place, f"{option.get('name')} is '{option.get('value')}'"
+
+
+@rule("module.docstrings", "use a pair such as GOOGLE and Google, or PLAIN and Plain")
+def docstring_format_is_known(project: Project) -> Iterator[Finding]:
+    for module in project.modules:
+        for component in module.node.named("component"):
+            if component.get("name") == "PyDocumentationSettings":
+                given = {option.get("name"): option.get("value") for option in component.named("option")}
+                if DOCSTRINGS.get(given.get("format", "")) != given.get("myDocStringFormat"):
+                    yield component.place, f"format {given.get('format')} is not {given.get('myDocStringFormat')}"
+
+
+def missing_roots(project: Project, folders: list[str], are_tests: bool) -> Iterator[Finding]:
+    for module in project.modules:
+        roots = [root.path for root in module.source_roots if root.is_test is are_tests]
+        for folder in folders:
+            if project.root / folder not in roots:
+                yield (
+                    module.node.place,
+                    f"{folder}, which pyproject.toml names, is no {'test' if are_tests else 'source'} root",
+                )

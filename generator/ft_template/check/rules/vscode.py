@@ -1,0 +1,150 @@
+"""VS Code's files, where a project has them: what they start exists, and is what PyCharm starts."""
+
+import json
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ..arguments import split
+from ..configuration import Configuration
+from ..fault import Finding, Place, rule
+from ..project import Project
+from .files import MACHINE
+from .starting import files_to_read, is_module
+from .testing import field
+
+FOLDER = "${workspaceFolder}"
+COMMENT_OR_TEXT = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
+Entry = tuple[Place, str, list[str]]
+
+
+@rule("vscode.readable", "restore the file, or mend what is there")
+def files_are_json(project: Project) -> Iterator[Finding]:
+    for place in files(project):
+        if isinstance(found := read(project.root / place.file), ValueError):
+            yield place, f"it is not JSON ({found})"
+
+
+@rule("vscode.program", "name a module of the project or of what it depends on, or a file in ${workspaceFolder}")
+def programs_exist(project: Project) -> Iterator[Finding]:
+    for place, name, command in entries(project):
+        if command[0] != "-m":
+            exists = (project.root / command[0].removeprefix(f"{FOLDER}/")).is_file()
+        else:
+            exists = len(command) > 1 and is_module(project, command[1])
+        if not exists:
+            yield place, f"'{name}' starts '{' '.join(command[:2])}', which does not exist"
+
+
+@rule("vscode.argument-file", "correct the path in its arguments, or add the file")
+def named_files_exist(project: Project) -> Iterator[Finding]:
+    for place, name, command in entries(project):
+        for path in files_to_read(command[1:]):
+            if not (project.root / path.removeprefix(f"{FOLDER}/")).is_file():
+                yield place, f"'{name}' names '{path}', which does not exist"
+
+
+@rule("vscode.compound", "name existing entries of configurations")
+def compounds_start_what_exists(project: Project) -> Iterator[Finding]:
+    launch = section(project, "launch.json")
+    names = {entry.get("name") for entry in launch.get("configurations", [])}
+    for compound in launch.get("compounds", []):
+        for name in compound.get("configurations", []):
+            if name not in names:
+                yield Place(".vscode/launch.json"), f"'{compound.get('name')}' starts '{name}', which does not exist"
+
+
+@rule("vscode.machine-path", "begin the path with ${workspaceFolder}")
+def no_path_of_one_machine(project: Project) -> Iterator[Finding]:
+    for place in files(project):
+        for text in strings(section(project, Path(place.file).name)):
+            if MACHINE.match(text):
+                yield place, f"{text} is a path of one machine"
+
+
+@rule("vscode.schema", "map schemas/config.schema.json to configs/*.yaml under yaml.schemas")
+def schema_is_mapped(project: Project) -> Iterator[Finding]:
+    place = Place(".vscode/settings.json")
+    if place in files(project):
+        mapped = section(project, "settings.json").get("yaml.schemas", {})
+        if not mapped:
+            yield place, "it maps no schema"
+        for schema, patterns in mapped.items():
+            if not (project.root / schema).is_file():
+                yield place, f"there is no schema '{schema}'"
+            for pattern in [patterns] if isinstance(patterns, str) else patterns:
+                if not any(project.root.glob(pattern)):
+                    yield place, f"'{pattern}' matches no file"
+
+
+@rule("vscode.same", "make them alike, or leave it where only one editor needs it", note=True)
+def both_editors_start_the_same(project: Project) -> Iterator[Finding]:
+    started = {found.name: command_line(found) for found in project.configurations}
+    for place, name, command in entries(project):
+        if name in started and started[name] != [part.replace(FOLDER, "$PROJECT_DIR$") for part in command]:
+            yield place, f"'{name}' starts other things than in PyCharm"
+    for place in files(project):
+        names = {name for at, name, _ in entries(project) if at == place}
+        for name in [found for found, command in started.items() if command and names and found not in names]:
+            yield place, f"'{name}' is in PyCharm only"
+
+
+def command_line(found: Configuration) -> list[str]:
+    """What PyCharm gives to Python, as VS Code would write it; nothing for what VS Code has in another form."""
+    if found.is_python:
+        return [*(["-m"] if found.in_module_mode else []), found.option("SCRIPT_NAME"), *found.arguments]
+    target, more, keywords = (field(found, name) for name in ("target", "additionalArguments", "keywords"))
+    if not found.is_test or not target:
+        return []
+    chosen = ["-k", keywords] if keywords else []
+    return ["-m", "pytest", target.removeprefix("$PROJECT_DIR$/"), *split(more or "", single_quotes=True), *chosen]
+
+
+def entries(project: Project) -> Iterator[Entry]:
+    """What launch.json and tasks.json start: the place, the name, and the arguments of Python."""
+    for entry in section(project, "launch.json").get("configurations", []):
+        program = ["-m", entry["module"]] if "module" in entry else [entry.get("program", "")]
+        yield Place(".vscode/launch.json"), entry.get("name", ""), [*program, *entry.get("args", [])]
+    for task in section(project, "tasks.json").get("tasks", []):
+        yield Place(".vscode/tasks.json"), task.get("label", ""), task.get("args") or [""]
+
+
+def files(project: Project) -> list[Place]:
+    return [Place(project.name(path)) for path in sorted((project.root / ".vscode").glob("*.json"))]
+
+
+def section(project: Project, name: str) -> dict[str, Any]:
+    """The object in a file; an empty one where there is none, or no such file."""
+    found = read(project.root / ".vscode" / name)
+    return found if isinstance(found, dict) else {}
+
+
+@lru_cache(maxsize=16)
+def parsed(text: str) -> Any:
+    """VS Code allows comments."""
+    return json.loads(COMMENT_OR_TEXT.sub(lambda found: found[0] if found[0].startswith('"') else "", text))
+
+
+def read(path: Path) -> Any:
+    """The contents; the ValueError where they are no JSON, None where there is no file."""
+    try:
+        return parsed(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        return error
+
+
+def strings(value: Any) -> Iterator[str]:
+    """All texts in a document, keys too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, inside in value.items():
+            yield key
+            yield from strings(inside)
+    elif isinstance(value, list):
+        for inside in value:
+            yield from strings(inside)
