@@ -1,4 +1,4 @@
-"""Each rule of `ft-template check` finds the fault that it is for, and a project as it is baked has none."""
+"""Each rule of `ft-template check` finds the faults that it is for."""
 
 import json
 import os
@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import TASKS as TASKS_OF_THE_TEMPLATE
-from conftest import Bake
 from ft_template.bake import bake
 from ft_template.check import check
 from ft_template.check.rules import RULES
@@ -261,6 +259,7 @@ MUTANTS: list[tuple[str, Change]] = [
     ("arguments.shell", option(TRAIN, "PARAMETERS", "train configs/train.yaml run.dir=$HOME/runs")),
     ("arguments.shell", option(TRAIN, "PARAMETERS", "doctor &amp;&amp; train configs/train.yaml")),
     ("arguments.shell", option(TRAIN, "PARAMETERS", "check-data configs/*.yaml")),
+    ("arguments.macro", option(TRAIN, "PARAMETERS", "train $PROJECT_DIR$/configs/train.yaml")),
     ("arguments.quotes", option(TRAIN, "PARAMETERS", "train &quot;configs/train.yaml")),
     ("arguments.blanks", option(TRAIN, "PARAMETERS", "train &quot;configs/train.yaml&quot;")),
     ("arguments.blanks", option(TRAIN, "PARAMETERS", "train\u00a0configs/train.yaml")),
@@ -320,23 +319,35 @@ MUTANTS: list[tuple[str, Change]] = [
     ("git.personal", replace(".idea/.gitignore", "/*\n", "/*\n!/workspace.xml\n")),
     ("git.personal", replace(".gitignore", ".env\n", "")),
     ("git.personal", delete(".gitignore")),
+    # VS Code
+    ("vscode.readable", write(LAUNCH, "{")),
+    ("vscode.readable", write(SETTINGS, "")),
+    ("vscode.program", json_value(LAUNCH, lambda launch: launch["configurations"][1].update(module="finetuning"))),
+    ("vscode.program", json_value(TASKS, lambda tasks: tasks["tasks"][1].update(args=["train.py"]))),
+    ("vscode.program", delete("setup_env.py")),
+    ("vscode.argument-file", replace(LAUNCH, "configs/train.yaml", "configs/training.yaml")),
+    ("vscode.argument-file", replace(TASKS, "data/demo/test.jsonl", "data/demo/test.conll")),
+    ("vscode.compound", json_value(LAUNCH, lambda launch: launch["compounds"][0].update(configurations=["Board"]))),
+    ("vscode.machine-path", replace(LAUNCH, "${workspaceFolder}/setup_env.py", "/home/me/my-project/setup_env.py")),
+    ("vscode.machine-path", replace(SETTINGS, '"src"', '"C:/my-project/src"')),
+    ("vscode.schema", json_value(SETTINGS, lambda settings: settings.pop("yaml.schemas"))),
+    ("vscode.schema", replace(SETTINGS, "schemas/config.schema.json", "schemas/schema.json")),
+    ("vscode.schema", replace(SETTINGS, "configs/*.yaml", "config/*.yaml")),
+    ("vscode.same", json_value(LAUNCH, lambda launch: launch["configurations"].pop())),
+    ("vscode.same", replace(TASKS, "train.max_steps=1", "train.max_steps=2")),
+    ("vscode.same", option(TRAIN, "PARAMETERS", "train configs/train.yaml train.seed=1")),
 ]
 
 
 @pytest.fixture(scope="module")
 def original(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return bake(tmp_path_factory.mktemp("original"), {"environment": "none"}, template=repository)
+    return bake(tmp_path_factory.mktemp("original"), {"environment": "none", "editor": "both"}, template=repository)
 
 
 @pytest.fixture
 def project(original: Path, tmp_path: Path) -> Path:
     """A copy of which no file may be written in place: they are links."""
     return Path(shutil.copytree(original, tmp_path / "my-project", copy_function=os.link))
-
-
-def test_every_task_is_baked_without_fault(bake_project: Bake) -> None:
-    for task in TASKS_OF_THE_TEMPLATE:
-        assert check(bake_project(task=task, project_slug=task)) == []
 
 
 @pytest.mark.parametrize(("rule", "change"), MUTANTS, ids=[f"{rule}-{n}" for n, (rule, _) in enumerate(MUTANTS)])

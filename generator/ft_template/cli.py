@@ -34,8 +34,11 @@ def cli() -> None:
 @cli.command()
 @click.argument("project", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--json", "as_json", is_flag=True, help="One JSON document, for programs.")
-def check(project: Path, as_json: bool) -> int:
+@click.option("--run", is_flag=True, help="Start every run configuration in a copy, trainings for a few steps.")
+@click.option("--python", type=click.Path(path_type=Path), help="Another interpreter than the project's .venv.")
+@click.option("--seconds", default=600.0, show_default=True, help="Longest time for one configuration.")
+def check(project: Path, as_json: bool, run: bool, python: Path | None, seconds: float) -> int:
     """Read PROJECT as PyCharm does and report every fault with its remedy; exit code 1 where there is one."""
     from .check.report import report
 
-    return report(project, as_json=as_json)
+    return report(project, as_json=as_json, run=run, python=python, seconds=seconds)

@@ -17,6 +17,14 @@ def no_shell_is_expected(project: Project) -> Iterator[Finding]:
             yield place, f"{found[0]} means nothing to PyCharm"
 
 
+@rule("arguments.macro", "name the file from the working directory on")
+def no_macro_is_split(project: Project) -> Iterator[Finding]:
+    """PyCharm replaces it before it splits, so that a project in `my folder` becomes two arguments."""
+    for place, text in argument_texts(project):
+        if found := re.search(r"\$(PROJECT|MODULE)_DIR\$", text):
+            yield place, f"{found[0]} falls apart where the project's path has a blank"
+
+
 @rule("arguments.quotes", "close the quote")
 def quotes_are_closed(project: Project) -> Iterator[Finding]:
     for place, text in argument_texts(project):

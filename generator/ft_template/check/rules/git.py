@@ -52,7 +52,7 @@ def ignored(project: Project, names: Sequence[str]) -> set[str]:
     with tempfile.TemporaryDirectory(prefix="ft-template-") as folder:
         subprocess.run([git, "init", "--quiet", folder], check=True, capture_output=True)
         everywhere = Path(folder, "ignored-everywhere")
-        everywhere.write_text(".idea/\n.vscode/\n", encoding="utf-8")
+        everywhere.write_text(".idea/\n", encoding="utf-8")
         place = (f"--git-dir={Path(folder, '.git')}", f"--work-tree={project.root}")
         command = [git, *place, "-c", f"core.excludesFile={everywhere.as_posix()}", "check-ignore", "-z", "--stdin"]
         listing = "\0".join(names).encode()

@@ -1,0 +1,72 @@
+"""`ft-template check` for people and for programs."""
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import Bake, files
+from ft_template.check import check
+from ft_template.check.rules import RULES
+from ft_template.cli import main
+
+HOSTILE = {
+    "project_name": """A & B <"C"> 'D' 日本 🚀""",
+    "project_slug": "a-b",
+    "description": """& < > " ' \\ $HOME $PROJECT_DIR$""",
+    "author": """O'Neil "the" <author>""",
+    "base_model": "./my models/bert",
+}
+
+
+def test_a_project_without_fault(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = files(project)
+
+    assert main(["check", str(project)]) == 0
+    assert capsys.readouterr().out == f"{project}: 0 faults by {len(RULES)} rules\n"
+    assert files(project) == before
+
+
+def test_hostile_answers_make_no_fault(bake_project: Bake, tmp_path: Path) -> None:
+    folder = tmp_path / "o'neil's %20 täst $HOME$ 日本"
+    folder.mkdir()
+
+    assert check(bake_project(folder, editor="both", task="token-classification", **HOSTILE)) == []
+
+
+def test_a_fault_has_its_place_and_its_remedy(bake_project: Bake, capsys: pytest.CaptureFixture[str]) -> None:
+    project = bake_project()
+    config = project / "configs/demo.yaml"
+    lines = config.read_text(encoding="utf-8").splitlines()
+    number = next(number for number, line in enumerate(lines, 1) if line.strip().startswith("epochs:"))
+    lines[number - 1] = "  epochs: [many]"
+    config.write_text("\n".join(lines), encoding="utf-8")
+
+    assert main(["check", str(project)]) == 1
+    shown = capsys.readouterr().out
+    assert f"configs/demo.yaml:{number} train.epochs: ['many'] is not" in shown
+    assert "→ correct the value" in shown
+
+    assert main(["check", str(project), "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    (fault,) = document["faults"]
+    assert (document["format"], fault["rule"], fault["gravity"]) == (1, "schema.config", "fault")
+    assert (fault["file"], fault["line"]) == ("configs/demo.yaml", number)
+
+
+def test_a_note_is_no_fault(bake_project: Bake, capsys: pytest.CaptureFixture[str]) -> None:
+    """PyCharm names its interpreter in the module file of every project that it has opened."""
+    project = bake_project()
+    (iml,) = (project / ".idea").glob("*.iml")
+    text = iml.read_text(encoding="utf-8")
+    iml.write_text(text.replace('type="inheritedJdk"', 'type="jdk" jdkName="Python 3.13 (me)"'), encoding="utf-8")
+    (project / ".idea/misc.xml").write_text('<project version="4"><component name="X" a="/home/me" /></project>')
+    (project / ".idea/workspace.xml").write_text("not even XML")
+
+    assert main(["check", str(project)]) == 0
+    assert "0 faults, 1 note" in capsys.readouterr().out
+
+
+def test_what_is_no_project_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path}: is no project: ")
+    assert main(["check", str(tmp_path / "none")]) == 2

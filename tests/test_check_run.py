@@ -1,0 +1,189 @@
+"""`ft-template check --run` on a whole project, and what it says of starts that go wrong."""
+
+import json
+import os
+import site
+import subprocess
+import sys
+import time
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+import pytest
+from conftest import files
+from ft_template.bake import bake
+from ft_template.check.project import Project
+from ft_template.check.start import Start, start_all
+from test_check_command import IML, MODULES
+
+PYTHON = Path(sys.executable)
+
+
+# ---------------------------------------------------------------------------------------------- a project as it is made
+
+
+@pytest.fixture(scope="module")
+def project(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With little data and few tests, and an environment that finds the package as an editable installation does."""
+    root = bake(tmp_path_factory.mktemp("started") / "täst o'neil", {"environment": "none"}, template=repository)
+    for path in (root / "data/demo").glob("*.jsonl"):
+        path.write_text("".join(path.read_text(encoding="utf-8").splitlines(keepends=True)[:48]), encoding="utf-8")
+    for path in (root / "tests").glob("test_*.py"):
+        if path.name != "test_batching.py":
+            path.unlink()
+    subprocess.run([PYTHON, "-m", "venv", "--without-pip", root / ".venv"], check=True)
+    (packages,) = (root / ".venv").rglob("site-packages")
+    here = [folder for folder in site.getsitepackages() if Path(folder).is_dir()]
+    (packages / "installed.pth").write_text("\n".join([*here, str(root / "src")]), encoding="utf-8")
+    return root
+
+
+def check(*options: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    generator = Path(__file__).parents[1] / "generator"
+    variables = {**os.environ, "PYTHONPATH": str(generator), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [PYTHON, "-m", "ft_template", "check", folder, *options]
+    return subprocess.run(command, env=variables, capture_output=True, encoding="utf-8", check=False)
+
+
+def test_everything_that_can_be_pressed_starts(project: Path) -> None:
+    before = files(project)
+    done = check("--run", "--json", folder=project)
+
+    document = json.loads(done.stdout)
+    assert [start for start in document["starts"] if start["fault"]] == []
+    started = {start["name"] for start in document["starts"]}
+    in_terminal = {f"{name}, in a terminal" for name in ("finetune", "pytest", "setup_env.py", "tensorboard.main")}
+    assert started == {found.name for found in Project(project).configurations} | in_terminal
+    assert (done.returncode, done.stderr) == (0, "")
+    assert files(project) == before, "the user's project is left alone"
+
+
+# ------------------------------------------------------------------------------------------------- starts that go wrong
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A project without torch: scripts only."""
+    root = tmp_path / "small"
+    for name, text in {".idea/modules.xml": MODULES, ".idea/p.iml": IML, "src/package/__init__.py": ""}.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    (root / ".idea/runConfigurations").mkdir()
+    (root / "tests").mkdir()
+    return root
+
+
+def add(root: Path, name: str, code: str, before: str = "", **given: str) -> None:
+    """A script and the configuration that starts it."""
+    (root / f"{name}.py").write_text(code)
+    task = f'<option name="RunConfigurationTask" run_configuration_name="{before}" run_configuration_type="{KIND}" />'
+    options = {"SCRIPT_NAME": f"$PROJECT_DIR$/{name}.py", "WORKING_DIRECTORY": "$PROJECT_DIR$", **given}
+    lines = "".join(f"<option name={quoteattr(key)} value={quoteattr(value)} />" for key, value in options.items())
+    (root / f".idea/runConfigurations/{name}.xml").write_text(
+        '<component name="ProjectRunConfigurationManager">'
+        f'<configuration default="false" name="{name}" type="{KIND}" factoryName="Python">'
+        f'{lines}<method v="2">{task if before else ""}</method></configuration></component>'
+    )
+
+
+KIND = "PythonConfigurationType"
+
+
+def start(root: Path, seconds: float = 30) -> dict[str, Start]:
+    return {found.name: found for found in start_all(root, PYTHON, seconds, lambda _: None)}
+
+
+def test_a_failure_shows_its_last_lines(small: Path) -> None:
+    add(small, "fails", "raise SystemExit('no such thing')")
+    add(small, "works", "print('fine')")
+    found = start(small)
+
+    assert (found["fails"].fault, found["fails"].tail) == ("it ends with 1", "no such thing")
+    assert (found["works"].fault, found["works"].tail) == ("", "")
+
+
+def test_an_import_that_only_pycharm_finds_shows(small: Path) -> None:
+    add(small, "imports", "import package")
+    found = start(small)
+
+    assert found["imports"].fault == ""
+    assert found["imports.py, in a terminal"].fault == "it ends with 1"
+    assert "No module named 'package'" in found["imports.py, in a terminal"].tail
+
+
+@pytest.mark.skipif(os.name == "nt", reason="looks at processes by POSIX signals")
+def test_what_takes_too_long_is_stopped_with_all_that_it_started(small: Path, tmp_path: Path) -> None:
+    child = (
+        "import subprocess, sys, time; c = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
+    )
+    add(small, "hangs", f"{child} open({str(tmp_path / 'pid')!r}, 'w').write(str(c.pid)); time.sleep(600)")
+    assert start(small, seconds=3)["hangs"].fault == "it still runs after 3 s"
+
+    pid = int((tmp_path / "pid").read_text())
+    deadline = time.monotonic() + 10
+    while is_running(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_running(pid)
+
+
+def is_running(pid: int) -> bool:
+    """A zombie that its new parent has yet to reap runs no longer."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_server_has_to_answer(small: Path) -> None:
+    serving = (
+        "import http.server as h; s = h.HTTPServer(('127.0.0.1', 0), h.SimpleHTTPRequestHandler);"
+        "print(f'TensorBoard 2.0 at http://localhost:{s.server_port}/', flush=True); s.serve_forever()"
+    )
+    package = small / "src/tensorboard"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "main.py").write_text(
+        f"import sys\nif '--silent' in sys.argv: raise SystemExit\nif __name__ == '__main__':\n exec({serving!r})\n"
+    )
+    module = {"MODULE_MODE": "true", "SCRIPT_NAME": "tensorboard.main"}
+    add(small, "board", "", **module)
+    add(small, "silent", "", PARAMETERS="--silent", **module)
+    found = start(small)
+
+    assert found["board"].fault == ""
+    assert found["silent"].fault == "it ends with 0 before it answers on this machine"
+
+
+def test_what_has_to_succeed_first_does(small: Path) -> None:
+    add(small, "prepare", "open('prepared', 'w').close()")
+    add(small, "ask", "assert open('prepared')", before="prepare")
+    add(small, "break", "raise SystemExit(3)")
+    add(small, "after", "", before="break")
+    found = start(small)
+
+    assert (found["prepare"].fault, found["ask"].fault) == ("", "")
+    assert found["after"].fault == "'break' has to succeed first"
+    assert not (small / "prepared").exists(), "it runs in a copy"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no terminal to open on Windows")
+def test_a_terminal_is_emulated_where_pycharm_does(small: Path) -> None:
+    add(small, "shows", "import sys; sys.exit(0 if sys.stdout.isatty() else 4)", EMULATE_TERMINAL="true")
+    add(small, "plain", "import sys; sys.exit(4 if sys.stdout.isatty() else 0)")
+    found = start(small)
+
+    assert (found["shows"].fault, found["plain"].fault) == ("", "")
+
+
+def test_without_an_interpreter_it_says_what_to_do(project: Path) -> None:
+    done = check("--run", "--python", "none", folder=project)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: none: there is no interpreter: run setup_env.py")
+
+
+def test_what_has_faults_is_not_started(small: Path) -> None:
+    add(small, "marks", "open('marked', 'w').close()")
+    done = check("--run", "--python", PYTHON, folder=small)
+
+    assert (done.returncode, "starts" in done.stdout.splitlines()[-1]) == (1, False)
