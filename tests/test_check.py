@@ -1,10 +1,12 @@
 """`ft-template check` for people and for programs."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from conftest import Bake, files
+from ft_template.bake import REPOSITORY
 from ft_template.check import check
 from ft_template.check.rules import RULES
 from ft_template.cli import main
@@ -70,3 +72,10 @@ def test_what_is_no_project_is_said(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["check", str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith(f"error: {tmp_path}: is no project: ")
     assert main(["check", str(tmp_path / "none")]) == 2
+
+
+def test_the_page_lists_every_rule() -> None:
+    page = (REPOSITORY / "docs" / "pycharm.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if re.match(r"\| `[a-z-]+\.[a-z-]+` \|", line)]
+
+    assert rows == [f"| `{rule.name}` | {rule.remedy.replace('<', '&lt;')} |" for rule in RULES]

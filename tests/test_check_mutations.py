@@ -112,6 +112,8 @@ MUTANTS: list[tuple[str, Change]] = [
     ("idea.readable", write(MODULES, '<!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]><project>&c;</project>')),
     ("idea.component", replace(MODULES, "ProjectModuleManager", "ProjectModulesManager")),
     ("idea.component", replace(SCHEMAS, '<project version="4">', "<project>")),
+    ("idea.pyproject-model", option(".idea/pyProjectModel.xml", "usePyprojectToml", "true")),
+    ("idea.pyproject-model", replace(".idea/pyProjectModel.xml", "usePyprojectToml", "usePyproject")),
     ("idea.macro", option(TRAIN, "WORKING_DIRECTORY", "$PROJECT_DIRECTORY$")),
     ("idea.macro", replace(IML, "$MODULE_DIR$/src", "$ModuleFileDir$/src")),
     ("idea.machine-path", option(SETUP, "SCRIPT_NAME", "/home/me/my-project/setup_env.py")),

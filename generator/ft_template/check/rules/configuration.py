@@ -107,7 +107,7 @@ def names_are_unique(project: Project) -> Iterator[Finding]:
             yield found.place, f"'{found.name}' is in {first} too"
 
 
-@rule("run.type", f"use one of {', '.join(FACTORIES)}")
+@rule("run.type", "use PythonConfigurationType, tests or CompoundRunConfigurationType")
 def types_are_known(project: Project) -> Iterator[Finding]:
     for found in project.configurations:
         if found.type not in FACTORIES:

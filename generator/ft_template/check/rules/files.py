@@ -57,6 +57,15 @@ def components_are_known(project: Project) -> Iterator[Finding]:
                     yield component.place, f'<{component.tag} name="{component.get("name")}"> is not {expected}'
 
 
+@rule("idea.pyproject-model", 'set usePyprojectToml to "false"')
+def modules_are_kept(project: Project) -> Iterator[Finding]:
+    """Else newer versions make the modules anew from pyproject.toml, and drop what the module file says."""
+    document = project.idea_documents.get(".idea/pyProjectModel.xml")
+    given = {option.get("name"): option.get("value") for option in document.walk("option")} if document else {}
+    if document and given.get("usePyprojectToml") != "false":
+        yield document.place, "it does not keep PyCharm from rewriting the module"
+
+
 @rule("idea.macro", "use $PROJECT_DIR$ or $MODULE_DIR$")
 def macros_are_known(project: Project) -> Iterator[Finding]:
     """What is no path macro stays in the path as it is."""

@@ -1,5 +1,6 @@
 """What git keeps: the shared files, also for a user who ignores .idea everywhere, and nothing personal."""
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -45,16 +46,19 @@ def personal_files_are_ignored(project: Project) -> Iterator[Finding]:
 
 
 def ignored(project: Project, names: Sequence[str]) -> set[str]:
-    """The files that git would ignore in a new repository of a user who ignores .idea; none where there is no git."""
+    """The files that git would ignore for a user who ignores .idea everywhere; none where there is no git."""
     git = shutil.which("git")
     if not git:
         return set()
+    # Neither the user's settings nor a repository around us may have a say.
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    alone = outside | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     with tempfile.TemporaryDirectory(prefix="ft-template-") as folder:
-        subprocess.run([git, "init", "--quiet", folder], check=True, capture_output=True)
+        subprocess.run([git, "init", "--quiet", folder], check=True, capture_output=True, env=alone)
         everywhere = Path(folder, "ignored-everywhere")
         everywhere.write_text(".idea/\n", encoding="utf-8")
         place = (f"--git-dir={Path(folder, '.git')}", f"--work-tree={project.root}")
         command = [git, *place, "-c", f"core.excludesFile={everywhere.as_posix()}", "check-ignore", "-z", "--stdin"]
         listing = "\0".join(names).encode()
-        done = subprocess.run(command, cwd=project.root, input=listing, capture_output=True, check=False)
+        done = subprocess.run(command, cwd=project.root, input=listing, capture_output=True, env=alone, check=False)
     return set(filter(None, done.stdout.decode("utf-8", errors="surrogateescape").split("\0")))
