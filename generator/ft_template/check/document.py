@@ -75,4 +75,6 @@ def parse(content: bytes, file: str) -> Node:
     except expat.ExpatError as error:
         message = f"it is not well-formed XML ({expat.ErrorString(error.code)})"
         raise UnreadableError(Place(file, error.lineno), message) from error
+    except LookupError as error:
+        raise UnreadableError(Place(file, 1), f"its encoding is unknown ({error})") from error
     return top.children[0]

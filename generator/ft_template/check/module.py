@@ -50,12 +50,15 @@ class Module:
 
     def excludes(self, path: Path) -> bool:
         """Whether a file or folder is left out, by itself or by a folder above it."""
-        inside = [part for part in (path, *path.parents) if part.is_relative_to(self.directory)]
-        folders = {root.path for root in self.excluded}
-        return any(part in folders or self._matches(part.name) for part in inside)
+        return any(self.leaves_out(part) for part in (path, *path.parents) if part.is_relative_to(self.directory))
 
-    def _matches(self, name: str) -> bool:
-        return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.patterns)
+    def leaves_out(self, path: Path) -> bool:
+        """Whether it is left out by itself."""
+        return path in self._excluded_paths or any(fnmatch.fnmatchcase(path.name, name) for name in self.patterns)
+
+    @cached_property
+    def _excluded_paths(self) -> set[Path]:
+        return {root.path for root in self.excluded}
 
     def _folders(self, tag: str) -> list[Root]:
         return [

@@ -67,11 +67,15 @@ class Project:
         return found
 
     def _content(self) -> Iterator[Path]:
-        """Every file that a module does not leave out, and that is neither .idea's nor git's nor an environment's."""
+        """Every file that no module leaves out, and that is neither .idea's nor git's nor an environment's."""
+
+        def kept(folder: str, names: Iterable[str]) -> list[Path]:
+            paths = [Path(folder, name) for name in sorted(names)]
+            return [path for path in paths if not any(module.leaves_out(path) for module in self.modules)]
+
         for folder, folders, names in os.walk(self.root):
-            kept = sorted(set(folders) - NEVER_CONTENT)
-            folders[:] = [name for name in kept if not self.excludes(Path(folder, name))]
-            yield from (path for name in sorted(names) if not self.excludes(path := Path(folder, name)))
+            folders[:] = [path.name for path in kept(folder, set(folders) - NEVER_CONTENT)]
+            yield from kept(folder, names)
 
     @cached_property
     def pyproject(self) -> dict[str, Any]:
@@ -81,17 +85,30 @@ class Project:
         except (OSError, ValueError):
             return {}
 
+    def setting(self, *keys: str) -> Any:
+        """A value of pyproject.toml; None where there is none."""
+        value: Any = self.pyproject
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
+
+    def settings(self, *keys: str) -> list[str]:
+        """The texts in a list of pyproject.toml."""
+        values = self.setting(*keys)
+        return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
+
     @property
     def distribution(self) -> str:
         """`[project].name`."""
-        return str(self.pyproject.get("project", {}).get("name", ""))
+        return str(self.setting("project", "name") or "")
 
     @cached_property
     def dependencies(self) -> set[str]:
         """The names of the packages that it asks for, as an import would spell them."""
-        table = self.pyproject.get("project", {})
-        groups = [table.get("dependencies", []), *table.get("optional-dependencies", {}).values()]
-        names = [re.match(r"[\w.-]+", requirement) for group in groups for requirement in group]
+        extras = self.setting("project", "optional-dependencies")
+        lists = [self.settings("project", "optional-dependencies", name) for name in extras or ()]
+        requirements = sum(lists, self.settings("project", "dependencies"))
+        names = [re.match(r"[\w.-]+", requirement) for requirement in requirements]
         return {re.sub(r"[-.]", "_", name[0].lower()) for name in names if name}
 
     @cached_property

@@ -22,6 +22,13 @@ ATTRIBUTES = {
     "focusToolWindowBeforeRun",
     "nameIsGenerated",
 }
+ELEMENTS = {
+    "configuration": {"module", "envs", "option", "method", "toRun", "EXTENSION", "PathMappingSettings"},
+    "envs": {"env"},
+    "method": {"option"},
+}
+"""What PyCharm reads in an element."""
+
 COMMON = (
     "module",
     "ENV_FILES",
@@ -137,6 +144,19 @@ def attributes_are_known(project: Project) -> Iterator[Finding]:
             yield found.place, f"PyCharm drops the attribute {attribute}"
 
 
+@rule("run.element", "correct its name or its place, and give an option a name and a value")
+def elements_are_known(project: Project) -> Iterator[Finding]:
+    for found in project.configurations:
+        for node in found.node.walk():
+            inside = ELEMENTS.get(node.tag, set())
+            for child in node.children if node.tag in ELEMENTS else ():
+                if child.tag not in inside:
+                    yield child.place, f"PyCharm drops <{child.tag}> in <{node.tag}>"
+        for option in found.node.named("option"):
+            if not {"name", "value"} <= option.attributes.keys():
+                yield option.place, "an option lacks its name or its value"
+
+
 @rule("run.option", "correct its spelling, or take it out")
 def options_are_known(project: Project) -> Iterator[Finding]:
     for found in of_written_type(project):
@@ -157,6 +177,10 @@ def options_are_given_once(project: Project) -> Iterator[Finding]:
 
 @rule("run.boolean", "write true or false")
 def booleans_are_booleans(project: Project) -> Iterator[Finding]:
+    for found in project.configurations:
+        for name in ("default", "singleton"):
+            if found.node.get(name, "false") not in ("true", "false"):
+                yield found.place, f"PyCharm takes {name} '{found.node.get(name)}' for false"
     for found in of_written_type(project):
         for node in found.node.named("option"):
             name, value = node.get("name"), node.get("value")

@@ -34,7 +34,7 @@ def pyproject_is_readable(project: Project) -> Iterator[Finding]:
     except ValueError as error:
         yield place, f"it is not TOML ({error})"
     else:
-        if not document.get("project", {}).get("name"):
+        if not isinstance(document.get("project"), dict) or not document["project"].get("name"):
             yield place, "it gives the project no name"
 
 
@@ -57,13 +57,15 @@ def components_are_known(project: Project) -> Iterator[Finding]:
                     yield component.place, f'<{component.tag} name="{component.get("name")}"> is not {expected}'
 
 
-@rule("idea.pyproject-model", 'set usePyprojectToml to "false"')
+@rule("idea.pyproject-model", 'set usePyprojectToml to "false", and no more than showConfigurationNotification')
 def modules_are_kept(project: Project) -> Iterator[Finding]:
     """Else newer versions make the modules anew from pyproject.toml, and drop what the module file says."""
     document = project.idea_documents.get(".idea/pyProjectModel.xml")
     given = {option.get("name"): option.get("value") for option in document.walk("option")} if document else {}
     if document and given.get("usePyprojectToml") != "false":
         yield document.place, "it does not keep PyCharm from rewriting the module"
+    if document and given.keys() - {"usePyprojectToml", "showConfigurationNotification"}:
+        yield document.place, "PyCharm drops some of its options"
 
 
 @rule("idea.macro", "use $PROJECT_DIR$ or $MODULE_DIR$")

@@ -94,14 +94,13 @@ def roots_exist(project: Project) -> Iterator[Finding]:
 @rule("module.source-root", 'name the folder as a <sourceFolder> with isTestSource="false"')
 def packages_are_in_source_roots(project: Project) -> Iterator[Finding]:
     """Else PyCharm resolves no import of the project's own package."""
-    tools = project.pyproject.get("tool", {})
-    folders = tools.get("setuptools", {}).get("packages", {}).get("find", {}).get("where", [])
+    folders = project.settings("tool", "setuptools", "packages", "find", "where")
     yield from missing_roots(project, folders, are_tests=False)
 
 
 @rule("module.test-root", 'name the folder as a <sourceFolder> with isTestSource="true"')
 def tests_are_in_test_roots(project: Project) -> Iterator[Finding]:
-    folders = project.pyproject.get("tool", {}).get("pytest", {}).get("ini_options", {}).get("testpaths", [])
+    folders = project.settings("tool", "pytest", "ini_options", "testpaths")
     yield from missing_roots(project, folders, are_tests=True)
 
 

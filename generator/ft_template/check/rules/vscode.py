@@ -17,6 +17,7 @@ from .testing import field
 
 FOLDER = "${workspaceFolder}"
 COMMENT_OR_TEXT = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
+LISTS = (("launch.json", "configurations"), ("launch.json", "compounds"), ("tasks.json", "tasks"))
 Entry = tuple[Place, str, list[str]]
 
 
@@ -25,6 +26,14 @@ def files_are_json(project: Project) -> Iterator[Finding]:
     for place in files(project):
         if isinstance(found := read(project.root / place.file), ValueError):
             yield place, f"it is not JSON ({found})"
+
+
+@rule("vscode.entries", "write objects with a name and, where it takes arguments, a list of texts")
+def entries_are_objects(project: Project) -> Iterator[Finding]:
+    for file, key in LISTS:
+        place = Place(f".vscode/{file}")
+        if place in files(project) and len(objects(project, file, key)) != count(project, file, key):
+            yield place, f"{key} is no list of objects as VS Code reads them"
 
 
 @rule("vscode.program", "name a module of the project or of what it depends on, or a file in ${workspaceFolder}")
@@ -48,12 +57,11 @@ def named_files_exist(project: Project) -> Iterator[Finding]:
 
 @rule("vscode.compound", "name existing entries of configurations")
 def compounds_start_what_exists(project: Project) -> Iterator[Finding]:
-    launch = section(project, "launch.json")
-    names = {entry.get("name") for entry in launch.get("configurations", [])}
-    for compound in launch.get("compounds", []):
+    names = {title(entry) for entry in objects(project, "launch.json", "configurations")}
+    for compound in objects(project, "launch.json", "compounds"):
         for name in compound.get("configurations", []):
             if name not in names:
-                yield Place(".vscode/launch.json"), f"'{compound.get('name')}' starts '{name}', which does not exist"
+                yield Place(".vscode/launch.json"), f"'{title(compound)}' starts '{name}', which does not exist"
 
 
 @rule("vscode.machine-path", "begin the path with ${workspaceFolder}")
@@ -68,14 +76,15 @@ def no_path_of_one_machine(project: Project) -> Iterator[Finding]:
 def schema_is_mapped(project: Project) -> Iterator[Finding]:
     place = Place(".vscode/settings.json")
     if place in files(project):
-        mapped = section(project, "settings.json").get("yaml.schemas", {})
-        if not mapped:
+        mapped = section(project, "settings.json").get("yaml.schemas")
+        if not mapped or not isinstance(mapped, dict):
             yield place, "it maps no schema"
+            return
         for schema, patterns in mapped.items():
             if not (project.root / schema).is_file():
                 yield place, f"there is no schema '{schema}'"
-            for pattern in [patterns] if isinstance(patterns, str) else patterns:
-                if not any(project.root.glob(pattern)):
+            for pattern in patterns if isinstance(patterns, list) else [patterns]:
+                if not pattern or not any(project.root.glob(str(pattern))):
                     yield place, f"'{pattern}' matches no file"
 
 
@@ -104,11 +113,38 @@ def command_line(found: Configuration) -> list[str]:
 
 def entries(project: Project) -> Iterator[Entry]:
     """What launch.json and tasks.json start: the place, the name, and the arguments of Python."""
-    for entry in section(project, "launch.json").get("configurations", []):
+    for entry in objects(project, "launch.json", "configurations"):
         program = ["-m", entry["module"]] if "module" in entry else [entry.get("program", "")]
-        yield Place(".vscode/launch.json"), entry.get("name", ""), [*program, *entry.get("args", [])]
-    for task in section(project, "tasks.json").get("tasks", []):
-        yield Place(".vscode/tasks.json"), task.get("label", ""), task.get("args") or [""]
+        yield Place(".vscode/launch.json"), title(entry), [*program, *entry.get("args", [])]
+    for task in objects(project, "tasks.json", "tasks"):
+        yield Place(".vscode/tasks.json"), title(task), task.get("args") or [""]
+
+
+def objects(project: Project, file: str, key: str) -> list[dict[str, Any]]:
+    """The entries of a list that are as they should be: named, with texts and lists of texts where we look at them."""
+    found = section(project, file).get(key, [])
+    return [entry for entry in found if is_entry(entry)] if isinstance(found, list) else []
+
+
+def count(project: Project, file: str, key: str) -> int:
+    """How many entries there are; -1 where there is no list."""
+    found = section(project, file).get(key, [])
+    return len(found) if isinstance(found, list) else -1
+
+
+def title(entry: dict[str, Any]) -> Any:
+    """What a launch entry calls its name, and a task its label."""
+    return entry.get("name", entry.get("label"))
+
+
+def is_entry(entry: Any) -> bool:
+    if not isinstance(entry, dict) or not isinstance(title(entry), str):
+        return False
+    texts = [entry.get(key, "") for key in ("module", "program")]
+    lists = [entry.get(key, []) for key in ("args", "configurations")]
+    return all(isinstance(text, str) for text in texts) and all(
+        isinstance(some, list) and all(isinstance(text, str) for text in some) for some in lists
+    )
 
 
 def files(project: Project) -> list[Place]:
