@@ -63,11 +63,11 @@ def install(project: Path) -> str | None:
     return f"The installation did not finish ({status}), the project itself is complete: run its setup_env.py again."
 
 
-def next_steps(slug: str, environment: str) -> str:
+def steps(folder: str, environment: str) -> tuple[list[str], list[str]]:
     """What the user does now, in PyCharm and in a terminal; `environment` is what there is, not what was asked for."""
     windows = sys.platform == "win32"
     python = r".venv\Scripts\python" if windows else ".venv/bin/python"
-    in_pycharm, in_terminal = [f"Open the folder {slug}"], [f"cd {slug}"]
+    in_pycharm, in_terminal = [f"Open the folder {folder}"], [f"cd {folder}"]
     if environment == "empty":
         in_pycharm += ['Run "Install dependencies"    downloads PyTorch and the rest, once']
         in_terminal += [f"{'python' if windows else 'python3'} setup_env.py"]
@@ -77,11 +77,14 @@ def next_steps(slug: str, environment: str) -> str:
         in_terminal += [f'{python} -m pip install -e ".[dev]" -c constraints.txt']
     in_pycharm += ['Run "Train (demo)"            a first model in about a minute, offline']
     in_terminal += [f"{python} -m finetune train configs/demo.yaml"]
+    return in_pycharm, in_terminal
+
+
+def next_steps(slug: str, environment: str) -> str:
+    """The steps as they are printed."""
     indent = "\n     "
-    return (
-        f"\n{slug} is ready.\n\n  In PyCharm{indent}{indent.join(in_pycharm)}"
-        f"\n\n  In a terminal{indent}{indent.join(in_terminal)}\n"
-    )
+    in_pycharm, in_terminal = map(indent.join, steps(slug, environment))
+    return f"\n{slug} is ready.\n\n  In PyCharm{indent}{in_pycharm}\n\n  In a terminal{indent}{in_terminal}\n"
 
 
 def main() -> None:

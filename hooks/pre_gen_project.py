@@ -46,25 +46,36 @@ LINK = "{{cookiecutter.project_slug}}"
 
 
 def problem(answers: Mapping[str, object], originals: Mapping[str, object] | None = None) -> str | None:
-    """The first thing that is wrong with the answers, as one sentence with its remedy; None if nothing is.
+    """The first thing that is wrong with the answers, as one sentence with its remedy; None if nothing is."""
+    return next(iter(faults(answers, originals).values()), None)
+
+
+def faults(answers: Mapping[str, object], originals: Mapping[str, object] | None = None) -> dict[str, str]:
+    """By answer what is wrong with it, each one sentence with its remedy; the causes before what follows from them.
 
     `originals` are the answers before cookiecutter rendered them: a flag that holds an expression is already evaluated
     in `answers`.
     """
-    for name in ("project_name", *answers):  # the name first, for other answers repeat it
-        value = answers[name]
-        if isinstance(value, str) and not name.startswith("_") and (error := _text_problem(name, value)):
-            return error
+    found = text_faults(answers)
     for name, value in (originals or {}).items():
         if isinstance(value, str) and _has_jinja(value) and not DERIVED_DEFAULT.fullmatch(value):
-            return _jinja_problem(name)
+            found.setdefault(name, _jinja_problem(name))
     if not str(answers["project_name"]).strip():
-        return "project_name is empty: give the project a name."
-    return (
-        _slug_problem(str(answers["project_slug"]))
-        or _model_problem(str(answers["base_model"]))
-        or method_problem(str(answers["task"]), str(answers["method"]))
-    )
+        found.setdefault("project_name", "project_name is empty: give the project a name.")
+    rules = {
+        "project_slug": _slug_problem(str(answers["project_slug"])),
+        "base_model": _model_problem(str(answers["base_model"])),
+        "method": method_problem(str(answers["task"]), str(answers["method"])),
+    }
+    return found | {name: sentence for name, sentence in rules.items() if sentence and name not in found}
+
+
+def text_faults(answers: Mapping[str, object]) -> dict[str, str]:
+    """What no text may hold, whatever it answers."""
+    texts = {name: value for name, value in answers.items() if isinstance(value, str) and not name.startswith("_")}
+    in_order = sorted(texts, key=lambda name: name != "project_name")  # the name first, for other answers repeat it
+    problems = {name: _text_problem(name, texts[name]) for name in in_order}
+    return {name: sentence for name, sentence in problems.items() if sentence}
 
 
 def _text_problem(name: str, value: str) -> str | None:

@@ -1,5 +1,3 @@
 """The generator around the template."""
 
-from importlib.metadata import version
-
-__version__ = version("ft-template")
+__version__ = "0.1.0"  # pyproject.toml reads it here: to ask the installed package takes longer than all of --help

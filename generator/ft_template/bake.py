@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 from cookiecutter.main import cookiecutter
@@ -11,11 +12,17 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def bake(
-    output_dir: Path, answers: Mapping[str, str] | None = None, *, template: str | Path = REPOSITORY, hooks: bool = True
+    output_dir: Path,
+    answers: Mapping[str, Any] | None = None,
+    *,
+    template: str | Path = REPOSITORY,
+    hooks: bool = True,
+    keep: bool = False,
 ) -> Path:
     """Make a project inside `output_dir` and return its folder; answers that are not given take their defaults.
 
-    Raises what cookiecutter raises: FailedHookException where a hook has refused an answer (and said why on stderr).
+    With `keep`, what a failure leaves stays for the caller to look at, and to remove. Raises what cookiecutter raises:
+    FailedHookException where a hook has refused an answer (and said why on stderr).
     """
     with tempfile.TemporaryDirectory(prefix="ft-template-") as private:
         # Defaults of the user's own would change the project, and the record for --replay is theirs too.
@@ -28,5 +35,6 @@ def bake(
             output_dir=str(output_dir),
             config_file=str(config),
             accept_hooks=hooks,
+            keep_project_on_failure=keep,
         )
     return Path(project)

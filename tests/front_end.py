@@ -1,0 +1,64 @@
+"""What the tests of the front end share: somebody who listens, and looks at folders before and after."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ft_template.bake import REPOSITORY
+
+COMMAND = [sys.executable, "-m", "ft_template"]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(REPOSITORY / "generator"), "PYTHONDONTWRITEBYTECODE": "1"}
+STEPS = ["template", "answers", "render", "check", "place", "environment"]
+
+
+class Recorder:
+    """Keeps the events; `at` is called when a step begins."""
+
+    def __init__(self, at: Callable[[str], None] = lambda step: None) -> None:
+        self.at = at
+        self.events: list[dict[str, Any]] = []
+
+    def emit(self, event: str, /, **fields: Any) -> None:
+        self.events.append({"event": event, **fields})
+        if event == "step":
+            self.at(fields["id"])
+
+    def all(self, event: str) -> list[dict[str, Any]]:
+        return [recorded for recorded in self.events if recorded["event"] == event]
+
+    def one(self, event: str) -> dict[str, Any]:
+        (recorded,) = self.all(event)
+        return recorded
+
+    @property
+    def sentence(self) -> str:
+        return str(self.one("error")["message"])
+
+
+def names(folder: Path) -> set[str]:
+    """Everything below a folder: files, folders and links."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+
+
+def ft_template(*arguments: str | Path, cwd: Path, **more: str) -> "subprocess.CompletedProcess[str]":
+    """The command, without a terminal, in a folder."""
+    command = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=cwd, env=ENVIRONMENT | more, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+
+
+def small_template(folder: Path, **files: str) -> Path:
+    """A template that asks for a name and writes one file, and what else is given by path (a hook, a broken file)."""
+    contents = {
+        "cookiecutter.json": '{"project_slug": "small"}',
+        "{{cookiecutter.project_slug}}/README.md": "# {{ cookiecutter.project_slug }}\n",
+        **files,
+    }
+    for name, text in contents.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
