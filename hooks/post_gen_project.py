@@ -17,6 +17,12 @@ OLDEST_PYTHON = (3, 11)
 CACHES = ("__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache")
 
 
+def tidy(project: Path) -> None:
+    """What cookiecutter leaves to a hook about the files; ft-template calls this where it runs no hooks."""
+    remove_caches(project)
+    remove_empty_folders(project)
+
+
 def remove_caches(project: Path) -> None:
     """The same files come out whether or not the template has been worked on."""
     for name in CACHES:
@@ -91,8 +97,7 @@ def main() -> None:
     """Tidy, make the environment, say what comes next; never exits with an error."""
     answers = json.loads(r"""{{ cookiecutter | tojson }}""")
     project = Path.cwd()
-    remove_caches(project)
-    remove_empty_folders(project)
+    tidy(project)
     # cruft runs this hook in folders that it throws away, to compare them: an environment would be part of the
     # comparison. Of the two, only cookiecutter says where it writes to.
     if "_output_dir" not in answers:

@@ -43,7 +43,10 @@ def ask(template: Template, given: Mapping[str, object], folder: Path, faults: F
     for question in template.questions.values():
         if question.name in answers or isinstance(question.default, dict):
             continue
-        answers[question.name] = _answer(asker, template, question, answers, machine, faults)
+        try:
+            answers[question.name] = _answer(asker, template, question, answers, machine, faults)
+        except click.Abort as error:
+            raise KeyboardInterrupt from error
     return answers
 
 

@@ -18,7 +18,7 @@ FEATURES = ["check", "doctor", "dry-run", "environment", "validate"]
 GROUPS = {
     "project": ("Project", ["project_name", "project_slug", "description", "author", "license"]),
     "training": ("Fine-tuning", ["task", "method", "base_model"]),
-    "tools": ("Tools", []),
+    "tools": ("Tools", ["accelerator", "environment", "editor"]),
 }
 """A question that is named nowhere here is one of tools."""
 

@@ -1,5 +1,6 @@
 """Make a project, or nothing: it is written beside its place, looked at, and moved there in one step."""
 
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,7 +164,9 @@ class Creation:
             raise UserError(sentence, FAILED)
         project = Path(reply["path"])
         if self.template.bundled:
-            hooks.after().remove_caches(project)
+            hooks.after().tidy(project)
+        for path in project.rglob("*"):  # cookiecutter copies modes, and a template may be installed read-only
+            path.chmod(path.stat().st_mode | stat.S_IWUSR)
         return project
 
     def check(self, project: Path) -> None:

@@ -1,0 +1,176 @@
+"""The questions as people meet them, through a pseudo-terminal: arrow keys, numbers, and the fault while one types."""
+
+import os
+import re
+import select
+import signal
+import struct
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from front_end import COMMAND, ENVIRONMENT, ft_template, names
+from ft_template import suggest
+from ft_template.machine import look
+
+if sys.platform == "win32":
+    pytest.skip("pseudo-terminals are those of Unix", allow_module_level=True)
+
+import fcntl
+import pty
+import termios
+
+DOWN, ENTER, CTRL_C, CTRL_U = "\x1b[B", "\r", "\x03", "\x15"
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+CURSOR = b"\x1b[6n"
+
+
+class Terminal:
+    """Runs the command in a pseudo-terminal and types into it."""
+
+    def __init__(self, *arguments: str, cwd: Path, term: str = "xterm-256color") -> None:
+        self.number, self.screen = pty.fork()
+        if self.number == 0:
+            os.chdir(cwd)
+            command = [*COMMAND, "new", *arguments]
+            os.execve(command[0], command, ENVIRONMENT | {"TERM": term, "LC_ALL": "C.UTF-8"})
+        fcntl.ioctl(self.screen, termios.TIOCSWINSZ, struct.pack("HHHH", 60, 120, 0, 0))
+        self.shown = ""
+        self.raw = b""
+
+    def read(self, seconds: float) -> bool:
+        """Whether more has come."""
+        if not select.select([self.screen], [], [], seconds)[0]:
+            return False
+        try:
+            data = os.read(self.screen, 65536)
+        except OSError:  # the other side has ended
+            return False
+        if CURSOR in data:
+            os.write(self.screen, b"\x1b[1;1R")
+        self.raw += data
+        self.shown = " ".join(ESCAPES.sub(" ", self.raw.decode("utf-8", "replace")).split())
+        return bool(data)
+
+    def expect(self, words: str) -> None:
+        end = time.monotonic() + 30
+        while words not in self.shown:
+            assert time.monotonic() < end, f"{words!r} is not in {self.shown!r}"
+            self.read(0.2)
+
+    def type(self, words: str, keys: str) -> None:
+        """Wait until something is shown, then type; what was shown is not looked at again."""
+        self.expect(words)
+        self.raw, self.shown = b"", ""
+        os.write(self.screen, keys.encode())
+
+    def end(self) -> int:
+        while self.read(30):
+            pass
+        code = os.waitstatus_to_exitcode(os.waitpid(self.number, 0)[1])
+        os.close(self.screen)
+        return code
+
+
+REST = [
+    ("in one line", ENTER),
+    ("Who writes it", "Ada" + ENTER),
+]
+
+
+def test_arrow_keys_numbers_and_faults_as_one_types(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken/thesis.txt").touch()
+    terminal = Terminal(cwd=tmp_path)
+    terminal.type("Name of the project", "Mood {{")
+    terminal.type("template expression", CTRL_U + "Torch" + ENTER)
+    terminal.type("letters, digits, hyphens", ENTER)
+    terminal.type("also the name of a package", "taken")
+    terminal.type("taken exists already", CTRL_U + "mood" + ENTER)
+    for words, keys in REST:
+        terminal.type(words, keys)
+    terminal.type("9. summarization", DOWN * 5 + ENTER)  # from text-classification to text-generation
+    terminal.expect("adapter: a narrow network")
+    assert "head: the last layer" not in terminal.shown, "it does not go with text-generation"
+    machine = look(tmp_path)
+    suggestion = suggest.method(machine, "openai-community/gpt2")
+    assert suggestion is not None
+    assert suggestion.reason in terminal.shown
+    terminal.type("adapter: a narrow network", "2" + ENTER)
+    terminal.type("Model to start from", ENTER)
+    terminal.type("Which build of PyTorch", "3" + ENTER)
+    terminal.type("Python environment of the project", "3" + ENTER)
+    terminal.type("Editors", ENTER)
+    terminal.type("Licence", ENTER)
+    terminal.expect("In a terminal")
+
+    assert terminal.end() == 0
+    config = (tmp_path / "mood/configs/train.yaml").read_text()
+    assert "type: text-generation" in config
+    assert "type: lora" in config
+    pyproject = (tmp_path / "mood/pyproject.toml").read_text()
+    assert 'accelerator = "cpu"' in pyproject
+    assert '"Ada"' in pyproject
+    assert not (tmp_path / "mood/.venv").exists()
+    assert not (tmp_path / "mood/.vscode").exists()
+
+
+def test_a_dumb_terminal_gets_lines_and_numbers(tmp_path: Path) -> None:
+    given = [f"--set={name}" for name in ("author=Ada", "base_model=tiny:bert", "method=lora", "license=MIT")]
+    terminal = Terminal(*given, "--set=editor=both", "--set=description=D", cwd=tmp_path, term="dumb")
+    terminal.type("Name of the project", "A{{b" + ENTER)
+    terminal.type("template expression", "Mood" + ENTER)
+    terminal.type("letters, digits, hyphens", ENTER)
+    terminal.type("9 summarization", "4" + ENTER)
+    terminal.type("Which build of PyTorch", "7" + ENTER)
+    terminal.type("not in the range", ENTER)
+    terminal.type("Python environment", "3" + ENTER)
+    terminal.expect("In a terminal")
+
+    assert terminal.end() == 0
+    assert b"\x1b[6n" not in terminal.raw
+    assert "type: token-classification" in (tmp_path / "mood/configs/train.yaml").read_text()
+    assert (tmp_path / "mood/.vscode").is_dir()
+
+
+@pytest.mark.parametrize("term", ["xterm-256color", "dumb"])
+@pytest.mark.parametrize("how", ["keys", "SIGTERM"])
+def test_who_stops_at_a_question_has_nothing(tmp_path: Path, term: str, how: str) -> None:
+    terminal = Terminal(cwd=tmp_path, term=term)
+    terminal.type("Name of the project", "Mood" + ENTER)
+    terminal.expect("letters, digits, hyphens")
+    time.sleep(0.2)  # the question is shown a moment before keys are read
+    if how == "keys":
+        os.write(terminal.screen, CTRL_C.encode())
+    else:
+        os.kill(terminal.number, signal.SIGTERM)
+    terminal.expect("nothing was made")
+
+    assert terminal.end() == 130
+    assert "Traceback" not in terminal.shown
+    assert names(tmp_path) == set()
+
+
+def test_what_is_wrong_already_is_said_before_the_questions(tmp_path: Path) -> None:
+    terminal = Terminal("--set=task=poetry", cwd=tmp_path)
+    terminal.expect("task 'poetry' is none of the choices")
+
+    assert terminal.end() == 3
+    assert "Name of the project" not in terminal.shown
+
+
+@pytest.mark.parametrize("flag", ["--no-input", "--json"])
+def test_nothing_is_asked_where_that_is_not_wanted(tmp_path: Path, flag: str) -> None:
+    terminal = Terminal(flag, "--set=environment=none", cwd=tmp_path)
+
+    assert terminal.end() == 0
+    assert "Name of the project" not in terminal.shown
+    assert (tmp_path / "my-project/pyproject.toml").is_file()
+
+
+def test_without_a_terminal_defaults_are_taken(tmp_path: Path) -> None:
+    run = ft_template("new", "--set", "environment=none", "--dry-run", cwd=tmp_path)
+
+    assert run.returncode == 0
+    assert "Name of the project" not in run.stdout + run.stderr
