@@ -24,6 +24,8 @@ HOSTILE = {
     "a noncharacter": "a\uffffb",
     "half a surrogate": "a\udc80b",
     "reversed text": "safe\u202etxt.exe",
+    "a byte order mark": "\ufeffa\ufeffb",
+    "no width": "a\u200bb\u00adc",
     "emoji": "🚀 läuft 👩‍💻",
     "Chinese": "微调 情感分析",
     "combining letters": "e\u0301 and é",
