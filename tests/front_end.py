@@ -11,6 +11,7 @@ from ft_template.bake import REPOSITORY
 
 COMMAND = [sys.executable, "-m", "ft_template"]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(REPOSITORY / "generator"), "PYTHONDONTWRITEBYTECODE": "1"}
+ENVIRONMENT.pop("PYTHONUNBUFFERED", None)  # events have to come at once without it
 STEPS = ["template", "answers", "render", "check", "place", "environment"]
 
 

@@ -32,6 +32,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         path.mkdir()
     (folder / "neighbour.txt").write_text("mine")
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    monkeypatch.setitem(ENVIRONMENT, "TMPDIR", str(scratch))
     monkeypatch.chdir(folder)
     yield folder
     assert names(scratch) == set()
@@ -58,7 +60,7 @@ def test_the_project_is_that_of_cookiecutter_and_the_events_tell_of_it(
 
     assert code == 0
     with monkeypatch.context() as patch:
-        patch.setattr(tempfile, "tempdir", None)  # cookiecutter leaves the hooks there that it has rendered
+        patch.setattr(tempfile, "tempdir", str(here.parent))  # cookiecutter leaves the hooks there that it has rendered
         expected = bake_project(project_name="One & the same")
     assert files(project) == files(expected)
     assert names(project) == names(expected), "empty folders too"
@@ -85,6 +87,19 @@ def test_the_environment_is_made_in_place(here: Path) -> None:
     assert Path(prefix) == here / "my-project/.venv"
     assert "here/my-project/.venv" in (here / "my-project/.venv/bin/activate").read_text()
     assert told.one("result")["select_run_configuration"] == "Install dependencies"
+
+
+def test_another_template_leaves_the_environment_to_us(here: Path, tmp_path: Path) -> None:
+    """Its hook would make it in the hidden folder: it is told that none is wanted."""
+    questions = '{"project_slug": "small", "environment": ["empty", "install", "none"]}'
+    hook = "open('told.txt', 'w').write('{{ cookiecutter.environment }}')"
+    parts = {"cookiecutter.json": questions, "hooks/post_gen_project.py": hook}
+    code, told = make(here, template=small_template(tmp_path / "small", **parts))
+
+    assert code == 0
+    assert (here / "small/told.txt").read_text() == "none"
+    assert (here / "small/.venv").is_dir()
+    assert told.one("result")["answers"]["environment"] == "empty"
 
 
 def test_a_dry_run_tells_the_same_and_writes_nothing(here: Path) -> None:
