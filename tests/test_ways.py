@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import LINK, QUIET, commit_all, cruft, files, git
+from front_end import ft_template
 from ft_template.bake import bake
 
 ANSWERS = {"environment": "none", "project_name": "One & the same", "task": "token-classification"}
@@ -15,15 +16,31 @@ ANSWERS = {"environment": "none", "project_name": "One & the same", "task": "tok
 
 def cookiecutter(template: str | Path, cwd: Path, *flags: str) -> Path:
     """The command as a user types it, in the folder that receives the project."""
-    settings = {"replay_dir": str(cwd / ".replay"), "cookiecutters_dir": str(cwd / ".cookiecutters")}
-    settings["abbreviations"] = {"gh": f"file://{cwd.parent.as_posix()}/{{0}}.git"}
-    cwd.mkdir()
-    (cwd / ".settings.yaml").write_text(json.dumps(settings), encoding="utf-8")
+    write_settings(cwd)
     answers = [f"{key}={value}" for key, value in ANSWERS.items()]
     command = [sys.executable, "-m", "cookiecutter", str(template), "--no-input", *flags, *answers]
     environment = os.environ | QUIET | {"COOKIECUTTER_CONFIG": ".settings.yaml", "PWD": str(cwd)}
     result = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+    return cwd / "one-the-same"
+
+
+def write_settings(cwd: Path) -> None:
+    """What cookiecutter reads of its user, in a new folder: the abbreviation leads to the folder above."""
+    settings = {"replay_dir": str(cwd / ".replay"), "cookiecutters_dir": str(cwd / ".cookiecutters")}
+    settings["abbreviations"] = {"gh": f"file://{cwd.parent.as_posix()}/{{0}}.git"}
+    cwd.mkdir()
+    (cwd / ".settings.yaml").write_text(json.dumps(settings), encoding="utf-8")
+
+
+def front_end(cwd: Path, *template: str | Path) -> Path:
+    """`ft-template new` with the same answers; the bundled template, if none is named."""
+    write_settings(cwd)
+    answers = [f"--set={key}={value}" for key, value in ANSWERS.items()]
+    named = [part for name in template for part in ("--template", name)]
+    result = ft_template("new", *named, *answers, cwd=cwd, **(QUIET | {"COOKIECUTTER_CONFIG": ".settings.yaml"}))
+    assert result.returncode == 0, result.stderr
+    assert sorted(path.name for path in cwd.iterdir()) == [".settings.yaml", "one-the-same"]
     return cwd / "one-the-same"
 
 
@@ -93,6 +110,22 @@ def test_by_cruft(hub: Path, tmp_path: Path, expected: dict[str, bytes]) -> None
     del given[".cruft.json"]
 
     assert given == expected
+
+
+def test_by_the_front_end(repository: Path, tmp_path: Path, expected: dict[str, bytes]) -> None:
+    assert files(front_end(tmp_path / "bundled")) == expected
+    assert files(front_end(tmp_path / "path", repository)) == expected
+
+
+def test_by_the_front_end_from_elsewhere(
+    hub: Path, checkout_without_links: Path, tmp_path: Path, expected: dict[str, bytes]
+) -> None:
+    archive = tmp_path / "ft-template.zip"
+    git("archive", "--prefix=ft-template-main/", "--output", archive, "main", cwd=hub / "org/ft-template.git")
+
+    assert files(front_end(hub / "abbreviation", "gh:org/ft-template")) == expected
+    assert files(front_end(tmp_path / "zip", archive)) == expected
+    assert files(front_end(tmp_path / "relative", f"../{checkout_without_links.name}")) == expected
 
 
 def test_the_repository_is_left_as_it_was(repository: Path, tmp_path: Path) -> None:
