@@ -16,6 +16,7 @@ from cookiecutter.generate import generate_context
 from cookiecutter.prompt import prompt_for_config
 from front_end import Recorder, names
 from ft_template import child, template, worker
+from ft_template import new as module
 from ft_template.answers import faults, resolve
 from ft_template.bake import REPOSITORY, bake
 from ft_template.new import Request, new
@@ -71,6 +72,7 @@ def here(tmp_path: Path, slim: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return worker.JOBS[job](**arguments)
 
     monkeypatch.setattr(child, "call", call)
+    monkeypatch.setattr(module, "project_faults", lambda project: [])  # of a slim project, that it is slim
     return tmp_path / "here"
 
 
