@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import DATA_FORMAT, LINK, TASKS, TINY, Bake, files
+from ft_template import __version__
 from ft_template.bake import REPOSITORY, bake
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -173,7 +174,7 @@ def test_accelerator_is_left_for_setup_env(bake_project: Bake, accelerator: str)
 
 
 def test_versions_agree() -> None:
-    assert toml(REPOSITORY / "pyproject.toml")["project"]["version"] == QUESTIONS["__template_version"]
+    assert __version__ == QUESTIONS["__template_version"]
 
 
 def test_constraints_pin_every_dependency_and_what_it_needs(project: Path) -> None:
