@@ -69,6 +69,8 @@ def test_describe_validate_new_check(here: Path) -> None:
     assert all((project / name).is_file() for name in result["open_files"])
     configurations = "".join(path.read_text() for path in (project / ".idea/runConfigurations").glob("*.xml"))
     assert f'name="{result["select_run_configuration"]}"' in configurations
+    faults = json.loads(ft_template("check", project, "--json", cwd=here).stdout)["faults"]
+    assert [fault for fault in faults if not fault["note"]] == []
     written = {name for name in files(project) if not name.startswith(".venv/")}
     assert {event["path"] for event in events if event["event"] == "file"} == written
 

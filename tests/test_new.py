@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -15,8 +16,7 @@ import psutil
 import pytest
 from conftest import Bake, files
 from front_end import COMMAND, ENVIRONMENT, STEPS, Recorder, ft_template, names, small_template
-from ft_template import child, interrupts, place
-from ft_template import new as module
+from ft_template import child, interrupts, place, template
 from ft_template.errors import UserError
 from ft_template.interrupts import Interrupted
 from ft_template.new import Request, new
@@ -231,23 +231,41 @@ def test_a_template_that_is_not_there(here: Path, name: str) -> None:
     assert names(here) == {"neighbour.txt"}
 
 
-def test_a_faulty_project_of_ours_is_not_placed(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "project_faults", lambda project: [".idea/modules.xml names no module: mend it."])
+@pytest.fixture
+def faulty(repository: Path, tmp_path: Path) -> Path:
+    """A copy of the template in which somebody has made a mistake in .idea."""
+    copy = tmp_path / "faulty"
+    shutil.copytree(repository, copy, symlinks=True)
+    configuration = copy / "template/.idea/runConfigurations/Doctor.xml"
+    configuration.write_text(configuration.read_text().replace("IS_MODULE_SDK", "IS_MODULE_SKD"))
+    return copy
+
+
+def test_a_faulty_project_of_ours_is_not_placed(here: Path, faulty: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(template, "BUNDLE", faulty)
     code, told = make(here)
 
     assert code == 5
-    assert told.sentence.endswith("nothing was made: .idea/modules.xml names no module: mend it.")
+    assert told.sentence.startswith("The project would be faulty: .idea/runConfigurations/Doctor.xml")
+    assert told.sentence.endswith("; nothing was made.")
     assert names(here) == {"neighbour.txt"}
 
 
-def test_a_faulty_project_of_another_template_is_warned_of(
-    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "project_faults", lambda project: ["README.md is short: write more."])
+def test_a_faulty_project_of_another_template_is_warned_of(here: Path, faulty: Path) -> None:
+    told = Recorder()
+    code = new(Request({"environment": "none"}, template=str(faulty)), told)
+
+    assert code == 0
+    assert {warning["code"] for warning in told.all("warning")} == {"check"}
+    assert "IS_MODULE_SKD" in "".join(warning["message"] for warning in told.all("warning"))
+    assert (here / "my-project/pyproject.toml").is_file()
+
+
+def test_a_project_that_is_not_meant_for_pycharm_is_not_checked(here: Path, tmp_path: Path) -> None:
     code, told = make(here, template=small_template(tmp_path / "small"))
 
     assert code == 0
-    assert told.one("warning") == {"event": "warning", "code": "check", "message": "README.md is short: write more."}
+    assert told.all("warning") == []
     assert files(here / "small") == {"README.md": b"# small\n"}
 
 

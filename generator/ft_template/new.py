@@ -173,7 +173,7 @@ class Creation:
         """Refuse a faulty project of ours, warn of another's, and tell its files."""
         for sentence in project_faults(project):
             if self.template.bundled:
-                raise UserError(f"The project would be faulty, so nothing was made: {sentence}", FAILED)
+                raise UserError(f"The project would be faulty: {sentence}", FAILED)
             self.listener.emit("warning", code="check", message=sentence)
         for path in sorted(path for path in project.rglob("*") if path.is_file()):
             self.listener.emit("file", path=path.relative_to(project).as_posix(), action="create")
