@@ -40,7 +40,8 @@ def project(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def check(*options: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
     generator = Path(__file__).parents[1] / "generator"
-    variables = {**os.environ, "PYTHONPATH": str(generator), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    variables = {**os.environ, "PYTHONPATH": str(generator), "OMP_NUM_THREADS": "1"}
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)  # each start would read all sources anew
     command = [PYTHON, "-m", "ft_template", "check", folder, *options]
     return subprocess.run(command, env=variables, capture_output=True, encoding="utf-8", check=False)
 

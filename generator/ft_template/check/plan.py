@@ -91,7 +91,8 @@ def terminal_plan(project: Project, found: Configuration, python: Path) -> Plan:
 
 
 def variables_of_a_terminal(python: Path) -> dict[str, str]:
-    return dict(os.environ) | activated(python, dict(os.environ)) | OFFLINE
+    """The package may be found where it is installed from, the user's own folder, which stays as it is."""
+    return dict(os.environ) | activated(python, dict(os.environ)) | OFFLINE | {"PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def offline(given: Command) -> Command:
@@ -118,5 +119,10 @@ def small_model(project: Project, found: Configuration) -> Iterator[str]:
 
 
 def model_of(path: Path) -> str:
-    document: Any = load(path) if path.is_file() else {}
-    return str(document.get("model", {}).get("name", ""))
+    """The model that a config names; an empty text where it names none, of which the package says more."""
+    try:
+        document: Any = load(path)
+    except (OSError, ValueError):
+        return ""
+    model = document.get("model") if isinstance(document, dict) else None
+    return str(model.get("name", "")) if isinstance(model, dict) else ""
