@@ -33,12 +33,11 @@ def write_settings(cwd: Path) -> None:
     (cwd / ".settings.yaml").write_text(json.dumps(settings), encoding="utf-8")
 
 
-def front_end(cwd: Path, *template: str | Path) -> Path:
+def front_end(cwd: Path, *flags: str | Path) -> Path:
     """`ft-template new` with the same answers; the bundled template, if none is named."""
     write_settings(cwd)
     answers = [f"--set={key}={value}" for key, value in ANSWERS.items()]
-    named = [part for name in template for part in ("--template", name)]
-    result = ft_template("new", *named, *answers, cwd=cwd, **(QUIET | {"COOKIECUTTER_CONFIG": ".settings.yaml"}))
+    result = ft_template("new", *flags, *answers, cwd=cwd, **(QUIET | {"COOKIECUTTER_CONFIG": ".settings.yaml"}))
     assert result.returncode == 0, result.stderr
     assert sorted(path.name for path in cwd.iterdir()) == [".settings.yaml", "one-the-same"]
     return cwd / "one-the-same"
@@ -114,7 +113,7 @@ def test_by_cruft(hub: Path, tmp_path: Path, expected: dict[str, bytes]) -> None
 
 def test_by_the_front_end(repository: Path, tmp_path: Path, expected: dict[str, bytes]) -> None:
     assert files(front_end(tmp_path / "bundled")) == expected
-    assert files(front_end(tmp_path / "path", repository)) == expected
+    assert files(front_end(tmp_path / "path", "--template", repository)) == expected
 
 
 def test_by_the_front_end_from_elsewhere(
@@ -123,9 +122,16 @@ def test_by_the_front_end_from_elsewhere(
     archive = tmp_path / "ft-template.zip"
     git("archive", "--prefix=ft-template-main/", "--output", archive, "main", cwd=hub / "org/ft-template.git")
 
-    assert files(front_end(hub / "abbreviation", "gh:org/ft-template")) == expected
-    assert files(front_end(tmp_path / "zip", archive)) == expected
-    assert files(front_end(tmp_path / "relative", f"../{checkout_without_links.name}")) == expected
+    assert files(front_end(hub / "abbreviation", "--template", "gh:org/ft-template")) == expected
+    assert files(front_end(tmp_path / "zip", "--template", archive)) == expected
+    assert files(front_end(tmp_path / "relative", "--template", f"../{checkout_without_links.name}")) == expected
+
+
+def test_by_the_record_of_another_project(tmp_path: Path, expected: dict[str, bytes]) -> None:
+    record = tmp_path / "answers.json"
+    record.write_bytes(expected[".ft-template.json"])
+
+    assert files(front_end(tmp_path / "out", "--answers", record)) == expected
 
 
 def test_the_repository_is_left_as_it_was(repository: Path, tmp_path: Path) -> None:

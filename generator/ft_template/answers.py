@@ -15,7 +15,11 @@ FLAGS = {"true": True, "yes": True, "false": False, "no": False}
 
 
 def read_answers(path: Path) -> dict[str, object]:
-    """The answers in a file: .json, .yaml, .yml or .toml."""
+    """The answers in a file: .json, .yaml, .yml or .toml.
+
+    Where they stand under `default_context`, as in the record of a project (.ft-template.json) and in the settings of
+    cookiecutter, what stands beside is passed over.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -27,6 +31,8 @@ def read_answers(path: Path) -> dict[str, object]:
     except (ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path} cannot be understood ({reason}): mend it.", WRONG_ANSWERS) from error
+    if isinstance(document, dict):
+        document = document.get("default_context", document)
     if not isinstance(document, dict) or not all(isinstance(name, str) for name in document):
         raise UserError(f"{path} does not map questions to answers: write one question a line.", WRONG_ANSWERS)
     return document
