@@ -434,6 +434,20 @@ def test_a_failure_in_the_midst_of_a_step_is_told_once(project: Project, monkeyp
     assert said.rstrip().endswith("MemoryError: as a GPU may run out of it")
 
 
+def test_a_killed_process_is_not_waited_for(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    take, taken = training.optimizer_step, itertools.count(1)
+
+    def optimizer_step(*arguments: Any) -> Window:
+        if os.environ["RANK"] == "1" and next(taken) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return take(*arguments)
+
+    monkeypatch.setattr(training, "optimizer_step", optimizer_step)
+    codes, said = commanded("train", str(project.config("text-classification", train={"device": "cpu"})))
+    assert codes == [1, -signal.SIGKILL]
+    assert said.count("Traceback") == 1
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
