@@ -18,6 +18,7 @@ from finetune import train as training
 from finetune.batching import Batch
 from finetune.config import Config, load_config
 from finetune.inference import Inference, infer
+from finetune.optim import make_optimizer, make_schedule
 
 
 def config_of(project: Project, task: str, *overrides: str, max_length: int = 32) -> Config:
@@ -42,11 +43,11 @@ def gradients(config: Config, setup: training.Setup, rows: list[int]) -> list[to
     """Of one step over `rows`; the step itself is not taken."""
     setup = copy.deepcopy(setup)
     found: list[torch.Tensor] = []
-    setup.optimizer = training.make_optimizer(config.optim, setup.model)
+    setup.optimizer = make_optimizer(config.optim, setup.model)
     setup.optimizer.register_step_pre_hook(
         lambda *_: found.extend(p.grad.clone() for p in setup.model.parameters() if p.grad is not None)
     )
-    setup.schedule = training.make_schedule(config.optim, setup.optimizer, 10)
+    setup.schedule = make_schedule(config.optim, setup.optimizer, 10)
     training.optimizer_step(config, setup, rows)
     return found
 

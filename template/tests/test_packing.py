@@ -154,7 +154,8 @@ def test_batches_hold_every_row_within_the_budget(budget: int) -> None:
     draw = random.Random(0)
     features = [Feature(i, {"input_ids": [1] * draw.randint(3, 60)}, [0]) for i in range(200)]
     task: Any = SimpleNamespace(auto_model="", batch_labels=lambda features, length: torch.zeros(1, length))
-    batches = list(Packing(0).batches(features, range(20, 180), task, budget))
+    packing = Packing(0)
+    batches = [packing.batch(features, group, task) for group in packing.groups(features, range(20, 180), budget)]
     assert sorted(row for batch in batches for row in batch.rows) == list(range(20, 180))
     for batch in batches:
         assert batch.size == batch.inputs["input_ids"].numel() == sum(features[row].length for row in batch.rows)

@@ -26,6 +26,7 @@ from finetune.config_methods import QLora
 from finetune.errors import UserError
 from finetune.finetuned import load_finetuned
 from finetune.model import load_model, memory, parameter_counts
+from finetune.tasks import make_task
 from finetune.tasks.text_classification import Example
 
 HAS_BITSANDBYTES = importlib.util.find_spec("bitsandbytes") is not None
@@ -95,7 +96,7 @@ def test_what_transformers_is_told(base: Path, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(transformers.AutoModelForSequenceClassification, "from_pretrained", from_pretrained)
     config = load_config(base, ["method.quantization=fp4", "method.compute=fp16"])
-    task = training.make_task(config.task)
+    task = make_task(config.task)
     task.fit([Example("x", None, label) for label in "ab"])
     with pytest.raises(UserError, match="enough"):
         load_model(config.model, task, transformers.AutoTokenizer.from_pretrained("base"), config.method)

@@ -66,18 +66,21 @@ def width_of(linear: Any) -> int:
 
 
 def layers_of(model: Any, method: str) -> dict[str, nn.Module]:
-    """The layers of the body by their full names; an encoder-decoder has two stacks of them.
+    """The layers of the body by their full names. Raises UserError, in the name of `method`, if they are not found."""
+    layers = find_layers(model)
+    if not layers:
+        raise _unknown(model, method)
+    return layers
 
-    Raises UserError, in the name of `method`, if they are not found.
-    """
+
+def find_layers(model: Any) -> dict[str, nn.Module]:
+    """The layers of the body by their full names, as far as it has any; an encoder-decoder has two stacks of them."""
     body = set(model.base_model.modules())
     stacks: dict[str, nn.ModuleList] = {}
     for name, module in model.named_modules():
         inside = any(name.startswith(f"{stack}.") for stack in stacks)
         if isinstance(module, nn.ModuleList) and module in body and not inside and _has_linears(module):
             stacks[name] = module
-    if not stacks:
-        raise _unknown(model, method)
     return {f"{name}.{index}": layer for name, stack in stacks.items() for index, layer in enumerate(stack)}
 
 

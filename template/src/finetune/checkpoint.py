@@ -17,9 +17,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_model, save_file
+from safetensors.torch import load_file, save_file
 
+from .distributed import ALONE, World
 from .meter import Window
+from .parallel import cut_like, gathered
 
 MANIFEST = "manifest.json"
 
@@ -97,34 +99,49 @@ def save_checkpoint(
     ranks: Any = None,
     *,
     keep: int,
+    world: World = ALONE,
 ) -> None:
     """Save all that a bit-exact continuation needs as `step-N`, then drop all but the newest `keep`.
 
-    `ranks` is AdaLoRA's allocation, if there is one.
+    `ranks` is AdaLoRA's allocation, if there is one. What is saved is the same however many processes train, but for
+    their random numbers: weights are whole.
     """
+    weights = gathered(_unshared(model), world)
+    tensors = {"optimizer": gathered(optimizer.state_dict(), world), "schedule": schedule.state_dict()}
+    tensors["random"] = world.gather(_random_states())
+    if ranks:
+        tensors["ranks"] = ranks.state_dict()
 
     def write(folder: Path) -> None:
-        save_file(_unshared(model), folder / "model.safetensors")
-        tensors = {"optimizer": optimizer.state_dict(), "schedule": schedule.state_dict(), "random": _random_states()}
-        if ranks:
-            tensors["ranks"] = ranks.state_dict()
+        save_file(weights, folder / "model.safetensors")
         torch.save(tensors, folder / "trainer.pt")
         (folder / "progress.json").write_text(json.dumps(asdict(progress)))
 
-    publish(checkpoints / f"step-{progress.step}", write)
-    for folder in sorted(checkpoints.glob("step-*[0-9]"), key=_step_of)[:-keep]:
-        shutil.rmtree(folder, ignore_errors=True)
+    def write_and_drop() -> None:
+        publish(checkpoints / f"step-{progress.step}", write)
+        for folder in sorted(checkpoints.glob("step-*[0-9]"), key=_step_of)[:-keep]:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    world.once(write_and_drop)
 
 
-def load_checkpoint(folder: Path, model: torch.nn.Module, optimizer: Any, schedule: Any, ranks: Any = None) -> Progress:
-    """Put a checkpoint back into the model, the optimizer, the schedule and the random number generators."""
-    load_model(model, str(folder / "model.safetensors"))
+def load_checkpoint(
+    folder: Path, model: torch.nn.Module, optimizer: Any, schedule: Any, ranks: Any = None, world: World = ALONE
+) -> Progress:
+    """Put a checkpoint back into the model, the optimizer, the schedule and the random number generators.
+
+    A rank that was not there when it was saved begins with random numbers of its own.
+    """
+    weights, first = load_file(folder / "model.safetensors"), _first_names(model)
+    state = model.state_dict(keep_vars=True)
+    model.load_state_dict({name: cut_like(weights[first[name]], tensor) for name, tensor in state.items()})
     tensors = torch.load(folder / "trainer.pt", weights_only=True, map_location="cpu")
-    optimizer.load_state_dict(tensors["optimizer"])
+    _load_optimizer(optimizer, tensors["optimizer"])
     schedule.load_state_dict(tensors["schedule"])
     if ranks:
         ranks.load_state_dict(tensors["ranks"])
-    _set_random_states(tensors["random"])
+    if world.rank < len(tensors["random"]):
+        _set_random_states(tensors["random"][world.rank])
     progress = json.loads((folder / "progress.json").read_text())
     return Progress(**{**progress, "window": Window(**progress["window"])})
 
@@ -139,11 +156,25 @@ def write_atomic(path: Path, text: str) -> None:
 
 def _unshared(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Its tensors, tied ones once, under their first names: safetensors' own choice differs from process to process."""
-    state = model.state_dict()
+    state = model.state_dict(keep_vars=True)
+    return {name: state[name] for name, first in _first_names(model).items() if name == first}
+
+
+def _first_names(model: torch.nn.Module) -> dict[str, str]:
+    """For every name of a tensor, the first of its names."""
     first: dict[int, str] = {}
-    for name, tensor in state.items():
-        first.setdefault(tensor.data_ptr(), name)
-    return {name: state[name] for name in first.values()}
+    state = model.state_dict(keep_vars=True)
+    return {name: first.setdefault(id(tensor), name) for name, tensor in state.items()}
+
+
+def _load_optimizer(optimizer: Any, state: dict[str, Any]) -> None:
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for number, kept in state["state"].items():
+        parameter = parameters[number]
+        for name, value in kept.items():
+            if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
+                kept[name] = cut_like(value, parameter)
+    optimizer.load_state_dict(state)
 
 
 def _random_states() -> dict[str, Any]:
@@ -153,7 +184,7 @@ def _random_states() -> dict[str, Any]:
         "python": random.getstate(),
         "numpy": [part.tolist() if isinstance(part, np.ndarray) else part for part in numpy_state],
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None,
     }
 
 
@@ -161,8 +192,8 @@ def _set_random_states(states: dict[str, Any]) -> None:
     random.setstate(states["python"])
     np.random.set_state(tuple(states["numpy"]))
     torch.set_rng_state(states["torch"])
-    if states["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(states["cuda"])
+    if states["cuda"] is not None and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])
 
 
 def _sibling(path: Path, ending: str) -> Path:

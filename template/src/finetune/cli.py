@@ -1,6 +1,7 @@
 """`python -m finetune VERB`. Exit codes: 0 done, 1 failed, 2 the user's input is wrong, 130 interrupted."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,14 +17,16 @@ OK, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code."""
-    errors = Console(stderr=True, emoji=False)  # it would see one in data.jsonl:100:
+    speaks = os.environ.get("LOCAL_RANK", "0") == "0"  # of the processes that torchrun has started on this machine
+    errors = Console(stderr=True, emoji=False, quiet=not speaks)  # it would see one in data.jsonl:100:
     try:
         return int(cli.main(arguments, prog_name="finetune", standalone_mode=False) or OK)
     except UserError as error:
         errors.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         return WRONG_INPUT
     except click.UsageError as error:
-        error.show()
+        if speaks:
+            error.show()
         return WRONG_INPUT
     except (click.Abort, KeyboardInterrupt):
         errors.print("interrupted")
@@ -49,22 +52,28 @@ def train(config: Path, overrides: tuple[str, ...], resume: bool) -> int:
     from .config import load_config
 
     settings = load_config(config, list(overrides))
-    console, errors = Console(), Console(stderr=True)
     quiet_libraries()
     from . import train as training
+    from .distributed import joined
     from .evaluate import evaluate
     from .report import write_report
     from .run_folder import RunFolder
     from .stages import train_stages
 
     start = train_stages if settings.stages else training.train
-    try:
-        finished = start(settings, resume=resume, console=console)
-    except training.NotFiniteError as error:
-        errors.print(f"[bold red]stopped:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        return FAILED
+    console = Console()
+    with joined() as world:
+        try:
+            finished = start(settings, resume=resume, console=console, world=world)
+        except training.NotFiniteError as error:
+            if world.leads:
+                message = f"[bold red]stopped:[/] {escape(str(error))}"
+                Console(stderr=True).print(message, highlight=False, soft_wrap=True)
+            return FAILED
     if not finished:
         return INTERRUPTED
+    if not world.leads:
+        return OK
     run = RunFolder(settings.run_folder)
     if settings.data.validation and not settings.stages:
         evaluate(run, "validation", None, console)
@@ -217,5 +226,7 @@ def quiet_libraries() -> None:
     logging.disable_progress_bar()
     # peft looks at every attribute of a model, also at those that transformers is about to rename.
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    # What FSDP2 hands on as a view is changed in place by none of the models (see tests/test_distributed.py).
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module", module="torch")
     # We number the positions after a prompt ourselves (see virtual_tokens.py).
     warnings.filterwarnings("ignore", message="Position ids are not supported", module="peft")

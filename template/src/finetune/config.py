@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from .config_continual import AnyContinual, Replay, Unprotected
+from .config_continual import AnyContinual, Ewc, Replay, Unprotected
 from .config_errors import sentence
-from .config_methods import AdaLora, AnyMethod, Full, QLora, virtual_tokens
+from .config_methods import AdaLora, AnyMethod, Full, Prefix, QLora, virtual_tokens
 from .config_yaml import Node, parse_override, read_yaml
 from .errors import UserError
 from .strict import Strict
@@ -86,6 +86,10 @@ class Train(Strict):
     """Arithmetic of the forward pass; auto takes bf16 where the hardware gains from it. Weights stay fp32."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to train; auto takes a GPU if there is one."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """With several processes (torchrun): ddp keeps the model whole on each of them, fsdp cuts a large one up."""
+    compile: bool = False
+    """Compile the layers of the model: long trainings on a GPU gain, short ones and those on a CPU lose."""
     seed: int = Field(default=42, ge=0, lt=2**32)
     """Start of every random number: head, dropout, order of the examples."""
     eval_every: int | Literal["epoch"] = "epoch"
@@ -209,6 +213,10 @@ class Config(Strict):
         for part in parts:
             if part.train.packing and (reason := self._unpackable()):
                 raise ValueError(f"train.packing is true, but {reason}: set it to false")
+            if part.train.parallel == "fsdp" and (reason := self._uncuttable()):
+                raise ValueError(f"train.parallel is fsdp, but {reason}: set it to ddp")
+            if part.train.compile and (reason := self._uncompilable(part.train)):
+                raise ValueError(f"train.compile is true, but {reason}: set it to false")
             if part.optim.schedule == "plateau" and part.data.validation is None:
                 raise ValueError("optim.schedule is plateau, which follows the validation: set data.validation")
             if isinstance(self.continual, Replay) and part.train.batch_size < 2:
@@ -239,6 +247,24 @@ class Config(Strict):
             return f"method.type is {self.method.type}, which puts tokens of its own before each text"
         if self.model.attention != "sdpa":
             return f"model.attention is {self.model.attention}, and packed texts need their own"
+        return None
+
+    def _uncuttable(self) -> str | None:
+        """Why the model cannot be cut up among processes, if so."""
+        if isinstance(self.method, AdaLora | QLora) or virtual_tokens(self.method):
+            return f"method.type is {self.method.type}, which works on whole weights"
+        if isinstance(self.continual, Ewc):
+            return "continual.type is ewc, which holds whole weights in place"
+        return None
+
+    def _uncompilable(self, train: Train) -> str | None:
+        """Why the layers cannot be compiled, if so."""
+        if train.packing:
+            return "train.packing is true as well, whose attention takes each text by itself"
+        if isinstance(self.method, QLora):
+            return "method.type is qlora, whose layers in 4 bits are compiled already"
+        if isinstance(self.method, Prefix):
+            return "method.type is prefix, which hands each layer keys of its own"
         return None
 
     @property

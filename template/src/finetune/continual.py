@@ -44,17 +44,8 @@ class Earlier:
 
     @classmethod
     def of(cls, config: Config) -> "Earlier":
-        """Raises UserError if `continue_from` is not the folder of a run, or is one of another task or model."""
-        run = RunFolder(Path(str(config.continue_from)))
-        before, now = (flat(part.model_dump(mode="json", include={*FIXED})) for part in (run.config(), config))
-        for key in sorted(before.keys() | now.keys()):
-            if before.get(key) != now.get(key) and key not in FREE:
-                raise UserError(
-                    f"continue_from: {run.path} has {key} {before.get(key)} and this config {now.get(key)}: let it be "
-                    f"the same, or start from the folder that `finetune export` makes of the run, as model.name"
-                )
-        if run.path.resolve() == config.run_folder.resolve():
-            raise UserError(f"continue_from: {run.path} would be moved aside by this run: give it another run.name")
+        """Raises UserError as `prepare` does."""
+        run = _run_before(config)
         return cls(config, run, load_finetuned(run.best))
 
     def task(self, examples: list[Any]) -> Task[Any, Any]:
@@ -100,6 +91,29 @@ class Earlier:
         if self.config.train.packing:  # it reads the same batches
             Packing.of(plain(model))
         return Teacher(model, wanted.weight, wanted.temperature)
+
+
+def prepare(config: Config) -> None:
+    """Let the run that `config` goes on from, if there is one, keep what is needed of it; other processes only read it.
+
+    Raises UserError if `continue_from` is not the folder of a run, or is one of another task or model.
+    """
+    if config.continue_from and isinstance(config.continual, Replay | Ewc):
+        remember(_run_before(config), config.continual)
+
+
+def _run_before(config: Config) -> RunFolder:
+    run = RunFolder(Path(str(config.continue_from)))
+    before, now = (flat(part.model_dump(mode="json", include={*FIXED})) for part in (run.config(), config))
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key) and key not in FREE:
+            raise UserError(
+                f"continue_from: {run.path} has {key} {before.get(key)} and this config {now.get(key)}: let it be "
+                f"the same, or start from the folder that `finetune export` makes of the run, as model.name"
+            )
+    if run.path.resolve() == config.run_folder.resolve():
+        raise UserError(f"continue_from: {run.path} would be moved aside by this run: give it another run.name")
+    return run
 
 
 def remember(run: RunFolder, wanted: Replay | Ewc) -> Path:

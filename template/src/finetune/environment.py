@@ -16,8 +16,8 @@ from .run_folder import RunFolder
 PACKAGES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
 
 
-def describe_environment(config: Config, device: torch.device) -> dict[str, Any]:
-    """Versions of Python and packages, the device, and the checksum of each data file by its path.
+def describe_environment(config: Config, device: torch.device, processes: int = 1) -> dict[str, Any]:
+    """Versions of Python and packages, the device of each process, and the checksum of each data file by its path.
 
     To the data belong the earlier run that this one goes on from, and what that keeps for it: their manifests, which
     hold the checksums of their files.
@@ -32,6 +32,7 @@ def describe_environment(config: Config, device: torch.device) -> dict[str, Any]
         "platform": f"{platform.system()} {platform.machine()}",
         "packages": {name: version(name) for name in PACKAGES},
         "device": device_name(device),
+        "processes": processes,
         "data": {path.as_posix(): fingerprint(Path(path)) for path in files},
     }
 

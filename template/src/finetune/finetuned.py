@@ -24,10 +24,12 @@ from .checkpoint import publish
 from .config import Config
 from .config_methods import AnyMethod, QLora
 from .data import fingerprint
+from .distributed import ALONE, World
 from .errors import UserError
 from .fetched import find_fetched
-from .methods import apply_method, keeps_the_body, load_added, save_added
+from .methods import added_weights, apply_method, keeps_the_body, load_added, save_added
 from .model import choose_device, load_pretrained
+from .parallel import gathered
 from .quantization import dequantized, quantization_of, require_quantization
 from .tasks import AnyTask, Task, make_task
 from .tiny import is_tiny
@@ -85,8 +87,19 @@ class Finetuned:
     method: AnyMethod
 
 
-def save_finetuned(folder: Path, config: Config, task: Task[Any, Any], model: Any, tokenizer: Any, base: Base) -> None:
+def save_finetuned(
+    folder: Path,
+    config: Config,
+    task: Task[Any, Any],
+    model: Any,
+    tokenizer: Any,
+    base: Base,
+    world: World = ALONE,
+) -> None:
     """Write the model to `folder`, whole or not at all."""
+    added = keeps_the_body(config.method)
+    state = added_weights(config.method, model) if added else model.state_dict(keep_vars=True)
+    weights = gathered(state, world)
     description = {
         "task": config.task.model_dump(),
         "state": task.state(),
@@ -99,14 +112,14 @@ def save_finetuned(folder: Path, config: Config, task: Task[Any, Any], model: An
     }
 
     def write(target: Path) -> None:
-        if keeps_the_body(config.method):
-            _save_added(target, config.method, model, base)
+        if added:
+            _save_added(target, config.method, model, base, weights)
         else:
-            model.save_pretrained(target)
+            model.save_pretrained(target, state_dict=weights)
         tokenizer.save_pretrained(target)
         (target / TASK_FILE).write_text(json.dumps(description, indent=1, ensure_ascii=False), encoding="utf-8")
 
-    publish(folder, write)
+    world.once(lambda: publish(folder, write))
 
 
 def load_finetuned(folder: Path, *, to_merge: bool = False) -> Finetuned:
@@ -145,8 +158,8 @@ def _checksums(base: settings.Model) -> dict[str, str]:
     return {path.name: fingerprint(path) for path in sorted(Path(base.name).glob("*.safetensors"))}
 
 
-def _save_added(folder: Path, method: AnyMethod, model: Any, base: Base) -> None:
-    save_added(method, model, folder)
+def _save_added(folder: Path, method: AnyMethod, model: Any, base: Base, weights: dict[str, Tensor]) -> None:
+    save_added(method, model, folder, weights)
     # How the body was quantised is a matter of the method: transformers would take the body's files for quantised ones.
     config = copy(model.config)
     vars(config).pop("quantization_config", None)

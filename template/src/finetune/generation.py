@@ -7,7 +7,9 @@ import torch
 
 from .batching import micro_batches
 from .config_generation import Generation
+from .distributed import ALONE, World
 from .model import autocast
+from .parallel import is_sharded
 from .tasks.base import Feature
 
 
@@ -21,22 +23,28 @@ def generate(
     *,
     budget: int,
     bf16: bool,
+    world: World = ALONE,
 ) -> list[str]:
     """What the model, in evaluation mode, writes after each prompt, in their order, until one of the tokens `ends`.
 
-    An encoder-decoder reads the prompt with its encoder. Tokens are drawn from random numbers of their own: those of
-    the training stay as they were.
+    An encoder-decoder reads the prompt with its encoder. Tokens are drawn from random numbers of their own, each batch
+    from the same ones wherever it is written: those of the training stay as they were.
     """
     reach = settings.max_new_tokens * settings.beams
     features = [Feature(i, {"input_ids": prompt}, [], target_length=reach) for i, prompt in enumerate(prompts)]
-    texts = [""] * len(prompts)
+    # Where the model is cut up, ranks that have come to an end go on with those that have not.
+    chosen = {**options(settings, ends), "synced_gpus": is_sharded(model)}
+    texts: dict[int, str] = {}
     with torch.random.fork_rng():
-        torch.manual_seed(0)
-        for rows in micro_batches(features, range(len(features)), budget):
-            written = _batch(model, tokenizer, [prompts[row] for row in rows], options(settings, ends), bf16)
-            for row, text in zip(rows, written, strict=True):
-                texts[row] = text
-    return texts
+        batches = enumerate(micro_batches(features, range(len(features)), budget))
+        for (number, rows), own in world.deal([*batches]):
+            torch.manual_seed(number)
+            written = _batch(model, tokenizer, [prompts[row] for row in rows], chosen, bf16)
+            if own:
+                texts |= zip(rows, written, strict=True)
+    for others in world.gather(texts):
+        texts |= others
+    return [texts[i] for i in range(len(prompts))]
 
 
 def options(settings: Generation, ends: Sequence[int]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from typing import Any, Literal
 import torch
 
 from .batching import collate, micro_batches
+from .compilation import uncompiled
+from .distributed import ALONE, World
 from .forward import forward
 from .generation import generate
 from .tasks.base import Feature, Task
@@ -33,44 +35,52 @@ def infer(
     *,
     budget: int,
     bf16: bool,
+    world: World = ALONE,
 ) -> Inference:
     """Run all features through the model, similar lengths together; the order of the batches changes no figure.
+
+    The ranks of `world` share the batches, each of which is counted once, and all come to know the whole.
 
     Where a task's predictions are texts, `decoded` holds pairs of what the task decodes and the text: a prediction is
     only the text, and while a model is being chosen it writes no more than that takes.
     """
     with _evaluating(model):
         if not task.generation:
-            return _scored(model, task, tokenizer, features, budget, bf16)
+            return _scored(model, task, tokenizer, features, budget, bf16, world)
         found = Inference([None] * len(features), 0.0)
         if purpose != "prediction":
-            found = _scored(model, task, tokenizer, features, budget, bf16)
+            found = _scored(model, task, tokenizer, features, budget, bf16, world)
         chosen = [i for i, feature in enumerate(features) if feature.prompt][: task.texts_wanted(purpose)]
         prompts = [features[i].prompt for i in chosen]
-        written = generate(model, tokenizer, prompts, task.generation, task.ends, budget=budget, bf16=bf16)
+        options: dict[str, Any] = {"budget": budget, "bf16": bf16, "world": world}
+        written = generate(model, tokenizer, prompts, task.generation, task.ends, **options)
         texts = dict(zip(chosen, written, strict=True))
         return Inference([(row, texts.get(i)) for i, row in enumerate(found.decoded)], found.loss)
 
 
 @contextmanager
 def _evaluating(model: Any) -> Iterator[None]:
-    """Dropout off meanwhile."""
+    """Dropout off meanwhile, and no compiled code."""
     training = model.training
     model.eval()
-    yield
+    with uncompiled(model):
+        yield
     model.train(training)
 
 
 def _scored(
-    model: Any, task: Task[Any, Any], tokenizer: Any, features: Sequence[Feature], budget: int, bf16: bool
+    model: Any, task: Task[Any, Any], tokenizer: Any, features: Sequence[Feature], budget: int, bf16: bool, world: World
 ) -> Inference:
     device = model.device
-    decoded: list[Any] = [None] * len(features)
+    decoded: dict[int, Any] = {}
     total = torch.zeros((), dtype=torch.float64, device=device if device.type != "mps" else "cpu")
-    for rows in micro_batches(features, range(len(features)), budget, task.keeps_together):
+    for rows, own in world.deal(micro_batches(features, range(len(features)), budget, task.keeps_together)):
         batch = collate(features, rows, task, tokenizer).to(device)
         logits = forward(model, task, batch, bf16)
-        total += task.loss(logits, batch.labels).to(total.device)
-        for row, value in zip(rows, task.decode(logits, batch.labels), strict=True):
-            decoded[row] = value
-    return Inference(decoded, float(total) / max(1, sum(feature.count for feature in features)))
+        if own:
+            total += task.loss(logits, batch.labels).to(total.device)
+            decoded |= zip(rows, task.decode(logits, batch.labels), strict=True)
+    for others in world.gather(decoded):
+        decoded |= others
+    loss = world.sum(float(total))[0] / max(1, sum(feature.count for feature in features))
+    return Inference([decoded[row] for row in range(len(features))], loss)

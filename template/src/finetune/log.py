@@ -82,6 +82,26 @@ class TrainingLog:
         self._board.flush()
 
 
+class Unheard(TrainingLog):
+    """The log of a process that does not lead: it writes and shows nothing."""
+
+    def __init__(self) -> None:
+        pass
+
+    @contextmanager
+    def live(self) -> Iterator[None]:
+        yield
+
+    def advance(self, step: int) -> None:
+        pass
+
+    def step(self, record: dict[str, Any]) -> None:
+        pass
+
+    def validation(self, record: dict[str, Any], headline: str) -> None:
+        pass
+
+
 def _step_of(line: str) -> float:
     """The step of a line; a line cut short by a kill lies in the future."""
     try:

@@ -98,13 +98,17 @@ def peft_config(method: PeftMethod, model: Any, head: Sequence[str], total_steps
             return peft.PromptTuningConfig(**token_options(method, model), **common)
 
 
-def save_added(method: AnyMethod, model: Any, folder: Path) -> None:
-    """Write what the method has added, and the head: all that differs from the model it started from."""
+def save_added(method: AnyMethod, model: Any, folder: Path, weights: dict[str, Tensor] | None = None) -> None:
+    """Write what the method has added, and the head: all that differs from the model it started from.
+
+    `weights` are the `added_weights`, where the model is cut up.
+    """
     if not isinstance(method, Adapter):
         with _all_ranks(method, model) as config:
             config.save_pretrained(folder)
-    weights = {name: tensor.contiguous() for name, tensor in _added_weights(method, model).items()}
-    save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    weights = weights or added_weights(method, model)
+    whole = {name: tensor.contiguous() for name, tensor in weights.items()}
+    save_file(whole, folder / WEIGHTS_FILE, metadata={"format": "pt"})
 
 
 def load_added(method: AnyMethod, model: Any, folder: Path) -> None:
@@ -113,7 +117,7 @@ def load_added(method: AnyMethod, model: Any, folder: Path) -> None:
     Raises KeyError, OSError or SafetensorError if it is not what such a model needs.
     """
     weights = load_file(folder / WEIGHTS_FILE)
-    differing = _added_weights(method, model).keys() ^ weights.keys()
+    differing = added_weights(method, model).keys() ^ weights.keys()
     if differing:
         raise KeyError(min(differing))
     if isinstance(method, Adapter):
@@ -135,7 +139,8 @@ def merged(method: AnyMethod, model: Any) -> Any:
     raise UserError(f"method.type: what {method.type} adds cannot be computed into the weights of an ordinary model")
 
 
-def _added_weights(method: AnyMethod, model: Any) -> dict[str, Tensor]:
+def added_weights(method: AnyMethod, model: Any) -> dict[str, Tensor]:
+    """What the method has added, and the head, by the names that they have in its file."""
     if isinstance(method, Adapter):
         return {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
     import peft

@@ -10,6 +10,7 @@ from transformers import get_scheduler
 
 from .anatomy import in_modules
 from .config import Optim
+from .parallel import is_sharded
 
 SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
 STATES = {"adamw": 2, "sgd": 1}
@@ -20,7 +21,8 @@ def make_optimizer(config: Optim, model: torch.nn.Module, head: Sequence[str] = 
     """AdamW or SGD over the trained parameters, in torch's fused form; `head` names the modules for `head_lr`."""
     groups = parameter_groups(config, model, head)
     if config.name == "sgd":
-        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, fused=True)
+        fused = not is_sharded(model)  # torch has no fused form of it for what is cut up
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, fused=fused)
     return torch.optim.AdamW(groups, lr=config.lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=True)
 
 

@@ -4,7 +4,7 @@ transformers looks its attention up by name: ours is told where the texts of a r
 is not packed, such as a batch of the validation, goes through it as through transformers' own.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,10 +140,8 @@ class Packing:
         padding = next((table.padding_idx for table in tables if isinstance(table, torch.nn.Embedding)), None)
         return cls(0 if padding is None else padding + 1)  # RoBERTa counts from behind its padding index
 
-    def batches(
-        self, features: Sequence[Feature], rows: Sequence[int], task: Task[Any, Any], budget: int
-    ) -> Iterator[Batch]:
-        """All `rows`, in batches of at most `budget` tokens; the longest come first, and what is larger goes alone."""
+    def groups(self, features: Sequence[Feature], rows: Sequence[int], budget: int) -> list[list[int]]:
+        """`rows` in groups of at most `budget` tokens; the longest come first, and what is larger goes alone."""
         packed: list[list[int]] = []
         room = 0
         for row in sorted(rows, key=lambda row: -features[row].length):
@@ -152,7 +150,7 @@ class Packing:
                 room = budget
             packed[-1].append(row)
             room -= features[row].length
-        return (self.batch(features, rows, task) for rows in packed)
+        return packed
 
     def batch(self, features: Sequence[Feature], rows: list[int], task: Task[Any, Any]) -> Batch:
         """The chosen features in one row."""

@@ -1,6 +1,7 @@
 """Go on with a run that was interrupted, killed or stopped; only where it stays the same experiment."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -8,11 +9,15 @@ from rich.console import Console
 
 from .checkpoint import Progress, load_checkpoint, newest_valid
 from .config import Config
+from .distributed import ALONE, World
 from .environment import recorded
 from .errors import UserError
 from .run_folder import RunFolder
 
-FREE_TO_CHANGE = {"run", "train.log_every", "train.keep_checkpoints", "train.device", "train.micro_batch_tokens"}
+FREE_TO_CHANGE = {
+    *("run", "train.log_every", "train.keep_checkpoints", "train.device", "train.micro_batch_tokens"),
+    *("train.parallel", "train.compile"),
+}
 """What may differ between a run and its continuation; the rest would make it another experiment."""
 
 
@@ -60,13 +65,25 @@ def require_same_inputs(run: RunFolder, environment: dict[str, Any], console: Co
 
 
 def restore(
-    run: RunFolder, model: torch.nn.Module, optimizer: Any, schedule: Any, console: Console, ranks: Any = None
+    run: RunFolder,
+    model: torch.nn.Module,
+    optimizer: Any,
+    schedule: Any,
+    console: Console,
+    ranks: Any = None,
+    world: World = ALONE,
 ) -> Progress:
     """Continue from the newest whole checkpoint. Raises UserError if there is none."""
+    folder = world.once(lambda: _newest(run, console))
+    console.print(f"resuming from {folder}")
+    with world.together():
+        return load_checkpoint(folder, model, optimizer, schedule, ranks, world)
+
+
+def _newest(run: RunFolder, console: Console) -> Path:
     folder, damaged = newest_valid(run.checkpoints)
     for path in damaged:
         console.print(f"{path} is damaged and passed over")
     if folder is None:
         raise UserError(f"{run.path}: there is no checkpoint to resume from: start without --resume")
-    console.print(f"resuming from {folder}")
-    return load_checkpoint(folder, model, optimizer, schedule, ranks)
+    return folder

@@ -3,6 +3,7 @@
 import json
 import shutil
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from .checkpoint import MANIFEST, is_valid, newest_valid, publish, recover, write_atomic
 from .config import Config, Data, Run, Stage
+from .distributed import ALONE, World
 from .environment import describe_environment
 from .evaluate import measure
 from .finetuned import load_finetuned
@@ -29,37 +31,51 @@ FORMAT = 1
 """Version of the keys in stages.json."""
 
 
-def train_stages(config: Config, *, resume: bool = False, console: Console | None = None) -> bool:
+def train_stages(config: Config, *, resume: bool = False, console: Console | None = None, world: World = ALONE) -> bool:
     """Train stage after stage, or go on where an earlier call was stopped; returns whether the last one has ended.
 
     Each is a run of its own in `stages/`; the run's own `best/` is that of the last one. `stages.json` grows by a row
     with each, so that it says how far the sequence is. Raises what `train` does.
     """
-    console = console or Console()
+    console = (console or Console()) if world.leads else Console(quiet=True)
     run = RunFolder(config.run_folder)
-    with run.claimed():
-        for number in range(len(config.stages)):  # a fault in the last file should not wait until it is its turn
-            read_all(stage_config(config, number))
-        environment = describe_environment(config, choose_device(config.train.device))
-        if resume:
-            require_same_config(run, config)
-            require_same_inputs(run, environment, console)
-        if not resume:
-            run.create(config, environment)
-        matrix = read_matrix(run)
-        if len(matrix) == len(config.stages):
+    with world.held(run.claimed):
+        done = world.once(lambda: open_sequence(config, run, resume, world.size, console))
+        if done == len(config.stages):
             console.print(f"{run.path} has already come to its end")
-        for number in range(len(matrix), len(config.stages)):
+        for number in range(done, len(config.stages)):
             stage = stage_config(config, number)
             console.print(f"\n[bold]stage {number + 1} of {len(config.stages)}[/]", highlight=False)
-            begun = newest_valid(RunFolder(stage.run_folder).checkpoints)[0] is not None
-            if not train(stage, resume=resume and begun, console=console):
+            begun = resume and world.once(partial(is_begun, stage))
+            if not train(stage, resume=begun, console=console, world=world):
                 return False
-            write_report(stage.run_folder)
-            matrix.append(scores(config, stage))
-            show(write_matrix(run, config, matrix), console)
-        keep_last(run, RunFolder(stage_config(config, len(config.stages) - 1).run_folder))
+            world.once(partial(look_back, config, run, stage, console))
+        world.once(lambda: keep_last(run, RunFolder(stage_config(config, len(config.stages) - 1).run_folder)))
     return True
+
+
+def open_sequence(config: Config, run: RunFolder, resume: bool, processes: int, console: Console) -> int:
+    """How many stages are done. Raises UserError for a fault in any file, or for what a resume must not change."""
+    for number in range(len(config.stages)):  # a fault in the last file should not wait until it is its turn
+        read_all(stage_config(config, number))
+    environment = describe_environment(config, choose_device(config.train.device), processes)
+    if resume:
+        require_same_config(run, config)
+        require_same_inputs(run, environment, console)
+    else:
+        run.create(config, environment)
+    return len(read_matrix(run))
+
+
+def is_begun(stage: Config) -> bool:
+    """Whether there is a checkpoint to go on from."""
+    return newest_valid(RunFolder(stage.run_folder).checkpoints)[0] is not None
+
+
+def look_back(config: Config, run: RunFolder, stage: Config, console: Console) -> None:
+    """Report on a finished stage, and score its model on the data of all."""
+    write_report(stage.run_folder)
+    show(write_matrix(run, config, [*read_matrix(run), scores(config, stage)]), console)
 
 
 def stage_config(config: Config, number: int) -> Config:

@@ -1,0 +1,87 @@
+"""`torchrun` on the demo: two processes compute what one does, one of them writes, and a killed training goes on."""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from finetune.cli import main
+from finetune.tiny import tiny_config, tiny_tokenizer
+from ft_template.bake import bake
+from transformers import BertForSequenceClassification
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked process; this system has no fork")
+
+TRAIN = [
+    *("train", "configs/demo.yaml", "model.name=base", "train.device=cpu", "optim.lr=1e-4"),
+    *("train.max_steps=30", "train.eval_every=10", "train.log_every=5"),
+]
+
+
+@pytest.fixture(scope="module")
+def demo(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo with the weights of a tiny BERT without dropout, of which each process would draw its own."""
+    project = bake(tmp_path_factory.mktemp("torchrun"), {"environment": "none"}, template=repository)
+    lines = (project / "data/demo/train.jsonl").read_text("utf-8").splitlines()
+    tokenizer = tiny_tokenizer("tiny:bert", [json.loads(line)["text"] for line in lines], False)
+    config = tiny_config("tiny:bert", tokenizer, 64, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    BertForSequenceClassification(config).save_pretrained(project / "base")
+    tokenizer.save_pretrained(project / "base")
+    return project
+
+
+def killed_after_a_checkpoint(project: Path) -> None:
+    """A training that is cut off between two checkpoints."""
+    training = multiprocessing.get_context("fork").Process(target=main, args=([*TRAIN, "run.name=two"],))
+    training.start()
+    while not (project / "runs/two/checkpoints/step-10/manifest.json").exists():
+        assert training.is_alive()
+        time.sleep(0.01)
+    training.kill()
+    training.join()
+
+
+def torchrun(project: Path, *arguments: str) -> str:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "finetune"]
+    variables = {"PYTHONPATH": "src", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(
+        [*command, *arguments],
+        cwd=project,
+        env={**os.environ, **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        timeout=400,
+    )
+    assert result.returncode == 0, result.stdout
+    return result.stdout
+
+
+def metrics(project: Path, run: str) -> list[dict[str, Any]]:
+    lines = (project / "runs" / run / "metrics.jsonl").read_text("utf-8").splitlines()
+    times = ("examples_per_second", "tokens_per_second", "seconds", "padding")
+    return [{name: value for name, value in json.loads(line).items() if name not in times} for line in lines]
+
+
+def test_two_processes_go_on_where_one_was_killed_and_compute_what_it_would(demo: Path) -> None:
+    with contextlib.chdir(demo):
+        killed_after_a_checkpoint(demo)
+        assert main([*TRAIN, "run.name=one"]) == 0
+    said = torchrun(demo, *TRAIN, "run.name=two", "--resume")
+    assert said.count("resuming from runs/two/checkpoints/step-") == said.count("report: ") == 1
+    assert "2 processes share the examples of a step" in said
+
+    one, two = metrics(demo, "one"), metrics(demo, "two")
+    assert len(one) == len(two) == 9
+    for want, got in zip(one, two, strict=True):
+        assert got.pop("kind") == want.pop("kind")
+        assert got == pytest.approx(want, rel=1e-3)
+    names = ({path.name for path in (demo / "runs" / run).iterdir()} for run in ("one", "two"))
+    assert next(names) == next(names)
+    assert sorted(path.name for path in (demo / "runs").iterdir() if path.is_dir()) == ["one", "two"]
