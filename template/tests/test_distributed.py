@@ -5,6 +5,7 @@ into micro-batches, and a last batch with fewer examples than there are ranks.
 """
 
 import itertools
+import json
 import multiprocessing
 import os
 import re
@@ -22,6 +23,7 @@ from typing import Any
 import pytest
 import sklearn.metrics  # noqa: F401  once here, not in every pair of processes
 import torch
+import yaml
 from conftest import WRITING, Project
 from rich.console import Console
 from safetensors.torch import load_file
@@ -37,6 +39,7 @@ from finetune.errors import UserError
 from finetune.inference import Inference, infer
 from finetune.meter import Window
 from finetune.parallel import gathered, shard
+from finetune.stages import train_stages
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks its processes; this system has no fork")
 
@@ -164,6 +167,18 @@ def test_fsdp2_equals_single(project: Project) -> None:
         config_of(project, "text-generation", fsdp, "method={type: lora}"),
         config_of(project, "text-classification", fsdp, "method={type: adapter, width: 4}"),
     )
+
+
+@pytest.mark.usefixtures("exact")
+def test_both_go_with_compiled_layers(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traced, and run as they are: a compiler would take most of the time."""
+    compile_module = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda *a, **kw: compile_module(*a, **kw, backend="eager"))
+    monkeypatch.setattr("finetune.compilation.require_compiler", lambda _: None)
+    # Batches of several rows only: what is traced for a single one is another program.
+    whole = ["train.compile=true", "train.micro_batch_tokens=1000", "train.batch_size=10"]
+    configs = [config_of(project, "text-classification", *whole, f"train.parallel={how}") for how in ("ddp", "fsdp")]
+    assert_equals_single(*configs)
 
 
 def test_remedies_against_forgetting_are_exact(
@@ -340,6 +355,23 @@ def test_resume_with_another_number_of_ranks(project: Project) -> None:
     assert trained(ALONE, named(config, "fewer"), resume=True)
     for run in ("fewer", "more"):
         assert_close_files("whole", run, rtol=1e-9)
+
+
+def in_stages(world: World, config: Config) -> bool:
+    return train_stages(config, console=QUIET, world=world)
+
+
+def test_stages_follow_each_other_on_all(project: Project) -> None:
+    data = {name: str(config_of(project, "text-classification").data.train) for name in ("train", "test")}
+    stages = [{"name": name, "data": data, "train": {"max_steps": 2}} for name in ("a", "b")]
+    path = project.config("text-classification", train={"device": "cpu"}, continual={"type": "replay"})
+    config = {**yaml.safe_load(path.read_text()), "stages": stages}
+    del config["data"]
+    path.write_text(yaml.safe_dump(config))
+    assert both(in_stages, load_config(path)) == [True, True]
+    matrix = json.loads(Path("runs/config/stages.json").read_text())["matrix"]
+    assert [len(row) for row in matrix] == [2, 2]
+    assert Path("runs/config/best/model.safetensors").is_file()
 
 
 def test_what_fails_for_one_fails_for_all() -> None:
