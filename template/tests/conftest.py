@@ -214,13 +214,14 @@ def conll(sentences: list[tuple[str, str]]) -> str:
     return "\n".join("".join(f"{word} {tag}\n" for word, tag in sentence) for sentence in pairs)
 
 
-def weights_that_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let tiny models start with weights of a scale that hides no mistake; 0.05 would."""
+def weights_that_matter(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
+    """Let tiny models start with weights of a scale that hides no mistake; 0.05 would. `changes` go into the config."""
     make = loading.tiny_config
 
     def tiny_config(*arguments: Any, **options: Any) -> Any:
         config = make(*arguments, **options)
         setattr(config, "initializer_factor" if config.model_type == "t5" else "initializer_range", 0.5)
+        config.update(changes)
         return config
 
     monkeypatch.setattr(loading, "tiny_config", tiny_config)
