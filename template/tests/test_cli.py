@@ -101,7 +101,7 @@ def test_every_format_can_be_predicted(ending: str, project: Project, finished: 
     assert main(["predict", "latest", name, "--output", f"out/out{ending}"]) == 0
     output = Path(f"out/out{ending}")
     if ending == ".csv":
-        rows = list(csv.DictReader(output.open(newline="")))
+        rows = list(csv.DictReader(output.read_text().splitlines()))
         assert [row["text"] for row in rows] == texts
         assert set(rows[0]) == {"id", "text", "prediction", "probability", "probability_bad", "probability_good"}
     assert main(["predict", "latest", str(output), "--output", f"again{ending}"]) == 0, "output must read as input"
