@@ -212,7 +212,8 @@ def test_interrupt_saves(project: Project, capfd: pytest.CaptureFixture[str]) ->
     process.start()
     wait_for("runs/config/metrics.jsonl", process)
     os.kill(process.pid or 0, signal.SIGINT)
-    process.join()
+    process.join(60)
+    process.kill()
     assert process.exitcode == 130
     printed = capfd.readouterr().out
     saved = re.search(r"interrupted and saved at step (\d+)", printed)
