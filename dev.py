@@ -133,7 +133,7 @@ def test(*arguments: str) -> int:
     """Run the template's tests, which run those of the projects, a file on each core; the last line is pytest's."""
     prepare("test")
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # with one process on each core, threads only wait for each other
-    at_once = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile")
+    at_once = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder")
     return call(PYTHON, "-m", "pytest", *at_once, *arguments)
 
 

@@ -1,15 +1,13 @@
 """The demo of each task, as the first press of Train (demo), Evaluate and Predict runs it; the project's own tests."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import DATA_FORMAT, TASKS
 from ft_template.bake import bake
+from warm import run
 
 WANTED = {
     "text-classification": 0.90,  # accuracy
@@ -35,16 +33,6 @@ def task(request: pytest.FixtureRequest) -> str:
 def demo(task: str, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project that shares this environment instead of installing its own."""
     return bake(tmp_path_factory.mktemp("demo"), {"environment": "none", "task": task}, template=repository)
-
-
-def run(project: Path, *arguments: str) -> str:
-    """What a command of the project prints; no network for the model libraries, one thread for so small a model."""
-    environment = {**os.environ, "PYTHONPATH": "src", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(
-        [sys.executable, "-m", *arguments], cwd=project, env=environment, capture_output=True, encoding="utf-8"
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
 
 
 def evaluation(project: Path, split: str) -> dict[str, Any]:

@@ -1,14 +1,11 @@
 """A new task is one file and its data: docs/new-task.md shows one, and this adds it to a project."""
 
 import json
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 from conftest import Bake
 from ft_template.bake import REPOSITORY
+from warm import run
 
 CONFIG = """
 task: {type: duplicate-questions}
@@ -35,22 +32,15 @@ def test_the_task_of_the_docs_trains_evaluates_and_predicts(bake_project: Bake) 
     (project / "data/train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     (project / "configs/questions.yaml").write_text(CONFIG, encoding="utf-8")
 
-    run(project, "train", "configs/questions.yaml")
-    run(project, "evaluate", "latest")
+    run(project, "finetune", "train", "configs/questions.yaml")
+    run(project, "finetune", "evaluate", "latest")
     evaluation = json.loads((project / "runs/questions/evaluation-test.json").read_text(encoding="utf-8"))
     assert (evaluation["task"], evaluation["headline"]) == ("duplicate-questions", "f1_macro")
     assert evaluation["metrics"]["f1_macro"] == 1
     text, pair, label = PAIRS[0]
-    assert json.loads(run(project, "predict", "latest", "--text", text, "--text-pair", pair))["prediction"] == label
-    assert "duplicate-questions" in run(project, "schema")
-
-
-def run(project: Path, *arguments: str) -> str:
-    environment = {**os.environ, "PYTHONPATH": "src", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "finetune", *arguments]
-    result = subprocess.run(command, cwd=project, env=environment, capture_output=True, encoding="utf-8")
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
+    answer = run(project, "finetune", "predict", "latest", "--text", text, "--text-pair", pair)
+    assert json.loads(answer)["prediction"] == label
+    assert "duplicate-questions" in run(project, "finetune", "schema")
 
 
 def test_its_config_is_checked_like_any_other(bake_project: Bake) -> None:
@@ -61,8 +51,4 @@ def test_its_config_is_checked_like_any_other(bake_project: Bake) -> None:
     assert len([line for line in code.splitlines() if line.strip()]) <= 14
     (project / "src/finetune/tasks/duplicate_questions.py").write_text(code, encoding="utf-8")
     (project / "configs/questions.yaml").write_text(CONFIG.replace("duplicate-questions", "duplicates"), "utf-8")
-    command = [sys.executable, "-m", "finetune", "train", "configs/questions.yaml"]
-    environment = {**os.environ, "PYTHONPATH": "src"}
-    result = subprocess.run(command, cwd=project, env=environment, capture_output=True, encoding="utf-8")
-    assert result.returncode == 2
-    assert "'duplicate-questions'" in result.stderr
+    assert "'duplicate-questions'" in run(project, "finetune", "train", "configs/questions.yaml", code=2)

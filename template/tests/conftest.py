@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import io
 import itertools
 import json
 import os
@@ -17,6 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import yaml
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from finetune import model as loading
@@ -143,10 +145,33 @@ class Project:
         return [json.loads(line) for line in lines]
 
 
+@pytest.fixture(scope="session")
+def _blank_picture() -> bytes:
+    blank = io.BytesIO()
+    Figure((1, 1)).savefig(blank, format="png", dpi=1)
+    return blank.getvalue()
+
+
 @pytest.fixture(autouse=True)
-def _coarse_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sixteenth of the dots; most tests that draw a report look at something else."""
+def _pictures(request: pytest.FixtureRequest, _blank_picture: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most tests that write a report look at something else: their pictures are made ready, but blank when written.
+
+    Where a test says usefixtures("drawn") they are drawn, with a sixteenth of the dots.
+    """
     monkeypatch.setattr(report_pictures, "DOTS_PER_INCH", report_pictures.DOTS_PER_INCH // 4)
+    if "drawn" not in request.fixturenames:
+        monkeypatch.setattr(Figure, "savefig", lambda self, path, **options: path.write_bytes(_blank_picture))
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody cuts the power; test_checkpoint.py looks whether all that is written would survive it."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+
+
+@pytest.fixture
+def drawn() -> None:
+    """Ask for pictures that show something."""
 
 
 @pytest.fixture
@@ -214,13 +239,14 @@ def conll(sentences: list[tuple[str, str]]) -> str:
     return "\n".join("".join(f"{word} {tag}\n" for word, tag in sentence) for sentence in pairs)
 
 
-def weights_that_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let tiny models start with weights of a scale that hides no mistake; 0.05 would."""
+def weights_that_matter(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
+    """Let tiny models start with weights of a scale that hides no mistake; 0.05 would. `changes` go into the config."""
     make = loading.tiny_config
 
     def tiny_config(*arguments: Any, **options: Any) -> Any:
         config = make(*arguments, **options)
         setattr(config, "initializer_factor" if config.model_type == "t5" else "initializer_range", 0.5)
+        config.update(changes)
         return config
 
     monkeypatch.setattr(loading, "tiny_config", tiny_config)

@@ -54,6 +54,14 @@ def test_micro_batches_hold_every_row_within_the_budget(budget: int, together: b
         assert len(found) == len(set(found)), "an example must not be cut apart"
 
 
+def test_rows_with_other_numbers_of_end_tokens_go_apart() -> None:
+    features = [Feature(i, {"input_ids": [1] * length}, [0], end_tokens=1 + i % 2) for i, length in enumerate(LENGTHS)]
+    groups = micro_batches(features, range(200), 1000)
+    assert sorted(row for group in groups for row in group) == list(range(200))
+    assert all(len({features[row].end_tokens for row in group}) == 1 for group in groups)
+    assert max(map(len, groups)) > 10
+
+
 def test_padding_is_masked() -> None:
     task = TextClassificationTask(TextClassification(type="text-classification"))
     examples = [Example("one two three", None, "a"), Example("one", None, "b")]

@@ -109,6 +109,29 @@ def test_recover_mends_a_kill_between_two_renames(tmp_path: Path) -> None:
     assert is_valid(folder)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot open a folder to sync it")
+def test_all_is_on_the_disk_before_a_folder_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: set[int] = set()
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.add(os.fstat(handle).st_ino))
+    rename = os.replace
+
+    def replace(old: Path, new: Path) -> None:
+        written = [old, *old.rglob("*")]
+        assert {path.name for path in written} == {"best.tmp", "a", "base", "b", MANIFEST}
+        assert [path for path in written if path.stat().st_ino not in synced] == []
+        synced.clear()
+        rename(old, new)
+
+    def write(folder: Path) -> None:
+        (folder / "base").mkdir()
+        (folder / "a").write_text("a")
+        (folder / "base" / "b").write_text("b")
+
+    monkeypatch.setattr(os, "replace", replace)
+    publish(tmp_path / "best", write)
+    assert synced == {tmp_path.stat().st_ino}, "the name itself"
+
+
 FORKS = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes; this system has no fork")
 
 
@@ -120,7 +143,6 @@ def save_once(folder: Path, parts: Any, step: int, kill_at: int) -> None:
         if event.startswith(("open", "os.", "shutil.")) and next(operations) == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    os.fsync = lambda _: None  # slow, and a kill, unlike a power cut, loses nothing that was written
     sys.addaudithook(hook)
     save_checkpoint(folder / "checkpoints", Progress(step=step), *parts, keep=2)
     publish(folder / "best", lambda path: (path / "a").write_bytes(b"a" * step) and None)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pyarrow.parquet import write_table
 from finetune.cli import cli, main
 from finetune.data import READERS
 from finetune.predict import WRITERS
+from finetune.terminal import make_console
 
 
 @pytest.fixture(params=TASKS)
@@ -99,10 +101,31 @@ def test_every_format_can_be_predicted(ending: str, project: Project, finished: 
     assert main(["predict", "latest", name, "--output", f"out/out{ending}"]) == 0
     output = Path(f"out/out{ending}")
     if ending == ".csv":
-        rows = list(csv.DictReader(output.open(newline="")))
+        rows = list(csv.DictReader(output.read_text().splitlines()))
         assert [row["text"] for row in rows] == texts
         assert set(rows[0]) == {"id", "text", "prediction", "probability", "probability_bad", "probability_good"}
     assert main(["predict", "latest", str(output), "--output", f"again{ending}"]) == 0, "output must read as input"
+
+
+def test_an_evaluation_is_printed_with_all_metrics(
+    project: Project, finished: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished("text-classification")
+    project.write("one.jsonl", (project.folder / "train.jsonl").read_text().splitlines()[0])
+    assert main(["evaluate", "latest", "--data", "one.jsonl", "--split", "one"]) == 0
+    printed = capsys.readouterr().out
+    assert "one: 1 example of one.jsonl" in printed
+    assert "1 example of one.jsonl" in Path("runs/config/report/index.html").read_text()
+    metrics = json.loads(Path("runs/config/evaluation-one.json").read_text())["metrics"]
+    assert len(metrics) > 3
+    assert all(re.search(rf"^ *{name} +{value:.4f} +\d\.\d{{4}} *$", printed, re.M) for name, value in metrics.items())
+
+
+def test_a_terminal_shows_what_it_is_given(capsys: pytest.CaptureFixture[str]) -> None:
+    """rich would make an emoji of the line number."""
+    for stream in (False, True):
+        make_console(stderr=stream).print("train.jsonl:100: wrong")
+    assert [*capsys.readouterr()] == ["train.jsonl:100: wrong\n"] * 2
 
 
 def test_probabilities_belong_to_the_labels(
@@ -145,8 +168,19 @@ def test_pairs_train_and_predict(project: Project) -> None:
     rows = [{"text": a, "text_pair": b, "label": int(a == b)} for a in ("one", "two") for b in ("one", "two")]
     project.write("pairs.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
     path = project.config("text-classification", data={"train": "pairs.jsonl", "validation": "pairs.jsonl"})
-    project.train(path, "data.test=null")
+    project.train(path, "data.test=null", "train.max_steps=1")
     assert main(["predict", "latest", "--text", "one", "--text-pair", "two"]) == 0
+
+
+def test_encoder_decoders_take_texts_and_pairs_together(project: Project) -> None:
+    """They classify at the last end token, and transformers' batches must have as many of them in every row."""
+    pairs = [("one", None), ("two </s> texts", None), ("one", "two"), ("two", "three and more"), ("three", None)]
+    rows = [{"text": text, "text_pair": partner} for text, partner in pairs]
+    lines = [json.dumps({**row, "label": number % 2}) + "\n" for number, row in enumerate(rows)]
+    project.write("mixed.jsonl", "".join(lines))
+    data = {"train": "mixed.jsonl", "validation": "mixed.jsonl", "test": None}
+    project.train(project.config("text-classification", data=data, model={"name": "tiny:t5"}), "train.max_steps=1")
+    assert main(["evaluate", "latest", "--split", "validation"]) == 0
 
 
 def test_wrong_arguments(finished: Callable[[str], None], refused: Callable[..., str]) -> None:

@@ -98,11 +98,11 @@ BAD_FILES: dict[str, tuple[str, str, str | bytes, str]] = {
     "ragged csv": (JSONL, "x.csv", "text,label\nhello,good\na,b,c\n", "x.csv:3: 3 columns where the first line has 2"),
     "open quote": (JSONL, "x.csv", 'text,label\n"hello,good\n', "x.csv:2: this is not a row of .csv"),
     "no parquet": (JSONL, "x.parquet", "hello", "x.parquet: cannot be read as parquet"),
-    "ragged conll": (CONLL, "x.conll", "He O\nran\n", "x.conll:2: 1 columns where the lines before have 2"),
+    "ragged conll": (CONLL, "x.conll", "He O\nran\n", "x.conll:2: 1 column where the lines before have 2"),
     "no tag": (CONLL, "x.conll", "He O\nran NOUN\n", "x.conll:1: 'NOUN' is not a tag: write O, or B- and I-"),
     "unknown entity": (CONLL, "x.conll", "He O\n\nAda B-PRS\n", "x.conll:3: entity type 'PRS' does not occur"),
     "no tags": (CONLL, "x.conll", "He\nran\n", "x.conll:1: no value in column 'tags'"),
-    "too few tags": (CONLL, "x.jsonl", '{"tokens": ["a", "b"], "tags": ["O"]}', "x.jsonl:1: 2 tokens but 1 tags"),
+    "too few tags": (CONLL, "x.jsonl", '{"tokens": ["a", "b"], "tags": ["O"]}', "x.jsonl:1: 2 tokens but 1 tag:"),
     "words that are no strings": (
         CONLL,
         "x.jsonl",

@@ -8,7 +8,7 @@ from conftest import TINY, WRITING, Project, weights_that_matter
 from rich.console import Console
 
 from finetune import train as training
-from finetune.config import load_config
+from finetune.config import Config, load_config
 from finetune.config_generation import Generation
 from finetune.generation import generate
 
@@ -16,7 +16,10 @@ from finetune.generation import generate
 @pytest.fixture(params=["text-generation", "translation"])
 def setup(request: pytest.FixtureRequest, project: Project, monkeypatch: pytest.MonkeyPatch) -> training.Setup:
     weights_that_matter(monkeypatch)
-    config = load_config(project.config(request.param, train={"device": "cpu"}))
+    return set_up(load_config(project.config(request.param, train={"device": "cpu"})))
+
+
+def set_up(config: Config) -> training.Setup:
     training.set_seed(7)
     setup = training.set_up(config, Console(quiet=True))
     with torch.no_grad():  # an untrained T5 would only repeat the padding that it starts from
@@ -53,6 +56,14 @@ def test_greedy_writing_is_the_likeliest_token_each_time(setup: training.Setup) 
     for budget in (1, 40, 10**6):
         options = {"budget": budget, "bf16": False}
         assert generate(setup.model, setup.tokenizer, prompts, settings, setup.task.ends, **options) == expected
+
+
+def test_a_decoder_may_be_deeper_than_its_encoder(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights_that_matter(monkeypatch, num_decoder_layers=3)
+    setup = set_up(load_config(project.config("translation", train={"device": "cpu"})))
+    assert setup.model.config.num_layers == 2
+    test_greedy_writing_is_the_likeliest_token_each_time(setup)
+    test_beams_find_what_is_at_least_as_likely(setup)
 
 
 def test_drawing_leaves_the_random_numbers_of_the_training_alone(setup: training.Setup) -> None:

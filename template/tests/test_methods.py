@@ -12,7 +12,7 @@ import pytest
 import torch
 import transformers
 from conftest import TASKS, WRITING, Project, assert_resumes_to_the_bit, weights_that_matter
-from pydantic import TypeAdapter
+from method_checks import ADDED, ADDING, IDENTICAL_AT_FIRST, check_saved_and_merged, learn_a_little, with_method
 from rich.console import Console
 
 from finetune import train as training
@@ -20,18 +20,10 @@ from finetune.anatomy import head_of, in_modules
 from finetune.batching import collate
 from finetune.cli import main
 from finetune.config import load_config
-from finetune.config_methods import AnyMethod
 from finetune.errors import UserError
 from finetune.finetuned import load_finetuned, save_finetuned
-from finetune.methods import apply_method, load_added, merged, save_added
 
-METHODS = ["full", "head", "lora", "adalora", "ia3", "prefix", "prompt", "adapter"]
-ADDING = METHODS[2:]
-MERGING = ["lora", "adalora", "ia3"]
-IDENTICAL_AT_FIRST = [*MERGING, "adapter"]
-ADDED = {"full": "", "lora": "lora_", "adalora": "lora_", "ia3": "ia3_l", "prefix": "prompt_encoder",
-         "prompt": "prompt_encoder", "adapter": "adapter", "head": "nothing"}  # fmt: skip
-"""What the names of the weights have in them that a method trains beside the head."""
+METHODS = ["full", "head", *ADDING]
 CELLS = [(task, method) for task in TASKS if task not in WRITING for method in METHODS
          if (task, method) != ("token-classification", "prompt")]  # fmt: skip
 """Tasks whose models write are in test_methods_writing.py."""
@@ -50,7 +42,10 @@ def set_up(project: Project, task: str, method: str, *overrides: str) -> tuple[A
 
 
 def logits(setup: training.Setup, model: Any) -> torch.Tensor:
-    """Of all training examples in one batch, without dropout."""
+    """Of all training examples in one batch, without dropout.
+
+    By a copy, so that all weights begin in memory where kernels like them to: otherwise the last bits may differ.
+    """
     features = setup.train.features
     batch = collate(features, range(len(features)), setup.task, setup.tokenizer)
     with torch.no_grad():
@@ -173,7 +168,6 @@ HEADS = [
     ("token-classification", "lora"),  # changes layers
     ("token-classification", "prefix"),  # adds tokens
 ]
-METHOD: TypeAdapter[AnyMethod] = TypeAdapter(AnyMethod)
 
 
 def ordinary(architecture: str, task: str) -> Any:
@@ -192,46 +186,28 @@ def on_ids(model: Any, padding: int = 0) -> torch.Tensor:
     return result[:, :9] if result.ndim == 3 else result
 
 
-def learn_a_little(model: Any) -> None:
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(trained, lr=0.02)
-    for _ in range(3):
-        flat = on_ids(model).flatten(0, -2)
-        torch.nn.functional.cross_entropy(flat, torch.arange(len(flat)) % 3).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize(("task", "method"), HEADS)
 def test_every_architecture(task: str, architecture: str, method: str, tmp_path: Path) -> None:
     """The head is whole and trained, padding changes nothing, what is loaded and what is merged computes the same."""
-    settings = METHOD.validate_python({"type": method})
     base = ordinary(architecture, task)
     head = head_of(base)
     if (method, architecture) in REFUSED:
         with pytest.raises(UserError, match=rf"^method\.type: {method} .*{architecture} model.*: use lora$"):
-            apply_method(settings, base, head)
+            with_method(method, base, head)
         return
-    model = apply_method(settings, copy.deepcopy(base), head).double().eval()
+    model = with_method(method, base, head)
     of_the_head = {name: parameter for name, parameter in model.named_parameters() if in_modules(name, head)}
     assert not [name for name in of_the_head if "lora" in name or "ia3" in name]
     frozen = {name for name, parameter in of_the_head.items() if not parameter.requires_grad}
     assert all("original_module" in name for name in frozen), "peft's copy of the head as it was"
     first = on_ids(model)
     assert torch.equal(first, on_ids(base)) == (method in IDENTICAL_AT_FIRST)
-    learn_a_little(model)
+    learn_a_little(model, on_ids, rate=0.02)
     learnt = on_ids(model)
     assert (learnt - first).abs().max() > 1e-3
     torch.testing.assert_close(on_ids(model, padding=4), learnt, rtol=1e-6, atol=1e-6)
-    save_added(settings, model, tmp_path)
-    loaded = apply_method(settings, copy.deepcopy(base), head).double().eval()
-    load_added(settings, loaded, tmp_path)
-    assert torch.equal(on_ids(loaded), learnt)
-    if method in MERGING:
-        plain = merged(settings, model)
-        assert type(plain) is type(base)
-        torch.testing.assert_close(on_ids(plain), learnt, rtol=1e-9, atol=1e-9)
+    check_saved_and_merged(method, base, head, model, on_ids, tmp_path)
 
 
 @pytest.mark.parametrize("method", METHODS[1:])

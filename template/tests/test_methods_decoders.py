@@ -1,26 +1,16 @@
 """Methods on decoders and encoder-decoders: as language models that write, and with heads that classify."""
 
-import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import transformers
-from pydantic import TypeAdapter
+from method_checks import ADDED, ADDING, IDENTICAL_AT_FIRST, check_saved_and_merged, learn_a_little, with_method
 from torch import Tensor, nn
 
 from finetune.anatomy import head_of, in_modules
-from finetune.config_methods import AnyMethod
 from finetune.errors import UserError
-from finetune.methods import apply_method, load_added, merged, save_added
-
-METHOD: TypeAdapter[AnyMethod] = TypeAdapter(AnyMethod)
-ADDING = ["lora", "adalora", "ia3", "prefix", "prompt", "adapter"]
-MERGING = ["lora", "adalora", "ia3"]
-MARKS = {"lora": "lora_", "adalora": "lora_", "ia3": "ia3_l", "prefix": "prompt_encoder",
-         "prompt": "prompt_encoder", "adapter": "adapter"}  # fmt: skip
-"""What the names of the weights have in them that a method adds."""
 
 TOKENS = {"vocab_size": 50, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "num_labels": 3}
 STACK = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
@@ -86,47 +76,26 @@ def on_ids(model: Any, padding: int = 0) -> Tensor:
     return result[:, : 6 if writes else 9]
 
 
-def learn_a_little(model: Any) -> None:
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(trained, lr=0.05)
-    for _ in range(3):  # AdaLoRA's three factors start small
-        flat = on_ids(model).flatten(0, -2)
-        nn.functional.cross_entropy(flat, torch.arange(len(flat)) % 3).backward()
-        assert all(parameter.grad is not None for parameter in trained)
-        optimizer.step()
-        optimizer.zero_grad()
-
-
 def check(architecture: str, kind: str, method: str, folder: Path) -> tuple[Any, Any]:
     """All that must hold for every method; returns the trained model and, where there is one, the merged."""
-    settings = METHOD.validate_python({"type": method})
     base = make(architecture, kind)
     head = head_of(base) if "Classification" in kind else []
-    model = apply_method(settings, copy.deepcopy(base), head).double().eval()
+    model = with_method(method, base, head)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     first = on_ids(model)
-    assert torch.allclose(first, on_ids(base), rtol=1e-12, atol=1e-12) == (method in (*MERGING, "adapter"))
-    learn_a_little(model)
+    assert torch.allclose(first, on_ids(base), rtol=1e-12, atol=1e-12) == (method in IDENTICAL_AT_FIRST)
+    learn_a_little(model, on_ids, rate=0.05)
     changed = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
     of_the_head = {name for name in before if in_modules(name, head) and "original_module" not in name}
     assert of_the_head <= changed
-    norms = "norm" if method == "adapter" else MARKS[method]
+    norms = "norm" if method == "adapter" else ADDED[method]
     beside_it = changed - of_the_head
-    assert any(MARKS[method] in name for name in beside_it)
-    assert all(MARKS[method] in name or norms in name or ".ln_" in name for name in beside_it)
+    assert any(ADDED[method] in name for name in beside_it)
+    assert all(ADDED[method] in name or norms in name or ".ln_" in name for name in beside_it)
     learnt = on_ids(model)
     assert (learnt - first).abs().max() > 1e-6
     torch.testing.assert_close(on_ids(model, padding=4), learnt, rtol=1e-9, atol=1e-9)
-    save_added(settings, model, folder)
-    loaded = apply_method(settings, copy.deepcopy(base), head).double().eval()
-    load_added(settings, loaded, folder)
-    assert torch.equal(on_ids(loaded), learnt)
-    if method not in MERGING:
-        return model, None
-    plain = merged(settings, loaded)
-    assert type(plain) is type(base)
-    torch.testing.assert_close(on_ids(plain), learnt, rtol=1e-9, atol=1e-9)
-    return model, plain
+    return model, check_saved_and_merged(method, base, head, model, on_ids, folder)
 
 
 @pytest.mark.parametrize(("architecture", "method"), WRITERS)
@@ -144,7 +113,7 @@ def test_heads(kind: str, architecture: str, method: str, tmp_path: Path) -> Non
     if sentence := REFUSED.get((kind, architecture, method)):
         base = make(architecture, kind)
         with pytest.raises(UserError, match=rf"^method\.type: {sentence.format(architecture)}$"):
-            apply_method(METHOD.validate_python({"type": method}), base, head_of(base))
+            with_method(method, base, head_of(base))
         return
     check(architecture, kind, method, tmp_path)
 
@@ -164,8 +133,8 @@ def test_heads(kind: str, architecture: str, method: str, tmp_path: Path) -> Non
 )
 def test_every_attention_is_reached(architecture: str, method: str, count: int) -> None:
     base = make(architecture, "CausalLM" if architecture in DECODERS else "Seq2SeqLM")
-    model = apply_method(METHOD.validate_python({"type": method}), base, [])
-    mark = "adapter.up.weight" if method == "adapter" else MARKS[method]
+    model = with_method(method, base, [])
+    mark = "adapter.up.weight" if method == "adapter" else ADDED[method]
     added = [parameter for name, parameter in model.named_parameters() if mark in name]
     assert len(added) == count
     if method == "prompt":

@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformers
 from conftest import WRITING, Project, weights_that_matter
+from method_checks import ADDED, ADDING
 from rich.console import Console
 from torch import Tensor
 
@@ -20,10 +21,7 @@ from finetune.forward import forward
 from finetune.generation import generate
 from finetune.model import memory, parameter_counts
 
-ADDED = {"full": "", "lora": "lora_", "adalora": "lora_", "ia3": "ia3_l", "prefix": "prompt_encoder",
-         "prompt": "prompt_encoder", "adapter": "adapter"}  # fmt: skip
-"""What the names of the weights have in them that a method trains."""
-CELLS = [(task, method) for task in WRITING for method in ADDED]
+CELLS = [(task, method) for task in WRITING for method in ["full", *ADDING]]
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +48,7 @@ def logits(setup: training.Setup, model: Any) -> Tensor:
 def written(setup: training.Setup, model: Any, **changes: Any) -> list[str]:
     """What the model makes of the prompts of the training examples, all in one batch."""
     assert setup.task.generation
-    settings = setup.task.generation.model_copy(update={"max_new_tokens": 6, **changes})
+    settings = setup.task.generation.model_copy(update={"max_new_tokens": 4, **changes})
     prompts = [feature.prompt for feature in setup.train.features]
     ends = setup.task.ends
     return generate(model.eval(), setup.tokenizer, prompts, settings, ends, budget=10**6, bf16=False)

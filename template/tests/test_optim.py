@@ -25,6 +25,14 @@ def test_the_head_has_its_own_rate(method: str, project: Project) -> None:
     assert all(rate in (1e-2, 1e-4) for rate in rates.values())
 
 
+def test_a_rate_of_the_head_is_refused_where_there_is_no_new_head(
+    project: Project, refused: Callable[..., str]
+) -> None:
+    assert "optim.head_lr is set, but a model that writes" in refused(
+        "train", project.config("chat", optim={"head_lr": 1e-2})
+    )
+
+
 def test_scales_of_ia3_do_not_decay(project: Project) -> None:
     path = project.config("text-classification", method={"type": "ia3"})
     setup = training.set_up(load_config(path), Console(quiet=True))

@@ -19,7 +19,7 @@ from finetune.batching import collate
 from finetune.config import load_config
 from finetune.tasks.base import IGNORE
 
-STEPS = 11
+STEPS = 7
 STEP, MICRO = 4, 2
 """Examples of a step and of a micro-batch; the last step of an epoch is short of some."""
 OPTIM = {"lr": 3e-4, "warmup": 3, "weight_decay": 0.1, "eps": 1e-6}

@@ -83,6 +83,7 @@ def page_of(run: Path) -> str:
     return write_report(run).read_text(encoding="utf-8")
 
 
+@pytest.mark.usefixtures("drawn")
 def test_a_whole_run_is_shown(run: Path) -> None:
     log(run, *RECORDS)
     save(run, evaluation())
@@ -133,6 +134,7 @@ def test_what_users_name_is_escaped(run: Path) -> None:
     assert page.count("&lt;script&gt;alert(&#39;&amp;&#39;)&lt;/script&gt;") >= 5
 
 
+@pytest.mark.usefixtures("drawn")
 @pytest.mark.parametrize("label", ["$x_{$", "中性", "\u05e9\u05dc\u05d5\u05dd", "a\nb", "", "long " * 40])
 def test_any_label_can_be_drawn_without_a_warning(run: Path, label: str) -> None:
     save(run, evaluation(labels=(label, "other")))
@@ -142,6 +144,19 @@ def test_any_label_can_be_drawn_without_a_warning(run: Path, label: str) -> None
     assert (run / "report" / "confusion-test-1.png").read_bytes().startswith(PNG)
 
 
+@pytest.mark.usefixtures("drawn")
+def test_predictions_are_drawn_against_the_truth(run: Path) -> None:
+    sheet = {"true": [0.5, 2.0, 2.0], "predicted": [0.7, 1.5, 2.1]}
+    pictures = []
+    for moved in (0.0, 1.0):
+        points = {**sheet, "predicted": [value + moved for value in sheet["predicted"]]}
+        save(run, evaluation(matrices=[], scatters=[{"title": "Predicted against true", **points}]))
+        assert "Predicted against true" in page_of(run)
+        pictures.append((run / "report" / "scatter-test-1.png").read_bytes())
+    assert pictures[0] != pictures[1]
+
+
+@pytest.mark.usefixtures("drawn")
 @pytest.mark.parametrize("size", [1, 2, 45])
 def test_matrices_of_any_size_are_drawn(run: Path, size: int) -> None:
     save(run, evaluation(labels=tuple(f"label {number}" for number in range(size))))

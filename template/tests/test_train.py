@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import FILES, ROOT, TASKS, Project, assert_resumes_to_the_bit
+from conftest import FILES, TASKS, Project, assert_resumes_to_the_bit
 from rich.console import Console
 from safetensors.torch import load_file
 
@@ -26,6 +25,15 @@ from finetune.config import load_config
 from finetune.evaluate import evaluate
 from finetune.interrupt import stop_signal
 from finetune.run_folder import RunFolder
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="a copy of this process is stopped; here is no fork")
+
+
+def wait_for(pattern: str, process: Any) -> None:
+    """Until a file of that name holds something."""
+    while not any(path.stat().st_size for path in Path().glob(pattern)):
+        assert process.is_alive()
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -197,21 +205,19 @@ def test_lr_schedule(schedule: str, expected: list[float], project: Project) -> 
     assert rates == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for another process")
-def test_interrupt_saves(project: Project) -> None:
+@needs_fork
+def test_interrupt_saves(project: Project, capfd: pytest.CaptureFixture[str]) -> None:
     path = project.config("text-classification", train={"epochs": 5000, "log_every": 1})
-    environment = {"PYTHONPATH": str(ROOT / "src"), "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "finetune", "train", str(path)],
-        stdout=subprocess.PIPE, text=True, env={**os.environ, **environment},
-    )  # fmt: skip
-    assert process.stdout is not None
-    line = next(line for line in process.stdout if line.startswith("step "))
-    process.send_signal(signal.SIGINT)
-    rest = process.stdout.read()
-    assert process.wait(60) == 130
-    saved = re.search(r"interrupted and saved at step (\d+)", rest)
-    assert saved, line + rest
+    process = multiprocessing.get_context("fork").Process(target=lambda: sys.exit(main(["train", str(path)])))
+    process.start()
+    wait_for("runs/config/metrics.jsonl", process)
+    os.kill(process.pid or 0, signal.SIGINT)
+    process.join(60)
+    process.kill()
+    assert process.exitcode == 130
+    printed = capfd.readouterr().out
+    saved = re.search(r"interrupted and saved at step (\d+)", printed)
+    assert saved, printed
     assert Path(f"runs/config/checkpoints/step-{saved[1]}/manifest.json").is_file()
 
 
@@ -226,14 +232,12 @@ def test_a_signal_is_a_wish_and_a_second_ctrl_c_an_order(wish: signal.Signals) -
     assert signal.getsignal(wish) is before
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked process; this system has no fork")
+@needs_fork
 def test_killed_run_resumes(project: Project) -> None:
     path = project.config("text-classification", train={"epochs": 5000, "eval_every": 2, "device": "cpu"})
     process = multiprocessing.get_context("fork").Process(target=project.train, args=(path,))
     process.start()
-    while not list(Path("runs").glob("config/checkpoints/step-*[0-9]/manifest.json")):
-        assert process.is_alive()
-        time.sleep(0.02)
+    wait_for("runs/config/checkpoints/step-*[0-9]/manifest.json", process)
     process.kill()
     process.join()
     config = load_config(path)

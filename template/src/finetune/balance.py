@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .findings import Entry, Finding, rows, share, splits_of
+from .findings import Entry, Finding, splits_of
+from .wording import counted, share
 
 HANDFUL = 5
 """Examples of a label below which nothing is learnt of it, and nothing measured."""
@@ -80,7 +81,8 @@ def _one_sided(train: Counter[str], entries: Sequence[Entry]) -> Iterator[Findin
 def _unknown(train: Counter[str], counts: Counter[str], split: str, entries: Sequence[Entry]) -> Iterator[Finding]:
     for label in sorted(counts.keys() - train.keys()):
         places = [entry.place for entry in entries if label in entry.summary.labels]
-        message = f"'{label}' occurs in {rows(len(places))} of {split}, and never in train: the training will refuse it"
+        found = counted(len(places), "row")
+        message = f"'{label}' occurs in {found} of {split}, and never in train: the training will refuse it"
         yield Finding("unknown-label", "alarm", split, message, "correct it, or add examples of it to train", places)
 
 

@@ -69,21 +69,22 @@ def micro_batches(
 ) -> list[list[int]]:
     """`rows` of `features` cut into groups of at most `budget` padded tokens; what is larger goes alone.
 
-    The longest come first: if memory is going to run out, it does so at once. `together`: rows of one example share a
-    group.
+    Rows with different numbers of end tokens go apart. Of one number, the longest come first: if memory is going to
+    run out, it does so soon. `together`: rows of one example share a group.
     """
     units: dict[int, list[int]] = defaultdict(list)
     for row in rows:
         units[features[row].example if together else row].append(row)
     longest = {unit: max(features[row].cost for row in members) for unit, members in units.items()}
+    ends = {unit: features[members[0]].end_tokens for unit, members in units.items()}
     groups: list[list[int]] = []
-    width = 0
-    for unit in sorted(units, key=lambda unit: -longest[unit]):
-        if groups and (len(groups[-1]) + len(units[unit])) * width <= budget:
+    width = number = 0
+    for unit in sorted(units, key=lambda unit: (ends[unit], -longest[unit])):
+        if groups and ends[unit] == number and (len(groups[-1]) + len(units[unit])) * width <= budget:
             groups[-1] += units[unit]
         else:
             groups.append(list(units[unit]))
-            width = longest[unit]
+            width, number = longest[unit], ends[unit]
     return groups
 
 

@@ -17,13 +17,14 @@ from .checkpoint import write_atomic
 from .config import Config
 from .data import Row, fingerprint, read_rows
 from .duplicates import duplicate_findings, find_twins
-from .findings import Entry, Finding, by_gravity, share
+from .findings import Entry, Finding, by_gravity
 from .model import load_tokenizer
 from .oddities import oddity_findings
 from .splits import columns_of
 from .strangest import strangest
 from .tag_schemes import tag_findings
 from .tasks import Task, make_task
+from .wording import share
 
 FORMAT = 1
 """Version of the keys in data-check.json."""

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.markup import escape
 
 from . import __version__
 from .errors import UserError
+from .terminal import make_console
 
 OK, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -18,7 +18,7 @@ OK, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code."""
     speaks = os.environ.get("LOCAL_RANK", "0") == "0"  # of the processes that torchrun has started on this machine
-    errors = Console(stderr=True, emoji=False, quiet=not speaks)  # it would see one in data.jsonl:100:
+    errors = make_console(stderr=True, quiet=not speaks)
     try:
         return int(cli.main(arguments, prog_name="finetune", standalone_mode=False) or OK)
     except UserError as error:
@@ -61,14 +61,14 @@ def train(config: Path, overrides: tuple[str, ...], resume: bool) -> int:
     from .stages import train_stages
 
     start = train_stages if settings.stages else training.train
-    console = Console()
+    console = make_console()
     with joined() as world:
         try:
             finished = start(settings, resume=resume, console=console, world=world)
         except training.NotFiniteError as error:
             if world.leads:
                 message = f"[bold red]stopped:[/] {escape(str(error))}"
-                Console(stderr=True).print(message, highlight=False, soft_wrap=True)
+                make_console(stderr=True).print(message, highlight=False, soft_wrap=True)
             return FAILED
     if not finished:
         return INTERRUPTED
@@ -104,7 +104,7 @@ def check_data(config: Path, overrides: tuple[str, ...], as_json: bool, strict: 
     if as_json:
         click.echo(json.dumps(document, indent=1, ensure_ascii=False))
     else:
-        console = Console(emoji=False)  # it would see one in data.jsonl:100:
+        console = make_console()
         show_check(document, console)
         console.print(f"\npicture: {picture}", highlight=False, soft_wrap=True)
     amiss = any(finding["gravity"] != "note" for finding in document["findings"])
@@ -121,7 +121,7 @@ def evaluate(run_name: str, split: str, data: Path | None) -> int:
     from . import evaluate as evaluation
     from .run_folder import find_run
 
-    evaluation.evaluate(find_run(run_name), split, data, Console())
+    evaluation.evaluate(find_run(run_name), split, data, make_console())
     return OK
 
 
@@ -144,7 +144,7 @@ def predict(run_name: str, path: Path | None, output: Path | None, text: tuple[s
     run = find_run(run_name)
     if path:
         written = predict_to_file(run, path, output)
-        Console().print(f"written: {written}", highlight=False, soft_wrap=True)
+        make_console().print(f"written: {written}", highlight=False, soft_wrap=True)
     else:
         for record in Predictor(run).predict_texts(text, text_pair):
             click.echo(json.dumps(record, ensure_ascii=False))
@@ -158,7 +158,7 @@ def report(run_name: str) -> int:
     from .report import write_report
     from .run_folder import find_run
 
-    Console().print(f"report: {write_report(find_run(run_name).path)}", highlight=False, soft_wrap=True)
+    make_console().print(f"report: {write_report(find_run(run_name).path)}", highlight=False, soft_wrap=True)
     return OK
 
 
@@ -172,7 +172,7 @@ def export(run_name: str, folder: Path) -> int:
     from .run_folder import find_run
 
     export_run(find_run(run_name), folder)
-    Console().print(f"written: {folder}", highlight=False, soft_wrap=True)
+    make_console().print(f"written: {folder}", highlight=False, soft_wrap=True)
     return OK
 
 
@@ -189,9 +189,9 @@ def fetch(model: str | None, revision: str | None, to: Path | None, config: Path
     if config and to:
         raise UserError("fetch: --to goes without --config: a training looks for what its config names in models/")
     if config:
-        fetch_for_config(config, model, revision, Console())
+        fetch_for_config(config, model, revision, make_console())
     elif model:
-        fetched = fetch_model(model, revision, to, Console())
+        fetched = fetch_model(model, revision, to, make_console())
         pin = f"name: {to}" if to else f'name: {model}\n  revision: "{fetched.commit}"'
         click.echo(f"for the config:\nmodel:\n  {pin}")
     else:
@@ -204,7 +204,7 @@ def doctor() -> int:
     """Look at Python, packages, accelerator, memory and disk."""
     from .doctor import examine
 
-    return OK if examine(Console()) else FAILED
+    return OK if examine(make_console()) else FAILED
 
 
 @cli.command()

@@ -217,6 +217,11 @@ class Config(Strict):
                 raise ValueError(f"train.parallel is fsdp, but {reason}: set it to ddp")
             if part.train.compile and (reason := self._uncompilable(part.train)):
                 raise ValueError(f"train.compile is true, but {reason}: set it to false")
+            if part.optim.head_lr and not task_class(self.task).new_head:
+                raise ValueError(
+                    "optim.head_lr is set, but a model that writes has no new head to learn at a rate of its own: "
+                    "remove it, or change optim.lr"
+                )
             if part.optim.schedule == "plateau" and part.data.validation is None:
                 raise ValueError("optim.schedule is plateau, which follows the validation: set data.validation")
             if isinstance(self.continual, Replay) and part.train.batch_size < 2:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UserError
+from .wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,8 @@ def _read_table(path: Path, columns: Columns, separator: str) -> Iterator[Row]:
             if columns.header:
                 continue
         if len(cells) != len(header):
-            raise UserError(f"{place}: {len(cells)} columns where the first line has {len(header)}: correct the row")
+            found = counted(len(cells), "column")
+            raise UserError(f"{place}: {found} where the first line has {len(header)}: correct the row")
         yield _from_object(dict(zip(header, cells, strict=True)), place, columns)
 
 
@@ -180,9 +182,8 @@ def _read_conll(path: Path, columns: Columns) -> Iterator[Row]:
             continue
         width = width or len(cells)
         if len(cells) != width:
-            raise UserError(
-                f"{path}:{number}: {len(cells)} columns where the lines before have {width}: correct the line"
-            )
+            found = counted(len(cells), "column")
+            raise UserError(f"{path}:{number}: {found} where the lines before have {width}: correct the line")
         start = start if sentence else number
         sentence.append(cells)
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .findings import share
+from .wording import share
 
 COLOURS = {"alarm": "bold red", "warning": "yellow", "note": "cyan"}
 PLACES = 3

@@ -8,8 +8,9 @@ from itertools import combinations
 
 import numpy as np
 
-from .findings import FEW_WORDS, WORD, Entry, Finding, Gravity, rows, share
+from .findings import FEW_WORDS, WORD, Entry, Finding, Gravity
 from .similarity import near_pairs
+from .wording import counted, share
 
 WORTH_AN_ALARM = 0.01
 """Share of a split from which on a leak moves its score."""
@@ -146,7 +147,7 @@ def _counted(twins: Sequence[Twin], split: str, size: int = 0) -> str:
     part = f" ({share(number, size)})" if size else ""
     few = f"of fewer than {FEW_WORDS} words"
     beside = "" if not short else f", and {short:,} {few}," if long else f" {few}"
-    return f"{rows(number)} of {split}{part}{beside} {'stands' if len(twins) == 1 else 'stand'}"
+    return f"{counted(number, 'row')} of {split}{part}{beside} {'stands' if len(twins) == 1 else 'stand'}"
 
 
 def _tolerance(entries: Sequence[Entry]) -> float:

@@ -20,6 +20,7 @@ from .report import write_report
 from .run_folder import RunFolder
 from .splits import read_split
 from .tasks.base import Scores, Table
+from .wording import counted
 
 FORMAT = 1
 """Version of the keys in evaluation-<split>.json."""
@@ -72,7 +73,7 @@ def measure(config: Config, finetuned: Finetuned, examples: list[Any]) -> tuple[
         "tables": [asdict(table) for table in scores.tables],
         "matrices": [asdict(matrix) for matrix in scores.matrices],
         "scatters": [asdict(scatter) for scatter in scores.scatters],
-        "notes": [f"{encoded.truncated} of {len(examples)} texts were cut to {finetuned.max_length} tokens."]
+        "notes": [f"{encoded.truncated:,} of {counted(len(examples), 'text')} cut to {finetuned.max_length} tokens."]
         if encoded.truncated
         else [],
     }
@@ -80,15 +81,12 @@ def measure(config: Config, finetuned: Finetuned, examples: list[Any]) -> tuple[
 
 
 def show(evaluation: dict[str, Any], tables: list[Table], console: Console) -> None:
-    """Print the headline beside the baselines, then the tables."""
-    headline = evaluation["headline"]
+    """Print the metrics beside those of the baselines, then the tables."""
+    metrics, baselines = evaluation["metrics"], evaluation["baseline"]
     summary = Table(
-        f"{evaluation['split']}: {evaluation['examples']:,} examples of {evaluation['data']}",
-        ["", headline],
-        [
-            ["this model", evaluation["metrics"][headline]],
-            *([baseline["name"], baseline["metrics"][headline]] for baseline in evaluation["baseline"]),
-        ],
+        f"{evaluation['split']}: {counted(evaluation['examples'], 'example')} of {evaluation['data']}",
+        ["", "this model", *(baseline["name"] for baseline in baselines)],
+        [[name, value, *(b["metrics"].get(name, "") for b in baselines)] for name, value in metrics.items()],
         note=f"loss {evaluation['loss']:.4f}",
     )
     for table in (summary, *tables):

@@ -24,6 +24,7 @@ from .errors import UserError
 from .fetched import DESCRIPTION, Fetched, File, default_folder, read_fetched
 from .hub import HUB_NAME, PATIENCE, hub_errors
 from .pin import pin_revision
+from .wording import counted
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -171,7 +172,7 @@ def _show(model: Fetched, folder: Path, missing: int, free: int, console: Consol
     console.print(table)
     console.print(
         f"  commit {model.commit}\n"
-        f"  {decimal(model.size)} in {len(model.files)} files, of which {decimal(missing)} are to come\n"
+        f"  {decimal(model.size)} in {counted(len(model.files), 'file')}, of which {decimal(missing)} are to come\n"
         f"  to {folder}, where {decimal(free)} are free",
         highlight=False,
         soft_wrap=True,

@@ -65,16 +65,3 @@ def splits_of(entries: Sequence[Entry]) -> dict[str, list[Entry]]:
     for entry in entries:
         splits.setdefault(entry.split, []).append(entry)
     return splits
-
-
-def share(part: int, whole: int) -> str:
-    """A share as people write it: never 0 % of something, never 100 % of all but one."""
-    if part == whole:
-        return "100 %"
-    percent = 100 * part / whole
-    return "under 0.1 %" if 0 < percent < 0.1 else f"{min(percent, 99.9):.1f} %"
-
-
-def rows(count: int) -> str:
-    """A number of rows."""
-    return "1 row" if count == 1 else f"{count:,} rows"

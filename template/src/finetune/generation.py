@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from transformers import DynamicCache, EncoderDecoderCache
 
 from .batching import micro_batches
 from .config_generation import Generation
@@ -69,6 +70,13 @@ def _batch(model: Any, tokenizer: Any, prompts: list[list[int]], options: dict[s
     padded = tokenizer.pad({"input_ids": prompts}, padding_side=side, return_attention_mask=True, return_tensors="pt")
     inputs = {name: tensor.to(model.device) for name, tensor in padded.items()}
     with autocast(bf16, model.device):
-        ids = model.generate(**inputs, **options, pad_token_id=tokenizer.pad_token_id)
+        ids = model.generate(**inputs, **options, **_cache(model.config), pad_token_id=tokenizer.pad_token_id)
     ids = ids[:, padded["input_ids"].shape[1] :] if decoder else ids
     return [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
+
+
+def _cache(config: Any) -> dict[str, Any]:
+    """transformers makes room for the layers of T5's encoder where its decoder may have more: one that grows then."""
+    if getattr(config, "num_decoder_layers", 0) <= config.num_hidden_layers:
+        return {}
+    return {"past_key_values": EncoderDecoderCache(DynamicCache(), DynamicCache())}

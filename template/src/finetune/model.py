@@ -17,6 +17,7 @@ from .quantization import bytes_of, numbers_in, quantization_of
 from .tasks import Task
 from .tasks.base import E
 from .tiny import is_tiny, tiny_config, tiny_tokenizer
+from .wording import counted
 
 MIB = 2**20
 SUGGESTED = {
@@ -183,7 +184,7 @@ def _require_body(model: Any, info: dict[str, Any], name: str) -> None:
     body = [key for key in info["missing_keys"] if key.startswith(prefix) and ".pooler." not in key]
     if body:
         raise UserError(
-            f"model.name: '{name}' lacks {len(body)} weights of the model, such as {body[0]}: "
+            f"model.name: '{name}' lacks {counted(len(body), 'weight')} of the model, such as {body[0]}: "
             f"choose a checkpoint of a {model.config.model_type} model"
         )
 

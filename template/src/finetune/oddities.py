@@ -5,7 +5,8 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from .findings import WORD, Entry, Finding, rows, share, splits_of
+from .findings import WORD, Entry, Finding, splits_of
+from .wording import counted, share
 
 # Control characters other than tab and line end; the sign for a byte that could not be decoded; invisible marks.
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd\ufeff]")
@@ -83,7 +84,7 @@ def oddity_findings(entries: Sequence[Entry], in_words: bool) -> Iterator[Findin
             if check.kind == "no-words" and in_words:
                 continue
             if places := [entry.place for entry in some if any(map(check.is_odd, _texts(entry)))]:
-                found = f"{rows(len(places))} of {split} ({share(len(places), len(some))})"
+                found = f"{counted(len(places), 'row')} of {split} ({share(len(places), len(some))})"
                 verb = "has" if len(places) == 1 else "have"
                 yield Finding(check.kind, "warning", split, f"{found} {verb} {check.what}", check.remedy, places)
         yield from _very_long(some, split)
@@ -98,7 +99,7 @@ def _very_long(entries: Sequence[Entry], split: str) -> Iterator[Finding]:
             "very-long",
             "warning",
             split,
-            f"{rows(len(long))} of {split} of over {LONG} times the median length, {median} words",
+            f"{counted(len(long), 'row')} of {split} of over {LONG} times the median length, {median} words",
             "look whether a quote is missing, or rows have run together",
             [entry.place for _, entry in long],
         )

@@ -5,6 +5,8 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
+from .wording import counted
+
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2733; --soft: #5b6673; --line: #dfe4ea; --paper: #fff; --card: #f6f8fa;
   --model: #3f83d6; --baseline: #b4bec9; }
@@ -101,7 +103,7 @@ PAGE = """<!doctype html>
 <tr><td>{{ baseline.name }}</td>{{ bar(baseline.metrics[evaluation.headline], full) }}</tr>
 {% endfor %}
 </table>
-<p class="soft">{{ evaluation.examples | number }} examples of {{ evaluation.data }}</p>
+<p class="soft">{{ counted(evaluation.examples, "example") }} of {{ evaluation.data }}</p>
 </section>
 {% endfor %}
 </div>
@@ -195,7 +197,7 @@ def render(**content: Any) -> str:
     """The page as text. Every label, path and note in it is escaped."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["number"] = number
-    return environment.from_string(MACROS + PAGE).render(style=STYLE, **content)
+    return environment.from_string(MACROS + PAGE).render(style=STYLE, counted=counted, **content)
 
 
 def number(value: Any) -> str:

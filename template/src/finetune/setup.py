@@ -26,6 +26,7 @@ from .quantization import require_quantization
 from .replay import Mixture
 from .splits import Split, encode_split, read_split
 from .tasks import Task, make_task
+from .wording import counted
 
 
 @dataclass(slots=True)
@@ -133,8 +134,8 @@ def introduce(config: Config, setup: Setup, console: Console) -> None:
         f"{f', going on from {config.continue_from}' if config.continue_from else ''}\n"
         f"  {trained:,} of {total:,} parameters are trained, on {setup.model.device} in {precision}\n"
         f"  memory: {', '.join(needs)}; the batch comes on top\n"
-        f"  {setup.mixture.new:,} examples{validation}; {setup.total_steps:,} steps of up to "
-        f"{config.train.batch_size} examples",
+        f"  {counted(setup.mixture.new, 'example')}{validation}; {counted(setup.total_steps, 'step')} of up to "
+        f"{counted(config.train.batch_size, 'example')}",
         highlight=False,
     )
     if setup.world.size > 1:

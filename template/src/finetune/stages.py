@@ -25,6 +25,7 @@ from .resume import require_same_config, require_same_inputs
 from .run_folder import RunFolder
 from .splits import read_split
 from .tasks import Task, make_task, task_class
+from .terminal import make_console
 from .train import train
 
 FORMAT = 1
@@ -37,7 +38,7 @@ def train_stages(config: Config, *, resume: bool = False, console: Console | Non
     Each is a run of its own in `stages/`; the run's own `best/` is that of the last one. `stages.json` grows by a row
     with each, so that it says how far the sequence is. Raises what `train` does.
     """
-    console = (console or Console()) if world.leads else Console(quiet=True)
+    console = (console or make_console()) if world.leads else Console(quiet=True)
     run = RunFolder(config.run_folder)
     with world.held(run.claimed):
         done = world.once(lambda: open_sequence(config, run, resume, world.size, console))

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from .data import Row
 from .findings import Finding
+from .wording import counted
 
 Problem = tuple[int, str]
 """Position of a word, and what is wrong with its tag."""
@@ -23,7 +24,7 @@ def tag_findings(split: str, rows: Sequence[Row]) -> Iterator[Finding]:
             "illegal-tags",
             "warning",
             split,
-            f"{len(places):,} tags of {split} break {scheme}, the scheme of the others",
+            f"{counted(len(places), 'tag')} of {split} against {scheme}, the scheme of the others",
             "correct them: they are read as if an entity began or ended there",
             places,
         )

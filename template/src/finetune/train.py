@@ -32,6 +32,7 @@ from .resume import require_same_config, require_same_inputs, restore
 from .run_folder import RunFolder
 from .setup import Setup, introduce, set_up
 from .splits import Split
+from .terminal import make_console
 
 
 class NotFiniteError(Exception):
@@ -44,7 +45,7 @@ def train(config: Config, *, resume: bool = False, console: Console | None = Non
     Returns whether it came to its end; False after an interruption, which has saved a checkpoint.
     Raises UserError for a config or data that cannot work, NotFiniteError if the training diverges.
     """
-    console = (console or Console()) if world.leads else Console(quiet=True)
+    console = (console or make_console()) if world.leads else Console(quiet=True)
     run = RunFolder(config.run_folder)
     with world.held(run.claimed):
         if resume:

@@ -64,6 +64,8 @@ class Feature:
     """Tokens that a decoder of its own reads, beside those of the inputs."""
     prompt: list[int] = field(default_factory=list)
     """For tasks that write: the tokens after which the model is to write; empty if it is not."""
+    end_tokens: int = 0
+    """How many there are in the inputs: an encoder-decoder that classifies wants as many in every row of a batch."""
 
     @property
     def length(self) -> int:

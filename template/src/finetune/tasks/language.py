@@ -1,5 +1,6 @@
 """Tasks of a decoder: the model foresees each token of a text from those before it."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,9 +60,9 @@ class LanguageTask(GenerativeTask[E]):
         ]
         return Scores(self.foreseen(predictions), sample_table(["after", "true", "written"], rows))
 
+    @abstractmethod
     def shown(self, example: E) -> tuple[str, str]:
         """The end of the prompt, and the true text after it."""
-        raise NotImplementedError
 
     def baselines(self, examples: Sequence[E], features: Sequence[Feature]) -> dict[str, list[Answer]]:
         return {"frequency of each token": self.by_frequency(examples, features)}

@@ -142,8 +142,10 @@ class RankingTask(Task[Example, list[float]]):
         names = ("ndcg@10", "ndcg@3", "mrr", "map", "recall@1", "recall@3")
         means = {name: float(np.mean([figures[name] for figures in per_query])) if pairs else 0.0 for name in names}
         documents = sum(len(relevance) for relevance, _ in pairs)
-        note = f"Means over {len(pairs)} queries with a relevant document, of {documents} documents."
-        return Scores(means, [Table("Order", ["figure", "mean"], [[name, means[name]] for name in names], note)])
+        columns = ["queries with a relevant document", "their documents"]
+        return Scores(
+            means, [Table("Scored", columns, [[len(pairs), documents]], "The metrics are means over queries.")]
+        )
 
     def baselines(self, examples: Sequence[Example], features: Sequence[Feature]) -> dict[str, list[list[float]]]:
         return {

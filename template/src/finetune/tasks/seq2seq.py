@@ -1,5 +1,6 @@
 """Tasks of an encoder-decoder: it reads one text and writes another."""
 
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from ..config_generation import Generation
 from ..data import Row
-from .base import Encoded, Feature, Scores, Settings, Summary, Table
+from .base import Encoded, Feature, Scores, Settings, Summary
 from .generative import Answer, GenerativeTask, end_token, sample_table
 from .texts import text_of, tokenize
 
@@ -75,16 +76,15 @@ class Seq2SeqTask(GenerativeTask[Example]):
     def model_inputs(self, model: Any, inputs: dict[str, Tensor], labels: Tensor) -> dict[str, Any]:
         return {**inputs, "decoder_input_ids": model.prepare_decoder_input_ids_from_labels(labels), "use_cache": False}
 
+    @abstractmethod
     def compared(self, truths: list[str], written: list[str]) -> dict[str, float]:
         """Metrics of texts, the headline first."""
-        raise NotImplementedError
 
     def score(self, examples: Sequence[Example], predictions: Sequence[Answer]) -> Scores:
         pairs = [(e, a.text) for e, a in zip(examples, predictions, strict=True) if a.text is not None]
         metrics = self.compared([str(example.target) for example, _ in pairs], [text for _, text in pairs])
-        tables = [Table("What was written", ["figure", "value"], [[name, value] for name, value in metrics.items()])]
         if any(answer.count for answer in predictions):
             metrics |= self.foreseen(predictions)
         assert self.generation
         shown = [[e.source, str(e.target), text] for e, text in pairs[: self.generation.samples]]
-        return Scores(metrics, tables + sample_table(["source", "true", "written"], shown))
+        return Scores(metrics, sample_table(["source", "true", "written"], shown))

@@ -43,7 +43,10 @@ class TextTask(Task[T, P]):
     def encode(self, examples: Sequence[T], tokenizer: Any, max_length: int) -> Encoded:
         rows, truncated = tokenize([(example.text, example.text_pair) for example in examples], tokenizer, max_length)
         targets = map(self.target, examples)
-        features = [Feature(i, row, target) for i, (row, target) in enumerate(zip(rows, targets, strict=True))]
+        features = [
+            Feature(i, row, target, end_tokens=row["input_ids"].count(tokenizer.eos_token_id))
+            for i, (row, target) in enumerate(zip(rows, targets, strict=True))
+        ]
         return Encoded(features, truncated)
 
 

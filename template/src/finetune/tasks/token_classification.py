@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from ..data import Row
 from ..errors import UserError
+from ..wording import counted
 from .base import IGNORE, Encoded, Feature, Scores, Settings, Summary, Task, at_least_fp32, label_options, require_known
 from .iob import confusion, entities, entity_level, to_iob2, token_level
 
@@ -65,7 +66,9 @@ class TokenClassificationTask(Task[Example, Prediction]):
             return Example(tokens, None)
         tags = _words(row, "tags")
         if len(tags) != len(tokens):
-            raise UserError(f"{row.place}: {len(tokens)} tokens but {len(tags)} tags: give each token one tag")
+            raise UserError(
+                f"{row.place}: {counted(len(tokens), 'token')} but {counted(len(tags), 'tag')}: give each token one tag"
+            )
         tags = to_iob2(tags, row.place)
         for tag in tags:
             if tag != "O":
