@@ -32,7 +32,7 @@ def _by_type(section: Schema, definitions: Schema) -> Schema:
     variants: dict[str, str] = section["discriminator"]["mapping"]
     about: Schema = {key: section[key] for key in ("title", "description", "default") if key in section}
     descriptions = {
-        name: {"description": definitions[reference.rsplit("/", 1)[1]]["properties"]["type"]["description"]}
+        name: {"description": _description(definitions[reference.rsplit("/", 1)[1]])}
         for name, reference in variants.items()
     }
     return {
@@ -52,3 +52,8 @@ def _by_type(section: Schema, definitions: Schema) -> Schema:
             for name, reference in variants.items()
         ],
     }
+
+
+def _description(variant: Schema) -> str:
+    """What its `type` means; where that is not said, as in a task that somebody has added, what the whole is."""
+    return str(variant["properties"]["type"].get("description") or variant.get("description", ""))
