@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import click
 from rich.markup import escape
@@ -165,13 +166,14 @@ def report(run_name: str) -> int:
 @cli.command()
 @run_argument
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-def export(run_name: str, folder: Path) -> int:
-    """Write the best model of RUN (a folder, or latest) to DIR as an ordinary one, for plain transformers."""
+@click.option("--format", "form", type=click.Choice(["safetensors", "onnx"]), default="safetensors", show_default=True)
+def export(run_name: str, folder: Path, form: Literal["safetensors", "onnx"]) -> int:
+    """Write the best model of RUN (a folder, or latest) to DIR as an ordinary one, for transformers or onnxruntime."""
     quiet_libraries()
     from .export import export as export_run
     from .run_folder import find_run
 
-    export_run(find_run(run_name), folder)
+    export_run(find_run(run_name), folder, form)
     make_console().print(f"written: {folder}", highlight=False, soft_wrap=True)
     return OK
 
