@@ -28,12 +28,13 @@ BIDIRECTIONAL = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u206
 # A project of the same name would count as the dependency itself, and pip would not install that.
 PACKAGES = """
 absl-py accelerate annotated-doc annotated-types anyio bitsandbytes click cloudpickle colorama contourpy cycler
-defusedxml execnet filelock finetune fonttools fsspec grpcio h11 hf-xet httpcore2 httpx2 huggingface-hub idna
-iniconfig jinja2 joblib kiwisolver lxml markdown markdown-it-py markupsafe matplotlib mdurl mpmath narwhals networkx
-nltk numpy packaging peft pillow pip pluggy portalocker protobuf psutil pyarrow pydantic pydantic-core pygments
-pyparsing pytest pytest-xdist python-dateutil pyyaml regex rich rouge-score ruff sacrebleu safetensors scikit-learn
-scipy seqeval setuptools shellingham six sympy tabulate tensorboard tensorboard-data-server threadpoolctl tokenizers
-torch tqdm transformers triton truststore typer typing-extensions typing-inspection tzdata uv werkzeug wheel
+defusedxml execnet filelock finetune flatbuffers fonttools fsspec grpcio h11 hf-xet httpcore2 httpx2 huggingface-hub
+idna iniconfig jinja2 joblib kiwisolver lxml markdown markdown-it-py markupsafe matplotlib mdurl ml-dtypes mpmath
+narwhals networkx nltk numpy onnx onnx-ir onnxruntime onnxscript packaging peft pillow pip pluggy portalocker protobuf
+psutil pyarrow pydantic pydantic-core pygments pyparsing pytest pytest-xdist python-dateutil pyyaml regex rich
+rouge-score ruff sacrebleu safetensors scikit-learn scipy seqeval setuptools shellingham six sympy tabulate
+tensorboard tensorboard-data-server threadpoolctl tokenizers torch tqdm transformers triton truststore typer
+typing-extensions typing-inspection tzdata uv werkzeug wheel
 """
 TAKEN = frozenset(PACKAGES.split())
 

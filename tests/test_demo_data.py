@@ -73,7 +73,11 @@ def test_the_check_of_the_data_is_content(task: str, tmp_path: Path) -> None:
     tiny = {"text-generation": "gpt2", "chat": "gpt2", "translation": "t5", "summarization": "t5"}.get(task, "bert")
     model = {"name": f"tiny:{tiny}", "max_length": 128}
     config = Config.model_validate({"task": {"type": task}, "model": model, "data": data})
-    assert [finding for finding in check_data(config)["findings"] if finding["gravity"] != "note"] == []
+    findings = check_data(config)["findings"]
+    assert [finding for finding in findings if finding["gravity"] != "note"] == []
+    # Short tickets with and without a greeting are alike now and then.
+    near = {finding["split"]: finding["count"] for finding in findings if finding["kind"] == "near-leak"}
+    assert all(count <= 0.03 * len(data[split].read_text("utf-8").splitlines()) for split, count in near.items())
 
 
 @pytest.mark.parametrize("task", DATA_FORMAT)

@@ -6,18 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from conftest import TASKS, Project
+from rich.console import Console
 
-from finetune.check_data import check_data
+from finetune.check_data import check_data, paragraphs
 from finetune.cli import main
 from finetune.config import load_config
 from finetune.duplicates import find_twins
 from finetune.findings import Entry
 from finetune.oddities import CHECKS, is_mojibake
 from finetune.similarity import near_pairs
+from finetune.stages import train_stages
 from finetune.strangest import strangest
 from finetune.tag_schemes import illegal, scheme_of
 from finetune.tasks.base import Summary
+from finetune.tasks.texts import TextTask
 
 Rows = list[tuple[str, str]]
 Check = Callable[..., dict[str, Any]]
@@ -63,7 +67,8 @@ def test_good_data_have_no_findings(check: Check) -> None:
     assert document["findings"] == []
     assert document["strangest"] == []
     assert list(document) == [
-        *("format", "task", "model", "max_length", "data", "token_edges", "splits", "findings", "strangest"),
+        *("format", "task", "model", "max_length", "where", "data"),
+        *("token_edges", "splits", "findings", "strangest"),
     ]
     train = document["splits"]["train"]
     assert list(train) == ["file", "rows", "tokens", "token_histogram", "cut", "labels"]
@@ -222,6 +227,78 @@ def test_illegal_tags_are_found_at_the_line_of_the_word(project: Project) -> Non
     finding = found(check_data(load_config(config)))["illegal-tags"]
     line = len(text.splitlines()) + 3
     assert finding["places"] == [f"train.conll:{line}: I-LOC after O, where an entity has to open with B-"]
+
+
+def test_only_rows_that_are_cut_are_tokenised_again(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    encode = TextTask.encode
+
+    def counted(self: Any, examples: Any, *rest: Any) -> Any:
+        seen.append(len(examples))
+        return encode(self, examples, *rest)
+
+    monkeypatch.setattr(TextTask, "encode", counted)
+    finding = found(check([(f"{FIRST} {SECOND} {FIRST}", "a")], [], "model.max_length=60"))["cut"]
+    assert [place.split()[0] for place in finding["places"]] == ["train.jsonl:13"]
+    assert seen == [13, 1, 12]
+
+
+def test_targets_that_are_cut_are_counted(project: Project) -> None:
+    config = load_config(project.config("summarization", data={"test": None}), ["task.max_target_length=6"])
+    document = check_data(config)
+    assert [split["cut_targets"] for split in document["splits"].values()] == [1, 1]
+    finding = found(document)["cut-target"]
+    assert finding["message"].startswith(
+        "task.max_target_length, 6 tokens, cuts 25.0 % of train, 25.0 % of validation:"
+    )
+    assert finding["places"] == ["notices.jsonl:1 (7 tokens)", "notices-validation.jsonl:1 (7 tokens)"]
+    assert "cut" not in found(document)
+
+
+def test_a_text_is_checked_by_its_paragraphs(project: Project) -> None:
+    project.write("train.txt", f"{FIRST}.\nNobody knew.\n\n\n{SECOND}.\n")
+    project.write("validation.txt", f"A paragraph of its own, of so many words.\n\n{SECOND}.\n")
+    data = {"train": "train.txt", "validation": "validation.txt", "test": None}
+    document = check_data(load_config(project.config("text-generation", data=data)))
+    assert [split["rows"] for split in document["splits"].values()] == [2, 2]
+    assert found(document)["leak"]["places"] == ["validation.txt:3 = train.txt:5"]
+
+
+def test_a_text_without_blank_lines_is_checked_by_its_lines() -> None:
+    assert [row.place for row in paragraphs(Path("a.txt"), "\none\ntwo\n")] == ["a.txt:2", "a.txt:3"]
+
+
+def test_each_stage_is_checked_by_itself(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    """The second one has its rows by a pattern, and a label that its training data lack."""
+    rows = [
+        f'{{"text": "{text}", "label": "{label}", "year": {year}}}\n' for year in (1, 2) for text, label in plain("x")
+    ]
+    project.write("both.jsonl", "".join(rows))
+    project.write("odd.jsonl", f'{{"text": "{FIRST}", "label": "c", "year": 2}}\n')
+    stages = [
+        {"name": "old", "data": {"train": "train.jsonl", "test": "validation.jsonl"}},
+        {"name": "new", "data": {"train": "both.jsonl", "test": "odd.jsonl", "where": {"year": "2"}}},
+    ]
+    path = project.config("text-classification", train={"max_steps": 1})
+    config = {name: section for name, section in yaml.safe_load(path.read_text()).items() if name != "data"}
+    path.write_text(yaml.safe_dump({**config, "stages": stages}))
+    assert main(["check-data", str(path)]) == 0
+    assert "stage 2-new" in capsys.readouterr().out
+    old, new = (json.loads(Path(f"runs/config-data/{n}/data-check.json").read_text()) for n in ("1-old", "2-new"))
+    assert [document["splits"]["train"]["rows"] for document in (old, new)] == [10, 12]
+    assert "unknown-label" not in found(old)
+    assert found(new)["unknown-label"]["places"] == ["odd.jsonl:1"]
+
+
+def test_the_report_of_a_stage_shows_its_check(project: Project) -> None:
+    data = {"train": "train.jsonl", "test": "validation.jsonl"}
+    path = project.config("text-classification", train={"max_steps": 1})
+    config = {name: section for name, section in yaml.safe_load(path.read_text()).items() if name != "data"}
+    path.write_text(yaml.safe_dump({**config, "stages": [{"name": name, "data": data} for name in ("one", "two")]}))
+    assert main(["check-data", str(path)]) == 0
+    assert train_stages(load_config(path), console=Console(quiet=True))
+    for name in ("1-one", "2-two"):
+        assert "stand in train too" in Path(f"runs/config/stages/{name}/report/index.html").read_text()
 
 
 def test_the_strangest_rows_say_why() -> None:

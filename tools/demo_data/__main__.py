@@ -110,7 +110,7 @@ THEMES = [
         shop_talk.DRAWS,
         shop_talk.example,
         shop_talk.line,
-        shop_talk.line,
+        shop_talk.key,
     ),
     Theme(
         "translation",

@@ -1,29 +1,34 @@
 """Look at the data before a training does: what is in them, what is amiss, and which rows are strange.
 
 Nothing is changed. What is found is written to `<run.dir>/<run.name>-data/`, from where the report of the run takes it.
+Stages are checked one by one, a .txt file by its paragraphs.
 """
 
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from .balance import balance, balance_findings
 from .checkpoint import write_atomic
 from .config import Config
-from .data import Row, fingerprint, read_rows
+from .data import Row, fingerprint
 from .duplicates import duplicate_findings, find_twins
 from .findings import Entry, Finding, by_gravity
 from .model import load_tokenizer
 from .oddities import oddity_findings
-from .splits import columns_of
+from .splits import read_chosen
+from .stages import stage_config
 from .strangest import strangest
 from .tag_schemes import tag_findings
 from .tasks import Task, make_task
+from .tasks.base import Settings
+from .tasks.seq2seq import Seq2SeqSettings
 from .wording import share
 
 FORMAT = 1
@@ -53,18 +58,26 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """Tokens of each row of a split, and how many rows max_length cuts."""
+    """Tokens of each row of a split, and how many rows are cut."""
 
     tokens: list[int]
     cut: int
+    targets: list[int]
+    """Tokens of what a decoder of its own is to write; zeros where there is none."""
+    cut_targets: int
+
+
+def trainings_of(config: Config) -> list[Config]:
+    """The stages, each as a config of its own; or else the one training."""
+    return [stage_config(config, number) for number in range(len(config.stages))] or [config]
 
 
 def check_data(config: Config) -> dict[str, Any]:
-    """Check all splits of a config; returns what is written as JSON.
+    """Check all splits of one training; returns what is written as JSON.
 
     Raises UserError for what a training would refuse, but for a label that only the other splits have: that is found.
     """
-    task = make_task(config.task)
+    task = make_task(_with_whole_targets(config.task))
     parts = [_read(config, task, name, path) for name, path in _files(config).items()]
     entries = [entry for part in parts for entry in part.entries]
     lengths = _lengths(config, task, parts)
@@ -72,7 +85,8 @@ def check_data(config: Config) -> dict[str, Any]:
     findings = [
         *duplicate_findings(entries, twins),
         *balance_findings(entries),
-        *_cut_findings(config, parts, lengths),
+        *_cut_findings("cut", "model.max_length", config.model.max_length, parts, lengths),
+        *_cut_findings("cut-target", "task.max_target_length", _target_limit(config.task), parts, lengths),
         *(finding for part in parts if "tags" in task.learns for finding in tag_findings(part.name, part.rows)),
         *oddity_findings(entries, task.splits_into_words),
     ]
@@ -83,6 +97,7 @@ def check_data(config: Config) -> dict[str, Any]:
         "task": config.task.type,
         "model": config.model.name,
         "max_length": config.model.max_length,
+        "where": config.data.where,
         "data": {part.path.as_posix(): fingerprint(part.path) for part in parts},
         "token_edges": edges,
         "splits": {part.name: _described(part, lengths[part.name], edges) for part in parts},
@@ -113,10 +128,32 @@ def _files(config: Config) -> dict[str, Path]:
 
 def _read(config: Config, task: Task[Any, Any], name: str, path: Path) -> Part:
     """The rows of a file as examples of their own; the task knows no labels yet, so it refuses none."""
-    found = read_rows(path, columns_of(task, config.data))
+    found = read_chosen(config.data, task, path)
+    if path.suffix.lower() == ".txt":
+        found = paragraphs(path, found[0].values["text"])
     examples = [task.example(row) for row in found]
     pairs = zip(found, examples, strict=True)
     return Part(name, path, found, examples, [Entry(name, row.place, task.summary(one)) for row, one in pairs])
+
+
+def paragraphs(path: Path, text: str) -> list[Row]:
+    """What stands between blank lines; each line, where there are none."""
+    lines = [(number, line.strip()) for number, line in enumerate(text.split("\n"), start=1)]
+    blocks = [list(block) for has_words, block in groupby(lines, lambda pair: bool(pair[1])) if has_words]
+    if len(blocks) == 1:
+        blocks = [[line] for line in blocks[0]]
+    texts = {block[0][0]: "\n".join(line for _, line in block) for block in blocks}
+    return [Row(f"{path}:{start}", {"text": block}, {"text": block}) for start, block in texts.items()]
+
+
+def _target_limit(settings: Settings) -> int:
+    return settings.max_target_length if isinstance(settings, Seq2SeqSettings) else UNCUT
+
+
+def _with_whole_targets(settings: Settings) -> Settings:
+    if not isinstance(settings, Seq2SeqSettings):
+        return settings
+    return settings.model_copy(update={"max_target_length": UNCUT})
 
 
 def _lengths(config: Config, task: Task[Any, Any], parts: Sequence[Part]) -> dict[str, Lengths]:
@@ -125,30 +162,41 @@ def _lengths(config: Config, task: Task[Any, Any], parts: Sequence[Part]) -> dic
     tokenizer = load_tokenizer(config.model, task, parts[0].examples)
     found = {}
     for part in parts:
-        tokens = [0] * len(part.examples)
+        tokens, targets = [0] * len(part.examples), [0] * len(part.examples)
         for feature in task.encode(part.examples, tokenizer, UNCUT).features:
             tokens[feature.example] = max(tokens[feature.example], feature.length)
-        found[part.name] = Lengths(tokens, task.encode(part.examples, tokenizer, config.model.max_length).truncated)
+            targets[feature.example] = max(targets[feature.example], feature.target_length)
+        # What becomes of a long row the task knows: it may go through windows.
+        long = [one for one, count in zip(part.examples, tokens, strict=True) if count > config.model.max_length]
+        cut = task.encode(long, tokenizer, config.model.max_length).truncated if long else 0
+        cut_targets = sum(count > _target_limit(config.task) for count in targets)
+        found[part.name] = Lengths(tokens, cut, targets, cut_targets)
     return found
 
 
-def _cut_findings(config: Config, parts: Sequence[Part], lengths: dict[str, Lengths]) -> Iterator[Finding]:
-    limit = config.model.max_length
-    shares = {part.name: lengths[part.name].cut / len(part.rows) for part in parts}
-    cut = [f"{share(lengths[part.name].cut, len(part.rows))} of {part.name}" for part in parts if shares[part.name]]
-    if not cut:
+def _cut_findings(
+    kind: Literal["cut", "cut-target"], key: str, limit: int, parts: Sequence[Part], lengths: dict[str, Lengths]
+) -> Iterator[Finding]:
+    """Rows of which the end is not read, or not learnt to be written."""
+    of_targets = kind == "cut-target"
+    cut = {name: some.cut_targets if of_targets else some.cut for name, some in lengths.items()}
+    tokens = {name: some.targets if of_targets else some.tokens for name, some in lengths.items()}
+    shares = {part.name: cut[part.name] / len(part.rows) for part in parts}
+    if not any(shares.values()):
         return
-    enough = int(np.quantile([count for length in lengths.values() for count in length.tokens], 0.99))
+    told = [f"{share(cut[part.name], len(part.rows))} of {part.name}" for part in parts if shares[part.name]]
+    enough = int(np.quantile([count for some in tokens.values() for count in some], 0.99))
+    effect = "the end of these targets is never learnt" if of_targets else "the rest of these rows is not read"
     yield Finding(
-        "cut",
+        kind,
         "warning" if max(shares.values()) >= WORTH_A_WARNING else "note",
         max(shares, key=lambda name: shares[name]),
-        f"model.max_length, {limit} tokens, cuts {', '.join(cut)}: the rest of these rows is not read",
+        f"{key}, {limit} tokens, cuts {', '.join(told)}: {effect}",
         f"raise it to {enough}, into which 99 % fit" if enough > limit else "fine where the end says little",
         [
             f"{row.place} ({count:,} tokens)"
             for part in parts
-            for row, count in zip(part.rows, lengths[part.name].tokens, strict=True)
+            for row, count in zip(part.rows, tokens[part.name], strict=True)
             if count > limit
         ],
     )
@@ -169,6 +217,7 @@ def _described(part: Part, lengths: Lengths, edges: Sequence[int]) -> dict[str, 
         "tokens": dict(zip(("min", "median", "p95", "p99", "max"), quantiles, strict=True)),
         "token_histogram": counts.tolist(),
         "cut": lengths.cut,
+        **({"cut_targets": lengths.cut_targets} if any(lengths.targets) else {}),
         **balance(part.entries),
     }
 

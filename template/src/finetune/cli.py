@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import click
 from rich.markup import escape
@@ -87,7 +88,7 @@ def train(config: Path, overrides: tuple[str, ...], resume: bool) -> int:
 @cli.command("check-data")
 @click.argument("config", type=click.Path(path_type=Path))
 @click.argument("overrides", nargs=-1, metavar="[key.sub=value ...]")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document, for programs.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON document, for programs; of stages, one for each.")
 @click.option("--strict", is_flag=True, help="Exit code 1 where there is an alarm or a warning.")
 def check_data(config: Path, overrides: tuple[str, ...], as_json: bool, strict: bool) -> int:
     """Look at the data of CONFIG: balance, lengths, leaks between the splits, duplicates, odd rows."""
@@ -99,16 +100,20 @@ def check_data(config: Path, overrides: tuple[str, ...], as_json: bool, strict: 
     from .data_view import show_check
     from .run_folder import data_check_folder
 
-    document = checking.check_data(settings)
-    picture = checking.write_check(document, data_check_folder(settings.run.dir, str(settings.run.name)))
+    documents = {}
+    console = make_console()
+    for training in checking.trainings_of(settings):
+        name = str(training.run.name)
+        documents[name] = document = checking.check_data(training)
+        picture = checking.write_check(document, data_check_folder(training.run.dir, name))
+        if not as_json:
+            show_check(document, console, name if settings.stages else "")
+            console.print(f"\npicture: {picture}", highlight=False, soft_wrap=True)
     if as_json:
-        click.echo(json.dumps(document, indent=1, ensure_ascii=False))
-    else:
-        console = make_console()
-        show_check(document, console)
-        console.print(f"\npicture: {picture}", highlight=False, soft_wrap=True)
-    amiss = any(finding["gravity"] != "note" for finding in document["findings"])
-    return FAILED if strict and amiss else OK
+        shown = documents if settings.stages else documents[str(settings.run.name)]
+        click.echo(json.dumps(shown, indent=1, ensure_ascii=False))
+    findings = [finding for document in documents.values() for finding in document["findings"]]
+    return FAILED if strict and any(finding["gravity"] != "note" for finding in findings) else OK
 
 
 @cli.command()
@@ -165,13 +170,14 @@ def report(run_name: str) -> int:
 @cli.command()
 @run_argument
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-def export(run_name: str, folder: Path) -> int:
-    """Write the best model of RUN (a folder, or latest) to DIR as an ordinary one, for plain transformers."""
+@click.option("--format", "form", type=click.Choice(["safetensors", "onnx"]), default="safetensors", show_default=True)
+def export(run_name: str, folder: Path, form: Literal["safetensors", "onnx"]) -> int:
+    """Write the best model of RUN (a folder, or latest) to DIR as an ordinary one, for transformers or onnxruntime."""
     quiet_libraries()
     from .export import export as export_run
     from .run_folder import find_run
 
-    export_run(find_run(run_name), folder)
+    export_run(find_run(run_name), folder, form)
     make_console().print(f"written: {folder}", highlight=False, soft_wrap=True)
     return OK
 

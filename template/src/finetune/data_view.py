@@ -14,8 +14,10 @@ PLACES = 3
 LABELS = 20
 
 
-def show_check(document: dict[str, Any], console: Console) -> None:
-    """Print it, the summary first and what is gravest next."""
+def show_check(document: dict[str, Any], console: Console, stage: str = "") -> None:
+    """Print it, the summary first and what is gravest next; above it the name of a stage."""
+    if stage:
+        _line(console, f"\n[bold]stage {escape(stage)}[/]")
     console.print(_summary(document), highlight=False)
     for finding in document["findings"]:
         colour = COLOURS[finding["gravity"]]
@@ -57,8 +59,10 @@ def _lines(splits: list[dict[str, Any]]) -> dict[str, list[str]]:
         "tokens: half have up to": [f"{tokens['median']:,}" for tokens in quantiles],
         "99 % have up to": [f"{tokens['p99']:,}" for tokens in quantiles],
         "the longest": [f"{tokens['max']:,}" for tokens in quantiles],
-        "cut by max_length": [share(split["cut"], split["rows"]) if split["cut"] else "none" for split in splits],
+        "cut by max_length": [_cut(split, "cut") for split in splits],
     }
+    if "cut_targets" in splits[0]:
+        lines["targets cut"] = [_cut(split, "cut_targets") for split in splits]
     if "labels" in splits[0]:
         names = list(dict.fromkeys(name for split in splits for name in split["labels"]))
         lines |= {name: [_part(split["labels"], name) for split in splits] for name in names[:LABELS]}
@@ -74,6 +78,10 @@ def _lines(splits: list[dict[str, Any]]) -> dict[str, list[str]]:
         lines["words to write: half up to"] = [f"{split['answer_words']['median']:,.0f}" for split in splits]
         lines["the most"] = [f"{split['answer_words']['max']:,.0f}" for split in splits]
     return lines
+
+
+def _cut(split: dict[str, Any], key: str) -> str:
+    return share(split[key], split["rows"]) if split.get(key) else "none"
 
 
 def _part(counts: dict[str, int], name: str) -> str:

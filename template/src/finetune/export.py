@@ -1,26 +1,50 @@
-"""A run's best model as an ordinary one, which needs neither peft nor this package."""
+"""A run's best model as an ordinary one, which needs neither peft nor this package, or as an ONNX file."""
 
+import json
+import shutil
 from pathlib import Path
+from typing import Literal
 
 from .checkpoint import publish
 from .errors import UserError
-from .finetuned import load_finetuned
-from .methods import merged
+from .export_onnx import require_onnx, write_onnx
+from .finetuned import TASK_FILE, load_finetuned
+from .methods import can_be_merged, merged
 from .run_folder import RunFolder
+from .tasks import task_class
+
+Format = Literal["safetensors", "onnx"]
 
 
-def export(run: RunFolder, folder: Path) -> None:
-    """Write model and tokenizer to the new folder; what a method has added is computed into the weights.
+def export(run: RunFolder, folder: Path, form: Format = "safetensors") -> None:
+    """Write model, tokenizer and what the task has learnt to the new folder.
 
-    Raises UserError if the folder exists, or if the method adds what no ordinary model has.
+    What a method has added is computed into the weights. Raises UserError if the folder exists, if the method adds what
+    the format has no place for, or if the model cannot be converted.
     """
     if folder.exists():
         raise UserError(f"{folder}: exists already: name a new folder")
+    if form == "onnx":
+        require_onnx(task_class(run.config().task))
     finetuned = load_finetuned(run.best, to_merge=True)
-    model = merged(finetuned.method, finetuned.model)
+    model = finetuned.model
+    if form == "safetensors" or can_be_merged(finetuned.method):  # a graph may have layers that no ordinary model has
+        model = merged(finetuned.method, model)
 
     def write(target: Path) -> None:
-        model.save_pretrained(target)
+        if form == "onnx":
+            write_onnx(target, finetuned.task, model, finetuned.tokenizer)
+            model.config.save_pretrained(target)
+            finetuned.tokenizer.padding_side = "right"  # the graph numbers positions from the first column
+        else:
+            model.save_pretrained(target)
         finetuned.tokenizer.save_pretrained(target)
+        # What logits mean beside the label names, such as a threshold or a scale, no file of transformers holds.
+        known = {"max_length": finetuned.max_length, "state": finetuned.task.state()}
+        (target / TASK_FILE).write_text(json.dumps(known, indent=1, ensure_ascii=False), encoding="utf-8")
 
-    publish(folder, write)
+    try:
+        publish(folder, write)
+    except UserError:
+        shutil.rmtree(folder.with_name(f"{folder.name}.tmp"))
+        raise

@@ -128,6 +128,11 @@ def load_added(method: AnyMethod, model: Any, folder: Path) -> None:
         peft.set_peft_model_state_dict(model, weights)
 
 
+def can_be_merged(method: AnyMethod) -> bool:
+    """Whether an ordinary model, of the same layers, can compute what the method has learnt."""
+    return isinstance(method, Full | Head | Lora | QLora | AdaLora | Ia3)
+
+
 def merged(method: AnyMethod, model: Any) -> Any:
     """An ordinary model that computes the same, made in place. Raises UserError if the method does not allow that."""
     match method:

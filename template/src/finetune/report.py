@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from .checkpoint import MANIFEST
 from .errors import UserError
 from .report_log import TrainingHistory, read_history
 from .run_folder import data_check_folder
@@ -67,9 +68,11 @@ def read_data_check(run: Path, config: dict[str, Any]) -> dict[str, Any] | None:
     if not (folder / "data-check.json").is_file() or not environment.is_file():
         return None
     check = read_object(folder / "data-check.json", "check the data again")
-    model, files = config.get("model", {}), read_object(environment, "start the training again").get("data")
-    trained_with = (files, model.get("name"), model.get("max_length"))
-    if (check.get("data"), check.get("model"), check.get("max_length")) != trained_with:
+    inputs = read_object(environment, "start the training again").get("data", {})
+    files = {path: checksum for path, checksum in inputs.items() if Path(path).name != MANIFEST}  # less an earlier run
+    model, where = config.get("model", {}), config.get("data", {}).get("where", {})
+    trained_with = (files, where, model.get("name"), model.get("max_length"))
+    if (check.get("data"), check.get("where"), check.get("model"), check.get("max_length")) != trained_with:
         return None
     return {**check, "picture": embed(folder / "data-check.png")}
 

@@ -14,6 +14,9 @@ from .checkpoint import recover, write_atomic
 from .config import Config, read_config
 from .errors import UserError
 
+STAGES = "stages"
+"""The folder of a sequence of trainings in which each has its own run."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
@@ -92,7 +95,12 @@ class RunFolder:
 
 
 def data_check_folder(runs: Path, name: str) -> Path:
-    """Where `check-data` writes: beside the runs of that name, for a run starts with an empty folder."""
+    """Where `check-data` writes: beside the runs of that name, for a run starts with an empty folder.
+
+    That of a stage lies in the folder of the whole sequence.
+    """
+    if runs.name == STAGES and runs.parent.name:
+        return data_check_folder(runs.parent.parent, runs.parent.name) / name
     return runs / f"{name}-data"
 
 

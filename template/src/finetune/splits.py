@@ -35,11 +35,15 @@ def columns_of(task: Task[Any, Any], data: Data, learns: bool = True) -> Columns
 
 def read_split(config: Config, task: Task[Any, Any], path: Path) -> list[Any]:
     """The checked, labelled examples of a file that `data.where` chooses. Raises UserError with file:line."""
-    rows = read_rows(path, columns_of(task, config.data))
-    chosen = [row for row in rows if _is_chosen(row, config.data.where)]
+    return task.parse(read_chosen(config.data, task, path))
+
+
+def read_chosen(data: Data, task: Task[Any, Any], path: Path) -> list[Row]:
+    """The labelled rows of a file that `data.where` chooses. Raises UserError with file:line."""
+    chosen = [row for row in read_rows(path, columns_of(task, data)) if _is_chosen(row, data.where)]
     if not chosen:
         raise UserError(f"{path}: no row matches data.where: correct its pattern")
-    return task.parse(chosen)
+    return chosen
 
 
 def _is_chosen(row: Row, where: dict[str, str]) -> bool:

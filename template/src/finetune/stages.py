@@ -22,7 +22,7 @@ from .forgetting import average, backward_transfer, forgetting
 from .model import choose_device
 from .report import write_report
 from .resume import require_same_config, require_same_inputs
-from .run_folder import RunFolder
+from .run_folder import STAGES, RunFolder
 from .splits import read_split
 from .tasks import Task, make_task, task_class
 from .terminal import make_console
@@ -82,7 +82,7 @@ def look_back(config: Config, run: RunFolder, stage: Config, console: Console) -
 def stage_config(config: Config, number: int) -> Config:
     """A stage as a run of its own, which goes on from the one before."""
     stage = config.stages[number]
-    folder = config.run_folder / "stages"
+    folder = config.run_folder / STAGES
     before = folder / run_name(number - 1, config.stages[number - 1]) if number else config.continue_from
     return config.model_copy(
         update={

@@ -1,0 +1,49 @@
+"""ONNX export: the project's own tests of it, which it skips where the extra is not installed, and its README."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import Bake
+from finetune.cli import main, quiet_libraries
+from finetune.config import load_config
+from finetune.train import train
+from rich.console import Console
+
+
+def test_the_projects_own_tests_of_it_pass(bake_project: Bake) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_export_onnx.py"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(command, cwd=bake_project(), env=environment, capture_output=True, encoding="utf-8")
+    assert result.returncode == 0, result.stdout
+    assert "skipped" not in result.stdout
+
+
+@pytest.mark.parametrize("task", ["multi-label-classification", "regression"])
+def test_the_example_of_the_readme_says_what_predict_says(
+    task: str, bake_project: Bake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = bake_project(task=task)
+    monkeypatch.chdir(project)
+    quiet_libraries()
+    config = load_config(
+        project / "configs/demo.yaml", ["train.max_steps=40", "train.device=cpu", "train.eval_every=40"]
+    )
+    assert train(config, console=Console(quiet=True))
+    assert main(["export", "latest", "my-model", "--format", "onnx"]) == 0
+    (code,) = re.findall(r"```python\n(.*?)```", (project / "README.md").read_text("utf-8"), re.DOTALL)
+    capsys.readouterr()
+    exec(code, names := {})  # type: ignore[var-annotated]
+    printed = capsys.readouterr().out
+    texts = [argument for text in names["texts"] for argument in ("--text", text)]
+    assert main(["predict", "latest", *texts]) == 0
+    predicted = [json.loads(line)["prediction"] for line in capsys.readouterr().out.splitlines()]
+    if task == "regression":
+        assert [float(word) for word in printed.strip("[]\n").split()] == pytest.approx(predicted, abs=1e-3)
+    else:
+        assert ast.literal_eval(printed) == predicted
+        assert any(predicted)
