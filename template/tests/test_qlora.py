@@ -17,6 +17,7 @@ from conftest import Project, stop_after
 from rich.console import Console
 
 from finetune import finetuned, quantization
+from finetune import setup as setting
 from finetune import train as training
 from finetune.anatomy import in_modules
 from finetune.batching import collate
@@ -55,14 +56,14 @@ def base(project: Project) -> Path:
 @pytest.fixture
 def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let what is for GPUs run on this CPU."""
-    for module in (training, finetuned):
+    for module in (setting, finetuned):
         monkeypatch.setattr(module, "require_quantization", lambda *_: None)
 
 
 def test_refused_without_a_gpu_before_anything_is_read(
     base: Path, monkeypatch: pytest.MonkeyPatch, refused: Callable[..., str]
 ) -> None:
-    monkeypatch.setattr(training, "read_split", lambda *_: pytest.fail("read the data first"))
+    monkeypatch.setattr(setting, "read_split", lambda *_: pytest.fail("read the data first"))
     sentence = "method.type: qlora computes with 4-bit weights on a CUDA GPU, not on 'cpu': use lora"
     assert refused("train", base) == sentence
 
