@@ -1,0 +1,142 @@
+"""The pages for beginners: every command is run as it stands there, and what they say will be seen is looked for."""
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+from tutorial import CHINESE, ENGLISH, PAGES, blocks, examples, steps
+
+NOT_RUN = {
+    "pip install cookiecutter": "it is here already, and no test installs into the environment that runs it",
+    "uvx cookiecutter gh:org/ft-template": "downloads cookiecutter; the same command without uvx is run",
+    "pipx run cookiecutter gh:org/ft-template": "downloads cookiecutter; the same command without pipx is run",
+    "python setup_env.py": "downloads PyTorch; test_end_to_end.py runs it",
+    "python -m finetune fetch --config configs/train.yaml": "downloads 0.4 GB; test_fetch.py has a small Hub",
+    "python -m finetune train configs/train.yaml": "needs that model, and minutes even on a GPU",
+    "python -m finetune train configs/train.yaml method.type=lora optim.lr=3e-4 train.micro_batch_tokens=2048 "
+    "run.name=lora-real": "the same",
+}
+INSTEAD = {
+    "cookiecutter gh:org/ft-template": "cookiecutter {repository}",  # test_ways.py fetches by gh:, too
+    # test_demo.py trains to the end.
+    "python -m finetune train configs/demo.yaml": "{command} train.max_steps=80 train.eval_every=40",
+    "python -m tensorboard.main --logdir runs": "{command} --port 0",  # 6006 may be taken
+}
+"""Commands that are run in another form."""
+SERVERS = {"python -m tensorboard.main --logdir runs": "TensorBoard "}
+"""What runs until it is stopped, by what it says when it can be used."""
+WRONG = {"python -m finetune train configs/demo.yaml optim.learning_rate=1e-4"}
+"""What the page shows as a mistake."""
+TYPED = {"cookiecutter gh:org/ft-template": "My NER\n\n\n\n4\n" + 20 * "\n"}
+PROJECT = "my-ner"
+
+
+class Terminal:
+    """PyCharm's terminal: `python` is the one with the packages, and the folder is the project once there is one."""
+
+    def __init__(self, folder: Path, repository: Path) -> None:
+        self.folder, self.repository = folder, repository
+        settings = folder / "settings.yaml"
+        settings.write_text(f'replay_dir: "{folder.as_posix()}/replay"\n', encoding="utf-8")
+        self.variables = {
+            **os.environ,
+            "PYTHONPATH": "src",
+            "PYTHONIOENCODING": "utf-8",
+            "COLUMNS": "120",
+            "HF_HUB_OFFLINE": "1",
+            "OMP_NUM_THREADS": "1",
+            "COOKIECUTTER_CONFIG": str(settings),
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            **{
+                f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+            },
+        }
+
+    def run(self, command: str) -> str:
+        """What a command of the page prints."""
+        wording = INSTEAD.get(command, command).format(command=command, repository=self.repository.as_posix())
+        program, *arguments = shlex.split(wording)
+        python = {"python": [sys.executable], "cookiecutter": [sys.executable, "-m", "cookiecutter"]}
+        process = subprocess.Popen(
+            [*python.get(program, [program]), *arguments],
+            cwd=self.folder / PROJECT if (self.folder / PROJECT).is_dir() else self.folder,
+            env=self.variables,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+        )
+        if command in SERVERS:
+            return self.start_and_stop(process, SERVERS[command])
+        output, _ = process.communicate(TYPED.get(command), timeout=300)
+        assert process.returncode == (2 if command in WRONG else 0), f"{command}\n{output}"
+        return output
+
+    @staticmethod
+    def start_and_stop(process: "subprocess.Popen[str]", ready: str) -> str:
+        assert process.stdout
+        output = ""
+        for line in process.stdout:
+            output += line
+            if line.startswith(ready):
+                break
+        process.send_signal(signal.SIGTERM)
+        rest, _ = process.communicate(timeout=60)
+        assert ready in output, output + rest
+        return output
+
+
+def comparable(line: str) -> str:
+    """A line whatever its figures and blanks: they depend on the machine, and on how long the training was."""
+    return re.sub(r"\b\d[\d,.]*", "0", " ".join(line.split()))
+
+
+def missing(shown: str, printed: str) -> list[str]:
+    """The lines of a block that do not begin a line of the output, in this order; `...` leaves something out."""
+    lines = iter([comparable(line) for line in printed.splitlines()])
+    wanted = [comparable(line) for line in shown.splitlines() if line != "..."]
+    return [line for line in wanted if not any(found.startswith(line) for found in lines)]
+
+
+def test_every_command_prints_what_the_page_shows(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    terminal = Terminal(tmp_path_factory.mktemp("from zero"), repository)
+    printed: dict[str, str] = defaultdict(str)
+    for heading, commands, shown in steps():
+        run = [command for command in commands if command not in NOT_RUN]
+        printed[heading] += "\n".join(terminal.run(command) for command in run)
+        if run or not commands:
+            assert not missing(shown, printed[heading]), f"{heading}\n{printed[heading]}"
+
+    # And what it says without a command.
+    project = terminal.folder / PROJECT
+    names = {path.stem for path in (project / ".idea" / "runConfigurations").iterdir()}
+    for page in PAGES:
+        pressed = re.findall(r"\*\*▶ ([^*]+)\*\*", page.read_text(encoding="utf-8"))
+        assert {"Train", "Debug one batch"} <= set(pressed)
+        assert {re.sub(r"\W", "_", name) for name in pressed} <= names
+    for name in ("runs/demo/best", "runs/demo/report/index.html", "src/finetune/inference.py", "configs/train.yaml"):
+        assert (project / name).exists()
+
+
+def test_a_line_that_is_not_printed_is_missed() -> None:
+    assert missing("step 1  f1 0.63\n...\nthe end", "step 200  f1 0.9 best\nand\nthe end of it") == []
+    assert missing("the end\nstep 1", "step 1\nthe end") == ["step 0"]
+    assert missing("f1 0.63", "loss 0.63") == ["f1 0"]
+
+
+def test_exceptions_are_commands_of_the_page() -> None:
+    typed = {command for _, commands, _ in steps() for command in commands}
+    assert typed >= {*NOT_RUN, *INSTEAD, *SERVERS, *WRONG, *TYPED}
+
+
+def test_both_pages_say_the_same_in_code() -> None:
+    english, chinese = (blocks(page.read_text(encoding="utf-8")) for page in PAGES)
+    assert english == chinese
+    assert len(list(steps(ENGLISH))) == len(list(steps(CHINESE)))
+    assert len(examples()) == 10
