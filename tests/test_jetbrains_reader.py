@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from ft_template.bake import bake
 from ft_template.check.arguments import split
-from test_idea import CONFIGURATIONS, FACTORIES, PLAIN_CONSOLE, PYTEST_OPTIONS, PYTHON_OPTIONS
+from test_idea import CONFIGURATIONS, PLAIN_CONSOLE, PYTEST_OPTIONS, PYTHON_OPTIONS
 
 SOURCES = Path(__file__).parent / "jps"
 LIBRARIES = ("intellij-jps-model-all", "intellij-util-all", "jdom2-intellij", "libtrove-intellij", "log4j-1.2")
@@ -30,6 +30,7 @@ pytestmark = pytest.mark.skipif(
 Json = Any
 Ask = Callable[[str, object], Json]
 
+FACTORIES = {"PythonConfigurationType": "Python", "tests": "py.test", "CompoundRunConfigurationType": None}
 HOSTILE = "A & B <c> \"d\" 'e' 微调 🚀"
 TASKS = ("text-classification", "token-classification", "translation")
 
