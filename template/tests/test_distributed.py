@@ -67,7 +67,7 @@ def in_two_processes(work: Callable[..., Any], *arguments: Any) -> list[Any]:
     for process in processes:
         process.start()
     try:
-        found = [receiver.recv() for receiver, _ in pipes if receiver.poll(100)]
+        found = [receiver.recv() for receiver, _ in pipes if receiver.poll(300)]
     finally:
         for process in processes:
             process.kill()
@@ -160,12 +160,14 @@ def test_ddp_equals_single(project: Project) -> None:
 
 @pytest.mark.usefixtures("exact")
 def test_fsdp2_equals_single(project: Project) -> None:
-    fsdp = "train.parallel=fsdp"
+    """Where others need the cores too, each of its many exchanges waits for them: so most take two steps only."""
+    fsdp, few = "train.parallel=fsdp", ["train.max_steps=2", "train.micro_batch_tokens=30"]
     assert_equals_single(
-        *(config_of(project, task, fsdp) for task in SOME),
-        config_of(project, "text-generation", fsdp, "train.packing=true", "optim.name=sgd"),
-        config_of(project, "text-generation", fsdp, "method={type: lora}"),
-        config_of(project, "text-classification", fsdp, "method={type: adapter, width: 4}"),
+        config_of(project, "text-classification", fsdp),
+        config_of(project, "token-classification", fsdp, *few),
+        config_of(project, "text-generation", fsdp, "train.packing=true", "optim.name=sgd", *few),
+        config_of(project, "text-generation", fsdp, "method={type: lora}", *few),
+        config_of(project, "text-classification", fsdp, "method={type: adapter, width: 4}", *few),
     )
 
 
@@ -434,7 +436,7 @@ def commanded(*arguments: str) -> tuple[list[int | None], str]:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(300)
     codes = [process.exitcode for process in processes]
     for process in processes:
         process.kill()
