@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from conftest import write_files
 from ft_template.bake import REPOSITORY
 
 COMMAND = [sys.executable, "-m", "ft_template"]
@@ -59,7 +60,5 @@ def small_template(folder: Path, **files: str) -> Path:
         "{{cookiecutter.project_slug}}/README.md": "# {{ cookiecutter.project_slug }}\n",
         **files,
     }
-    for name, text in contents.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text, encoding="utf-8")
+    write_files(folder, contents)
     return folder

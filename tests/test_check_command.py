@@ -6,6 +6,7 @@ from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 import pytest
+from conftest import write_files
 from ft_template.check.arguments import split
 from ft_template.check.command import Command, command
 from ft_template.check.project import Project
@@ -32,9 +33,8 @@ def configuration_xml(kind: str, factory: str, given: dict[str, str], envs: dict
 def root(tmp_path: Path) -> Path:
     """In a folder with a blank in its name."""
     folder = tmp_path / "my project"
-    for name, text in {".idea/modules.xml": MODULES, ".idea/p.iml": IML, ".env": "A=1\n# B=2\nexport C='3'\n"}.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
+    env = "A=1\n# B=2\nexport C='3'\n"
+    write_files(folder, {".idea/modules.xml": MODULES, ".idea/p.iml": IML, ".env": env})
     return folder
 
 

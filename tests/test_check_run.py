@@ -10,7 +10,8 @@ from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 import pytest
-from conftest import files
+from conftest import files, write_files
+from front_end import ft_template
 from ft_template.bake import bake
 from ft_template.check.project import Project
 from ft_template.check.start import Start, start_all
@@ -39,11 +40,9 @@ def project(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def check(*options: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    generator = Path(__file__).parents[1] / "generator"
-    variables = {**os.environ, "PYTHONPATH": str(generator), "OMP_NUM_THREADS": "1"}
-    variables.pop("PYTHONDONTWRITEBYTECODE", None)  # each start would read all sources anew
-    command = [PYTHON, "-m", "ft_template", "check", folder, *options]
-    return subprocess.run(command, env=variables, capture_output=True, encoding="utf-8", check=False)
+    # Empty counts as not set: otherwise each start would read all sources anew.
+    variables = {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
+    return ft_template("check", folder, *options, cwd=folder.parent, **variables)
 
 
 def test_everything_that_can_be_pressed_starts(project: Path) -> None:
@@ -66,9 +65,7 @@ def test_everything_that_can_be_pressed_starts(project: Path) -> None:
 def small(tmp_path: Path) -> Path:
     """A project without torch: scripts only."""
     root = tmp_path / "small"
-    for name, text in {".idea/modules.xml": MODULES, ".idea/p.iml": IML, "src/package/__init__.py": ""}.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
+    write_files(root, {".idea/modules.xml": MODULES, ".idea/p.iml": IML, "src/package/__init__.py": ""})
     (root / ".idea/runConfigurations").mkdir()
     (root / "tests").mkdir()
     return root

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import Bake, commit_all, files, git
+from conftest import Bake, commit_all, files, git, write_files
 from ft_template.check import check
 
 
@@ -14,9 +14,8 @@ def clone(bake_project: Bake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (iml,) = (project / ".idea").glob("*.iml")
     text = iml.read_text(encoding="utf-8")
     iml.write_text(text.replace('type="inheritedJdk"', 'type="jdk" jdkName="Python 3.13 (author)"'), encoding="utf-8")
-    for personal in ("misc.xml", "workspace.xml", "vcs.xml", "shelf/change.patch"):
-        (project / ".idea" / personal).parent.mkdir(exist_ok=True)
-        (project / ".idea" / personal).write_text('<project version="4" />')
+    personal = ("misc.xml", "workspace.xml", "vcs.xml", "shelf/change.patch")
+    write_files(project / ".idea", dict.fromkeys(personal, '<project version="4" />'))
     commit_all(project, "All that git takes")
     git("clone", "--quiet", project, tmp_path / "another name")
     return tmp_path / "another name"

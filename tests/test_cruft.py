@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import LINK, QUIET, commit_all, cruft, files, git
+from conftest import LINK, QUIET, commit_all, cruft, files, git, write_files
 from ft_template.bake import bake
 
 
@@ -68,9 +68,8 @@ def work(project: Path) -> None:
     append(project / "data/demo/README.md", "Ours")
     (project / ".github/workflows/ci.yml").unlink()
     (project / "src/finetune/ours.py").write_text("ours = True\n")
-    for name in (".venv/pyvenv.cfg", ".idea/workspace.xml", "runs/train/config.json", "models/ours/config.json"):
-        (project / name).parent.mkdir(parents=True, exist_ok=True)
-        (project / name).write_text("personal")
+    personal = (".venv/pyvenv.cfg", ".idea/workspace.xml", "runs/train/config.json", "models/ours/config.json")
+    write_files(project, dict.fromkeys(personal, "personal"))
 
 
 def conflicts(project: Path) -> set[str]:

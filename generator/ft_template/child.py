@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import FAILED, UserError
+from .groups import end, own_group
 from .interrupts import held
 
 PACKAGES = Path(__file__).resolve().parents[1]
@@ -21,7 +21,6 @@ COMMAND = [
     "-c",
     "import sys; sys.path.insert(0, sys.argv[1]); from ft_template.worker import main; main()",
 ]
-PATIENCE = 5.0  # seconds between asking a process to end and ending it
 
 
 def call(scratch: Path, tell: Callable[[str], None], **job: Any) -> dict[str, Any]:
@@ -36,7 +35,7 @@ def call(scratch: Path, tell: Callable[[str], None], **job: Any) -> dict[str, An
             encoding="utf-8",
             errors="replace",
             env={**os.environ, **quiet, "TMP": str(scratch)},
-            start_new_session=True,
+            **own_group(),
         )
     assert child.stdin is not None
     assert child.stdout is not None
@@ -62,17 +61,3 @@ def call(scratch: Path, tell: Callable[[str], None], **job: Any) -> dict[str, An
         raise UserError(sentence, FAILED) from error
     assert isinstance(reply, dict)
     return reply
-
-
-def end(child: "subprocess.Popen[str]") -> None:
-    """End a process and its group; first politely, for pip and git tidy up."""
-    if os.name == "nt":
-        child.terminate()
-        child.wait()
-        return
-    with suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            child.wait(PATIENCE)
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()

@@ -5,10 +5,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from . import __version__
+from .events import PROTOCOL
 from .machine import GB, Machine
 from .suggest import TO_INSTALL, size
 
-PROTOCOL = 1
 OLDEST_DRIVER = 525  # the first that runs CUDA 12
 LITTLE_MEMORY = 4 * GB
 TO_MAKE_A_PROJECT = GB // 10

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from finetune.config_methods import AnyMethod
-from finetune.methods import apply_method, load_added, merged, save_added
+from finetune.methods import added_weights, apply_method, load_added, merged, save_added
 
 METHOD: TypeAdapter[AnyMethod] = TypeAdapter(AnyMethod)
 ADDING = ["lora", "adalora", "ia3", "prefix", "prompt", "adapter"]
@@ -47,7 +47,7 @@ def check_saved_and_merged(
     """What is loaded computes the same to the bit, what is merged up to rounding; returns that, where there is one."""
     learnt = logits(model)
     settings = METHOD.validate_python({"type": method})
-    save_added(settings, model, folder)
+    save_added(settings, model, folder, added_weights(settings, model))
     loaded = with_method(method, base, head)
     load_added(settings, loaded, folder)
     assert torch.equal(logits(loaded), learnt)

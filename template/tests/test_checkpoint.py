@@ -99,6 +99,7 @@ def test_failed_write_leaves_the_old_folder(tmp_path: Path) -> None:
         publish(folder, fail)
     assert (folder / "a").read_text() == "old"
     assert is_valid(folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["best"]
 
 
 def test_recover_mends_a_kill_between_two_renames(tmp_path: Path) -> None:

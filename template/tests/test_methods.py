@@ -119,12 +119,12 @@ def test_accumulation_equals_full_batch(method: str, project: Project) -> None:
 
 def test_adalora_moves_ranks_to_where_they_help(project: Project) -> None:
     config, setup = set_up(project, "text-classification", "adalora", "train.epochs=8", "optim.warmup=0")
-    assert setup.ranks
+    assert setup.allocation
     totals = []
     for _ in range(setup.total_steps):
         training.optimizer_step(config, setup, range(3))
-        totals.append(sum(setup.ranks.ranks().values()))
-    ranks = setup.ranks.ranks().values()
+        totals.append(sum(setup.allocation.ranks().values()))
+    ranks = setup.allocation.ranks().values()
     assert len(ranks) == 12  # query, key, value, output and two of the MLP, in two layers
     assert totals[0] == 12 * 12  # init_r everywhere
     assert totals == sorted(totals, reverse=True)
@@ -140,7 +140,7 @@ def test_adalora_keeps_directions_apart(project: Project) -> None:
         config, setup = set_up(project, "text-classification", "adalora", *options)
         for _ in range(20):
             training.optimizer_step(config, setup, range(3))
-        measure = type(setup.ranks)(setup.model, orthogonality=1.0)  # type: ignore[misc]
+        measure = type(setup.allocation)(setup.model, orthogonality=1.0)  # type: ignore[misc]
         penalties.append(float(measure.penalty().detach()))
     assert penalties[1] < 0.7 * penalties[0]
 

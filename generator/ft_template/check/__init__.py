@@ -1,4 +1,4 @@
-"""Read a project as PyCharm does, from rules of its own: nothing here is shared with what makes projects."""
+"""Read a project as PyCharm does, from rules of its own: what makes projects knows none of them."""
 
 from __future__ import annotations
 

@@ -5,21 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import signal
 import subprocess
 import threading
 import time
 import urllib.error
 import urllib.request
 from types import TracebackType
-from typing import Any
 
+from ..groups import PATIENCE, end, own_group
 from .command import WINDOWS, Command
 
 TICK = 0.05
-PATIENCE = 10.0
-"""Seconds between the request to end and the kill."""
-
 TAIL = 30
 ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07)")
 ADDRESS = re.compile(r"https?://(?:localhost|127\.0\.0\.1|\[::1\]|0\.0\.0\.0):\d+[^\s'\")]*")
@@ -88,8 +84,8 @@ class Process:
 
     def wait_for_answer(self, seconds: float) -> str | None:
         """The address at which a server answers; None if it ends before, or not within so many seconds."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end and self.code is None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and self.code is None:
             if (address := ADDRESS.search(self.output)) and answers(address[0]):
                 return address[0]
             time.sleep(TICK)
@@ -97,27 +93,8 @@ class Process:
 
     def stop(self) -> None:
         """End it and what it has started, first by request."""
-        if self.code is None:
-            self._signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._child.wait(PATIENCE)
-        self._signal(signal.SIGTERM if WINDOWS else signal.SIGKILL)
-        self._child.wait()
+        end(self._child)
         self._reader.join(PATIENCE)
-
-    def _signal(self, number: int) -> None:
-        """To the whole group: it is led by the child, and holds only what the child has started."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if WINDOWS:
-                self._child.terminate()
-            else:
-                os.killpg(self._child.pid, number)
-
-
-def own_group() -> dict[str, Any]:
-    if WINDOWS:
-        return {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
-    return {"start_new_session": True}
 
 
 def open_terminal() -> tuple[int, int]:

@@ -45,12 +45,17 @@ class Progress:
 def publish(folder: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary folder, and give it the name `folder` when it is safe on the disk.
 
-    An older `folder` stays until then. `recover` mends the one moment in which neither has the name.
+    An older `folder` stays until then, and after a failure, of which nothing else is left. `recover` mends the one
+    moment in which neither has the name.
     """
     temporary, old = _sibling(folder, "tmp"), _sibling(folder, "old")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    write(temporary)
+    try:
+        write(temporary)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
     files = sorted(path for path in temporary.rglob("*") if path.is_file())
     checksums = {path.relative_to(temporary).as_posix(): _sha256(path) for path in files}
     (temporary / MANIFEST).write_text(json.dumps(checksums, indent=1))
@@ -96,21 +101,21 @@ def save_checkpoint(
     model: torch.nn.Module,
     optimizer: Any,
     schedule: Any,
-    ranks: Any = None,
+    allocation: Any = None,
     *,
     keep: int,
     world: World = ALONE,
 ) -> None:
     """Save all that a bit-exact continuation needs as `step-N`, then drop all but the newest `keep`.
 
-    `ranks` is AdaLoRA's allocation, if there is one. What is saved is the same however many processes train, but for
+    `allocation` is AdaLoRA's, if there is one. What is saved is the same however many processes train, but for
     their random numbers: weights are whole.
     """
     weights = gathered(_unshared(model), world)
     tensors = {"optimizer": gathered(optimizer.state_dict(), world), "schedule": schedule.state_dict()}
     tensors["random"] = world.gather(_random_states())
-    if ranks:
-        tensors["ranks"] = ranks.state_dict()
+    if allocation:
+        tensors["ranks"] = allocation.state_dict()
 
     def write(folder: Path) -> None:
         save_file(weights, folder / "model.safetensors")
@@ -126,20 +131,20 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    folder: Path, model: torch.nn.Module, optimizer: Any, schedule: Any, ranks: Any = None, world: World = ALONE
+    folder: Path, model: torch.nn.Module, optimizer: Any, schedule: Any, allocation: Any = None, world: World = ALONE
 ) -> Progress:
     """Put a checkpoint back into the model, the optimizer, the schedule and the random number generators.
 
     A rank that was not there when it was saved begins with random numbers of its own.
     """
-    weights, first = load_file(folder / "model.safetensors"), _first_names(model)
-    state = model.state_dict(keep_vars=True)
+    weights, state = load_file(folder / "model.safetensors"), model.state_dict(keep_vars=True)
+    first = _first_names(state)
     model.load_state_dict({name: cut_like(weights[first[name]], tensor) for name, tensor in state.items()})
     tensors = torch.load(folder / "trainer.pt", weights_only=True, map_location="cpu")
     _load_optimizer(optimizer, tensors["optimizer"])
     schedule.load_state_dict(tensors["schedule"])
-    if ranks:
-        ranks.load_state_dict(tensors["ranks"])
+    if allocation:
+        allocation.load_state_dict(tensors["ranks"])
     if world.rank < len(tensors["random"]):
         _set_random_states(tensors["random"][world.rank])
     progress = json.loads((folder / "progress.json").read_text())
@@ -157,13 +162,12 @@ def write_atomic(path: Path, text: str) -> None:
 def _unshared(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Its tensors, tied ones once, under their first names: safetensors' own choice differs from process to process."""
     state = model.state_dict(keep_vars=True)
-    return {name: state[name] for name, first in _first_names(model).items() if name == first}
+    return {name: state[name] for name, first in _first_names(state).items() if name == first}
 
 
-def _first_names(model: torch.nn.Module) -> dict[str, str]:
+def _first_names(state: dict[str, torch.Tensor]) -> dict[str, str]:
     """For every name of a tensor, the first of its names."""
     first: dict[int, str] = {}
-    state = model.state_dict(keep_vars=True)
     return {name: first.setdefault(id(tensor), name) for name, tensor in state.items()}
 
 

@@ -1,7 +1,6 @@
 """A run's best model as an ordinary one, which needs neither peft nor this package, or as an ONNX file."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Literal
 
@@ -43,8 +42,4 @@ def export(run: RunFolder, folder: Path, form: Format = "safetensors") -> None:
         known = {"max_length": finetuned.max_length, "state": finetuned.task.state()}
         (target / TASK_FILE).write_text(json.dumps(known, indent=1, ensure_ascii=False), encoding="utf-8")
 
-    try:
-        publish(folder, write)
-    except UserError:
-        shutil.rmtree(folder.with_name(f"{folder.name}.tmp"))
-        raise
+    publish(folder, write)

@@ -98,17 +98,13 @@ def peft_config(method: PeftMethod, model: Any, head: Sequence[str], total_steps
             return peft.PromptTuningConfig(**token_options(method, model), **common)
 
 
-def save_added(method: AnyMethod, model: Any, folder: Path, weights: dict[str, Tensor] | None = None) -> None:
-    """Write what the method has added, and the head: all that differs from the model it started from.
-
-    `weights` are the `added_weights`, where the model is cut up.
-    """
+def save_added(method: AnyMethod, model: Any, folder: Path, weights: dict[str, Tensor]) -> None:
+    """Write what the method has added, and the head: `weights`, all that differs from the model it started from."""
     if not isinstance(method, Adapter):
         with _all_ranks(method, model) as config:
             config.save_pretrained(folder)
-    weights = weights or added_weights(method, model)
-    whole = {name: tensor.contiguous() for name, tensor in weights.items()}
-    save_file(whole, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    contiguous = {name: tensor.contiguous() for name, tensor in weights.items()}
+    save_file(contiguous, folder / WEIGHTS_FILE, metadata={"format": "pt"})
 
 
 def load_added(method: AnyMethod, model: Any, folder: Path) -> None:

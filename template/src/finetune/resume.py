@@ -70,14 +70,14 @@ def restore(
     optimizer: Any,
     schedule: Any,
     console: Console,
-    ranks: Any = None,
+    allocation: Any = None,
     world: World = ALONE,
 ) -> Progress:
     """Continue from the newest whole checkpoint. Raises UserError if there is none."""
     folder = world.once(lambda: _newest(run, console))
     console.print(f"resuming from {folder}")
     with world.together():
-        return load_checkpoint(folder, model, optimizer, schedule, ranks, world)
+        return load_checkpoint(folder, model, optimizer, schedule, allocation, world)
 
 
 def _newest(run: RunFolder, console: Console) -> Path:

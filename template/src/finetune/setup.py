@@ -43,7 +43,7 @@ class Setup:
     """What brings the gradients of the ranks together, where each has the whole model."""
     base: Base
     packing: Packing | None
-    ranks: RankAllocation | None
+    allocation: RankAllocation | None
     mixture: Mixture
     consolidation: Consolidation | None
     teacher: Teacher | None
@@ -90,7 +90,7 @@ def set_up(config: Config, console: Console, world: World = ALONE) -> Setup:
         consolidation = earlier.consolidation(model) if earlier else None
     return Setup(
         world, task, tokenizer, train_split, validation, model, replicas, base, packing,
-        ranks=RankAllocation(model, config.method.orthogonality) if isinstance(config.method, AdaLora) else None,
+        allocation=RankAllocation(model, config.method.orthogonality) if isinstance(config.method, AdaLora) else None,
         mixture=mixture,
         consolidation=consolidation,
         teacher=teacher,

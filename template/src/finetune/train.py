@@ -58,7 +58,7 @@ def train(config: Config, *, resume: bool = False, console: Console | None = Non
         progress = Progress()
         if resume:
             parts = (setup.model, setup.optimizer, setup.schedule)
-            progress = restore(run, *parts, console, setup.ranks, world)
+            progress = restore(run, *parts, console, setup.allocation, world)
         if progress.step >= setup.total_steps or out_of_patience(config, progress):
             console.print(f"{run.path} has already come to its end, at step {progress.step}")
             return True
@@ -133,7 +133,7 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> Window:
     model, world = setup.model, setup.world
     chosen = [setup.train.features[feature] for row in rows for feature in setup.train.features_of[row]]
     count = sum(feature.count for feature in chosen)
-    for part in (setup.ranks, setup.consolidation):  # first: the same on all ranks, it is also its mean over them
+    for part in (setup.allocation, setup.consolidation):  # first: the same on all ranks, it is also its mean over them
         if part:
             part.penalty().backward()
     # Neighbours in `rows` are of similar length, so that no rank waits long for another.
@@ -155,8 +155,8 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> Window:
     lr = float(setup.schedule.get_last_lr()[0])
     setup.optimizer.step()
     setup.schedule.step()
-    if setup.ranks:
-        setup.ranks.update(setup.schedule.last_epoch)  # which counts steps
+    if setup.allocation:
+        setup.allocation.update(setup.schedule.last_epoch)  # which counts steps
     setup.optimizer.zero_grad()
     tokens = sum(feature.cost for feature in chosen)
     return Window(loss * count, count, lr, norm, len(rows), tokens, int(size))
@@ -231,5 +231,5 @@ def scored(setup: Setup, split: Split, result: Inference) -> dict[str, float]:
 
 def save(config: Config, run: RunFolder, setup: Setup, progress: Progress) -> None:
     """Save a checkpoint."""
-    parts = (setup.model, setup.optimizer, setup.schedule, setup.ranks)
+    parts = (setup.model, setup.optimizer, setup.schedule, setup.allocation)
     save_checkpoint(run.checkpoints, progress, *parts, keep=config.train.keep_checkpoints, world=setup.world)
