@@ -20,10 +20,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
 from finetune.cli import quiet_libraries
-from finetune.config import Config
+from finetune.config.config import Config
 from finetune.evaluate import evaluate
-from finetune.run_folder import RunFolder
-from finetune.train import train
+from finetune.run.folder import RunFolder
+from finetune.train.loop import train
 from rich.console import Console
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -26,14 +26,14 @@ import numpy as np
 import torch
 import transformers
 from finetune.cli import quiet_libraries
-from finetune.config import Config
-from finetune.data import read_rows
+from finetune.config.config import Config
+from finetune.data.features import IGNORE
+from finetune.data.rows import read_rows
+from finetune.dataset import columns_of
 from finetune.evaluate import evaluate
-from finetune.run_folder import RunFolder
-from finetune.splits import columns_of
+from finetune.run.folder import RunFolder
 from finetune.tasks import make_task, text_classification, token_classification
-from finetune.tasks.base import IGNORE
-from finetune.train import train
+from finetune.train.loop import train
 from rich.console import Console
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -110,7 +110,7 @@ def with_trainer(config: Config) -> float:
         else:
             examples = [text_classification.Example("", None, task.labels[i]) for i in labels]
             predictions = [text_classification.Prediction(task.labels[i], []) for i in best]
-        return task.score(examples, predictions).metrics[task.headline]
+        return task.score(examples, predictions).metrics[task.main_metric]
 
     transformers.set_seed(config.train.seed)
     auto = getattr(transformers, task.auto_model)

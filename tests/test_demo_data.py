@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 from conftest import DATA_FORMAT
-from finetune.check_data import check_data
-from finetune.config import Config
+from finetune.check_data.check import check_data
+from finetune.config.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "template" / "data" / "demo"
@@ -74,7 +74,7 @@ def test_the_check_of_the_data_is_content(task: str, tmp_path: Path) -> None:
     model = {"name": f"tiny:{tiny}", "max_length": 128}
     config = Config.model_validate({"task": {"type": task}, "model": model, "data": data})
     findings = check_data(config)["findings"]
-    assert [finding for finding in findings if finding["gravity"] != "note"] == []
+    assert [finding for finding in findings if finding["severity"] != "note"] == []
     # Short tickets with and without a greeting are alike now and then.
     near = {finding["split"]: finding["count"] for finding in findings if finding["kind"] == "near-leak"}
     assert all(count <= 0.03 * len(data[split].read_text("utf-8").splitlines()) for split, count in near.items())

@@ -10,8 +10,8 @@ import sys
 import pytest
 from conftest import Bake
 from finetune.cli import main, quiet_libraries
-from finetune.config import load_config
-from finetune.train import train
+from finetune.config.load import load_config
+from finetune.train.loop import train
 from rich.console import Console
 
 

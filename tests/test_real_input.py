@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from finetune.cli import main, quiet_libraries
-from finetune.config import Config, Data
-from finetune.data import read_rows
-from finetune.splits import columns_of
+from finetune.config.config import Config, Data
+from finetune.data.rows import read_rows
+from finetune.dataset import columns_of
 from finetune.tasks.token_classification import TokenClassification, TokenClassificationTask
-from finetune.train import train
+from finetune.train.loop import train
 from rich.console import Console
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from finetune.config import load_config
+from finetune.config.load import load_config
 from finetune.errors import UserError
 from ft_template.bake import REPOSITORY
 from jsonschema import Draft7Validator

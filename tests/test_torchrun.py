@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from finetune.cli import main
-from finetune.tiny import tiny_config, tiny_tokenizer
+from finetune.model.tiny import tiny_config, tiny_tokenizer
 from ft_template.bake import bake
 from transformers import BertForSequenceClassification
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 import transformers
-from finetune.anatomy import head_of
-from finetune.config_methods import AnyMethod
+from finetune.config.methods import AnyMethod
 from finetune.errors import UserError
-from finetune.methods import apply_method
-from finetune.model import require_kind
+from finetune.model.layers import head_of
+from finetune.model.load import require_kind
+from finetune.model.methods import apply_method
 from finetune.tasks import TASKS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "methods.md"

@@ -21,11 +21,11 @@ import yaml
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from finetune import model as loading
-from finetune import report_pictures
-from finetune import train as training
 from finetune.cli import main, quiet_libraries
-from finetune.config import load_config
+from finetune.config.load import load_config
+from finetune.model import load as loading
+from finetune.report import plots as report_pictures
+from finetune.train import loop as training
 
 quiet_libraries()
 
@@ -106,6 +106,13 @@ TINY = {
 """The model built on the spot that fits each task."""
 WRITING = [task for task in TASKS if TINY[task] != "tiny:bert"]
 """Tasks whose predictions are texts."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the proofs: left out by default, run by `pytest -m proof`."""
+    for item in items:
+        if "proofs" in item.path.parts:
+            item.add_marker(pytest.mark.proof)
 
 
 class Project:

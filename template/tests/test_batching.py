@@ -5,10 +5,10 @@ import random
 import pytest
 import torch
 
-from finetune.batching import collate, epoch_batches, micro_batches
-from finetune.tasks.base import Feature
+from finetune.data.batching import collate, epoch_batches, micro_batches
+from finetune.data.features import Feature
+from finetune.model.tiny import tiny_tokenizer
 from finetune.tasks.text_classification import Example, TextClassification, TextClassificationTask
-from finetune.tiny import tiny_tokenizer
 
 DRAW = random.Random(0)
 LENGTHS = [DRAW.randint(3, 60) for _ in range(1003)]
@@ -68,7 +68,7 @@ def test_padding_is_masked() -> None:
     task.fit(examples)
     tokenizer = tiny_tokenizer("tiny:bert", ["one two three"] * 3)
     features = task.encode(examples, tokenizer, 16).features
-    batch = collate(features, [1, 0], task, tokenizer)
+    batch = collate(features, [1, 0], task.batch_labels, tokenizer)
     assert batch.inputs["input_ids"].shape == (2, 5)
     assert batch.inputs["attention_mask"].tolist() == [[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]
     assert batch.inputs["input_ids"][0, 3:].tolist() == [tokenizer.pad_token_id] * 2

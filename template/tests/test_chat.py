@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from conftest import DIALOGUES, messages
 
-from finetune.data import Row
+from finetune.data.features import IGNORE
+from finetune.data.rows import Row
 from finetune.errors import UserError
-from finetune.tasks.base import IGNORE
+from finetune.model.tiny import tiny_tokenizer
 from finetune.tasks.chat import PLAIN_TEMPLATE, Chat, ChatTask, Example
-from finetune.tiny import tiny_tokenizer
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -53,7 +53,7 @@ def test_replies_count_with_the_token_that_ends_them(template: str | None, end: 
     for example, feature in zip(EXAMPLES, features, strict=True):
         replies = [message["content"] for message in example.messages if message["role"] == "assistant"]
         assert [text.lstrip() for text in counted(tokenizer, feature.labels)] == [f"{reply}{end}" for reply in replies]
-        assert feature.count == sum(label != IGNORE for label in feature.labels)
+        assert feature.scored_labels == sum(label != IGNORE for label in feature.labels)
         before = tokenizer.apply_chat_template(example.messages[:-1], tokenize=False, add_generation_prompt=True)
         assert tokenizer.decode(feature.prompt) == before
     assert tokenizer.convert_tokens_to_ids(end) in task.ends
@@ -79,7 +79,7 @@ def test_a_dialogue_that_waits_for_a_reply_has_nothing_to_score() -> None:
     tokenizer, task = tokenizer_with(CHATML), new_task()
     example = task.example(Row("x:1", task.row_of("Hello", None), {}))
     [feature] = task.encode([example], tokenizer, 200).features
-    assert feature.count == 0
+    assert feature.scored_labels == 0
     assert tokenizer.decode(feature.prompt).endswith("<|im_start|>assistant\n")
 
 
@@ -91,7 +91,7 @@ def test_long_dialogues_lose_their_beginning() -> None:
     for feature, long in zip(encoded.features, whole, strict=True):
         assert feature.inputs["input_ids"] == long.inputs["input_ids"][-20:]
         assert feature.labels == long.labels[-20:]
-        assert feature.count == sum(label != IGNORE for label in feature.labels[1:])
+        assert feature.scored_labels == sum(label != IGNORE for label in feature.labels[1:])
         assert feature.prompt == long.prompt[-16:]
 
 

@@ -10,17 +10,17 @@ import yaml
 from conftest import TASKS, Project
 from rich.console import Console
 
-from finetune.check_data import check_data, paragraphs
+from finetune.check_data.check import check_data, paragraphs
+from finetune.check_data.duplicates import find_duplicates
+from finetune.check_data.findings import Entry
+from finetune.check_data.near_duplicates import near_pairs
+from finetune.check_data.outliers import find_outliers
+from finetune.check_data.tag_problems import illegal, scheme_of
+from finetune.check_data.text_problems import CHECKS, is_mojibake
 from finetune.cli import main
-from finetune.config import load_config
-from finetune.duplicates import find_twins
-from finetune.findings import Entry
-from finetune.oddities import CHECKS, is_mojibake
-from finetune.similarity import near_pairs
-from finetune.stages import train_stages
-from finetune.strangest import strangest
-from finetune.tag_schemes import illegal, scheme_of
-from finetune.tasks.base import Summary
+from finetune.config.load import load_config
+from finetune.continual.stages import train_stages
+from finetune.tasks.results import Summary
 from finetune.tasks.texts import TextTask
 
 Rows = list[tuple[str, str]]
@@ -77,7 +77,7 @@ def test_good_data_have_no_findings(check: Check) -> None:
 
 def test_a_leak_is_found_at_both_lines(check: Check) -> None:
     leak = found(check([(FIRST, "a")], [(f" {FIRST.replace(' to ', '  to ')}", "a")]))["leak"]
-    assert (leak["gravity"], leak["split"], leak["count"]) == ("alarm", "validation", 1)
+    assert (leak["severity"], leak["split"], leak["count"]) == ("alarm", "validation", 1)
     assert leak["places"] == ["validation.jsonl:13 = train.jsonl:13"]
 
 
@@ -100,7 +100,7 @@ def test_a_text_with_two_labels_is_a_contradiction(check: Check) -> None:
 
 def test_short_texts_are_a_note_at_most(check: Check) -> None:
     document = check([("well done", "a"), ("well done", "b")], [("well done", "a")])
-    assert {finding["gravity"] for finding in document["findings"]} == {"note"}
+    assert {finding["severity"] for finding in document["findings"]} == {"note"}
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_reply_that_differs_makes_another_example() -> None:
     entries = [Entry("train", "x:1", Summary((f"{FIRST} 8",), "No. 8 is on its way.", writes=True))]
     for reply, twins in replies.items():
         entries[1:] = [Entry("test", "y:1", Summary((f"{FIRST} 7",), reply, writes=True))]
-        assert len(find_twins(entries)) == twins
+        assert len(find_duplicates(entries)) == twins
 
 
 def test_pairs_are_near_only_where_both_parts_are() -> None:
@@ -158,7 +158,7 @@ def test_long_texts_are_compared_by_a_sketch() -> None:
 )
 def test_odd_texts_are_found(check: Check, text: str, kind: str) -> None:
     finding = found(check([(text, "a")]))[kind]
-    assert (finding["gravity"], finding["places"]) == ("warning", ["train.jsonl:13"])
+    assert (finding["severity"], finding["places"]) == ("warning", ["train.jsonl:13"])
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_labels(check: Check) -> None:
     unknown = [(f"{SECOND} two", "unknown"), *[(f"some{i} words{i} to{i} fill{i}", "a") for i in range(6)]]
     document = check(rare, unknown)
     findings = found(document)
-    assert findings["unknown-label"]["gravity"] == "alarm"
+    assert findings["unknown-label"]["severity"] == "alarm"
     assert findings["unknown-label"]["places"] == ["validation.jsonl:13"]
     assert findings["rare-label"]["places"] == ["train.jsonl:13"]
     assert document["splits"]["validation"]["labels"] == {"a": 12, "b": 6, "unknown": 1}
@@ -307,7 +307,7 @@ def test_the_strangest_rows_say_why() -> None:
     entries = [Entry("train", f"x:{i}", Summary((text,), "a")) for i, text in enumerate(texts)]
     tokens = [12 + i % 3 for i in range(len(texts))]
     tokens[7] = 900
-    rows = {row.entry.place: row.reasons for row in strangest(entries, tokens, [])}
+    rows = {row.entry.place: row.reasons for row in find_outliers(entries, tokens, [])}
     assert rows == {
         "x:7": ["900 tokens, where half have 13 or fewer"],
         "x:150": ["'la' is 100% of its words"],

@@ -15,19 +15,11 @@ import numpy as np
 import pytest
 import torch
 
-from finetune.checkpoint import (
-    MANIFEST,
-    Progress,
-    is_valid,
-    load_checkpoint,
-    newest_valid,
-    publish,
-    recover,
-    save_checkpoint,
-)
-from finetune.config import Optim
-from finetune.meter import Window
-from finetune.optim import make_optimizer, make_schedule
+from finetune.config.config import Optim
+from finetune.files import MANIFEST, is_valid, publish, recover
+from finetune.train.checkpoint import TrainingState, load_checkpoint, newest_valid, save_checkpoint
+from finetune.train.optim import make_optimizer, make_schedule
+from finetune.train.throughput import StepStats
 
 
 def trained(seed: int) -> tuple[torch.nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
@@ -42,7 +34,9 @@ def trained(seed: int) -> tuple[torch.nn.Module, torch.optim.Optimizer, torch.op
 
 
 def test_everything_comes_back(tmp_path: Path) -> None:
-    progress = Progress(step=3, best_step=2, best_score=0.5, stale=1, seconds=9.0, window=Window(loss=2.0, count=5))
+    progress = TrainingState(
+        step=3, best_step=2, best_score=0.5, stale=1, seconds=9.0, window=StepStats(loss=2.0, count=5)
+    )
     saved = trained(1)
     save_checkpoint(tmp_path, progress, *saved, keep=1)
     expected = (torch.rand(3), np.random.rand(), random.random())
@@ -60,14 +54,14 @@ def test_everything_comes_back(tmp_path: Path) -> None:
 
 def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     for step in (9, 10, 11):
-        save_checkpoint(tmp_path, Progress(step=step), *trained(1), keep=2)
+        save_checkpoint(tmp_path, TrainingState(step=step), *trained(1), keep=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-10", "step-11"]
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "remove", "no manifest"])
 def test_corrupt_newest_falls_back(damage: str, tmp_path: Path) -> None:
     for step in (1, 2):
-        save_checkpoint(tmp_path, Progress(step=step), *trained(step), keep=2)
+        save_checkpoint(tmp_path, TrainingState(step=step), *trained(step), keep=2)
     weights = tmp_path / "step-2" / "model.safetensors"
     data = bytearray(weights.read_bytes())
     match damage:
@@ -145,7 +139,7 @@ def save_once(folder: Path, parts: Any, step: int, kill_at: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(hook)
-    save_checkpoint(folder / "checkpoints", Progress(step=step), *parts, keep=2)
+    save_checkpoint(folder / "checkpoints", TrainingState(step=step), *parts, keep=2)
     publish(folder / "best", lambda path: (path / "a").write_bytes(b"a" * step) and None)
 
 
@@ -164,7 +158,7 @@ def test_kill_during_save(tmp_path: Path) -> None:
     """Before each file operation of a save, always from the same start, so that none is passed over."""
     context = multiprocessing.get_context("fork")
     parts = trained(1)
-    save_checkpoint(tmp_path / "start" / "checkpoints", Progress(step=1), *parts, keep=2)
+    save_checkpoint(tmp_path / "start" / "checkpoints", TrainingState(step=1), *parts, keep=2)
     publish(tmp_path / "start" / "best", lambda path: (path / "a").write_bytes(b"a") and None)
     for kill_at in itertools.count(1):
         folder = tmp_path / str(kill_at)
@@ -185,7 +179,7 @@ def test_kill_during_save(tmp_path: Path) -> None:
 def save_for_ever(folder: Path, first: int) -> None:
     parts = trained(first)
     for step in range(first, first + 10**6):
-        save_checkpoint(folder / "checkpoints", Progress(step=step), *parts, keep=2)
+        save_checkpoint(folder / "checkpoints", TrainingState(step=step), *parts, keep=2)
         publish(folder / "best", lambda path: (path / "a").write_bytes(os.urandom(100_000)) and None)
 
 

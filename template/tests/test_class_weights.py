@@ -11,10 +11,10 @@ from rich.console import Console
 from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor
 
-from finetune import train as training
-from finetune.config import load_config
-from finetune.finetuned import load_finetuned
+from finetune.config.load import load_config
+from finetune.run.saved_model import load_saved_model
 from finetune.tasks.text_classification import Example, TextClassification, TextClassificationTask
+from finetune.train import loop as training
 
 LABELS = ["a", "b", "b", "c", "c", "c", "c"]
 
@@ -46,7 +46,7 @@ def gradients(project: Project, weights: str, budget: int) -> list[Tensor]:
     path = project.config("text-classification", train={"clip_norm": None, "device": "cpu"})
     config = load_config(path, [f"train.micro_batch_tokens={budget}", f"task.class_weights={weights}"])
     training.set_seed(1)
-    setup = training.set_up(config, Console(quiet=True))
+    setup = training.build(config, Console(quiet=True))
     setup.model.double().eval()
     found: list[Tensor] = []
     setup.optimizer.register_step_pre_hook(
@@ -67,7 +67,7 @@ def test_the_cut_of_a_batch_changes_nothing(project: Project) -> None:
 
 def test_weights_are_kept_with_the_model(project: Project) -> None:
     project.train(project.config("text-classification", train={"max_steps": 1}), "task.class_weights={good: 2}")
-    finetuned = load_finetuned(project.folder / "runs/config/best")
+    finetuned = load_saved_model(project.folder / "runs/config/best")
     assert isinstance(finetuned.task, TextClassificationTask)
     assert finetuned.task.weights == [1.0, 2.0]  # of bad, good
 

@@ -15,9 +15,9 @@ from pyarrow import Table
 from pyarrow.parquet import write_table
 
 from finetune.cli import cli, main
-from finetune.data import READERS
+from finetune.console import make_console
+from finetune.data.rows import READERS
 from finetune.predict import WRITERS
-from finetune.terminal import make_console
 
 
 @pytest.fixture(params=TASKS)

@@ -8,9 +8,10 @@ import pytest
 from conftest import ROOT, Project
 from pydantic import BaseModel
 
-from finetune import config as settings
-from finetune.config import Config, load_config, read_config
-from finetune.config_schema import json_schema
+from finetune.config import config as settings
+from finetune.config.config import Config
+from finetune.config.json_schema import json_schema
+from finetune.config.load import load_config, read_config
 from finetune.errors import UserError
 
 
@@ -32,7 +33,7 @@ def test_schema_file_is_in_step_with_the_models() -> None:
 
 def models() -> Iterator[type[BaseModel]]:
     for value in vars(settings).values():
-        if isinstance(value, type) and issubclass(value, settings.Strict) and value is not settings.Strict:
+        if isinstance(value, type) and issubclass(value, settings.Section) and value is not settings.Section:
             yield value
 
 

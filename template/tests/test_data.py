@@ -9,7 +9,7 @@ from conftest import Project
 from pyarrow import Table
 from pyarrow.parquet import write_table
 
-from finetune.data import Columns, read_rows
+from finetune.data.rows import Columns, read_rows
 from finetune.errors import UserError
 
 ROWS = [{"text": 'say "hi", twice', "label": "a"}, {"text": "naïve café 你好", "label": "b"}]

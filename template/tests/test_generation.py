@@ -7,10 +7,11 @@ import torch
 from conftest import TINY, WRITING, Project, weights_that_matter
 from rich.console import Console
 
-from finetune import train as training
-from finetune.config import Config, load_config
-from finetune.config_generation import Generation
-from finetune.generation import generate
+from finetune.config.config import Config
+from finetune.config.load import load_config
+from finetune.generate import generate
+from finetune.tasks.settings import Generation
+from finetune.train import loop as training
 
 
 @pytest.fixture(params=["text-generation", "translation"])
@@ -21,7 +22,7 @@ def setup(request: pytest.FixtureRequest, project: Project, monkeypatch: pytest.
 
 def set_up(config: Config) -> training.Setup:
     training.set_seed(7)
-    setup = training.set_up(config, Console(quiet=True))
+    setup = training.build(config, Console(quiet=True))
     with torch.no_grad():  # an untrained T5 would only repeat the padding that it starts from
         setup.model.get_input_embeddings().weight[setup.tokenizer.pad_token_id] = 0
     setup.model.double().eval()

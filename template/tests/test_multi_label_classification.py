@@ -6,7 +6,7 @@ import torch
 from conftest import TAGGED
 from sklearn import metrics
 
-from finetune.data import Row
+from finetune.data.rows import Row
 from finetune.errors import UserError
 from finetune.tasks.multi_label_classification import (
     Example,

@@ -7,15 +7,16 @@ import torch
 from conftest import Project
 from rich.console import Console
 
-from finetune import train as training
-from finetune.config import Optim, load_config
-from finetune.optim import Plateau, make_schedule
+from finetune.config.config import Optim
+from finetune.config.load import load_config
+from finetune.train import loop as training
+from finetune.train.optim import Plateau, make_schedule
 
 
 @pytest.mark.parametrize("method", ["full", "head", "lora", "adapter"])
 def test_the_head_has_its_own_rate(method: str, project: Project) -> None:
     path = project.config("text-classification", method={"type": method}, optim={"lr": 1e-4, "head_lr": 1e-2})
-    setup = training.set_up(load_config(path), Console(quiet=True))
+    setup = training.build(load_config(path), Console(quiet=True))
     names = {id(parameter): name for name, parameter in setup.model.named_parameters() if parameter.requires_grad}
     rates = {names.pop(id(p)): group["initial_lr"] for group in setup.optimizer.param_groups for p in group["params"]}
     assert not names, "every trained parameter is in one group"
@@ -35,7 +36,7 @@ def test_a_rate_of_the_head_is_refused_where_there_is_no_new_head(
 
 def test_scales_of_ia3_do_not_decay(project: Project) -> None:
     path = project.config("text-classification", method={"type": "ia3"})
-    setup = training.set_up(load_config(path), Console(quiet=True))
+    setup = training.build(load_config(path), Console(quiet=True))
     decays = {id(p): group["weight_decay"] for group in setup.optimizer.param_groups for p in group["params"]}
     scales = [parameter for name, parameter in setup.model.named_parameters() if "ia3_l" in name]
     assert len(scales) == 6

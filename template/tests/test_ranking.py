@@ -5,11 +5,11 @@ import pytest
 import torch
 from sklearn import metrics
 
-from finetune.data import Row
+from finetune.data.features import Feature
+from finetune.data.rows import Row
 from finetune.errors import UserError
-from finetune.tasks.base import Feature
+from finetune.model.tiny import tiny_tokenizer
 from finetune.tasks.ranking import Example, Ranking, RankingTask
-from finetune.tiny import tiny_tokenizer
 
 
 def ranking(loss: str = "listwise") -> RankingTask:
@@ -79,7 +79,7 @@ def test_what_is_counted(loss: str, counts: list[int]) -> None:
     task = ranking(loss)
     examples = [Example("q", ["a", "b"], [0.0, 1.0]), Example("r", ["a", "b"], [0.0, 0.0])]
     features = task.encode(examples, tiny_tokenizer("tiny:bert", ["q r a b"] * 3), 16).features
-    assert [feature.count for feature in features] == counts
+    assert [feature.scored_labels for feature in features] == counts
     assert [feature.example for feature in features] == [0, 0, 1, 1]
 
 

@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 from sklearn import metrics
 
-from finetune.data import Row
+from finetune.data.rows import Row
 from finetune.errors import UserError
 from finetune.tasks.regression import Example, Regression, RegressionTask
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from finetune.errors import UserError
-from finetune.report import write_report
+from finetune.report.report import write_report
 
 PNG = b"\x89PNG\r\n\x1a\n"
 CONFIG = {

@@ -7,11 +7,11 @@ import sacrebleu
 from conftest import NOTICES, PHRASES
 from rouge_score.rouge_scorer import RougeScorer
 
-from finetune.tasks.generative import Answer
+from finetune.model.tiny import tiny_tokenizer
+from finetune.tasks.generative import Generated
 from finetune.tasks.seq2seq import Example
 from finetune.tasks.summarization import Summarization, SummarizationTask, Words
 from finetune.tasks.translation import Translation, TranslationTask
-from finetune.tiny import tiny_tokenizer
 
 EXAMPLES = [Example(*pair) for pair in PHRASES]
 VOCABULARY = ["the", "a", "red", "house", "by", "station", "Haus", "am", "Bahnhof", "rote", "das", "wo", "ist"]
@@ -30,8 +30,8 @@ def test_source_and_target_are_read_by_their_own_stacks() -> None:
         assert feature.inputs["input_ids"] == source["input_ids"]
         assert feature.labels == tokenizer(text_target=example.target, truncation=True, max_length=4)["input_ids"]
         assert feature.labels[-1] == tokenizer.eos_token_id
-        assert feature.count == feature.target_length == len(feature.labels) <= 4
-        assert feature.cost == feature.length + feature.target_length
+        assert feature.scored_labels == feature.target_length == len(feature.labels) <= 4
+        assert feature.tokens == feature.length + feature.target_length
     assert encoded.truncated == sum(len(tokenizer(f"to German : {e.source}")["input_ids"]) > 9 for e in EXAMPLES)
 
 
@@ -39,14 +39,14 @@ def test_figures_are_those_of_sacrebleu() -> None:
     draw = random.Random(3)
     truths, written = ([" ".join(draw.choices(VOCABULARY, k=draw.randint(1, 9))) for _ in range(40)] for _ in "tw")
     examples = [Example("x", truth) for truth in truths]
-    metrics = translation().score(examples, [Answer(text=text) for text in written]).metrics
+    metrics = translation().score(examples, [Generated(text=text) for text in written]).metrics
     assert metrics == {
         "bleu": sacrebleu.corpus_bleu(written, [truths]).score,
         "chrf": sacrebleu.corpus_chrf(written, [truths]).score,
     }
     chinese = [Example("x", "今天天气很好")]
-    assert translation(bleu_tokenizer="zh").score(chinese, [Answer(text="今天天气很好")]).metrics["bleu"] > 99
-    assert translation().score(chinese, [Answer(text="今天天气很好")]).metrics["bleu"] < 1
+    assert translation(bleu_tokenizer="zh").score(chinese, [Generated(text="今天天气很好")]).metrics["bleu"] > 99
+    assert translation().score(chinese, [Generated(text="今天天气很好")]).metrics["bleu"] < 1
 
 
 def test_rouge_is_that_of_rouge_score_where_letters_are_english() -> None:
@@ -57,7 +57,7 @@ def test_rouge_is_that_of_rouge_score_where_letters_are_english() -> None:
     scores = [RougeScorer(names).score(true, text) for true, text in zip(truths, written, strict=True)]
     metrics = task.compared(truths, written)
     assert metrics == pytest.approx({name: sum(score[name].fmeasure for score in scores) / 40 for name in names})
-    assert next(iter(metrics)) == task.headline
+    assert next(iter(metrics)) == task.main_metric
 
 
 def test_rouge_knows_words_of_other_languages() -> None:
@@ -66,7 +66,7 @@ def test_rouge_knows_words_of_other_languages() -> None:
 
 
 def test_only_what_was_written_is_scored() -> None:
-    answers = [Answer(1.0, 2, 1, "guten Tag"), Answer(3.0, 2, 0, None)]
+    answers = [Generated(1.0, 2, 1, "guten Tag"), Generated(3.0, 2, 0, None)]
     scores = translation().score(EXAMPLES[:2], answers)
     assert scores.metrics["chrf"] == pytest.approx(100)
     assert scores.metrics["token_accuracy"] == 0.25

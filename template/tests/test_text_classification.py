@@ -5,9 +5,9 @@ import random
 import pytest
 from sklearn import metrics
 
-from finetune.data import Row
+from finetune.data.rows import Row
+from finetune.model.tiny import tiny_tokenizer
 from finetune.tasks.text_classification import Example, Prediction, TextClassification, TextClassificationTask
-from finetune.tiny import tiny_tokenizer
 
 
 def fitted(*labels: str) -> TextClassificationTask:

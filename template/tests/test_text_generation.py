@@ -7,12 +7,12 @@ import torch
 from conftest import Project
 from torch.nn import functional as F
 
-from finetune.data import Columns, Row, read_rows
+from finetune.data.features import IGNORE
+from finetune.data.rows import Columns, Row, read_rows
 from finetune.errors import UserError
-from finetune.tasks.base import IGNORE
-from finetune.tasks.generative import Answer
+from finetune.model.tiny import tiny_tokenizer
+from finetune.tasks.generative import Generated
 from finetune.tasks.text_generation import Example, TextGeneration, TextGenerationTask
-from finetune.tiny import tiny_tokenizer
 
 TEXT = "to be or not to be , that is the question , and it is a long one"
 PAIRS = [Example("red mug", "A red mug ."), Example("a green and very large lamp", "It is green and large .")]
@@ -37,7 +37,7 @@ def test_of_a_prompt_and_its_completion_the_completion_counts(tokenizer) -> None
         assert tokenizer.decode(ids) == f"{pair.prompt}\n{pair.completion}<|endoftext|>"
         scored = [label for label in feature.labels if label != IGNORE]
         assert tokenizer.decode(scored) == f"{pair.completion}<|endoftext|>"
-        assert feature.count == len(scored)
+        assert feature.scored_labels == len(scored)
         assert tokenizer.decode(feature.prompt) == f"{pair.prompt}\n"
 
 
@@ -48,7 +48,7 @@ def test_every_token_of_a_long_text_counts_once(tokenizer, max_length: int) -> N
     ids = [*tokenizer(TEXT)["input_ids"], tokenizer.eos_token_id]
     foreseen = [token for feature in features for token in feature.inputs["input_ids"][1:]]
     assert foreseen == ids[1:]
-    assert [feature.count for feature in features] == [feature.length - 1 for feature in features]
+    assert [feature.scored_labels for feature in features] == [feature.length - 1 for feature in features]
     assert max(feature.length for feature in features) <= max_length
     assert [bool(feature.prompt) for feature in features] == [True] + [False] * (len(features) - 1)
     assert TEXT.startswith(tokenizer.decode(features[0].prompt))
@@ -60,7 +60,7 @@ def test_what_is_too_long_loses_the_beginning_of_the_prompt(tokenizer) -> None:
     feature = encoded.features[1]
     assert encoded.truncated == 1
     assert feature.inputs["input_ids"] == whole.inputs["input_ids"][2:]
-    assert feature.count == whole.count
+    assert feature.scored_labels == whole.scored_labels
     very = fitted(*PAIRS).encode(PAIRS, tokenizer, 5).features[1]
     assert very.labels[0] == IGNORE
     assert very.inputs["input_ids"][1:] == very.labels[1:] == [t for t in whole.labels if t != IGNORE][:4]
@@ -70,7 +70,7 @@ def test_without_a_completion_the_prompt_is_all_there_is(tokenizer) -> None:
     task = fitted(*PAIRS)
     [feature] = task.encode([task.example(Row("x:1", {"prompt": "red mug"}, {}))], tokenizer, 64).features
     assert tokenizer.decode(feature.prompt) == "red mug\n"
-    assert feature.count == 0
+    assert feature.scored_labels == 0
 
 
 def test_texts_without_prompts_go_on_without_a_separator(tokenizer) -> None:
@@ -106,12 +106,12 @@ def test_loss_and_decoding_are_those_of_the_shifted_tokens(tokenizer) -> None:
     ]
     torch.testing.assert_close(task.loss(logits, labels), sum(map(sum, by_hand)))
     decoded = task.decode(logits, labels)
-    assert [count for _, count, _ in decoded] == [feature.count for feature in features]
+    assert [count for _, count, _ in decoded] == [feature.scored_labels for feature in features]
     assert [loss for loss, _, _ in decoded] == pytest.approx([float(sum(row)) for row in by_hand])
 
 
 def test_perplexity_is_over_tokens_not_over_examples() -> None:
-    metrics = fitted().score([PAIRS[0]] * 2, [Answer(1.0, 1, 1), Answer(9.0, 4, 2)]).metrics
+    metrics = fitted().score([PAIRS[0]] * 2, [Generated(1.0, 1, 1), Generated(9.0, 4, 2)]).metrics
     assert metrics["perplexity"] == pytest.approx(math.exp(10 / 5))
     assert metrics["token_accuracy"] == pytest.approx(3 / 5)
 

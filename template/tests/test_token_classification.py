@@ -8,10 +8,10 @@ from conftest import SENTENCES
 from seqeval.metrics import f1_score
 from sklearn.metrics import precision_recall_fscore_support
 
-from finetune.tasks.base import IGNORE
-from finetune.tasks.iob import to_iob2
+from finetune.data.features import IGNORE
+from finetune.model.tiny import tiny_tokenizer
+from finetune.tasks.ner_tags import to_iob2
 from finetune.tasks.token_classification import Example, Prediction, TokenClassification, TokenClassificationTask
-from finetune.tiny import tiny_tokenizer
 
 EXAMPLES = [Example(words.split(), tags.split()) for words, tags in SENTENCES]
 

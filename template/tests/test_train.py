@@ -18,13 +18,13 @@ from conftest import FILES, TASKS, Project, assert_resumes_to_the_bit
 from rich.console import Console
 from safetensors.torch import load_file
 
-from finetune import train as training
-from finetune.checkpoint import newest_valid
 from finetune.cli import main
-from finetune.config import load_config
+from finetune.config.load import load_config
 from finetune.evaluate import evaluate
-from finetune.interrupt import stop_signal
-from finetune.run_folder import RunFolder
+from finetune.run.folder import RunFolder
+from finetune.train import loop as training
+from finetune.train.checkpoint import newest_valid
+from finetune.train.interrupt import stop_signal
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="a copy of this process is stopped; here is no fork")
 
@@ -68,7 +68,7 @@ def test_head_leaves_the_body_as_it_was(project: Project) -> None:
     path = project.config("text-classification", method={"type": "head"}, optim={"lr": 0.1})
     config = load_config(path)
     training.set_seed(config.train.seed)
-    before = training.set_up(config, Console(quiet=True)).model.state_dict()
+    before = training.build(config, Console(quiet=True)).model.state_dict()
     project.train(path)
     after = load_file("runs/config/best/model.safetensors")
     changed = {name for name in before if not torch.equal(before[name].cpu(), after[name])}
@@ -148,7 +148,7 @@ def test_training_without_validation_keeps_the_last(project: Project) -> None:
 
 def test_nan_stops(project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     config = load_config(project.config("text-classification"))
-    setup = training.set_up(config, Console(quiet=True))
+    setup = training.build(config, Console(quiet=True))
     before = {name: value.clone() for name, value in setup.model.state_dict().items()}
     monkeypatch.setattr(type(setup.task), "loss", lambda self, logits, labels: logits.sum() * float("nan"))
     with pytest.raises(training.NotFiniteError, match=r"lower optim\.lr"):
@@ -180,7 +180,7 @@ def test_two_trainings_do_not_share_a_folder(project: Project, refused: Callable
 
 
 def test_weight_decay_groups(project: Project) -> None:
-    setup = training.set_up(load_config(project.config("text-classification")), Console(quiet=True))
+    setup = training.build(load_config(project.config("text-classification")), Console(quiet=True))
     groups = setup.optimizer.param_groups
     assert [group["weight_decay"] for group in groups] == [0.01, 0.0]
     assert all(parameter.ndim >= 2 for parameter in groups[0]["params"])
@@ -241,7 +241,7 @@ def test_killed_run_resumes(project: Project) -> None:
     process.kill()
     process.join()
     config = load_config(path)
-    setup = training.set_up(config, Console(quiet=True))
+    setup = training.build(config, Console(quiet=True))
     run = RunFolder(config.run_folder)
     progress = training.restore(run, setup.model, setup.optimizer, setup.schedule, Console(quiet=True))
     assert progress.step >= 2

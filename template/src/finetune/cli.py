@@ -10,8 +10,8 @@ import click
 from rich.markup import escape
 
 from . import __version__
+from .console import make_console
 from .errors import UserError
-from .terminal import make_console
 
 OK, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -50,20 +50,20 @@ run_argument = click.argument("run_name", metavar="RUN")
 @click.option("--resume", is_flag=True, help="Continue from the newest checkpoint of the run.")
 def train(config: Path, overrides: tuple[str, ...], resume: bool) -> int:
     """Train a model as CONFIG says, such as configs/demo.yaml."""
-    from .config import load_config
+    from .config.load import load_config
 
     settings = load_config(config, list(overrides))
     quiet_libraries()
-    from . import train as training
-    from .distributed import joined
+    from .continual.stages import train_stages
+    from .distributed.world import process_group
     from .evaluate import evaluate
-    from .report import write_report
-    from .run_folder import RunFolder
-    from .stages import train_stages
+    from .report.report import write_report
+    from .run.folder import RunFolder
+    from .train import loop as training
 
     start = train_stages if settings.stages else training.train
     console = make_console()
-    with joined() as world:
+    with process_group() as world:
         try:
             finished = start(settings, resume=resume, console=console, world=world)
         except training.NotFiniteError as error:
@@ -92,13 +92,13 @@ def train(config: Path, overrides: tuple[str, ...], resume: bool) -> int:
 @click.option("--strict", is_flag=True, help="Exit code 1 where there is an alarm or a warning.")
 def check_data(config: Path, overrides: tuple[str, ...], as_json: bool, strict: bool) -> int:
     """Look at the data of CONFIG: balance, lengths, leaks between the splits, duplicates, odd rows."""
-    from .config import load_config
+    from .config.load import load_config
 
     settings = load_config(config, list(overrides))
     quiet_libraries()
-    from . import check_data as checking
-    from .data_view import show_check
-    from .run_folder import data_check_folder
+    from .check_data import check as checking
+    from .check_data.table import show_check
+    from .run.folder import data_check_folder
 
     documents = {}
     console = make_console()
@@ -113,7 +113,7 @@ def check_data(config: Path, overrides: tuple[str, ...], as_json: bool, strict: 
         shown = documents if settings.stages else documents[str(settings.run.name)]
         click.echo(json.dumps(shown, indent=1, ensure_ascii=False))
     findings = [finding for document in documents.values() for finding in document["findings"]]
-    return FAILED if strict and any(finding["gravity"] != "note" for finding in findings) else OK
+    return FAILED if strict and any(finding["severity"] != "note" for finding in findings) else OK
 
 
 @cli.command()
@@ -124,7 +124,7 @@ def evaluate(run_name: str, split: str, data: Path | None) -> int:
     """Score the best model of RUN (a folder, or latest) on labelled data."""
     quiet_libraries()
     from . import evaluate as evaluation
-    from .run_folder import find_run
+    from .run.folder import find_run
 
     evaluation.evaluate(find_run(run_name), split, data, make_console())
     return OK
@@ -144,7 +144,7 @@ def predict(run_name: str, path: Path | None, output: Path | None, text: tuple[s
         raise UserError("predict: --text-pair goes with --text")
     quiet_libraries()
     from .predict import Predictor, predict_to_file
-    from .run_folder import find_run
+    from .run.folder import find_run
 
     run = find_run(run_name)
     if path:
@@ -160,8 +160,8 @@ def predict(run_name: str, path: Path | None, output: Path | None, text: tuple[s
 @run_argument
 def report(run_name: str) -> int:
     """Write the report of RUN (a folder, or latest) again."""
-    from .report import write_report
-    from .run_folder import find_run
+    from .report.report import write_report
+    from .run.folder import find_run
 
     make_console().print(f"report: {write_report(find_run(run_name).path)}", highlight=False, soft_wrap=True)
     return OK
@@ -174,8 +174,8 @@ def report(run_name: str) -> int:
 def export(run_name: str, folder: Path, form: Literal["safetensors", "onnx"]) -> int:
     """Write the best model of RUN (a folder, or latest) to DIR as an ordinary one, for transformers or onnxruntime."""
     quiet_libraries()
-    from .export import export as export_run
-    from .run_folder import find_run
+    from .export.export import export as export_run
+    from .run.folder import find_run
 
     export_run(find_run(run_name), folder, form)
     make_console().print(f"written: {folder}", highlight=False, soft_wrap=True)
@@ -189,8 +189,8 @@ def export(run_name: str, folder: Path, form: Literal["safetensors", "onnx"]) ->
 @click.option("--config", type=click.Path(path_type=Path), help="Take the model from this config, and pin it there.")
 def fetch(model: str | None, revision: str | None, to: Path | None, config: Path | None) -> int:
     """Bring MODEL of the Hugging Face Hub, or the one of a config, into a folder, for trainings without network."""
-    from .fetch import fetch as fetch_model
-    from .fetch import fetch_for_config
+    from .hub.fetch import fetch as fetch_model
+    from .hub.fetch import fetch_for_config
 
     if config and to:
         raise UserError("fetch: --to goes without --config: a training looks for what its config names in models/")
@@ -216,7 +216,7 @@ def doctor() -> int:
 @cli.command()
 def schema() -> int:
     """Print the JSON Schema of the config."""
-    from .config_schema import json_schema
+    from .config.json_schema import json_schema
 
     click.echo(json_schema(), nl=False)
     return OK

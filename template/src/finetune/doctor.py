@@ -18,7 +18,7 @@ PACKAGES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Diagnosis:
     """One thing looked at; `remedy` is empty where all is well."""
 
     name: str
@@ -42,30 +42,30 @@ def examine(console: Console) -> bool:
     return not any(finding.remedy for finding in findings)
 
 
-def _python() -> Finding:
+def _python() -> Diagnosis:
     remedy = "" if sys.version_info >= (3, 11) else "install Python 3.11 or newer, then run setup_env.py"
     inside = "" if sys.prefix != sys.base_prefix else " (no virtual environment)"
-    return Finding("Python", f"{platform.python_version()}{inside}", remedy)
+    return Diagnosis("Python", f"{platform.python_version()}{inside}", remedy)
 
 
-def _packages() -> list[Finding]:
+def _packages() -> list[Diagnosis]:
     findings = []
     for name in PACKAGES:
         try:
-            findings.append(Finding(name, version(name)))
+            findings.append(Diagnosis(name, version(name)))
         except PackageNotFoundError:
-            findings.append(Finding(name, "missing", "run setup_env.py"))
+            findings.append(Diagnosis(name, "missing", "run setup_env.py"))
     return findings
 
 
-def _accelerator() -> Finding:
+def _accelerator() -> Diagnosis:
     import torch
 
     if torch.cuda.is_available():
         gpus = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
-        return Finding("accelerator", ", ".join(f"{gpu.name} ({gpu.total_memory / GIB:.0f} GiB)" for gpu in gpus))
+        return Diagnosis("accelerator", ", ".join(f"{gpu.name} ({gpu.total_memory / GIB:.0f} GiB)" for gpu in gpus))
     if torch.backends.mps.is_available():
-        return Finding("accelerator", "Apple GPU (mps)")
+        return Diagnosis("accelerator", "Apple GPU (mps)")
     built = "a CUDA build, but no GPU answers" if torch.version.cuda else "CPU build of torch"
     driver = shutil.which("nvidia-smi")
     remedy = ""
@@ -73,24 +73,24 @@ def _accelerator() -> Finding:
         remedy = "there is an NVIDIA driver: " + (
             "update it" if torch.version.cuda else 'set accelerator = "cuda" in pyproject.toml and run setup_env.py'
         )
-    return Finding("accelerator", f"none, {torch.get_num_threads()} CPU threads ({built})", remedy)
+    return Diagnosis("accelerator", f"none, {torch.get_num_threads()} CPU threads ({built})", remedy)
 
 
-def _precision() -> Finding:
-    from .model import choose_device, uses_bf16
+def _precision() -> Diagnosis:
+    from .model.device import choose_device, uses_bf16
 
     device = choose_device("auto")
-    return Finding("precision", "bf16 for large models" if uses_bf16("auto", device, hidden_size=768) else "fp32")
+    return Diagnosis("precision", "bf16 for large models" if uses_bf16("auto", device, hidden_size=768) else "fp32")
 
 
-def _memory() -> Finding:
+def _memory() -> Diagnosis:
     try:
         total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
     except (AttributeError, ValueError, OSError):
-        return Finding("memory", "unknown here")
-    return Finding("memory", f"{total:.0f} GiB", "" if total >= 4 else "4 GiB are the least; use a smaller model")
+        return Diagnosis("memory", "unknown here")
+    return Diagnosis("memory", f"{total:.0f} GiB", "" if total >= 4 else "4 GiB are the least; use a smaller model")
 
 
-def _disk(folder: Path) -> Finding:
+def _disk(folder: Path) -> Diagnosis:
     free = shutil.disk_usage(folder).free / GIB
-    return Finding("free disk", f"{free:.0f} GiB", "" if free >= 2 else "free 2 GiB: checkpoints need room")
+    return Diagnosis("free disk", f"{free:.0f} GiB", "" if free >= 2 else "free 2 GiB: checkpoints need room")

@@ -10,17 +10,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from .checkpoint import write_atomic
-from .config import Config
+from .config.config import Config
+from .console import counted
+from .dataset import read_split
 from .errors import UserError
-from .finetuned import Finetuned, load_finetuned
+from .files import write_atomic
 from .inference import infer
-from .model import choose_device, uses_bf16
-from .report import write_report
-from .run_folder import RunFolder
-from .splits import read_split
-from .tasks.base import Scores, Table
-from .wording import counted
+from .model.device import choose_device, uses_bf16
+from .report.report import write_report
+from .run.folder import RunFolder
+from .run.saved_model import SavedModel, load_saved_model
+from .tasks.results import Scores, Table
 
 FORMAT = 1
 """Version of the keys in evaluation-<split>.json."""
@@ -40,7 +40,7 @@ def evaluate(run: RunFolder, split: str, data: Path | None, console: Console) ->
         raise UserError(f"{run.config_file}: data.{split} is not set: name a file with --data")
     if data:  # data.where chooses from the config's own files
         config = config.model_copy(update={"data": config.data.model_copy(update={"where": {}})})
-    finetuned = load_finetuned(run.best)
+    finetuned = load_saved_model(run.best)
     examples = read_split(config, finetuned.task, path)
     measured, scores = measure(config, finetuned, examples)
     evaluation = {"format": FORMAT, "task": config.task.type, "split": split, "data": path.as_posix(), **measured}
@@ -50,7 +50,7 @@ def evaluate(run: RunFolder, split: str, data: Path | None, console: Console) ->
     return evaluation
 
 
-def measure(config: Config, finetuned: Finetuned, examples: list[Any]) -> tuple[dict[str, Any], Scores]:
+def measure(config: Config, finetuned: SavedModel, examples: list[Any]) -> tuple[dict[str, Any], Scores]:
     """What a model is worth on labelled examples, beside the trivial baselines; for files, and as it was scored."""
     task = finetuned.task
     encoded = task.encode(examples, finetuned.tokenizer, finetuned.max_length)
@@ -63,7 +63,7 @@ def measure(config: Config, finetuned: Finetuned, examples: list[Any]) -> tuple[
         "examples": len(examples),
         "truncated": encoded.truncated,
         "loss": result.loss,
-        "headline": task.headline,
+        "headline": task.main_metric,
         "lower_is_better": task.lower_is_better,
         "metrics": scores.metrics,
         "baseline": [

@@ -7,12 +7,13 @@ from typing import Any, Literal
 
 import torch
 
-from .batching import collate, micro_batches
-from .compilation import uncompiled
-from .distributed import ALONE, World
-from .forward import forward
-from .generation import generate
-from .tasks.base import Feature, Task
+from .data.batching import collate, micro_batches
+from .data.features import Feature
+from .distributed.world import SINGLE_PROCESS, World
+from .generate import generate
+from .model.compile import uncompiled
+from .model.forward import forward
+from .tasks.base import Task
 
 Purpose = Literal["validation", "evaluation", "prediction"]
 
@@ -35,7 +36,7 @@ def infer(
     *,
     budget: int,
     bf16: bool,
-    world: World = ALONE,
+    world: World = SINGLE_PROCESS,
 ) -> Inference:
     """Run all features through the model, similar lengths together; the order of the batches changes no figure.
 
@@ -75,12 +76,12 @@ def _scored(
     decoded: dict[int, Any] = {}
     total = torch.zeros((), dtype=torch.float64, device=device if device.type != "mps" else "cpu")
     for rows, own in world.deal(micro_batches(features, range(len(features)), budget, task.keeps_together)):
-        batch = collate(features, rows, task, tokenizer).to(device)
+        batch = collate(features, rows, task.batch_labels, tokenizer).to(device)
         logits = forward(model, task, batch, bf16)
         if own:
             total += task.loss(logits, batch.labels).to(total.device)
             decoded |= zip(rows, task.decode(logits, batch.labels), strict=True)
     for others in world.gather(decoded):
         decoded |= others
-    loss = world.sum(float(total))[0] / max(1, sum(feature.count for feature in features))
+    loss = world.sum(float(total))[0] / max(1, sum(feature.scored_labels for feature in features))
     return Inference([decoded[row] for row in range(len(features))], loss)

@@ -8,15 +8,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .checkpoint import write_atomic
-from .config import Data
-from .data import Row, read_rows
+from .config.config import Data
+from .data.rows import Row, read_rows
+from .dataset import columns_of
 from .errors import UserError
-from .finetuned import Finetuned, load_finetuned
+from .files import write_atomic
 from .inference import infer
-from .model import choose_device, uses_bf16
-from .run_folder import RunFolder
-from .splits import columns_of
+from .model.device import choose_device, uses_bf16
+from .run.folder import RunFolder
+from .run.saved_model import SavedModel, load_saved_model
 
 Record = dict[str, Any]
 
@@ -26,7 +26,7 @@ class Predictor:
 
     def __init__(self, run: RunFolder) -> None:
         self._config = run.config()
-        self._finetuned: Finetuned = load_finetuned(run.best)
+        self._finetuned: SavedModel = load_saved_model(run.best)
         self._finetuned.model.to(choose_device(self._config.train.device))
 
     @property
@@ -46,7 +46,7 @@ class Predictor:
 
     def predict_file(self, path: Path) -> tuple[list[Row], list[Record]]:
         """The rows of a file, which need no labels, and the record of each."""
-        rows = read_rows(path, columns_of(self._finetuned.task, self.data, learns=False))
+        rows = read_rows(path, columns_of(self._finetuned.task, self.data, labelled=False))
         return rows, self.predict(rows)
 
     def predict_texts(self, texts: Sequence[str], pair: str | None = None) -> list[Record]:

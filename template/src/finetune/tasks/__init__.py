@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from .base import Settings, Task
+from .base import Task
+from .settings import Settings
 
 __all__ = ["TASKS", "AnyTask", "Task", "make_task", "task_class"]
 

@@ -6,33 +6,21 @@ cut in between), metrics and the shape of a prediction. To add one, write a subc
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..config_generation import Generation
-from ..data import Row
+from ..data.features import IGNORE, Encoded, Feature
+from ..data.rows import Row
 from ..errors import UserError
-from ..strict import Strict
+from .results import Scores, Summary
+from .settings import Generation, Settings
 
 E = TypeVar("E")
 P = TypeVar("P")
-
-
-class Settings(Strict):
-    """A task's section of the config; a subclass narrows `type` to the name of its task."""
-
-    type: str
-
-    def require_fit(self, max_length: int) -> None:
-        """Raise ValueError, beginning with the key, where the section and `model.max_length` contradict each other."""
-
-
-IGNORE = -100
-"""Label of a position that is not scored, as in torch's cross-entropy."""
 
 
 def at_least_fp32(logits: Tensor) -> Tensor:
@@ -46,102 +34,6 @@ def label_options(labels: list[str], **options: Any) -> dict[str, Any]:
     return {"num_labels": len(labels), "id2label": names, "label2id": {v: k for k, v in names.items()}, **options}
 
 
-@dataclass(slots=True)
-class Feature:
-    """One row of a batch: an example, or one window of a long one."""
-
-    example: int
-    """Index of the example that it comes from."""
-    inputs: dict[str, list[int]]
-    """Model inputs without padding: input_ids and, where the model has them, token_type_ids."""
-    labels: list[int] | list[float]
-    """One label for the row, or one for each token with IGNORE where none is scored, or one for each class."""
-    count: int = 1
-    """Scored labels: the summed loss of a step is divided by their number."""
-    words: list[int] = field(default_factory=list)
-    """For tasks on words: the word of each scored position."""
-    target_length: int = 0
-    """Tokens that a decoder of its own reads, beside those of the inputs."""
-    prompt: list[int] = field(default_factory=list)
-    """For tasks that write: the tokens after which the model is to write; empty if it is not."""
-    end_tokens: int = 0
-    """How many there are in the inputs: an encoder-decoder that classifies wants as many in every row of a batch."""
-
-    @property
-    def length(self) -> int:
-        """Tokens of the inputs."""
-        return len(self.inputs["input_ids"])
-
-    @property
-    def cost(self) -> int:
-        """All tokens that pass through the model."""
-        return self.length + self.target_length
-
-
-@dataclass(slots=True)
-class Encoded:
-    """All features of a split, and how many examples `max_length` has cut."""
-
-    features: list[Feature]
-    truncated: int = 0
-
-
-@dataclass(slots=True)
-class Table:
-    """A table of an evaluation. Shares and scores are floats, counts are ints."""
-
-    title: str
-    columns: list[str]
-    rows: list[list[str | int | float]]
-    note: str = ""
-
-
-@dataclass(slots=True)
-class Matrix:
-    """A confusion matrix: `counts[true][predicted]`."""
-
-    title: str
-    labels: list[str]
-    counts: list[list[int]]
-    row_label: str = "true"
-    column_label: str = "predicted"
-
-
-@dataclass(slots=True)
-class Scatter:
-    """Predictions against the truth, a point an example."""
-
-    title: str
-    true: list[float]
-    predicted: list[float]
-
-
-@dataclass(slots=True)
-class Scores:
-    """Metrics by their stable names, and what a person wants to see beside them."""
-
-    metrics: dict[str, float]
-    tables: list[Table] = field(default_factory=list)
-    matrices: list[Matrix] = field(default_factory=list)
-    scatters: list[Scatter] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """An example as `check-data` looks at it, whatever the task."""
-
-    texts: tuple[str, ...]
-    """What the model reads."""
-    answer: str = ""
-    """What it is to say of that, in words: where the texts are the same, so should this be."""
-    labels: tuple[str, ...] = ()
-    """The names whose balance is of interest, each as often as it occurs: labels, types of entities, ..."""
-    number: float | None = None
-    """For a task whose answer is a number: that number."""
-    writes: bool = False
-    """Whether the answer is a text that the model learns to write, and of which there may be several good ones."""
-
-
 class Task(ABC, Generic[E, P]):
     """`E` is an example, `P` a prediction for one. Labels are known after `fit` or `load_state`."""
 
@@ -149,13 +41,13 @@ class Task(ABC, Generic[E, P]):
     """The task's section of the config; the task is made with an instance of it."""
     inputs: ClassVar[tuple[str, ...]]
     """Columns that an example must have."""
-    learns: ClassVar[tuple[str, ...]]
+    target_columns: ClassVar[tuple[str, ...]]
     """Columns that an example must have to be learnt from or scored; they may be absent in prediction."""
     optional: ClassVar[tuple[str, ...]] = ()
     """Columns that an example may have."""
     whole: ClassVar[str | None] = None
-    """A column that may stand for all of `inputs` and `learns`."""
-    headline: ClassVar[str]
+    """A column that may stand for all of `inputs` and `target_columns`."""
+    main_metric: ClassVar[str]
     """The metric that chooses the best step."""
     lower_is_better: ClassVar[bool] = False
     """Whether the headline falls as the model gets better."""
@@ -246,7 +138,7 @@ class Task(ABC, Generic[E, P]):
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Sum of the losses of all scored labels (a scalar, fp32)."""
 
-    def soft_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    def distillation_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
         """Sum of the cross-entropies with what another model's logits say, where a label is scored.
 
         The square of the temperature keeps the size of the gradient (Hinton et al. 2015).
@@ -270,9 +162,9 @@ class Task(ABC, Generic[E, P]):
     def score(self, examples: Sequence[E], predictions: Sequence[P]) -> Scores:
         """Metrics and tables over labelled examples."""
 
-    def gain(self, metrics: dict[str, float]) -> float:
+    def comparable_score(self, metrics: dict[str, float]) -> float:
         """The headline as a number that rises as the model gets better."""
-        return -metrics[self.headline] if self.lower_is_better else metrics[self.headline]
+        return -metrics[self.main_metric] if self.lower_is_better else metrics[self.main_metric]
 
     @abstractmethod
     def baselines(self, examples: Sequence[E], features: Sequence[Feature]) -> dict[str, list[P]]:

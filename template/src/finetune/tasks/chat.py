@@ -6,11 +6,12 @@ from typing import Any, Literal
 
 from jinja2 import TemplateError
 
-from ..data import Row
+from ..data.features import IGNORE, Encoded, Feature
+from ..data.rows import Row
 from ..errors import UserError
-from .base import IGNORE, Encoded, Feature, Summary
+from .causal_lm import CausalLMSettings, CausalLMTask
 from .generative import end_token
-from .language import LanguageSettings, LanguageTask
+from .results import Summary
 
 ROLES = ("system", "user", "assistant", "tool")
 Message = dict[str, str]
@@ -22,7 +23,7 @@ PLAIN_TEMPLATE = (
 """For models that were not made for dialogues. It needs no token that such a model does not know."""
 
 
-class Chat(LanguageSettings):
+class Chat(CausalLMSettings):
     """The assistant's part of a dialogue. Column: messages, a list of {role, content}."""
 
     type: Literal["chat"]
@@ -37,12 +38,12 @@ class Example:
     place: str
 
 
-class ChatTask(LanguageTask[Example]):
+class ChatTask(CausalLMTask[Example]):
     """Of a dialogue the tokens of the assistant's messages count, with the token that ends each."""
 
     settings = Chat
     inputs = ("messages",)
-    learns = ()
+    target_columns = ()
 
     def __init__(self, config: Chat) -> None:
         super().__init__(config.generation)
@@ -158,5 +159,5 @@ def _cut(feature: Feature, max_length: int) -> Feature:
     if feature.length > max_length:
         feature.inputs = {"input_ids": feature.inputs["input_ids"][-max_length:]}
         feature.labels = feature.labels[-max_length:]
-        feature.count = sum(label != IGNORE for label in feature.labels[1:])
+        feature.scored_labels = sum(label != IGNORE for label in feature.labels[1:])
     return feature

@@ -10,16 +10,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..config_generation import Generation
+from ..data.features import IGNORE, Feature
 from ..errors import UserError
-from .base import IGNORE, E, Feature, Table, Task, at_least_fp32
+from .base import E, Task, at_least_fp32
+from .results import Table
+from .settings import Generation
 
 LONGEST_SHOWN = 400
 """Characters of a text that a table of samples shows."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Generated:
     """What the model says of an example: how well it foresees the true text, and what it writes itself."""
 
     loss: float = 0.0
@@ -32,7 +34,7 @@ class Answer:
     """What it writes after the prompt; None if it was not asked."""
 
 
-class GenerativeTask(Task[E, Answer]):
+class GenerativeTask(Task[E, Generated]):
     """Cross-entropy of each token of the true text; the head comes with the pretrained model."""
 
     new_head = False
@@ -90,9 +92,9 @@ class GenerativeTask(Task[E, Answer]):
         kept = labels != IGNORE  # first, for the logits of a large vocabulary are the largest tensor of all
         return F.cross_entropy(at_least_fp32(logits[kept]), labels[kept], reduction="sum")
 
-    def soft_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    def distillation_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
         (logits, aligned), (targets, _) = self.aligned(logits, labels), self.aligned(targets, labels)
-        return super().soft_loss(logits, targets, aligned, temperature)
+        return super().distillation_loss(logits, targets, aligned, temperature)
 
     def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
         """(loss, count, hits) of each row."""
@@ -106,7 +108,9 @@ class GenerativeTask(Task[E, Answer]):
         sums.index_add_(0, rows.cpu(), torch.stack([losses, torch.ones_like(losses), hits], 1).cpu())
         return [(loss, int(count), int(hit)) for loss, count, hit in sums.tolist()]
 
-    def predictions(self, examples: Sequence[E], features: Sequence[Feature], decoded: Sequence[Any]) -> list[Answer]:
+    def predictions(
+        self, examples: Sequence[E], features: Sequence[Feature], decoded: Sequence[Any]
+    ) -> list[Generated]:
         """A long example has several features, of which the first one has a prompt."""
         totals = [(0.0, 0, 0)] * len(examples)
         texts: list[str | None] = [None] * len(examples)
@@ -115,9 +119,9 @@ class GenerativeTask(Task[E, Answer]):
                 totals[feature.example] = tuple(map(sum, zip(totals[feature.example], figures, strict=True)))  # type: ignore[assignment]
             if text is not None:
                 texts[feature.example] = text
-        return [Answer(*total, text) for total, text in zip(totals, texts, strict=True)]
+        return [Generated(*total, text) for total, text in zip(totals, texts, strict=True)]
 
-    def foreseen(self, predictions: Sequence[Answer]) -> dict[str, float]:
+    def foreseen(self, predictions: Sequence[Generated]) -> dict[str, float]:
         """Metrics over the tokens of all examples."""
         count = max(1, sum(answer.count for answer in predictions))
         loss = sum(answer.loss for answer in predictions) / count
@@ -126,14 +130,14 @@ class GenerativeTask(Task[E, Answer]):
             "token_accuracy": sum(answer.hits for answer in predictions) / count,
         }
 
-    def by_frequency(self, examples: Sequence[E], features: Sequence[Feature]) -> list[Answer]:
+    def by_frequency(self, examples: Sequence[E], features: Sequence[Feature]) -> list[Generated]:
         """A model that knows only how frequent each token was in the training data, smoothed by one."""
         total = sum(self.frequencies.values()) + self.vocabulary
         losses = [[-math.log((self.frequencies.get(t, 0) + 1) / total) for t in self.scored(f)] for f in features]
         decoded = [((sum(row), len(row), 0), None) for row in losses]
         return self.predictions(examples, features, decoded)
 
-    def records(self, examples: Sequence[E], predictions: Sequence[Answer]) -> list[dict[str, Any]]:
+    def records(self, examples: Sequence[E], predictions: Sequence[Generated]) -> list[dict[str, Any]]:
         return [{"prediction": answer.text} for answer in predictions]
 
 

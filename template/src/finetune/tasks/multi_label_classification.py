@@ -11,9 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..data import Row
+from ..data.features import Feature
+from ..data.rows import Row
 from ..errors import UserError
-from .base import Feature, Scores, Settings, Summary, Table, at_least_fp32, label_options, require_known
+from .base import at_least_fp32, label_options, require_known
+from .results import Scores, Summary, Table
+from .settings import Settings
 from .texts import TextTask, pair_of
 
 
@@ -46,8 +49,8 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
 
     settings = MultiLabelClassification
     inputs = ("text",)
-    learns = ("labels",)
-    headline = "f1_micro"
+    target_columns = ("labels",)
+    main_metric = "f1_micro"
 
     def __init__(self, config: MultiLabelClassification) -> None:
         self.labels: list[str] = []
@@ -108,7 +111,7 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
         # The mean over labels: one example weighs the same however many labels there are.
         return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), reduction="none").mean(-1).sum()
 
-    def soft_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    def distillation_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
         soft = (at_least_fp32(targets) / temperature).sigmoid()
         return self.loss(logits / temperature, soft) * temperature**2
 

@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..data import Row
+from ..data.features import Encoded, Feature
+from ..data.rows import Row
 from ..errors import UserError
-from .base import Encoded, Feature, Scores, Settings, Summary, Table, Task, at_least_fp32
+from .base import Task, at_least_fp32
+from .results import Scores, Summary, Table
+from .settings import Settings
 from .texts import text_of, tokenize
 
 
@@ -40,8 +43,8 @@ class RankingTask(Task[Example, list[float]]):
 
     settings = Ranking
     inputs = ("query", "document")
-    learns = ("label",)
-    headline = "ndcg@10"
+    target_columns = ("label",)
+    main_metric = "ndcg@10"
     auto_model = "AutoModelForSequenceClassification"
 
     def __init__(self, config: Ranking) -> None:
@@ -120,7 +123,7 @@ class RankingTask(Task[Example, list[float]]):
         lists = [queries == query for query in queries.unique()]
         return torch.stack([_softmax_loss(scores[rows], relevance[rows]) for rows in lists]).sum()
 
-    def soft_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    def distillation_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
         return F.mse_loss(at_least_fp32(logits), at_least_fp32(targets), reduction="sum")
 
     def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:

@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..data import Row
+from ..data.features import Feature
+from ..data.rows import Row
 from ..errors import UserError
-from .base import Feature, Scatter, Scores, Settings, Summary, at_least_fp32
+from .base import at_least_fp32
+from .results import Scatter, Scores, Summary
+from .settings import Settings
 from .texts import TextTask, pair_of
 
 
@@ -38,8 +41,8 @@ class RegressionTask(TextTask[Example, float]):
 
     settings = Regression
     inputs = ("text",)
-    learns = ("label",)
-    headline = "r2"
+    target_columns = ("label",)
+    main_metric = "r2"
 
     def __init__(self, config: Regression) -> None:
         self._loss = config.loss
@@ -89,7 +92,7 @@ class RegressionTask(TextTask[Example, float]):
             return F.huber_loss(predicted, labels, reduction="sum")
         return F.mse_loss(predicted, labels, reduction="sum")
 
-    def soft_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    def distillation_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
         return F.mse_loss(at_least_fp32(logits), at_least_fp32(targets), reduction="sum")
 
     def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:

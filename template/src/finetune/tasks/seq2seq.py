@@ -8,10 +8,11 @@ from typing import Any
 from pydantic import Field
 from torch import Tensor
 
-from ..config_generation import Generation
-from ..data import Row
-from .base import Encoded, Feature, Scores, Settings, Summary
-from .generative import Answer, GenerativeTask, end_token, sample_table
+from ..data.features import Encoded, Feature
+from ..data.rows import Row
+from .generative import Generated, GenerativeTask, end_token, sample_table
+from .results import Scores, Summary
+from .settings import Generation, Settings
 from .texts import text_of, tokenize
 
 
@@ -38,7 +39,7 @@ class Seq2SeqTask(GenerativeTask[Example]):
     """Cross-entropy of the target's tokens; what the model writes is compared with the target."""
 
     inputs = ("source",)
-    learns = ("target",)
+    target_columns = ("target",)
     auto_model = "AutoModelForSeq2SeqLM"
     scores_texts = True
 
@@ -80,7 +81,7 @@ class Seq2SeqTask(GenerativeTask[Example]):
     def compared(self, truths: list[str], written: list[str]) -> dict[str, float]:
         """Metrics of texts, the headline first."""
 
-    def score(self, examples: Sequence[Example], predictions: Sequence[Answer]) -> Scores:
+    def score(self, examples: Sequence[Example], predictions: Sequence[Generated]) -> Scores:
         pairs = [(e, a.text) for e, a in zip(examples, predictions, strict=True) if a.text is not None]
         metrics = self.compared([str(example.target) for example, _ in pairs], [text for _, text in pairs])
         if any(answer.count for answer in predictions):

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from .base import Feature
-from .generative import Answer
+from ..data.features import Feature
+from .generative import Generated
 from .seq2seq import Example, Seq2SeqSettings, Seq2SeqTask
 
 WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|\w+")
@@ -32,7 +32,7 @@ class SummarizationTask(Seq2SeqTask):
     """ROUGE (Lin 2004): mean F1 of shared words, shared pairs of words, and the longest common subsequence."""
 
     settings = Summarization
-    headline = "rougeL"
+    main_metric = "rougeL"
 
     def compared(self, truths: list[str], written: list[str]) -> dict[str, float]:
         from rouge_score.rouge_scorer import RougeScorer
@@ -42,8 +42,8 @@ class SummarizationTask(Seq2SeqTask):
         scores = [scorer.score(true, text) for true, text in zip(truths, written, strict=True)]
         return {name: sum(score[name].fmeasure for score in scores) / max(1, len(scores)) for name in names}
 
-    def baselines(self, examples: Sequence[Example], features: Sequence[Feature]) -> dict[str, list[Answer]]:
-        return {"the first sentence": [Answer(text=_first_sentence(example.source)) for example in examples]}
+    def baselines(self, examples: Sequence[Example], features: Sequence[Feature]) -> dict[str, list[Generated]]:
+        return {"the first sentence": [Generated(text=_first_sentence(example.source)) for example in examples]}
 
 
 def _first_sentence(text: str) -> str:

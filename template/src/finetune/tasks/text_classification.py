@@ -10,9 +10,12 @@ from pydantic import Discriminator, Field, Tag
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..data import Row
+from ..data.features import Feature
+from ..data.rows import Row
 from ..errors import UserError
-from .base import Feature, Matrix, Scores, Settings, Summary, Table, at_least_fp32, label_options, require_known
+from .base import at_least_fp32, label_options, require_known
+from .results import ConfusionMatrix, Scores, Summary, Table
+from .settings import Settings
 from .texts import TextTask, pair_of
 
 # With the discriminator a mistake is reported in the words of the form that was meant.
@@ -58,8 +61,8 @@ class TextClassificationTask(TextTask[Example, Prediction]):
 
     settings = TextClassification
     inputs = ("text",)
-    learns = ("label",)
-    headline = "accuracy"
+    target_columns = ("label",)
+    main_metric = "accuracy"
 
     def __init__(self, config: TextClassification) -> None:
         self.class_weights = config.class_weights
@@ -162,7 +165,7 @@ class TextClassificationTask(TextTask[Example, Prediction]):
                 "mcc": float(metrics.matthews_corrcoef(true, predicted)),
             },
             tables=[Table("Per label", ["label", "precision", "recall", "f1", "support"], rows)],
-            matrices=[Matrix("Confusion matrix", self.labels, counts.tolist())],
+            matrices=[ConfusionMatrix("Confusion matrix", self.labels, counts.tolist())],
         )
 
     def baselines(self, examples: Sequence[Example], features: Sequence[Feature]) -> dict[str, list[Prediction]]:

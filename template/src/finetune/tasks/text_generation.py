@@ -4,17 +4,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..data import Row
-from .base import IGNORE, Encoded, Feature, Summary
+from ..data.features import IGNORE, Encoded, Feature
+from ..data.rows import Row
+from .causal_lm import CausalLMSettings, CausalLMTask
 from .generative import end_token
-from .language import LanguageSettings, LanguageTask
+from .results import Summary
 from .texts import text_of
 
 OPENING = 60
 """Characters of a text without a prompt after which the model writes a sample."""
 
 
-class TextGeneration(LanguageSettings):
+class TextGeneration(CausalLMSettings):
     """Texts like those of the data. Columns: text, or prompt and completion; or a .txt file, which is one text."""
 
     type: Literal["text-generation"]
@@ -31,7 +32,7 @@ class Example:
     completion: str | None
 
 
-class TextGenerationTask(LanguageTask[Example]):
+class TextGenerationTask(CausalLMTask[Example]):
     """All tokens of a text count, of a prompt with a completion those of the completion.
 
     A text that is longer than the model reads goes through windows, in which each token counts once.
@@ -39,7 +40,7 @@ class TextGenerationTask(LanguageTask[Example]):
 
     settings = TextGeneration
     inputs = ("prompt",)
-    learns = ("completion",)
+    target_columns = ("completion",)
     whole = "text"
     trains_on_windows = True
 

@@ -4,9 +4,10 @@ from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
-from ..data import Row
+from ..data.features import Encoded, Feature
+from ..data.rows import Row
 from ..errors import UserError
-from .base import Encoded, Feature, P, Task
+from .base import P, Task
 
 Text = tuple[str, str | None]
 """A text and, for tasks on pairs, its partner."""

@@ -10,11 +10,14 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..data import Row
+from ..console import counted
+from ..data.features import IGNORE, Encoded, Feature
+from ..data.rows import Row
 from ..errors import UserError
-from ..wording import counted
-from .base import IGNORE, Encoded, Feature, Scores, Settings, Summary, Task, at_least_fp32, label_options, require_known
-from .iob import confusion, entities, entity_level, to_iob2, token_level
+from .base import Task, at_least_fp32, label_options, require_known
+from .ner_tags import confusion, entities, entity_level, to_iob2, token_level
+from .results import Scores, Summary
+from .settings import Settings
 
 
 class TokenClassification(Settings):
@@ -47,8 +50,8 @@ class TokenClassificationTask(Task[Example, Prediction]):
 
     settings = TokenClassification
     inputs = ("tokens",)
-    learns = ("tags",)
-    headline = "f1"
+    target_columns = ("tags",)
+    main_metric = "f1"
     auto_model = "AutoModelForTokenClassification"
     splits_into_words = True
     refuses: ClassVar = {

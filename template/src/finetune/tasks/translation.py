@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from .base import Feature
-from .generative import Answer
+from ..data.features import Feature
+from .generative import Generated
 from .seq2seq import Example, Seq2SeqSettings, Seq2SeqTask
 
 
@@ -21,7 +21,7 @@ class TranslationTask(Seq2SeqTask):
     """BLEU (Papineni et al. 2002) and chrF (Popović 2015) over the whole of the data, by sacreBLEU (Post 2018)."""
 
     settings = Translation
-    headline = "bleu"
+    main_metric = "bleu"
 
     def __init__(self, config: Translation) -> None:
         super().__init__(config)
@@ -34,5 +34,5 @@ class TranslationTask(Seq2SeqTask):
         bleu = sacrebleu.corpus_bleu(written, [truths], tokenize=self.bleu_tokenizer)
         return {"bleu": bleu.score, "chrf": sacrebleu.corpus_chrf(written, [truths]).score}
 
-    def baselines(self, examples: Sequence[Example], features: Sequence[Feature]) -> dict[str, list[Answer]]:
-        return {"the source as it stands": [Answer(text=example.source) for example in examples]}
+    def baselines(self, examples: Sequence[Example], features: Sequence[Feature]) -> dict[str, list[Generated]]:
+        return {"the source as it stands": [Generated(text=example.source) for example in examples]}

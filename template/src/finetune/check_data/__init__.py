@@ -1,0 +1,1 @@
+"""Data quality: leakage, duplicates, label balance, outliers."""

@@ -1,0 +1,78 @@
+"""Tags that break the rules of their own scheme. Reading takes them for the nearest legal ones in silence."""
+
+from collections.abc import Iterator, Sequence
+
+from ..console import counted
+from ..data.rows import Row
+from .findings import Finding
+
+Problem = tuple[int, str]
+"""Position of a word, and what is wrong with its tag."""
+
+
+def tag_findings(split: str, rows: Sequence[Row]) -> Iterator[Finding]:
+    """The words of a split whose tags are not legal, each with its line."""
+    sentences = [_tags(row) for row in rows]
+    scheme = scheme_of(sentences)
+    places = [
+        f"{_place(row, position)} {problem}"
+        for row, tags in zip(rows, sentences, strict=True)
+        for position, problem in illegal(tags, scheme)
+    ]
+    if places:
+        yield Finding(
+            "illegal-tags",
+            "warning",
+            split,
+            f"{counted(len(places), 'tag')} of {split} against {scheme}, the scheme of the others",
+            "correct them: they are read as if an entity began or ended there",
+            places,
+        )
+
+
+def scheme_of(sentences: Sequence[Sequence[str]]) -> str:
+    """IOB1, IOB2, IOBES or BILOU: the scheme that a file is written in, by how its entities open."""
+    prefixes = {tag[0] for tags in sentences for tag in tags}
+    if prefixes & set("ESLU"):
+        return "BILOU" if prefixes & set("LU") else "IOBES"
+    opening = [tag[0] for tags in sentences for before, tag in _with_previous(tags) if before[2:] != tag[2:]]
+    # In IOB1 an entity opens with I-, but for one that follows another of its type.
+    return "IOB1" if opening.count("I") > opening.count("B") else "IOB2"
+
+
+def illegal(tags: Sequence[str], scheme: str) -> Iterator[Problem]:
+    """The words of a sentence whose tags the scheme does not allow."""
+    if scheme in ("IOB1", "IOB2"):
+        for position, (before, tag) in enumerate(_with_previous(tags)):
+            opens = before[2:] != tag[2:]  # O has no type
+            if scheme == "IOB2" and tag[0] == "I" and opens:
+                yield position, f"{tag} after {before}, where an entity has to open with B-"
+            elif scheme == "IOB1" and tag[0] == "B" and opens:
+                yield position, f"{tag} after {before}, where an entity opens with I-"
+        return
+    last, only = ("L", "U") if scheme == "BILOU" else ("E", "S")
+    for position, (before, tag) in enumerate(_with_previous([*tags, "O"])):
+        is_open = before[0] in "BI"
+        continues = tag[0] in ("I", last)
+        if is_open and not (continues and tag[2:] == before[2:]):
+            yield position - 1, f"{before} before {tag}, where its entity has to go on or to end with {last}-"
+        elif continues and not is_open:
+            yield position, f"{tag} after {before}, where an entity has to open with B- or {only}-"
+
+
+def _with_previous(tags: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each tag with the one before it, which is O at the start."""
+    return zip(["O", *tags[:-1]], tags, strict=True)
+
+
+def _tags(row: Row) -> list[str]:
+    tags = row.values["tags"]
+    return tags.split() if isinstance(tags, str) else list(tags)
+
+
+def _place(row: Row, position: int) -> str:
+    """The line of a word: a .conll file has one for each, and says in which the sentence begins."""
+    if isinstance(row.original, list):
+        path, _, line = row.place.rpartition(":")
+        return f"{path}:{int(line) + position}:"
+    return f"{row.place}: word {position + 1}:"

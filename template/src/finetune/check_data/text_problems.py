@@ -1,0 +1,119 @@
+"""Texts that something has gone wrong with before they came here: encoding, mark-up, rows without a word."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from ..console import counted, share
+from .findings import WORD, Entry, Finding, splits_of
+
+# Control characters other than tab and line end; the sign for a byte that could not be decoded; invisible marks.
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd\ufeff]")
+# The bytes of UTF-8 for Latin letters, punctuation and emoji, read as Windows-1252: "Ã¼" for "ü".
+MOJIBAKE = re.compile(r"[ÂÃâïð][\x80-\xbfŒœŠšŽžŸƒˆ˜–—‘’‚“”„†‡•…‰‹›€™]{1,3}")  # noqa: RUF001
+TAG = re.compile(
+    r"</?(?:a|b|br|body|code|div|em|font|h[1-6]|head|hr|html|i|img|li|ol|p|pre|script|span|strong|style|table|td|tr|u|ul)"
+    r"(?:\s[^<>]*)?/?>",
+    re.IGNORECASE,
+)
+ENTITY = re.compile(
+    r"&(?:#\d{2,6}|#x[0-9a-fA-F]{2,5}|amp|lt|gt|quot|apos|nbsp|[a-zA-Z]{1,5}(?:uml|acute|grave|circ|tilde|dash|quo));"
+)
+REPEATED = re.compile(r"([^\W_]|[!?])\1{14,}")
+LONG = 20
+"""Times the median length from which on a text is very long ..."""
+LONG_WORDS = 1000
+"""... if it has so many words, too."""
+
+WINDOWS_BYTES = {bytes([b]).decode("cp1252", "ignore") or chr(b): b for b in range(256)}
+
+
+def is_mojibake(text: str) -> bool:
+    """Whether a part of the text reads as UTF-8 once it is turned back into the bytes that it was misread from."""
+    return any(_decodes(match[0]) for match in MOJIBAKE.finditer(text))
+
+
+def is_without_words(text: str) -> bool:
+    """Whether there is nothing but punctuation; a sign such as an emoji may say something."""
+    return not WORD.search(text) and all(unicodedata.category(character)[0] in "PZC" for character in text)
+
+
+def has_html(text: str) -> bool:
+    """Whether there is a tag or an entity."""
+    return bool(TAG.search(text) or ENTITY.search(text))
+
+
+class Check(NamedTuple):
+    """Something odd that a text may have."""
+
+    kind: str
+    is_odd: Callable[[str], object]
+    what: str
+    remedy: str
+
+
+CHECKS = (
+    Check(
+        "control-characters",
+        CONTROL.search,
+        "control characters, or the sign for a byte that could not be read",
+        "take them out, or read the source in its own encoding",
+    ),
+    Check(
+        "mojibake",
+        is_mojibake,
+        "letters in a wrong encoding, such as Ã¼ for ü",
+        "read the source as UTF-8 and write it again",
+    ),
+    Check(
+        "html",
+        has_html,
+        "remains of HTML, such as <br> or &amp;",
+        "take the tags out and turn the entities into characters, here and where the model will be used",
+    ),
+    Check("no-words", is_without_words, "nothing but punctuation", "take the rows out, or fill them in"),
+    Check("repeated-character", REPEATED.search, "one character 15 times or more in a row", "look whether it is noise"),
+)
+
+
+def text_problem_findings(entries: Sequence[Entry], in_words: bool) -> Iterator[Finding]:
+    """Odd texts of each split. `in_words` says that a row is a sentence of words, for which "..." is a fine one."""
+    for split, some in splits_of(entries).items():
+        for check in CHECKS:
+            if check.kind == "no-words" and in_words:
+                continue
+            if places := [entry.place for entry in some if any(map(check.is_odd, _texts(entry)))]:
+                found = f"{counted(len(places), 'row')} of {split} ({share(len(places), len(some))})"
+                verb = "has" if len(places) == 1 else "have"
+                yield Finding(check.kind, "warning", split, f"{found} {verb} {check.what}", check.remedy, places)
+        yield from _very_long(some, split)
+
+
+def _very_long(entries: Sequence[Entry], split: str) -> Iterator[Finding]:
+    words = [len(entry.text.split()) for entry in entries]
+    median = sorted(words)[len(words) // 2]
+    long = [(n, entry) for n, entry in zip(words, entries, strict=True) if n > max(LONG * median, LONG_WORDS)]
+    if long:
+        yield Finding(
+            "very-long",
+            "warning",
+            split,
+            f"{counted(len(long), 'row')} of {split} of over {LONG} times the median length, {median} words",
+            "look whether a quote is missing, or rows have run together",
+            [entry.place for _, entry in long],
+        )
+
+
+def _texts(entry: Entry) -> tuple[str, ...]:
+    return (*entry.summary.texts, entry.summary.answer) if entry.summary.writes else entry.summary.texts
+
+
+def _decodes(text: str) -> bool:
+    """A part of the text from its start, for a lead of UTF-8 says itself how many bytes follow."""
+    size = {"Â": 2, "Ã": 2, "â": 3, "ï": 3, "ð": 4}[text[0]]
+    try:
+        bytes(WINDOWS_BYTES[character] for character in text[:size]).decode()
+    except UnicodeDecodeError:
+        return False
+    return True

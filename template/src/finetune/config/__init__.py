@@ -1,0 +1,1 @@
+"""The config: its sections, YAML in, JSON Schema out."""

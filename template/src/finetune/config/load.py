@@ -1,0 +1,93 @@
+"""Read a config from YAML or from a run, and say what is wrong with it as one sentence with place and remedy."""
+
+import json
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from ..errors import UserError
+from .config import Config
+from .yaml_lines import Node, parse_override, read_yaml
+
+
+def load_config(path: Path, overrides: list[str] | None = None) -> Config:
+    """Read a YAML config and apply `key.sub=value` overrides.
+
+    Raises UserError with file:line and key for a syntax error, an unknown or repeated key, and a bad value.
+    """
+    root = read_yaml(path)
+    for override in overrides or []:
+        root.set(*parse_override(override))
+    config = _validated(root)
+    run = config.run.model_copy(update={"name": config.run.name or path.stem})
+    return config.model_copy(update={"run": run})
+
+
+def read_config(path: Path) -> Config:
+    """The resolved config that a run has written, `config.json`."""
+    try:
+        return Config.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}): name the folder of a run") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise UserError(f"{path}: {key}: {first['msg']}: the run was made by another version of finetune") from error
+
+
+def _validated(root: Node) -> Config:
+    # A section whose keys are all commented out reads as null; its defaults are meant.
+    sections = {key: {} if value is None else value for key, value in root.plain().items()}
+    try:
+        return Config.model_validate(sections)
+    except ValidationError as error:
+        raise UserError(sentence(Config, root, error)) from error
+
+
+def sentence(model: type[BaseModel], root: Node, error: ValidationError) -> str:
+    """The first problem as a sentence; the number of further ones at its end."""
+    problems = error.errors()
+    first: dict[str, Any] = dict(problems[0])
+    path = root.known_path(first["loc"])
+    key = ".".join(path) or "the config"
+    match first["type"]:
+        case "extra_forbidden":
+            text = f"unknown key '{key}'{_suggestion(model, path)}"
+        case "missing":
+            text = f"'{key}' is missing"
+        case "union_tag_invalid" | "union_tag_not_found":
+            key = f"{key}.type"
+            expected = str(first["ctx"].get("expected_tags", "")) or "a type"
+            tag = first["ctx"].get("tag")
+            text = f"'{key}' is {f'{tag!r}, which is none of' if tag else 'missing: choose one of'} {expected}"
+        case "value_error":
+            text = str(first["ctx"]["error"])
+            # What two sections say together belongs to neither; the sentence begins with the key to look at.
+            path = path or root.known_path(tuple(text.split()[0].split(".")))
+        case _:
+            text = f"'{key}' is {_shown(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{root.place(path)}: {text}{more}"
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _suggestion(model: type[BaseModel], path: tuple[str, ...]) -> str:
+    known = _fields_of(model, path[:-1])
+    close = get_close_matches(path[-1], known, n=1)
+    return f": did you mean '{close[0]}'?" if close else f": known keys here are {', '.join(known)}"
+
+
+def _fields_of(model: type[BaseModel], path: tuple[str, ...]) -> list[str]:
+    """Names that are allowed in the section `path`; of all its variants where it is a union."""
+    models: list[Any] = [model]
+    for name in (name for name in path if not name.isdecimal()):
+        annotations = [model.model_fields[name].annotation for model in models if name in model.model_fields]
+        models = [variant for a in annotations for variant in (getattr(a, "__args__", None) or (a,))]
+        models = [model for model in models if isinstance(model, type) and issubclass(model, BaseModel)]
+    return list(dict.fromkeys(field for model in models for field in model.model_fields))

@@ -1,0 +1,1 @@
+"""Continual learning: train a finished run further, in stages, without forgetting."""

@@ -1,0 +1,29 @@
+"""Learning without forgetting (Li and Hoiem 2016): on the new data, stay near to what the old model says of them."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..data.batching import Batch
+from ..model.forward import forward
+from ..tasks.base import Task
+
+
+class Teacher:
+    """The model that a training starts from, as it was."""
+
+    def __init__(self, model: Any, weight: float, temperature: float) -> None:
+        self._model = model.eval().requires_grad_(False)
+        self._weight = weight
+        self._temperature = temperature
+
+    def loss(self, task: Task[Any, Any], batch: Batch, logits: Tensor, bf16: bool) -> Tensor:
+        """What to add to the summed loss of a batch, for which the training model says `logits`.
+
+        Labels that are new to the teacher come last and are left out: it has no opinion of them.
+        """
+        with torch.no_grad():
+            targets = forward(self._model, task, batch, bf16)
+        known = logits[..., : targets.shape[-1]]
+        return self._weight * task.distillation_loss(known, targets, batch.labels, self._temperature)

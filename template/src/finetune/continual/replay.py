@@ -1,0 +1,74 @@
+"""Replay: stored examples of earlier trainings, of which every step takes some beside the new ones."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data.rows import Columns, read_rows
+from ..files import publish
+from ..tasks.base import Task
+
+EXAMPLES, SEEN = "replay.jsonl", "seen.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySampler:
+    """Of which examples of a training split a step is made: new ones, and behind them those that were stored."""
+
+    new: int
+    stored: int = 0
+    per_step: int = 0
+    """How many stored ones a step takes."""
+    seed: int = 0
+
+    @classmethod
+    def of(cls, new: int, stored: int, share: float, batch_size: int, seed: int) -> "ReplaySampler":
+        """About `share` of each step is stored, but at least one example, and not all of them."""
+        return cls(new, stored, min(max(1, round(batch_size * share)), batch_size - 1, stored), seed)
+
+    def stored_rows(self, step: int) -> list[int]:
+        """The stored examples of a step. A function of the arguments alone: a resumed run needs nothing else."""
+        random = np.random.default_rng([self.seed, step, 1])  # 1: apart from the numbers that order an epoch
+        return [self.new + int(i) for i in random.choice(self.stored, self.per_step, replace=False)]
+
+
+@dataclass(frozen=True, slots=True)
+class Reservoir:
+    """A random sample of all examples that were trained on so far."""
+
+    examples: list[Any]
+    seen: int
+    """How many those were."""
+
+    def fill(self, examples: Sequence[Any], budget: int, seed: int) -> "Reservoir":
+        """A sample of `budget` examples from what was seen before and from `examples`, each of them equally likely.
+
+        How many of a sample come from either side follows a hypergeometric distribution; a sample of a sample is one.
+        """
+        random = np.random.default_rng([seed, self.seen, len(examples)])
+        seen = self.seen + len(examples)
+        earlier = int(random.hypergeometric(self.seen, len(examples), min(budget, seen)))
+        kept = random.choice(len(self.examples), min(earlier, len(self.examples)), replace=False)
+        taken = random.choice(len(examples), min(budget, seen) - earlier, replace=False)
+        return Reservoir([*(self.examples[i] for i in kept), *(examples[i] for i in taken)], seen)
+
+    def write(self, folder: Path, task: Task[Any, Any]) -> None:
+        """Write it as data that people and `finetune` can read, whole or not at all."""
+        rows = [row for example in self.examples for row in task.columns(example)]
+
+        def write(target: Path) -> None:
+            lines = (f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+            (target / EXAMPLES).write_text("".join(lines), encoding="utf-8")
+            (target / SEEN).write_text(json.dumps(self.seen))
+
+        publish(folder, write)
+
+    @classmethod
+    def read(cls, folder: Path, task: Task[Any, Any]) -> "Reservoir":
+        """The inverse of `write`."""
+        rows = read_rows(folder / EXAMPLES, Columns(task.inputs + task.target_columns, task.optional, whole=task.whole))
+        return cls(task.parse(rows), json.loads((folder / SEEN).read_text()))

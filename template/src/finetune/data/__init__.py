@@ -1,0 +1,1 @@
+"""Data: rows of files, features, micro-batches."""

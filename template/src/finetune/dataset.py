@@ -1,0 +1,80 @@
+"""A data file as a task's examples and as the model's features."""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .config.config import Config, Data
+from .data.features import Feature
+from .data.rows import Columns, Row, read_rows
+from .errors import UserError
+from .tasks.base import Task
+
+
+@dataclass(slots=True)
+class Split:
+    """Examples and their features; an example has several where it is longer than the model reads at once."""
+
+    examples: list[Any]
+    features: list[Feature]
+    features_of: list[list[int]]
+    """For each example, of which a step takes `batch_size`, the indices of its features."""
+    lengths: list[int]
+    """Tokens of the longest feature of each."""
+    truncated: int
+    """Examples that max_length has cut."""
+
+
+def columns_of(task: Task[Any, Any], data: Data, labelled: bool = True) -> Columns:
+    """What to read from a file; `target_columns` is False where what is to be predicted is wanted but not needed."""
+    required = task.inputs + task.target_columns if labelled else task.inputs
+    optional = task.optional if labelled else task.optional + task.target_columns
+    return Columns(required, optional, data.columns, data.header, task.whole if labelled else None)
+
+
+def read_split(config: Config, task: Task[Any, Any], path: Path) -> list[Any]:
+    """The checked, labelled examples of a file that `data.where` chooses. Raises UserError with file:line."""
+    return task.parse(read_chosen(config.data, task, path))
+
+
+def read_chosen(data: Data, task: Task[Any, Any], path: Path) -> list[Row]:
+    """The labelled rows of a file that `data.where` chooses. Raises UserError with file:line."""
+    chosen = [row for row in read_rows(path, columns_of(task, data)) if _is_chosen(row, data.where)]
+    if not chosen:
+        raise UserError(f"{path}: no row matches data.where: correct its pattern")
+    return chosen
+
+
+def _is_chosen(row: Row, where: dict[str, str]) -> bool:
+    columns = row.values | row.original if isinstance(row.original, dict) else row.values
+    for name, pattern in where.items():
+        if name not in columns:
+            raise UserError(f"{row.place}: no column '{name}', which data.where names: it has {', '.join(columns)}")
+        value = columns[name]
+        if not re.search(pattern, " ".join(map(str, value)) if isinstance(value, list) else str(value)):
+            return False
+    return True
+
+
+def encode_split(config: Config, task: Task[Any, Any], tokenizer: Any, examples: list[Any]) -> Split:
+    """Tokenise examples."""
+    encoded = task.encode(examples, tokenizer, config.model.max_length)
+    features_of: list[list[int]] = [[] for _ in (encoded.features if task.trains_on_windows else examples)]
+    for index, feature in enumerate(encoded.features):
+        features_of[index if task.trains_on_windows else feature.example].append(index)
+    lengths = [max(encoded.features[index].tokens for index in indices) for indices in features_of]
+    return Split(examples, encoded.features, features_of, lengths, encoded.truncated)
+
+
+def concatenate(first: Split, second: Split) -> Split:
+    """Both as one; the indices of the second come after those of the first."""
+    examples, features = len(first.examples), len(first.features)
+    moved = [replace(feature, example=feature.example + examples) for feature in second.features]
+    return Split(
+        first.examples + second.examples,
+        first.features + moved,
+        first.features_of + [[index + features for index in indices] for indices in second.features_of],
+        first.lengths + second.lengths,
+        first.truncated + second.truncated,
+    )

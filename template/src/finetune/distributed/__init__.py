@@ -1,0 +1,1 @@
+"""Several processes: rank and world size, DDP, FSDP2."""

@@ -1,0 +1,1 @@
+"""The model: loading, device and precision, PEFT methods, attention, compilation."""

@@ -1,0 +1,16 @@
+"""The one place that calls a model."""
+
+from typing import Any
+
+from torch import Tensor
+
+from ..data.batching import Batch
+from ..tasks.base import Task
+from .device import autocast
+
+
+def forward(model: Any, task: Task[Any, Any], batch: Batch, bf16: bool) -> Tensor:
+    """The logits of a batch that lies on the model's device."""
+    with autocast(bf16, model.device):
+        logits: Tensor = model(**task.model_inputs(model, batch.inputs, batch.labels)).logits
+    return logits

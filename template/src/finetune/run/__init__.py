@@ -1,0 +1,1 @@
+"""The run folder: files by name, saved model, log, history."""

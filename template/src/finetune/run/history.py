@@ -1,0 +1,52 @@
+"""What a training has logged, read back from metrics.jsonl."""
+
+import json
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import UserError
+
+Record = dict[str, Any]
+NO_METRIC = {"kind", "step", "epoch", "loss", "seconds", "best"}
+
+
+@dataclass(frozen=True)
+class TrainingHistory:
+    """The records of a training, oldest first."""
+
+    train: list[Record] = field(default_factory=list)
+    validation: list[Record] = field(default_factory=list)
+
+    def values(self, kind: Literal["train", "validation"], name: str) -> list[tuple[int, float]]:
+        """(step, value) of every record that has a finite value of that name."""
+        records = self.train if kind == "train" else self.validation
+        return [(record["step"], record[name]) for record in records if math.isfinite(record.get(name, math.nan))]
+
+    def first_metric(self) -> str | None:
+        """The metric that stands first in the validation records: a task lists its headline first."""
+        return next((name for record in self.validation for name in record if name not in NO_METRIC), None)
+
+    def best(self, metric: str | None) -> tuple[int, float] | None:
+        """(step, value) of `metric` at the validation whose model was kept: the last one that was the best so far."""
+        kept = [record for record in self.validation if record.get("best") and metric in record]
+        return (kept[-1]["step"], kept[-1][metric]) if metric and kept else None
+
+
+def read_history(path: Path) -> TrainingHistory:
+    """Read metrics.jsonl; a missing file is an empty history.
+
+    A kill can cut the last line short, so that one is dropped. Raises UserError for a broken line anywhere else.
+    """
+    history = TrainingHistory()
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+            records = {"train": history.train, "validation": history.validation}[record["kind"]]
+            records.append({**record, "step": int(record["step"])})
+        except (ValueError, KeyError, TypeError) as error:
+            if number < len(lines):
+                raise UserError(f"{path}:{number}: not a record of a training: remove the line") from error
+    return history

@@ -1,0 +1,202 @@
+"""A finetuned model as a folder: weights, tokenizer, and what its task has learnt.
+
+Methods that train the body save an ordinary model, which transformers loads without us. Methods that keep the body save
+what they have added, in the files that peft has for it, beside the name of the model that they started from; and that
+model itself, where it has no name that could bring it back.
+"""
+
+import json
+from copy import copy
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from pydantic import TypeAdapter
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ..config import config as settings
+from ..config.config import Config
+from ..config.methods import AnyMethod, QLora
+from ..distributed.parallel import gather_full
+from ..distributed.world import SINGLE_PROCESS, World
+from ..errors import UserError
+from ..files import publish, sha256_of
+from ..hub.manifest import find_manifest
+from ..model.device import choose_device
+from ..model.load import load_pretrained
+from ..model.methods import adapter_weights, apply_method, is_peft, load_adapter, save_adapter
+from ..model.quantization import dequantized, quantization_of, require_quantization
+from ..model.tiny import is_tiny
+from ..tasks import AnyTask, make_task
+from ..tasks.base import Task
+
+TASK_FILE = "finetune.json"
+BASE = "base"
+TASKS: TypeAdapter[Any] = TypeAdapter(AnyTask)
+METHODS: TypeAdapter[AnyMethod] = TypeAdapter(AnyMethod)
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The model that a training starts from, as far as a finetuned one cannot do without it."""
+
+    model: settings.Model
+    """Its name, at the commit that was loaded."""
+    head: list[str]
+    """The modules of the finetuned model that did not come with it, or are not to be taken from it."""
+    files: dict[str, str]
+    """Checksums of its weights by their files, where it is a folder, which may change."""
+    weights: dict[str, Tensor]
+    """A copy, where it was built on the spot; otherwise empty."""
+
+    @classmethod
+    def of(cls, config: Config, model: Any, head: list[str]) -> "Base":
+        """Before the method is applied."""
+        fetched = find_manifest(config.model)
+        commit = fetched.commit if fetched else getattr(model.config, "_commit_hash", None)
+        named = config.model.model_copy(update={"revision": commit or config.model.revision})
+        if not is_peft(config.method):
+            return cls(named, head, {}, {})
+        return cls(named, head, _checksums(named), _copy_of_weights(model) if is_tiny(named.name) else {})
+
+    @classmethod
+    def read(cls, folder: Path) -> "Base":
+        """That of the finetuned model in `folder`, for a training that goes on from it."""
+        description = json.loads((folder / TASK_FILE).read_text(encoding="utf-8"))
+        copy = folder / BASE / "model.safetensors"
+        return cls(
+            settings.Model.model_validate(description["base"]),
+            description["head"],
+            description["base_files"],
+            load_file(copy) if copy.is_file() else {},
+        )
+
+
+@dataclass(slots=True)
+class SavedModel:
+    """A model, ready to predict."""
+
+    task: Task[Any, Any]
+    model: Any
+    tokenizer: Any
+    max_length: int
+    method: AnyMethod
+
+
+def save_model(
+    folder: Path,
+    config: Config,
+    task: Task[Any, Any],
+    model: Any,
+    tokenizer: Any,
+    base: Base,
+    world: World = SINGLE_PROCESS,
+) -> None:
+    """Write the model to `folder`, whole or not at all."""
+    added = is_peft(config.method)
+    state = adapter_weights(config.method, model) if added else model.state_dict(keep_vars=True)
+    weights = gather_full(state, world)
+    description = {
+        "task": config.task.model_dump(),
+        "state": task.state(),
+        "max_length": config.model.max_length,
+        "base_model": config.model.name,
+        "base": base.model.model_dump(),
+        "base_files": base.files,
+        "head": base.head,
+        "method": config.method.model_dump(),
+    }
+
+    def write(target: Path) -> None:
+        if added:
+            _save_added(target, config.method, model, base, weights)
+        else:
+            model.save_pretrained(target, state_dict=weights)
+        tokenizer.save_pretrained(target)
+        (target / TASK_FILE).write_text(json.dumps(description, indent=1, ensure_ascii=False), encoding="utf-8")
+
+    world.once(lambda: publish(folder, write))
+
+
+def load_saved_model(folder: Path, *, to_merge: bool = False) -> SavedModel:
+    """Read the model back; `to_merge`: without 4-bit weights, into which nothing can be computed without loss.
+
+    Raises UserError if the folder is not a whole finetuned model, its base is gone, or the machine cannot run it.
+    """
+    try:
+        description = json.loads((folder / TASK_FILE).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(
+            f"{folder}: there is no finetuned model yet: let the training reach its first validation"
+        ) from error
+    task = make_task(TASKS.validate_python(description["task"]))
+    task.load_state(description["state"])
+    local = settings.Model(name=str(folder.absolute()))
+    method = METHODS.validate_python(description["method"])
+    auto = getattr(transformers, task.auto_model)
+    if is_peft(method):
+        model = _load_added(folder, description, method, auto, to_merge=to_merge)
+    else:
+        model, info = load_pretrained(auto, local, use_safetensors=True, output_loading_info=True)
+        if info["missing_keys"] or info["mismatched_keys"]:
+            raise _not_whole(folder)
+    tokenizer = load_pretrained(transformers.AutoTokenizer, local)
+    return SavedModel(task, model, tokenizer, description["max_length"], method)
+
+
+def _copy_of_weights(model: Any) -> dict[str, Tensor]:
+    """The state dict, in which a weight that several modules share comes once: transformers ties it again."""
+    once = {tensor.data_ptr(): name for name, tensor in reversed(model.state_dict().items())}
+    return {name: tensor.clone() for name, tensor in model.state_dict().items() if name in once.values()}
+
+
+def _checksums(base: settings.Model) -> dict[str, str]:
+    return {path.name: sha256_of(path) for path in sorted(Path(base.name).glob("*.safetensors"))}
+
+
+def _save_added(folder: Path, method: AnyMethod, model: Any, base: Base, weights: dict[str, Tensor]) -> None:
+    save_adapter(method, model, folder, weights)
+    # How the body was quantised is a matter of the method: transformers would take the body's files for quantised ones.
+    config = copy(model.config)
+    vars(config).pop("quantization_config", None)
+    config.save_pretrained(folder)
+    if base.weights:
+        model.config.save_pretrained(folder / BASE)
+        save_file(base.weights, folder / BASE / "model.safetensors", metadata={"format": "pt"})
+
+
+def _load_added(folder: Path, description: dict[str, Any], method: AnyMethod, auto: Any, *, to_merge: bool) -> Any:
+    base = settings.Model.model_validate(description["base"])
+    if _checksums(base) != description["base_files"]:
+        raise UserError(
+            f"{folder}: holds what was learnt on top of the model in '{base.name}', which is gone or has changed: "
+            f"put it back, relative to the current folder"
+        )
+    if is_tiny(base.name):
+        base = settings.Model(name=str((folder / BASE).absolute()))
+    model = apply_method(method, _load_base(folder, method, auto, base, to_merge), description["head"])
+    try:
+        load_adapter(method, model, folder)
+    except (KeyError, OSError, SafetensorError) as error:
+        raise _not_whole(folder) from error
+    return model.eval()
+
+
+def _load_base(folder: Path, method: AnyMethod, auto: Any, base: settings.Model, to_merge: bool) -> Any:
+    config = load_pretrained(transformers.AutoConfig, settings.Model(name=str(folder.absolute())))
+    options: dict[str, Any] = {"config": config, "dtype": torch.float32, "attn_implementation": base.attention}
+    load = partial(load_pretrained, auto, base, use_safetensors=True, ignore_mismatched_sizes=True, **options)
+    if not isinstance(method, QLora):
+        return load()
+    require_quantization(method, choose_device("auto"))
+    quantized = load(quantization_config=quantization_of(method, auto, config))
+    return dequantized(quantized, load()) if to_merge else quantized
+
+
+def _not_whole(folder: Path) -> UserError:
+    return UserError(f"{folder}: the model lacks weights: train the run again")

@@ -1,9 +1,0 @@
-"""What every part of the config has in common."""
-
-from pydantic import BaseModel, ConfigDict
-
-
-class Strict(BaseModel):
-    """Frozen, and a misspelt key is an error instead of being ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)

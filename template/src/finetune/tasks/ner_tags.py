@@ -1,0 +1,109 @@
+"""Tags of entities: the schemes in which they are written, and the figures that are computed from them."""
+
+from typing import Any
+
+from ..errors import UserError
+from .results import ConfusionMatrix, Table
+
+# IOBES and BILOU mark the last and the only word of an entity; IOB2 does not.
+IOB2_PREFIX = {"B": "B", "I": "I", "E": "I", "L": "I", "S": "B", "U": "B"}
+
+
+def to_iob2(tags: list[str], place: str) -> list[str]:
+    """IOB1, IOB2, IOBES or BILOU tags as IOB2: every entity opens with B-.
+
+    Raises UserError for a tag of none of these schemes.
+    """
+    result: list[str] = []
+    previous = "O"
+    for tag in tags:
+        prefix, dash, name = tag.partition("-")
+        if tag != "O" and not (dash and name and prefix in IOB2_PREFIX):
+            raise UserError(f"{place}: '{tag}' is not a tag: write O, or B- and I- with a type, such as B-PER")
+        if tag == "O":
+            previous = "O"
+        elif IOB2_PREFIX[prefix] == "B" or previous[2:] != name:
+            previous = f"B-{name}"
+        else:
+            previous = f"I-{name}"
+        result.append(previous)
+    return result
+
+
+def entities(words: list[str], tags: list[str]) -> list[tuple[str, str]]:
+    """The words and the type of each entity, from IOB2 tags."""
+    spans: list[tuple[list[str], str]] = []
+    for word, tag in zip(words, tags, strict=True):
+        if tag.startswith("B-"):
+            spans.append(([word], tag[2:]))
+        elif tag.startswith("I-"):
+            spans[-1][0].append(word)
+    return [(" ".join(span), name) for span, name in spans]
+
+
+def entity_level(true: list[list[str]], predicted: list[list[str]]) -> tuple[Table, dict[str, float]]:
+    """Exact spans with their type, counted as conlleval does (seqeval, Ramshaw and Marcus 1995 chunks)."""
+    import warnings
+
+    from seqeval.metrics import classification_report, f1_score
+    from seqeval.scheme import IOB2
+
+    with warnings.catch_warnings():
+        # A type that is never predicted has no precision; seqeval says so on every call, the table shows the 0.
+        warnings.simplefilter("ignore")
+        report = classification_report(true, predicted, output_dict=True, zero_division=0)
+        strict = f1_score(true, predicted, mode="strict", scheme=IOB2, zero_division=0)
+    rows: list[list[str | int | float]] = [
+        [name, *(float(row[key]) for key in ("precision", "recall", "f1-score")), int(row["support"])]
+        for name, row in report.items()
+    ]
+    micro = report["micro avg"]
+    table = Table(
+        "Entities",
+        ["type", "precision", "recall", "f1", "support"],
+        rows,
+        note="An entity counts only with its exact span and type. This is the figure that papers call NER F1.",
+    )
+    return table, {
+        "f1": float(micro["f1-score"]),
+        "precision": float(micro["precision"]),
+        "recall": float(micro["recall"]),
+        "f1_macro": float(report["macro avg"]["f1-score"]),
+        "f1_strict": float(strict),
+    }
+
+
+def confusion(types: list[str], true: list[list[str]], predicted: list[list[str]]) -> ConfusionMatrix:
+    """Which type is taken for which, word by word."""
+    from sklearn.metrics import confusion_matrix
+
+    sides = ([tag.removeprefix("B-").removeprefix("I-") for tags in side for tag in tags] for side in (true, predicted))
+    return ConfusionMatrix("Types, word by word", types, confusion_matrix(*sides, labels=types).tolist())
+
+
+def token_level(labels: list[str], true: list[list[str]], predicted: list[list[str]]) -> tuple[Table, dict[str, float]]:
+    """Every word on its own, O included, in the layout of scikit-learn's report."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    flat_true = [tag for tags in true for tag in tags]
+    flat_predicted = [tag for tags in predicted for tag in tags]
+
+    def scores(average: str | None) -> Any:
+        return precision_recall_fscore_support(
+            flat_true, flat_predicted, labels=shown, average=average, zero_division=0
+        )
+
+    occurring = {*flat_true, *flat_predicted}
+    shown = [*(label for label in labels[1:] if label in occurring), "O"]
+    rows: list[list[str | int | float]] = [
+        [label, float(p), float(r), float(f), int(n)] for label, p, r, f, n in zip(shown, *scores(None), strict=True)
+    ]
+    averages = {kind: [float(value) for value in scores(kind)[:3]] for kind in ("micro", "macro", "weighted")}
+    rows += [[f"{kind} avg", *values, len(flat_true)] for kind, values in averages.items()]
+    table = Table(
+        "Tokens, O included",
+        ["tag", "precision", "recall", "f1", "support"],
+        rows,
+        note="Each word on its own, O included. Most words are O, which flatters these averages: they are not NER F1.",
+    )
+    return table, {"token_accuracy": averages["micro"][2], "token_f1_weighted": averages["weighted"][2]}

@@ -1,0 +1,80 @@
+"""The optimizer, its parameter groups and its learning rate over time."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import get_scheduler
+
+from ..config.config import Optim
+from ..distributed.parallel import is_sharded
+from ..model.layers import in_modules
+
+SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
+STATES = {"adamw": 2, "sgd": 1}
+"""Numbers that the optimizer keeps for each trained weight."""
+
+
+def make_optimizer(config: Optim, model: torch.nn.Module, head: Sequence[str] = ()) -> torch.optim.Optimizer:
+    """AdamW or SGD over the trained parameters, in torch's fused form; `head` names the modules for `head_lr`."""
+    groups = parameter_groups(config, model, head)
+    if config.name == "sgd":
+        fused = not is_sharded(model)  # torch has no fused form of it for what is cut up
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, fused=fused)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=True)
+
+
+def parameter_groups(config: Optim, model: torch.nn.Module, head: Sequence[str]) -> list[dict[str, Any]]:
+    """Matrices decay; biases, scales of norms and those of IA3 do not. The head has its own rate."""
+    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            # All that does not decay has one dimension, but for the scales of IA3, which decay would pull from 1 to 0,
+            # and T5's table of biases for distances.
+            decays = parameter.ndim >= 2 and "ia3_l" not in name and "bias" not in name
+            decay = config.weight_decay if decays else 0.0
+            rate = config.head_lr if config.head_lr and in_modules(name, head) else config.lr
+            groups.setdefault((rate, decay), []).append(parameter)
+    return [{"params": group, "lr": rate, "weight_decay": decay} for (rate, decay), group in groups.items()]
+
+
+def make_schedule(config: Optim, optimizer: torch.optim.Optimizer, total_steps: int) -> LambdaLR:
+    """The learning rate rises from 0 during the warm-up, then follows the schedule, mostly until `total_steps`."""
+    warmup = math.ceil(config.warmup * total_steps) if config.warmup < 1 else int(config.warmup)
+    if config.schedule == "plateau":
+        return Plateau(optimizer, warmup, config.plateau_patience, config.plateau_factor)
+    schedule: LambdaLR = get_scheduler(
+        SCHEDULES[config.schedule], optimizer, num_warmup_steps=warmup, num_training_steps=total_steps
+    )
+    return schedule
+
+
+class Plateau(LambdaLR):
+    """Constant after the warm-up, and lowered whenever the validation has not improved for a while.
+
+    All that it knows is in its `state_dict`, so that a resumed training goes on in the same way.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, warmup: int, patience: int, factor: float) -> None:
+        self.warmup, self.patience, self.factor = warmup, patience, factor
+        self.scale = 1.0
+        self.best: float | None = None
+        self.stale = 0
+        super().__init__(optimizer, self._share)
+
+    def observe(self, score: float) -> None:
+        """A validation has given `score`; higher is better. Takes effect with the next optimizer step."""
+        if self.best is None or score > self.best:
+            self.best, self.stale = score, 0
+            return
+        self.stale += 1
+        if self.stale > self.patience:
+            self.scale, self.stale = self.scale * self.factor, 0
+            self._last_lr = [base * self._share(self.last_epoch) for base in self.base_lrs]
+            for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
+                group["lr"] = rate
+
+    def _share(self, step: int) -> float:
+        return self.scale * min(1.0, step / max(1, self.warmup))

@@ -1,0 +1,89 @@
+"""Go on with a run that was interrupted, killed or stopped; only where it stays the same experiment."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from ..config.config import Config
+from ..distributed.world import SINGLE_PROCESS, World
+from ..errors import UserError
+from ..run.environment import read_environment
+from ..run.folder import RunFolder
+from .checkpoint import TrainingState, load_checkpoint, newest_valid
+
+FREE_TO_CHANGE = {
+    *("run", "train.log_every", "train.keep_checkpoints", "train.device", "train.micro_batch_tokens"),
+    *("train.parallel", "train.compile"),
+}
+"""What may differ between a run and its continuation; the rest would make it another experiment."""
+
+
+def require_same_config(run: RunFolder, config: Config) -> None:
+    """Refuse to resume under a config that would change the result."""
+    if not run.config_file.is_file():
+        raise UserError(f"{run.path}: there is no such run to resume: start without --resume")
+    before, now = (flat(c.model_dump(mode="json")) for c in (run.config(), config))
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key) and not _is_free(key):
+            raise UserError(
+                f"{run.path}: {key} was {before.get(key)} when the run was started and is {now.get(key)} now: "
+                f"change it back to resume, or start without --resume"
+            )
+
+
+def _is_free(key: str) -> bool:
+    key = re.sub(r"^stages\.\d+\.", "", key)
+    return key in FREE_TO_CHANGE or key.split(".")[0] in FREE_TO_CHANGE
+
+
+def flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """All values of nested sections, by keys such as `train.epochs` and `stages.0.name`."""
+    result: dict[str, Any] = {}
+    for name, value in section.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            value = {str(number): part for number, part in enumerate(value)}
+        result |= flat(value, f"{key}.") if isinstance(value, dict) else {key: value}
+    return result
+
+
+def require_same_inputs(run: RunFolder, environment: dict[str, Any], console: Console) -> None:
+    """Refuse to resume on data files that are not those of the start; say so if packages are not."""
+    before = read_environment(run)
+    for name, version in environment["packages"].items():
+        if before["packages"].get(name) != version:
+            was = before["packages"].get(name)
+            console.print(f"[yellow]{name} was {was} at the start and is {version} now: the result may differ[/]")
+    for name, checksum in environment["data"].items():
+        if before["data"].get(name) != checksum:
+            raise UserError(
+                f"{name}: the file has changed since the run was started: put it back, or start without --resume"
+            )
+
+
+def restore(
+    run: RunFolder,
+    model: torch.nn.Module,
+    optimizer: Any,
+    schedule: Any,
+    console: Console,
+    allocation: Any = None,
+    world: World = SINGLE_PROCESS,
+) -> TrainingState:
+    """Continue from the newest whole checkpoint. Raises UserError if there is none."""
+    folder = world.once(lambda: _newest(run, console))
+    console.print(f"resuming from {folder}")
+    with world.together():
+        return load_checkpoint(folder, model, optimizer, schedule, allocation, world)
+
+
+def _newest(run: RunFolder, console: Console) -> Path:
+    folder, damaged = newest_valid(run.checkpoints)
+    for path in damaged:
+        console.print(f"{path} is damaged and passed over")
+    if folder is None:
+        raise UserError(f"{run.path}: there is no checkpoint to resume from: start without --resume")
+    return folder

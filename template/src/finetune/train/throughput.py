@@ -1,0 +1,72 @@
+"""Figures of the steps between two lines of the log."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class StepStats:
+    """Sums over the steps since the last line; part of a checkpoint, so that a resumed run logs the same figures."""
+
+    loss: float = 0.0
+    """Summed over scored labels."""
+    count: int = 0
+    """Scored labels."""
+    lr: float = 0.0
+    """The learning rate of the last step."""
+    grad_norm: float = 0.0
+    """The largest, before clipping."""
+    examples: int = 0
+    tokens: int = 0
+    """Real tokens, without padding."""
+    padded: int = 0
+    """Tokens with padding."""
+
+    def add(self, step: "StepStats") -> None:
+        """Take in one more step."""
+        self.loss += step.loss
+        self.count += step.count
+        self.lr = step.lr
+        self.grad_norm = max(self.grad_norm, step.grad_norm)
+        self.examples += step.examples
+        self.tokens += step.tokens
+        self.padded += step.padded
+
+
+class Stopwatch:
+    """Training time in seconds, over all resumptions, and that since the last lap."""
+
+    def __init__(self, seconds: float) -> None:
+        self._began = time.perf_counter() - seconds
+        self._lap = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Training time so far."""
+        return time.perf_counter() - self._began
+
+    def lap(self) -> float:
+        """Time since the last lap."""
+        before, self._lap = self._lap, time.perf_counter()
+        return self._lap - before
+
+    @contextmanager
+    def outside_lap(self) -> Iterator[None]:
+        """What happens meanwhile counts for the training, but not for the lap: rates are those of the steps alone."""
+        began = time.perf_counter()
+        yield
+        self._lap += time.perf_counter() - began
+
+
+def log_values(window: StepStats, elapsed: float) -> dict[str, float]:
+    """What the log says of a window that took `elapsed` seconds: loss per label, rates, share of padding."""
+    return {
+        "loss": window.loss / max(1, window.count),
+        "lr": window.lr,
+        "grad_norm": window.grad_norm,
+        "examples_per_second": round(window.examples / elapsed, 2),
+        "tokens_per_second": round(window.tokens / elapsed, 1),
+        "padding": round(1 - window.tokens / window.padded, 4),
+    }

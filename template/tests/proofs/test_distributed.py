@@ -1,0 +1,509 @@
+"""Two processes that train together are one that trains alone: the same steps, figures and files, and the same end.
+
+They are forked and talk through gloo. In fp64, with texts of uneven lengths, weights that matter, steps that are cut
+into micro-batches, and a last batch with fewer examples than there are ranks.
+"""
+
+import itertools
+import json
+import multiprocessing
+import os
+import re
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sklearn.metrics  # noqa: F401  once here, not in every pair of processes
+import torch
+import yaml
+from conftest import WRITING, Project
+from rich.console import Console
+from safetensors.torch import load_file
+from torch import distributed as dist
+
+from finetune.cli import main
+from finetune.config.config import Config
+from finetune.config.load import load_config
+from finetune.continual.previous_run import PreviousRun
+from finetune.continual.stages import train_stages
+from finetune.distributed.parallel import gather_full, shard
+from finetune.distributed.world import SINGLE_PROCESS, OtherRankFailed, World
+from finetune.errors import UserError
+from finetune.inference import Inference, infer
+from finetune.train import build as setting
+from finetune.train import loop as training
+from finetune.train.throughput import StepStats
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks its processes; this system has no fork")
+
+QUIET = Console(quiet=True)
+SHORT = ["train.max_steps=4", "train.eval_every=3"]
+SOME = ["text-classification", "token-classification", "text-generation"]
+Found = tuple[list[StepStats], dict[str, torch.Tensor]]
+
+
+def in_two_processes(work: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """What `work` returns when two processes call it with their world; an exception comes back as what it is."""
+    context = multiprocessing.get_context("fork")
+    store = Path(tempfile.mkdtemp(), "store")
+
+    def run(rank: int, results: Any) -> None:
+        try:
+            dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
+            results.send(work(World(rank, 2), *arguments))
+        except Exception as error:
+            results.send(error)
+        os._exit(0)  # the exit of pytest is not theirs
+
+    pipes = [context.Pipe(duplex=False) for _ in range(2)]
+    processes = [context.Process(target=run, args=(rank, sender)) for rank, (_, sender) in enumerate(pipes)]
+    for process in processes:
+        process.start()
+    try:
+        found = [receiver.recv() for receiver, _ in pipes if receiver.poll(300)]
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+        shutil.rmtree(store.parent)
+    assert len(found) == 2, "a process hangs"
+    return found
+
+
+def both(work: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """The same, where nothing may fail."""
+    found = in_two_processes(work, *arguments)
+    for result in found:
+        if isinstance(result, Exception):
+            raise result
+    return found
+
+
+@pytest.fixture
+def exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """fp64, no dropout, and weights that are not nearly zero."""
+    first_model = setting.first_model
+
+    def doubled(*arguments: Any) -> Any:
+        model, base = first_model(*arguments)
+        for parameter in model.parameters():
+            if parameter.ndim >= 2:
+                torch.nn.init.normal_(parameter, std=0.5)
+        return without_dropout(model).double(), base
+
+    monkeypatch.setattr(setting, "first_model", doubled)
+
+
+def without_dropout(model: torch.nn.Module) -> torch.nn.Module:
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    return model
+
+
+def config_of(project: Project, task: str, *overrides: str) -> Config:
+    """Ten steps or less of three examples, in micro-batches of some fifteen tokens, the gradient clipped."""
+    loop = {"epochs": 3, "batch_size": 3, "micro_batch_tokens": 16, "log_every": 1, "clip_norm": 0.5, "device": "cpu"}
+    short = ["task.generation.max_new_tokens=3"] if task in WRITING else []
+    path = project.config(task, train=loop, optim={"lr": 1e-3, "warmup": 0})
+    return load_config(path, [*short, *overrides])
+
+
+def steps(world: World, config: Config) -> Found:
+    """What the first steps tell, and the weights after them, whole."""
+    training.set_seed(config.train.seed)
+    setup = training.build(config, QUIET, world)
+    batches = itertools.islice(training.step_batches(config, setup, 0), 5)  # more than an epoch
+    told = [training.optimizer_step(config, setup, rows) for _, rows in batches]
+    weights = gather_full(setup.model.state_dict(), World(0, world.size))
+    return told, {name: tensor.numpy() for name, tensor in weights.items()}
+
+
+def assert_same(found: Found, expected: Found, rtol: float = 1e-10) -> None:
+    for got, want in zip(found[0], expected[0], strict=True):
+        assert (got.count, got.examples, got.tokens, got.lr) == (want.count, want.examples, want.tokens, want.lr)
+        assert (got.loss, got.grad_norm) == pytest.approx((want.loss, want.grad_norm), rel=rtol)
+    assert found[1].keys() == expected[1].keys()
+    for name, weight in found[1].items():
+        torch.testing.assert_close(torch.tensor(weight), torch.tensor(expected[1][name]), rtol=rtol, atol=rtol)
+
+
+def all_steps(world: World, configs: list[Config]) -> list[Found]:
+    return [steps(world, config) for config in configs]
+
+
+def assert_equals_single(*configs: Config, rtol: float = 1e-10) -> None:
+    """One pair of processes does them all, for starting it takes longer than some steps."""
+    expected = all_steps(SINGLE_PROCESS, [*configs])
+    for found in both(all_steps, [*configs]):
+        for got, want in zip(found, expected, strict=True):
+            assert_same(got, want, rtol)
+
+
+@pytest.mark.usefixtures("exact")
+def test_ddp_equals_single(project: Project) -> None:
+    """The penalty of AdaLoRA counts once, not once a rank."""
+    assert_equals_single(
+        *(config_of(project, task) for task in (*SOME, "ranking")),
+        config_of(project, "text-classification", "method={type: adalora}"),
+        config_of(project, "text-classification", "method={type: prompt, tokens: 2}"),
+        config_of(project, "token-classification", "train.packing=true", "optim.name=sgd"),
+    )
+
+
+@pytest.mark.usefixtures("exact")
+def test_fsdp2_equals_single(project: Project) -> None:
+    """Where others need the cores too, each of its many exchanges waits for them: so most take two steps only."""
+    fsdp, few = "train.parallel=fsdp", ["train.max_steps=2", "train.micro_batch_tokens=30"]
+    assert_equals_single(
+        config_of(project, "text-classification", fsdp),
+        config_of(project, "token-classification", fsdp, *few),
+        config_of(project, "text-generation", fsdp, "train.packing=true", "optim.name=sgd", *few),
+        config_of(project, "text-generation", fsdp, "method={type: lora}", *few),
+        config_of(project, "text-classification", fsdp, "method={type: adapter, width: 4}", *few),
+    )
+
+
+@pytest.mark.usefixtures("exact")
+def test_both_go_with_compiled_layers(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traced, and run as they are: a compiler would take most of the time."""
+    compile_module = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda *a, **kw: compile_module(*a, **kw, backend="eager"))
+    monkeypatch.setattr("finetune.model.compile.require_compiler", lambda _: None)
+    # Batches of several rows only: what is traced for a single one is another program.
+    whole = ["train.compile=true", "train.micro_batch_tokens=1000", "train.batch_size=10"]
+    configs = [config_of(project, "text-classification", *whole, f"train.parallel={how}") for how in ("ddp", "fsdp")]
+    assert_equals_single(*configs)
+
+
+def test_remedies_against_forgetting_are_exact(
+    project: Project, finished: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In fp32, for the teacher of a distillation is."""
+    finished("text-classification")
+    model = PreviousRun.model
+    monkeypatch.setattr(PreviousRun, "model", lambda *arguments: (without_dropout((m := model(*arguments))[0]), m[1]))
+    going_on = partial(config_of, project, "text-classification", "run.name=more", "continue_from=runs/config")
+    remedies = (going_on(f"continual.type={remedy}") for remedy in ("replay", "ewc", "distillation"))
+    assert_equals_single(*remedies, rtol=1e-4)
+
+
+def test_weights_that_no_text_reaches_stay_as_they_are(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    first_model = setting.first_model
+
+    def with_more(*arguments: Any) -> Any:
+        model, base = first_model(*arguments)
+        model.unreached = torch.nn.Linear(2, 2)
+        return model, base
+
+    monkeypatch.setattr(setting, "first_model", with_more)
+    config = config_of(project, "text-classification")
+    start = training.build(config, QUIET).model.unreached.weight
+    for _, weights in both(steps, config):
+        assert torch.equal(torch.tensor(weights["unreached.weight"]), start)
+
+
+def drawn(world: World, config: Config) -> list[float]:
+    """The loss of one and the same text, with dropout, as each rank sees it."""
+    training.set_seed(config.train.seed)
+    setup = training.build(config, QUIET, world)
+    world.part_streams(config.train.seed)
+    batch = training.make_batch(setup, [0])
+    return [float(training.losses(setup, batch, 1.0)[1]) for _ in range(2)]
+
+
+def test_each_rank_draws_its_own_dropout(project: Project) -> None:
+    config = config_of(project, "text-classification")
+    alone, (first, second) = drawn(SINGLE_PROCESS, config), both(drawn, config)
+    assert first == alone
+    assert not set(first) & set(second)
+
+
+def counting(decode: Callable[..., Any], counted: list[int], logits: torch.Tensor, labels: torch.Tensor) -> Any:
+    counted.append(len(labels))
+    return decode(logits, labels)
+
+
+def looked_through(world: World, configs: list[Config]) -> list[tuple[Inference, list[int]]]:
+    """Seven examples, evaluated; and the sizes of the batches that were counted here."""
+    results = []
+    for config in configs:
+        training.set_seed(config.train.seed)
+        setup = training.build(config, QUIET, world)
+        counted: list[int] = []
+        setup.task.decode = partial(counting, setup.task.decode, counted)  # type: ignore[method-assign]
+        features = setup.train.features[:7]
+        parts = (setup.model, setup.task, setup.tokenizer, features)
+        result = infer(*parts, "evaluation", budget=30, bf16=False, world=world)
+        results.append((result, counted))
+    return results
+
+
+@pytest.mark.usefixtures("exact")
+@pytest.mark.parametrize("how", ["ddp", "fsdp"])
+def test_every_example_is_scored_once(how: str, project: Project) -> None:
+    """Seven of them, which two processes cannot share evenly; what is written is as long as it happens to be."""
+    tasks = ["text-classification", "token-classification", "text-generation"]
+    configs = [config_of(project, task, f"train.parallel={how}") for task in tasks]
+    configs.append(config_of(project, "text-generation", f"train.parallel={how}", "method={type: lora}"))
+    expected = looked_through(SINGLE_PROCESS, configs)
+    first, second = both(looked_through, configs)
+    for number, (result, counted) in enumerate(expected):
+        shares = [found[number][1] for found in (first, second)]
+        assert sorted(shares[0] + shares[1]) == sorted(counted)
+        assert all(shares)
+        for found in (first[number][0], second[number][0]):
+            assert found.loss == pytest.approx(result.loss, rel=1e-10)
+            assert str(found.decoded) == str(result.decoded)
+
+
+def trained(world: World, config: Config, resume: bool = False, stop: int = 0) -> bool:
+    """A training, in which the second process is told to stop in the course of step `stop`."""
+    take, taken = training.optimizer_step, itertools.count(1)
+
+    def optimizer_step(*arguments: Any) -> StepStats:
+        if next(taken) == stop and world.rank == world.size - 1:
+            signal.raise_signal(signal.SIGTERM)
+        return take(*arguments)
+
+    training.optimizer_step = optimizer_step
+    try:
+        return training.train(config, resume=resume, console=QUIET, world=world)
+    finally:
+        training.optimizer_step = take
+
+
+def named(config: Config, name: str) -> Config:
+    return config.model_copy(update={"run": config.run.model_copy(update={"name": name})})
+
+
+def written(run: str) -> set[str]:
+    folder = Path("runs", run)
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    return {re.sub(r"events\.out.*", "events", name) for name in names}
+
+
+def told(project: Project, run: str) -> list[dict[str, Any]]:
+    times = {"examples_per_second", "tokens_per_second", "seconds", "padding"}
+    return [{k: v for k, v in record.items() if k not in times} for record in project.metrics(run)]
+
+
+@pytest.mark.usefixtures("exact")
+@pytest.mark.parametrize(("task", "how"), [("text-classification", "ddp"), ("translation", "fsdp")])
+def test_two_ranks_write_what_one_writes(task: str, how: str, project: Project) -> None:
+    """T5 computes a part in fp32 whatever its weights are."""
+    rtol = 1e-5 if task == "translation" else 1e-9
+    config = config_of(project, task, f"train.parallel={how}", *SHORT)
+    assert trained(SINGLE_PROCESS, named(config, "one"))
+    assert both(trained, named(config, "two")) == [True, True]
+    assert written("two") == written("one")
+    one, two = told(project, "one"), told(project, "two")
+    assert len(one) == len(two) > 4
+    for want, got in zip(one, two, strict=True):
+        assert got.pop("kind") == want.pop("kind")
+        assert got == pytest.approx(want, rel=rtol)
+    assert_close_files("one", "two", rtol)
+    config_file = Path("runs/two/best/config.json")
+    assert config_file.read_text() == Path("runs/one/best/config.json").read_text()
+
+
+def assert_close_files(one: str, two: str, rtol: float) -> None:
+    paths = sorted(Path("runs", one).rglob("*.safetensors"))
+    assert len(paths) == 2
+    for path in paths:
+        want, got = load_file(path), load_file(Path("runs", two, path.relative_to(Path("runs", one))))
+        assert got.keys() == want.keys()
+        for name, tensor in want.items():
+            torch.testing.assert_close(got[name], tensor, rtol=rtol, atol=rtol)
+
+
+def resumed(world: World, config: Config) -> list[bool]:
+    """Once in one go, and once stopped and resumed."""
+    whole, cut = named(config, "whole"), named(config, "cut")
+    return [trained(world, whole), trained(world, cut, stop=2), trained(world, cut, resume=True)]
+
+
+@pytest.mark.parametrize("how", ["ddp", "fsdp"])
+def test_resume_bit_exact_with_as_many_ranks(how: str, project: Project) -> None:
+    """Dropout on; the signal reaches only one of the two, and both stop in the same step."""
+    config = config_of(
+        project, "text-classification", f"train.parallel={how}", "train.log_every=3", *SHORT, "train.keep_checkpoints=9"
+    )
+    assert both(resumed, config) == [[True, False, True]] * 2
+    assert Path("runs/cut/checkpoints/step-2").is_dir()
+    for path in Path("runs/whole").rglob("*.safetensors"):
+        assert path.read_bytes() == Path("runs/cut", path.relative_to("runs/whole")).read_bytes()
+    assert told(project, "whole") == told(project, "cut")
+
+
+def fewer_and_more(world: World, config: Config) -> list[bool]:
+    return [trained(world, named(config, "fewer"), stop=2), trained(world, named(config, "more"), resume=True)]
+
+
+@pytest.mark.usefixtures("exact")
+def test_resume_with_another_number_of_ranks(project: Project) -> None:
+    config = config_of(project, "text-classification", *SHORT)
+    assert trained(SINGLE_PROCESS, named(config, "whole"))
+    assert not trained(SINGLE_PROCESS, named(config, "more"), stop=2)
+    sharded = config.model_copy(update={"train": config.train.model_copy(update={"parallel": "fsdp"})})
+    assert both(fewer_and_more, sharded) == [[False, True]] * 2
+    assert trained(SINGLE_PROCESS, named(config, "fewer"), resume=True)
+    for run in ("fewer", "more"):
+        assert_close_files("whole", run, rtol=1e-9)
+
+
+def in_stages(world: World, config: Config) -> bool:
+    return train_stages(config, console=QUIET, world=world)
+
+
+def test_stages_follow_each_other_on_all(project: Project) -> None:
+    data = {name: str(config_of(project, "text-classification").data.train) for name in ("train", "test")}
+    stages = [{"name": name, "data": data, "train": {"max_steps": 2}} for name in ("a", "b")]
+    path = project.config("text-classification", train={"device": "cpu"}, continual={"type": "replay"})
+    config = {**yaml.safe_load(path.read_text()), "stages": stages}
+    del config["data"]
+    path.write_text(yaml.safe_dump(config))
+    assert both(in_stages, load_config(path)) == [True, True]
+    matrix = json.loads(Path("runs/config/stages.json").read_text())["matrix"]
+    assert [len(row) for row in matrix] == [2, 2]
+    assert Path("runs/config/best/model.safetensors").is_file()
+
+
+def test_what_fails_for_one_fails_for_all() -> None:
+    def users(world: World) -> None:
+        with world.together():
+            if world.rank == 1:
+                raise UserError("the file is missing here")
+
+    def ours(world: World) -> None:
+        world.once(lambda: {}["missing"])
+
+    first, second = in_two_processes(users)
+    assert isinstance(first, UserError)
+    assert str(first) == str(second) == "the file is missing here"
+    first, second = in_two_processes(ours)
+    assert isinstance(first, KeyError)
+    assert isinstance(second, OtherRankFailed)
+
+
+def test_what_the_first_finds_all_know() -> None:
+    def work(world: World) -> Any:
+        return world.once(lambda: os.getpid()), world.any(world.rank == 1), world.sum(1, world.rank), world.gather("x")
+
+    first, second = both(work)
+    assert first == second
+    assert first[1:] == (True, [2, 1], ["x", "x"])
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_work_is_dealt_evenly_and_counted_once(rank: int) -> None:
+    assert World(rank, 2).deal("abc") == ([("a", True), ("c", True)], [("b", True), ("c", False)])[rank]
+    assert World(rank, 2).part([[], ["a"]]) == ([("a", False)], [("a", True)])[rank]
+    assert World(rank, 2).deal("") == []
+
+
+def spoken(rank: int, port: int, arguments: list[str]) -> int:
+    """The command line as torchrun starts it; what it says goes to a file."""
+    variables = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in variables.items()})
+    said = Path(f"said-{rank}").open("w")  # noqa: SIM115
+    sys.stdout = sys.stderr = said
+    try:
+        code = main(arguments)
+    except SystemExit as end:
+        code = int(str(end.code))
+    except Exception:
+        traceback.print_exc()
+        code = 1
+    said.close()
+    os._exit(code)
+
+
+def commanded(*arguments: str) -> tuple[list[int | None], str]:
+    """The exit codes of both processes, and all that they say."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=spoken, args=(rank, port, [*arguments])) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(300)
+    codes = [process.exitcode for process in processes]
+    for process in processes:
+        process.kill()
+    return codes, Path("said-0").read_text() + Path("said-1").read_text()
+
+
+@pytest.mark.parametrize("change", ["train.epochs=none", "data.validation=nowhere.jsonl"])
+def test_a_mistake_is_one_sentence(change: str, project: Project) -> None:
+    codes, said = commanded("train", str(project.config("text-classification", train={"device": "cpu"})), change)
+    assert codes[0] == 2
+    assert codes[1] in (1, 2)
+    assert said.count("error: ") == 1
+    assert "Traceback" not in said
+    assert not Path("runs/config").exists()
+
+
+def test_a_failure_in_the_midst_of_a_step_is_told_once(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward, taken = training.forward, itertools.count(1)
+
+    def fails(*arguments: Any) -> torch.Tensor:
+        if os.environ["RANK"] == "1" and next(taken) == 3:
+            raise MemoryError("as a GPU may run out of it")
+        return forward(*arguments)
+
+    monkeypatch.setattr(training, "forward", fails)
+    codes, said = commanded("train", str(project.config("text-classification", train={"device": "cpu"})))
+    assert codes == [1, 1]
+    assert said.count("Traceback") == 1
+    assert said.rstrip().endswith("MemoryError: as a GPU may run out of it")
+
+
+def test_a_killed_process_is_not_waited_for(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    take, taken = training.optimizer_step, itertools.count(1)
+
+    def optimizer_step(*arguments: Any) -> StepStats:
+        if os.environ["RANK"] == "1" and next(taken) == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return take(*arguments)
+
+    monkeypatch.setattr(training, "optimizer_step", optimizer_step)
+    codes, said = commanded("train", str(project.config("text-classification", train={"device": "cpu"})))
+    assert codes == [1, -signal.SIGKILL]
+    assert said.count("Traceback") == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (["method={type: adalora}"], "method.type is adalora, which works on whole weights: set it to ddp"),
+        (["method={type: prefix}"], "method.type is prefix, which works on whole weights"),
+        (["continual={type: ewc}"], "continual.type is ewc, which holds whole weights in place"),
+    ],
+)
+def test_what_cannot_be_cut_up_is_refused(
+    changes: list[str], reason: str, project: Project, refused: Callable[..., str]
+) -> None:
+    said = refused("train", project.config("text-classification"), "train.parallel=fsdp", *changes)
+    assert f"train.parallel is fsdp, but {reason}" in said
+
+
+def test_layers_that_are_left_out_at_random_are_refused(project: Project) -> None:
+    from transformers import BartConfig, BartForSequenceClassification
+
+    model = BartForSequenceClassification(
+        BartConfig(vocab_size=9, d_model=8, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=8, decoder_ffn_dim=8,
+                   encoder_attention_heads=1, decoder_attention_heads=1, decoder_layerdrop=0.1)
+    )  # fmt: skip
+    with pytest.raises(UserError, match="leaves some out at random"):
+        shard(model, SINGLE_PROCESS, torch.device("cpu"))
