@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from conftest import write_files
-from ft_template.bake import REPOSITORY
+from ft_template.create.bake import REPOSITORY
 
 COMMAND = [sys.executable, "-m", "ft_template"]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(REPOSITORY / "generator"), "PYTHONDONTWRITEBYTECODE": "1"}

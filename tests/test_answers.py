@@ -9,7 +9,7 @@ import pytest
 from conftest import Bake
 from cookiecutter.exceptions import FailedHookException
 from finetune.tasks import TASKS
-from ft_template.bake import REPOSITORY
+from ft_template.create.bake import REPOSITORY
 from packaging.utils import canonicalize_name
 from pre_gen_project import DERIVED_DEFAULT, TAKEN, method_problem, problem
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from front_end import COMMAND, ENVIRONMENT, ft_template, names
-from ft_template import suggest
-from ft_template.machine import look
+from ft_template.answers import suggest
+from ft_template.system.machine import look
 
 if sys.platform == "win32":
     pytest.skip("pseudo-terminals are those of Unix", allow_module_level=True)

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from conftest import DATA_FORMAT, LINK, TASKS, TINY, Bake, files
 from ft_template import __version__
-from ft_template.bake import REPOSITORY, bake
+from ft_template.create.bake import REPOSITORY, bake
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from pre_gen_project import method_problem

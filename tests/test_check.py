@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from conftest import Bake, files
-from ft_template.bake import REPOSITORY
-from ft_template.check import check
-from ft_template.check.rules import RULES
+from ft_template.check.check import check
+from ft_template.check.rules.all import RULES
 from ft_template.cli import main
+from ft_template.create.bake import REPOSITORY
 
 HOSTILE = {
     "project_name": """A & B <"C"> 'D' 日本 🚀""",

@@ -12,9 +12,9 @@ from xml.sax.saxutils import quoteattr
 import pytest
 from conftest import files, write_files
 from front_end import ft_template
-from ft_template.bake import bake
-from ft_template.check.project import Project
-from ft_template.check.start import Start, start_all
+from ft_template.check.project.project import Project
+from ft_template.check.run.start import Start, start_all
+from ft_template.create.bake import bake
 from test_check_command import IML, MODULES
 
 PYTHON = Path(sys.executable)

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from conftest import files
 from front_end import COMMAND, ENVIRONMENT, STEPS, ft_template, names
-from ft_template.bake import REPOSITORY
+from ft_template.create.bake import REPOSITORY
 from jsonschema import Draft7Validator
 
 PAGE = (REPOSITORY / "docs/companion.md").read_text(encoding="utf-8")

@@ -11,9 +11,9 @@ from cookiecutter.generate import generate_context
 from cookiecutter.prompt import prompt_for_config
 from front_end import ft_template
 from ft_template import __version__
-from ft_template.answers import complete, faults
-from ft_template.bake import REPOSITORY
-from ft_template.describe import describe
+from ft_template.answers.complete import complete, faults
+from ft_template.answers.describe import describe
+from ft_template.create.bake import REPOSITORY
 from ft_template.errors import UserError
 from ft_template.template import Template, bundled
 from jsonschema import Draft7Validator

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from conftest import TASKS
 from front_end import ft_template
-from ft_template import doctor, machine, suggest
-from ft_template.answers import resolve
-from ft_template.machine import GB, Gpu, Machine, ask_gpus, look
+from ft_template.answers import suggest
+from ft_template.answers.complete import resolve
+from ft_template.system import doctor, machine
+from ft_template.system.machine import GB, Gpu, Machine, ask_gpus, look
 from ft_template.template import bundled
 
 H100 = Gpu("NVIDIA H100 80GB HBM3", 85 * GB, "550.54.15")

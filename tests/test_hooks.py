@@ -12,7 +12,7 @@ import post_gen_project as post
 import pre_gen_project as pre
 import pytest
 from conftest import LINK, Bake, files
-from ft_template.bake import REPOSITORY, bake
+from ft_template.create.bake import REPOSITORY, bake
 
 HOOKS = sorted((REPOSITORY / "hooks").glob("*.py"))
 

@@ -15,11 +15,13 @@ from conftest import Bake, files
 from cookiecutter.generate import generate_context
 from cookiecutter.prompt import prompt_for_config
 from front_end import Recorder, names
-from ft_template import child, template, worker
-from ft_template import new as module
-from ft_template.answers import faults, resolve
-from ft_template.bake import REPOSITORY, bake
-from ft_template.new import Request, new
+from ft_template import template
+from ft_template.answers.complete import faults, resolve
+from ft_template.create import new as module
+from ft_template.create import run_job as child
+from ft_template.create import worker
+from ft_template.create.bake import REPOSITORY, bake
+from ft_template.create.new import Request, new
 from ft_template.template import bundled
 from hostile import HOSTILE
 from pre_gen_project import problem

@@ -16,10 +16,13 @@ import psutil
 import pytest
 from conftest import Bake, files
 from front_end import COMMAND, ENVIRONMENT, STEPS, Recorder, ft_template, names, small_template
-from ft_template import child, interrupts, place, template
+from ft_template import template
+from ft_template.create import run_job as child
+from ft_template.create import target as place
+from ft_template.create.new import Request, new
 from ft_template.errors import UserError
-from ft_template.interrupts import Interrupted
-from ft_template.new import Request, new
+from ft_template.system import interrupts
+from ft_template.system.interrupts import Interrupted
 
 SLUG = "{{cookiecutter.project_slug}}"
 

@@ -59,10 +59,10 @@ def new(
 
     Questions that are not answered by --answers or --set are asked, if there is a terminal.
     """
-    from .ask import ask, has_terminal
-    from .events import JsonLines, Listener, People, tell_failure
-    from .new import Request
-    from .new import new as make
+    from .answers.ask import ask, has_terminal
+    from .create.events import JsonLines, Listener, People, tell_failure
+    from .create.new import Request
+    from .create.new import new as make
 
     listener: Listener = JsonLines(sys.stdout) if as_json else People()
     try:
@@ -80,7 +80,7 @@ def new(
 @click.option("--format-version", type=int, required=True, help="The format that the caller can read: 1.")
 def describe(format_version: int) -> None:
     """Print the questions as one JSON document, with a JSON Schema of the answers."""
-    from .describe import describe as document
+    from .answers.describe import describe as document
     from .template import bundled
 
     _print_json(document(bundled(), format_version))
@@ -92,7 +92,7 @@ def describe(format_version: int) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
 def validate(answers: Path | None, settings: tuple[str, ...], as_json: bool) -> int:
     """Say what is wrong with answers, or print all of them, completed by defaults."""
-    from . import answers as answering
+    from .answers import complete as answering
     from .template import bundled
 
     found: dict[str, str] = {}
@@ -113,8 +113,8 @@ def validate(answers: Path | None, settings: tuple[str, ...], as_json: bool) -> 
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
 def doctor(output_dir: Path, as_json: bool) -> int:
     """Look at Python, git, uv, GPU, memory and disk; exit code 1 if no project can be made here."""
-    from . import doctor as examination
-    from .machine import look
+    from .system import doctor as examination
+    from .system.machine import look
 
     machine = look(output_dir)
     findings = examination.examine(machine)
@@ -141,7 +141,7 @@ def check(project: Path, as_json: bool, run: bool, python: Path | None, seconds:
 
 
 def _given(answers: Path | None, settings: Sequence[str]) -> dict[str, object]:
-    from .answers import parse_settings, read_answers
+    from .answers.read import parse_settings, read_answers
 
     return {**(read_answers(answers) if answers else {}), **parse_settings(settings)}
 

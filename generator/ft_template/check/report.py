@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..errors import FAULTS, OK, UserError
-from . import check
-from .command import interpreter
+from .check import check
 from .fault import Fault
-from .rules import RULES
+from .rules.all import RULES
+from .run.command import interpreter
 
 if TYPE_CHECKING:
-    from .start import Start
+    from .run.start import Start
 
 FORMAT = 1
 """Version of the keys in the JSON document."""
@@ -42,7 +42,7 @@ def report(folder: Path, *, as_json: bool, run: bool, python: Path | None, secon
 
 def start(folder: Path, python: Path | None, seconds: float, console: Console) -> list[Start]:
     """Start all configurations, and print each as it ends."""
-    from .start import start_all
+    from .run.start import start_all
 
     chosen = python or interpreter(folder)
     if not chosen.is_file():

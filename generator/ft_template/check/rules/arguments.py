@@ -3,22 +3,23 @@
 import re
 from collections.abc import Iterator
 
-from ..configuration import Configuration
-from ..fault import Finding, Place, rule
-from ..project import Project
+from ..fault import Place, Violation
+from ..project.configuration import Configuration
+from ..project.project import Project
+from .rule import rule
 
 FOR_A_SHELL = re.compile(r"['`|&;<>*?]|\$[\w{(]|(?<!\S)~")
 
 
 @rule("arguments.shell", "write what is meant: PyCharm passes it on as it stands")
-def no_shell_is_expected(project: Project) -> Iterator[Finding]:
+def no_shell_is_expected(project: Project) -> Iterator[Violation]:
     for place, text in argument_texts(project):
         if found := FOR_A_SHELL.search(re.sub(r"\$(PROJECT|MODULE)_DIR\$", "", text)):
             yield place, f"{found[0]} means nothing to PyCharm"
 
 
 @rule("arguments.macro", "name the file from the working directory on")
-def no_macro_is_split(project: Project) -> Iterator[Finding]:
+def no_macro_is_split(project: Project) -> Iterator[Violation]:
     """PyCharm replaces it before it splits, so that a project in `my folder` becomes two arguments."""
     for place, text in argument_texts(project):
         if found := re.search(r"\$(PROJECT|MODULE)_DIR\$", text):
@@ -26,14 +27,14 @@ def no_macro_is_split(project: Project) -> Iterator[Finding]:
 
 
 @rule("arguments.quotes", "close the quote")
-def quotes_are_closed(project: Project) -> Iterator[Finding]:
+def quotes_are_closed(project: Project) -> Iterator[Violation]:
     for place, text in argument_texts(project):
         if len(re.findall(r'(?<!\\)"', text)) % 2:
             yield place, 'a " is open to the end'
 
 
 @rule("arguments.blanks", "use names without blanks, quotes and backslashes", note=True)
-def every_program_splits_alike(project: Project) -> Iterator[Finding]:
+def every_program_splits_alike(project: Project) -> Iterator[Violation]:
     """PyCharm, shells and VS Code differ in quotes and backslashes, and in what is a blank."""
     for place, text in argument_texts(project):
         if found := re.search(r'["\\]|[^\S ]', text):

@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import PurePath
 
-from ..configuration import FACTORIES, PYTHON, TESTS, Configuration
-from ..fault import Finding, Place, rule
-from ..project import RUN_CONFIGURATIONS, Project
+from ..fault import Place, Violation
+from ..project.configuration import FACTORIES, PYTHON, TESTS, Configuration
+from ..project.project import RUN_CONFIGURATIONS, Project
+from .rule import rule
 
 ATTRIBUTES = {
     "default",
@@ -87,7 +88,7 @@ BOOLEANS = {
 
 
 @rule("run.envelope", f'write <component name="{RUN_CONFIGURATIONS}"> with one <configuration>, or delete the file')
-def files_hold_a_configuration(project: Project) -> Iterator[Finding]:
+def files_hold_a_configuration(project: Project) -> Iterator[Violation]:
     """PyCharm passes over another root, and in .idea over every configuration but the first."""
     for name, node in project.configuration_files.items():
         count = len(node.named("configuration"))
@@ -98,14 +99,14 @@ def files_hold_a_configuration(project: Project) -> Iterator[Finding]:
 
 
 @rule("run.name", 'write a name, and default="false"; a template has default="true" and no name')
-def configurations_have_names(project: Project) -> Iterator[Finding]:
+def configurations_have_names(project: Project) -> Iterator[Violation]:
     for found in project.configurations:
         if found.is_template is bool(found.name):
             yield found.place, "a template has a name" if found.name else "it has no name, and PyCharm drops it"
 
 
 @rule("run.unique", "rename or delete one of them")
-def names_are_unique(project: Project) -> Iterator[Finding]:
+def names_are_unique(project: Project) -> Iterator[Violation]:
     """Two of one type and name shadow each other, wherever they lie."""
     seen: dict[tuple[str, str], Place] = {}
     for found in project.configurations:
@@ -115,14 +116,14 @@ def names_are_unique(project: Project) -> Iterator[Finding]:
 
 
 @rule("run.type", "use PythonConfigurationType, tests or CompoundRunConfigurationType")
-def types_are_known(project: Project) -> Iterator[Finding]:
+def types_are_known(project: Project) -> Iterator[Violation]:
     for found in project.configurations:
         if found.type not in FACTORIES:
             yield found.place, f"PyCharm knows the type '{found.type}' only by a plugin, or not at all"
 
 
 @rule("run.factory", "write Python for PythonConfigurationType, py.test for tests, and none for a compound")
-def factories_are_known(project: Project) -> Iterator[Finding]:
+def factories_are_known(project: Project) -> Iterator[Violation]:
     """`pytest` makes an unknown configuration."""
     for found in project.configurations:
         factory = found.node.get("factoryName")
@@ -131,21 +132,21 @@ def factories_are_known(project: Project) -> Iterator[Finding]:
 
 
 @rule("run.shell", "start a Python script instead")
-def no_shell_scripts(project: Project) -> Iterator[Finding]:
+def no_shell_scripts(project: Project) -> Iterator[Violation]:
     for found in project.configurations:
         if found.type == "ShConfigurationType":
             yield found.place, "its interpreter's path differs between systems, and PyCharm marks it red where it fails"
 
 
 @rule("run.attribute", f"use only {', '.join(sorted(ATTRIBUTES))}")
-def attributes_are_known(project: Project) -> Iterator[Finding]:
+def attributes_are_known(project: Project) -> Iterator[Violation]:
     for found in project.configurations:
         for attribute in sorted(found.node.attributes.keys() - ATTRIBUTES):
             yield found.place, f"PyCharm drops the attribute {attribute}"
 
 
 @rule("run.element", "correct its name or its place, and give an option a name and a value")
-def elements_are_known(project: Project) -> Iterator[Finding]:
+def elements_are_known(project: Project) -> Iterator[Violation]:
     for found in project.configurations:
         for node in found.node.walk():
             inside = ELEMENTS.get(node.tag, set())
@@ -158,7 +159,7 @@ def elements_are_known(project: Project) -> Iterator[Finding]:
 
 
 @rule("run.option", "correct its spelling, or take it out")
-def options_are_known(project: Project) -> Iterator[Finding]:
+def options_are_known(project: Project) -> Iterator[Violation]:
     for found in of_written_type(project):
         for node in found.node.named("option"):
             name = node.get("name")
@@ -167,7 +168,7 @@ def options_are_known(project: Project) -> Iterator[Finding]:
 
 
 @rule("run.option-twice", "keep one of them")
-def options_are_given_once(project: Project) -> Iterator[Finding]:
+def options_are_given_once(project: Project) -> Iterator[Violation]:
     for found in of_written_type(project):
         counts = Counter(node.get("name") for node in found.node.named("option"))
         for name, count in counts.items():
@@ -176,7 +177,7 @@ def options_are_given_once(project: Project) -> Iterator[Finding]:
 
 
 @rule("run.boolean", "write true or false")
-def booleans_are_booleans(project: Project) -> Iterator[Finding]:
+def booleans_are_booleans(project: Project) -> Iterator[Violation]:
     for found in project.configurations:
         for name in ("default", "singleton"):
             if found.node.get(name, "false") not in ("true", "false"):
@@ -190,7 +191,7 @@ def booleans_are_booleans(project: Project) -> Iterator[Finding]:
 
 
 @rule("run.interpreter", 'write <option name="IS_MODULE_SDK" value="true" />')
-def interpreter_is_the_modules(project: Project) -> Iterator[Finding]:
+def interpreter_is_the_modules(project: Project) -> Iterator[Violation]:
     """Absent means false."""
     for found in of_written_type(project):
         if not found.flag("IS_MODULE_SDK"):
@@ -198,7 +199,7 @@ def interpreter_is_the_modules(project: Project) -> Iterator[Finding]:
 
 
 @rule("run.interpreter-named", "take SDK_NAME out and leave SDK_HOME empty")
-def no_interpreter_is_named(project: Project) -> Iterator[Finding]:
+def no_interpreter_is_named(project: Project) -> Iterator[Violation]:
     for found in of_written_type(project):
         for name in ("SDK_NAME", "SDK_HOME"):
             if found.option(name):
@@ -206,7 +207,7 @@ def no_interpreter_is_named(project: Project) -> Iterator[Finding]:
 
 
 @rule("run.run-tool", 'write <option name="RUN_TOOL" value="false" />')
-def no_tool_starts_it(project: Project) -> Iterator[Finding]:
+def no_tool_starts_it(project: Project) -> Iterator[Violation]:
     """Where it is absent and the environment was made by uv, PyCharm starts `uv run`."""
     for found in of_written_type(project):
         if found.option("RUN_TOOL") != "false":
@@ -214,7 +215,7 @@ def no_tool_starts_it(project: Project) -> Iterator[Finding]:
 
 
 @rule("run.module", "name the module of .idea/modules.xml")
-def module_is_the_projects(project: Project) -> Iterator[Finding]:
+def module_is_the_projects(project: Project) -> Iterator[Violation]:
     """A file in .idea is read before there is a module to take, and one of another name does not exist."""
     names = {module.name for module in project.modules}
     for found in of_written_type(project):
@@ -227,7 +228,7 @@ def module_is_the_projects(project: Project) -> Iterator[Finding]:
 
 
 @rule("run.environment", "give each <env> a name and a value, once")
-def variables_have_values(project: Project) -> Iterator[Finding]:
+def variables_have_values(project: Project) -> Iterator[Violation]:
     for found in of_written_type(project):
         names = set()
         for entry in found.node.walk("env"):
@@ -237,7 +238,7 @@ def variables_have_values(project: Project) -> Iterator[Finding]:
 
 
 @rule("run.method", 'write one <method v="2" />')
-def tasks_are_its_own(project: Project) -> Iterator[Finding]:
+def tasks_are_its_own(project: Project) -> Iterator[Violation]:
     """Without it PyCharm adds the tasks of its template."""
     for found in project.configurations:
         if [node.get("v") for node in found.node.named("method")] != ["2"]:
@@ -245,28 +246,28 @@ def tasks_are_its_own(project: Project) -> Iterator[Finding]:
 
 
 @rule("run.singleton", 'write singleton="true"', note=True)
-def second_starts_are_refused(project: Project) -> Iterator[Finding]:
+def second_starts_are_refused(project: Project) -> Iterator[Violation]:
     for found in project.configurations:
         if not found.is_template and found.node.get("singleton") != "true":
             yield found.place, "it may be started twice at once, into the same run"
 
 
 @rule("run.name-generated", "take nameIsGenerated out")
-def names_are_kept(project: Project) -> Iterator[Finding]:
+def names_are_kept(project: Project) -> Iterator[Violation]:
     for found in project.configurations:
         if found.node.get("nameIsGenerated"):
             yield found.place, "PyCharm renames it with its script, and compounds lose it"
 
 
 @rule("run.extension", "take <EXTENSION> out", note=True)
-def no_plugin_is_needed(project: Project) -> Iterator[Finding]:
+def no_plugin_is_needed(project: Project) -> Iterator[Violation]:
     for found in project.configurations:
         for node in found.node.named("EXTENSION"):
             yield node.place, f"{node.get('ID')} belongs to a plugin that others may lack"
 
 
 @rule("run.file-name", "rename the file", note=True)
-def files_are_named_like_their_configurations(project: Project) -> Iterator[Finding]:
+def files_are_named_like_their_configurations(project: Project) -> Iterator[Violation]:
     for found in project.configurations:
         expected = re.sub(r"\W", "_", found.name)
         if found.in_idea and found.name and PurePath(found.place.file).stem != expected:
@@ -274,7 +275,7 @@ def files_are_named_like_their_configurations(project: Project) -> Iterator[Find
 
 
 @rule("run.round-trip", "write all options, in PyCharm's order")
-def pycharm_would_write_the_same(project: Project) -> Iterator[Finding]:
+def pycharm_would_write_the_same(project: Project) -> Iterator[Violation]:
     """Else the first edit in PyCharm changes lines that nobody edited."""
     for found in of_written_type(project):
         order = WRITTEN[found.type]

@@ -5,11 +5,12 @@ import re
 import tomllib
 from collections.abc import Iterator
 
-from ..arguments import split
-from ..document import Node
-from ..fault import Finding, Place, rule
-from ..macros import unknown
-from ..project import Project
+from ..fault import Place, Violation
+from ..project.arguments import split
+from ..project.document import Node
+from ..project.macros import unknown
+from ..project.project import Project
+from .rule import rule
 
 COMPONENTS = {
     "modules.xml": "ProjectModuleManager",
@@ -24,7 +25,7 @@ MACHINE = re.compile(r"(file://)?(/|~/|[A-Za-z]:[\\/]|\\\\|\$USER_HOME\$)")
 
 
 @rule("project.pyproject", "write it as setuptools reads it, with [project] and its name")
-def pyproject_is_readable(project: Project) -> Iterator[Finding]:
+def pyproject_is_readable(project: Project) -> Iterator[Violation]:
     """The module and the distribution share their name, so there has to be one."""
     place = Place("pyproject.toml")
     try:
@@ -39,14 +40,14 @@ def pyproject_is_readable(project: Project) -> Iterator[Finding]:
 
 
 @rule("idea.readable", "restore the file, or mend what is there")
-def files_are_readable(project: Project) -> Iterator[Finding]:
+def files_are_readable(project: Project) -> Iterator[Violation]:
     """PyCharm logs a file that it cannot read, and goes on without it."""
     assert project.documents is not None  # reading them fills the list
     yield from project.unreadable
 
 
 @rule("idea.component", "write the root and the component as PyCharm does")
-def components_are_known(project: Project) -> Iterator[Finding]:
+def components_are_known(project: Project) -> Iterator[Violation]:
     for name, document in project.idea_documents.items():
         expected = COMPONENTS.get(name.removeprefix(".idea/"))
         if expected and (document.tag, document.get("version")) != ("project", "4"):
@@ -58,7 +59,7 @@ def components_are_known(project: Project) -> Iterator[Finding]:
 
 
 @rule("idea.pyproject-model", 'set usePyprojectToml to "false", and no more than showConfigurationNotification')
-def modules_are_kept(project: Project) -> Iterator[Finding]:
+def modules_are_kept(project: Project) -> Iterator[Violation]:
     """Else newer versions make the modules anew from pyproject.toml, and drop what the module file says."""
     document = project.idea_documents.get(".idea/pyProjectModel.xml")
     given = {option.get("name"): option.get("value") for option in document.walk("option")} if document else {}
@@ -69,7 +70,7 @@ def modules_are_kept(project: Project) -> Iterator[Finding]:
 
 
 @rule("idea.macro", "use $PROJECT_DIR$ or $MODULE_DIR$")
-def macros_are_known(project: Project) -> Iterator[Finding]:
+def macros_are_known(project: Project) -> Iterator[Violation]:
     """What is no path macro stays in the path as it is."""
     for node, text in texts(project):
         for macro in unknown(text):
@@ -77,7 +78,7 @@ def macros_are_known(project: Project) -> Iterator[Finding]:
 
 
 @rule("idea.machine-path", "begin the path with $PROJECT_DIR$ or $MODULE_DIR$")
-def no_path_of_one_machine(project: Project) -> Iterator[Finding]:
+def no_path_of_one_machine(project: Project) -> Iterator[Violation]:
     for node, text in texts(project):
         for part in [text, *split(text)]:
             if MACHINE.match(part.partition("=")[2] or part):
@@ -86,14 +87,14 @@ def no_path_of_one_machine(project: Project) -> Iterator[Finding]:
 
 
 @rule("idea.backslash", "write slashes, which Windows takes too")
-def no_backslashes(project: Project) -> Iterator[Finding]:
+def no_backslashes(project: Project) -> Iterator[Violation]:
     for node, text in texts(project):
         if "\\" in text:
             yield node.place, f"{text} has a backslash, which is a part of a name on Linux and macOS"
 
 
 @rule("dictionary.words", "write a <dictionary> of lower-case <w> in a component named ProjectDictionaryState")
-def dictionary_is_one(project: Project) -> Iterator[Finding]:
+def dictionary_is_one(project: Project) -> Iterator[Violation]:
     for name, document in project.idea_documents.items():
         if name.startswith(".idea/dictionaries/"):
             if (document.tag, document.get("name")) != ("component", "ProjectDictionaryState"):
@@ -104,7 +105,7 @@ def dictionary_is_one(project: Project) -> Iterator[Finding]:
 
 
 @rule("vcs.repository", "run git init, or delete the file")
-def mapped_folders_are_repositories(project: Project) -> Iterator[Finding]:
+def mapped_folders_are_repositories(project: Project) -> Iterator[Violation]:
     document = project.idea_documents.get(".idea/vcs.xml")
     for mapping in document.walk("mapping") if document else ():
         folder = project.root / project.expand(mapping.get("directory"))

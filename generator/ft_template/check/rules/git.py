@@ -7,8 +7,9 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..fault import Finding, Place, rule
-from ..project import Project
+from ..fault import Place, Violation
+from ..project.project import Project
+from .rule import rule
 
 PERSONAL = (
     ".idea/workspace.xml",
@@ -30,7 +31,7 @@ GITIGNORE = Place(".gitignore")
 
 
 @rule("git.shared", "let it through with a line such as !/.idea/ or !/jsonSchemas.xml in the .gitignore beside it")
-def shared_files_are_kept(project: Project) -> Iterator[Finding]:
+def shared_files_are_kept(project: Project) -> Iterator[Violation]:
     """Without them a colleague's clone has no run configurations, or none that work."""
     inside = [name for name in project.files if name.startswith(SHARED)]
     for name in sorted(ignored(project, [*project.documents, *inside, ".idea/.gitignore", "pyproject.toml"])):
@@ -38,7 +39,7 @@ def shared_files_are_kept(project: Project) -> Iterator[Finding]:
 
 
 @rule("git.personal", "name it in .gitignore or .idea/.gitignore")
-def personal_files_are_ignored(project: Project) -> Iterator[Finding]:
+def personal_files_are_ignored(project: Project) -> Iterator[Violation]:
     kept = set(PERSONAL) - ignored(project, PERSONAL)
     for name in sorted(kept) if shutil.which("git") else ():
         place = Place(".idea/.gitignore") if name.startswith(".idea/") else GITIGNORE

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator
 
-from ..configuration import Configuration
-from ..fault import Finding, rule
-from ..project import Project
+from ..fault import Violation
+from ..project.configuration import Configuration
+from ..project.project import Project
+from .rule import rule
 
 Key = tuple[str, str]
 
 
 @rule("compound.member", "name an existing configuration by its type and name")
-def compounds_start_what_exists(project: Project) -> Iterator[Finding]:
+def compounds_start_what_exists(project: Project) -> Iterator[Violation]:
     """PyCharm leaves out a member that it does not find, without a word."""
     for compound in project.compounds:
         if not compound.members:
@@ -21,7 +22,7 @@ def compounds_start_what_exists(project: Project) -> Iterator[Finding]:
 
 
 @rule("before-launch.task", 'use <option name="RunConfigurationTask" …> alone')
-def tasks_need_no_setting_of_a_machine(project: Project) -> Iterator[Finding]:
+def tasks_need_no_setting_of_a_machine(project: Project) -> Iterator[Violation]:
     for found in project.configurations:
         for task in found.before_launch:
             if task.get("name") != "RunConfigurationTask":
@@ -29,7 +30,7 @@ def tasks_need_no_setting_of_a_machine(project: Project) -> Iterator[Finding]:
 
 
 @rule("before-launch.target", "name an existing configuration by its type and name")
-def prerequisites_exist(project: Project) -> Iterator[Finding]:
+def prerequisites_exist(project: Project) -> Iterator[Violation]:
     """PyCharm starts without one that it does not find."""
     for found in project.configurations:
         for (kind, name), place in found.prerequisites:
@@ -38,7 +39,7 @@ def prerequisites_exist(project: Project) -> Iterator[Finding]:
 
 
 @rule("links.cycle", "take one of them out")
-def nothing_starts_itself(project: Project) -> Iterator[Finding]:
+def nothing_starts_itself(project: Project) -> Iterator[Violation]:
     for key, found in project.by_key.items():
         if key in reached(project, found):
             yield found.place, f"'{found.name}' starts itself, by way of what it starts"

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..fault import Finding, Place, rule
-from ..project import Project
+from ..fault import Place, Violation
+from ..project.project import Project
+from .rule import rule
 
 MODULES_XML = Place(".idea/modules.xml")
 LEFT_OUT = (".venv", "runs", "models")
@@ -17,14 +18,14 @@ DOCSTRINGS = {"PLAIN": "Plain", "REST": "reStructuredText", "NUMPY": "NumPy", "G
 
 
 @rule("modules.file", "write a ProjectModuleManager with a <module>, or restore the file")
-def a_module_is_named(project: Project) -> Iterator[Finding]:
+def a_module_is_named(project: Project) -> Iterator[Violation]:
     """Without one PyCharm makes a module that has no roots."""
     if not project.module_entries:
         yield MODULES_XML, "it names no module"
 
 
 @rule("modules.path", "give fileurl and filepath the same path, of a file that exists")
-def module_files_exist(project: Project) -> Iterator[Finding]:
+def module_files_exist(project: Project) -> Iterator[Violation]:
     for entry in project.module_entries:
         path = entry.get("filepath")
         if entry.get("fileurl") != f"file://{path}":
@@ -34,7 +35,7 @@ def module_files_exist(project: Project) -> Iterator[Finding]:
 
 
 @rule("module.name", "give the module file the name of [project] in pyproject.toml")
-def module_is_named_like_the_distribution(project: Project) -> Iterator[Finding]:
+def module_is_named_like_the_distribution(project: Project) -> Iterator[Violation]:
     """PyCharm renames the module after pyproject.toml, and what names the old one is red."""
     for module in project.modules:
         if project.distribution and module.name != project.distribution:
@@ -45,7 +46,7 @@ def module_is_named_like_the_distribution(project: Project) -> Iterator[Finding]
 
 
 @rule("module.type", 'write <module type="PYTHON_MODULE" version="4">')
-def module_is_a_python_module(project: Project) -> Iterator[Finding]:
+def module_is_a_python_module(project: Project) -> Iterator[Violation]:
     """PyCharm looks for an interpreter only for Python modules."""
     for module in project.modules:
         if module.node.tag != "module" or module.node.get("type") != "PYTHON_MODULE":
@@ -53,7 +54,7 @@ def module_is_a_python_module(project: Project) -> Iterator[Finding]:
 
 
 @rule("module.interpreter", 'write <orderEntry type="inheritedJdk" />')
-def module_has_an_interpreter(project: Project) -> Iterator[Finding]:
+def module_has_an_interpreter(project: Project) -> Iterator[Violation]:
     for module in project.modules:
         kinds = [entry.get("type") for entry in module.node.walk("orderEntry")]
         if kinds.count("inheritedJdk") + kinds.count("jdk") != 1:
@@ -61,7 +62,7 @@ def module_has_an_interpreter(project: Project) -> Iterator[Finding]:
 
 
 @rule("module.interpreter-named", 'write <orderEntry type="inheritedJdk" /> before you commit the file', note=True)
-def module_names_no_interpreter(project: Project) -> Iterator[Finding]:
+def module_names_no_interpreter(project: Project) -> Iterator[Violation]:
     """PyCharm writes the name when it sets the interpreter; a colleague's has another."""
     for module in project.modules:
         for entry in module.node.walk("orderEntry"):
@@ -70,21 +71,21 @@ def module_names_no_interpreter(project: Project) -> Iterator[Finding]:
 
 
 @rule("module.sources", 'write <orderEntry type="sourceFolder" forTests="false" />')
-def module_uses_its_sources(project: Project) -> Iterator[Finding]:
+def module_uses_its_sources(project: Project) -> Iterator[Violation]:
     for module in project.modules:
         if "sourceFolder" not in [entry.get("type") for entry in module.node.walk("orderEntry")]:
             yield module.node.place, "its own sources are no part of it"
 
 
 @rule("module.content", 'write <content url="file://$MODULE_DIR$">')
-def project_is_content(project: Project) -> Iterator[Finding]:
+def project_is_content(project: Project) -> Iterator[Violation]:
     for module in project.modules:
         if module.directory not in [root.path for root in module.content_roots]:
             yield module.node.place, "the project's folder is not its content"
 
 
 @rule("module.root-exists", "make the folder, or take the line out")
-def roots_exist(project: Project) -> Iterator[Finding]:
+def roots_exist(project: Project) -> Iterator[Violation]:
     for module in project.modules:
         for root in [*module.content_roots, *module.source_roots]:
             if not root.path.is_dir():
@@ -92,20 +93,20 @@ def roots_exist(project: Project) -> Iterator[Finding]:
 
 
 @rule("module.source-root", 'name the folder as a <sourceFolder> with isTestSource="false"')
-def packages_are_in_source_roots(project: Project) -> Iterator[Finding]:
+def packages_are_in_source_roots(project: Project) -> Iterator[Violation]:
     """Else PyCharm resolves no import of the project's own package."""
     folders = project.settings("tool", "setuptools", "packages", "find", "where")
     yield from missing_roots(project, folders, are_tests=False)
 
 
 @rule("module.test-root", 'name the folder as a <sourceFolder> with isTestSource="true"')
-def tests_are_in_test_roots(project: Project) -> Iterator[Finding]:
+def tests_are_in_test_roots(project: Project) -> Iterator[Violation]:
     folders = project.settings("tool", "pytest", "ini_options", "testpaths")
     yield from missing_roots(project, folders, are_tests=True)
 
 
 @rule("module.root-excluded", "take the <excludeFolder> out")
-def no_root_is_excluded(project: Project) -> Iterator[Finding]:
+def no_root_is_excluded(project: Project) -> Iterator[Violation]:
     for module in project.modules:
         for root in [*module.content_roots, *module.source_roots]:
             if module.excludes(root.path):
@@ -113,7 +114,7 @@ def no_root_is_excluded(project: Project) -> Iterator[Finding]:
 
 
 @rule("module.excluded", "name the folder as an <excludeFolder>")
-def outputs_are_excluded(project: Project) -> Iterator[Finding]:
+def outputs_are_excluded(project: Project) -> Iterator[Violation]:
     for module in project.modules:
         for name in LEFT_OUT:
             if not module.excludes(project.root / name):
@@ -121,7 +122,7 @@ def outputs_are_excluded(project: Project) -> Iterator[Finding]:
 
 
 @rule("module.hidden", "take the <excludeFolder> or <excludePattern> out")
-def nothing_needed_is_excluded(project: Project) -> Iterator[Finding]:
+def nothing_needed_is_excluded(project: Project) -> Iterator[Violation]:
     """An excluded config has no completion, and a run configuration in an excluded .run does not exist."""
     for module in project.modules:
         for name in NEEDED:
@@ -133,7 +134,7 @@ def nothing_needed_is_excluded(project: Project) -> Iterator[Finding]:
 
 
 @rule("module.test-runner", 'set PROJECT_TEST_RUNNER to "py.test"')
-def tests_are_run_by_pytest(project: Project) -> Iterator[Finding]:
+def tests_are_run_by_pytest(project: Project) -> Iterator[Violation]:
     """By another runner the arrows beside the tests would start something else."""
     for module in project.modules:
         for component in module.node.named("component"):
@@ -144,7 +145,7 @@ def tests_are_run_by_pytest(project: Project) -> Iterator[Finding]:
 
 
 @rule("module.docstrings", "use a pair such as GOOGLE and Google, or PLAIN and Plain")
-def docstring_format_is_known(project: Project) -> Iterator[Finding]:
+def docstring_format_is_known(project: Project) -> Iterator[Violation]:
     for module in project.modules:
         for component in module.node.named("component"):
             if component.get("name") == "PyDocumentationSettings":
@@ -153,7 +154,7 @@ def docstring_format_is_known(project: Project) -> Iterator[Finding]:
                     yield component.place, f"format {given.get('format')} is not {given.get('myDocStringFormat')}"
 
 
-def missing_roots(project: Project, folders: list[str], are_tests: bool) -> Iterator[Finding]:
+def missing_roots(project: Project, folders: list[str], are_tests: bool) -> Iterator[Violation]:
     for module in project.modules:
         roots = [root.path for root in module.source_roots if root.is_test is are_tests]
         for folder in folders:

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ..document import Node
-from ..fault import Finding, Place, rule
-from ..project import Project
+from ..fault import Place, Violation
+from ..project.document import Node
+from ..project.project import Project
+from .rule import rule
 
 MAPPING_FILE = Place(".idea/jsonSchemas.xml")
 DRAFT = "http://json-schema.org/draft-07/schema#"
@@ -41,13 +42,13 @@ class Mapping:
 
 
 @rule("schema.mapping", "map configs/*.yaml to schemas/config.schema.json")
-def a_schema_is_mapped(project: Project) -> Iterator[Finding]:
+def a_schema_is_mapped(project: Project) -> Iterator[Violation]:
     if not mappings(project):
         yield MAPPING_FILE, "it maps no schema"
 
 
 @rule("schema.file", "name a file of the project, from its folder on")
-def schemas_exist(project: Project) -> Iterator[Finding]:
+def schemas_exist(project: Project) -> Iterator[Violation]:
     for mapping in mappings(project):
         path = mapping.value("relativePathToSchema")
         if not is_address(path) and not is_file(project, path):
@@ -55,7 +56,7 @@ def schemas_exist(project: Project) -> Iterator[Finding]:
 
 
 @rule("schema.version", f'write value="{VERSION}"')
-def version_is_known(project: Project) -> Iterator[Finding]:
+def version_is_known(project: Project) -> Iterator[Violation]:
     """PyCharm takes any other text for draft 4, which lacks if and then."""
     for mapping in mappings(project):
         if mapping.value("schemaVersion").lower() != VERSION.lower():
@@ -63,7 +64,7 @@ def version_is_known(project: Project) -> Iterator[Finding]:
 
 
 @rule("schema.kind", 'write <option name="mappingKind" value="Pattern" /> where the path is one')
-def kinds_are_right(project: Project) -> Iterator[Finding]:
+def kinds_are_right(project: Project) -> Iterator[Violation]:
     """Without it a pattern is the name of a file, which does not exist."""
     for mapping in mappings(project):
         for item, given in mapping.items:
@@ -75,7 +76,7 @@ def kinds_are_right(project: Project) -> Iterator[Finding]:
 
 
 @rule("schema.matches", "correct the path, or add the files")
-def patterns_match(project: Project) -> Iterator[Finding]:
+def patterns_match(project: Project) -> Iterator[Violation]:
     for mapping in mappings(project):
         for item, given in mapping.items:
             if not any(matches(given, name) for name in project.files):
@@ -83,18 +84,18 @@ def patterns_match(project: Project) -> Iterator[Finding]:
 
 
 @rule("schema.valid", "write it with `python -m finetune schema > schemas/config.schema.json`")
-def schemas_are_schemas(project: Project) -> Iterator[Finding]:
+def schemas_are_schemas(project: Project) -> Iterator[Violation]:
     for name in sorted({mapping.value("relativePathToSchema") for mapping in mappings(project)}):
         if fault := fault_of_schema(project, name):
             yield Place(name), fault
 
 
 @rule("schema.config", "correct the value; the schema describes each key")
-def configs_are_accepted(project: Project) -> Iterator[Finding]:
+def configs_are_accepted(project: Project) -> Iterator[Violation]:
     from jsonschema import Draft7Validator
     from jsonschema.exceptions import best_match
 
-    from ..yaml_file import line_of, load
+    from ..project.yaml_file import line_of, load
 
     for mapping in mappings(project):
         schema = mapping.value("relativePathToSchema")
@@ -114,7 +115,7 @@ def configs_are_accepted(project: Project) -> Iterator[Finding]:
 
 
 @rule("schema.modeline", "correct the path, which begins at the config's own folder")
-def modelines_name_the_schema(project: Project) -> Iterator[Finding]:
+def modelines_name_the_schema(project: Project) -> Iterator[Violation]:
     """The comment by which other editors find the schema."""
     for name in project.files:
         if name.endswith((".yaml", ".yml")):

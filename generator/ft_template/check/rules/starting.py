@@ -5,9 +5,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 
-from ..configuration import Configuration
-from ..fault import Finding, rule
-from ..project import Project
+from ..fault import Violation
+from ..project.configuration import Configuration
+from ..project.project import Project
+from .rule import rule
 
 MODULE_NAME = re.compile(r"[\w.-]*\w")
 READ = {".yaml", ".yml", ".json", ".jsonl", ".csv", ".tsv", ".conll", ".txt", ".parquet", ".py"}
@@ -18,14 +19,14 @@ WRITES = {"--output", "--to", "-o"}
 
 
 @rule("run.script", "name a file of the project, as $PROJECT_DIR$/…")
-def scripts_exist(project: Project) -> Iterator[Finding]:
+def scripts_exist(project: Project) -> Iterator[Violation]:
     for found in project.python_configurations:
         if not found.in_module_mode and not is_file(project, found.option("SCRIPT_NAME")):
             yield found.option_place("SCRIPT_NAME"), f"there is no file '{found.option('SCRIPT_NAME')}'"
 
 
 @rule("run.module-name", "name a module of a source root, or of a package that pyproject.toml depends on")
-def started_modules_exist(project: Project) -> Iterator[Finding]:
+def started_modules_exist(project: Project) -> Iterator[Violation]:
     for found in project.python_configurations:
         name = found.option("SCRIPT_NAME")
         if found.in_module_mode and not (MODULE_NAME.fullmatch(name) and is_module(project, name)):
@@ -33,7 +34,7 @@ def started_modules_exist(project: Project) -> Iterator[Finding]:
 
 
 @rule("run.working-directory", "write $PROJECT_DIR$")
-def working_directory_exists(project: Project) -> Iterator[Finding]:
+def working_directory_exists(project: Project) -> Iterator[Violation]:
     """PyCharm takes a relative one from where it was started itself."""
     for found in [*project.python_configurations, *project.test_configurations]:
         path = found.option("WORKING_DIRECTORY")
@@ -42,7 +43,7 @@ def working_directory_exists(project: Project) -> Iterator[Finding]:
 
 
 @rule("run.env-file", "name one file that every clone has, or none")
-def env_files_exist(project: Project) -> Iterator[Finding]:
+def env_files_exist(project: Project) -> Iterator[Violation]:
     """A missing one stops the start; two are parted by a character that differs between systems."""
     for found in [*project.python_configurations, *project.test_configurations]:
         value = found.option("ENV_FILES")
@@ -53,14 +54,14 @@ def env_files_exist(project: Project) -> Iterator[Finding]:
 
 
 @rule("run.input-file", "name a file of the project, or set REDIRECT_INPUT to false")
-def input_files_exist(project: Project) -> Iterator[Finding]:
+def input_files_exist(project: Project) -> Iterator[Violation]:
     for found in project.python_configurations:
         if found.flag("REDIRECT_INPUT") and not is_file(project, found.option("INPUT_FILE")):
             yield found.option_place("INPUT_FILE"), f"there is no file '{found.option('INPUT_FILE')}'"
 
 
 @rule("run.argument-file", "correct the path in its parameters, or add the file")
-def named_files_exist(project: Project) -> Iterator[Finding]:
+def named_files_exist(project: Project) -> Iterator[Violation]:
     for found in project.python_configurations:
         for name in files_to_read(found.arguments):
             if not (working_directory(project, found) / project.expand(name)).is_file():

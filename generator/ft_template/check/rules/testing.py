@@ -3,16 +3,17 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..configuration import Configuration
-from ..fault import Finding, rule
-from ..project import Project
+from ..fault import Violation
+from ..project.configuration import Configuration
+from ..project.project import Project
+from .rule import rule
 
 FIELDS = ("keywords", "parameters", "additionalArguments", "target", "targetType")
 TARGET_TYPES = ("PATH", "PYTHON", "CUSTOM")
 
 
 @rule("test.json", "write the value as JSON, quotes included")
-def fields_are_json(project: Project) -> Iterator[Finding]:
+def fields_are_json(project: Project) -> Iterator[Violation]:
     for found in project.test_configurations:
         for name in FIELDS:
             if field(found, name) is None:
@@ -20,7 +21,7 @@ def fields_are_json(project: Project) -> Iterator[Finding]:
 
 
 @rule("test.target-type", f"write one of {', '.join(TARGET_TYPES)}")
-def target_types_are_known(project: Project) -> Iterator[Finding]:
+def target_types_are_known(project: Project) -> Iterator[Violation]:
     for found in project.test_configurations:
         kind = field(found, "targetType")
         if kind is not None and kind not in TARGET_TYPES:
@@ -28,7 +29,7 @@ def target_types_are_known(project: Project) -> Iterator[Finding]:
 
 
 @rule("test.target", "name a file or folder of the project, as $PROJECT_DIR$/…, or a module of its tests")
-def targets_exist(project: Project) -> Iterator[Finding]:
+def targets_exist(project: Project) -> Iterator[Violation]:
     for found in project.test_configurations:
         target, kind = field(found, "target"), field(found, "targetType")
         place = found.option_place("_new_target")

@@ -7,11 +7,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ..arguments import split
-from ..configuration import Configuration
-from ..fault import Finding, Place, rule
-from ..project import Project
+from ..fault import Place, Violation
+from ..project.arguments import split
+from ..project.configuration import Configuration
+from ..project.project import Project
 from .files import MACHINE
+from .rule import rule
 from .starting import files_to_read, is_module
 from .testing import field
 
@@ -22,14 +23,14 @@ Entry = tuple[Place, str, list[str]]
 
 
 @rule("vscode.readable", "restore the file, or mend what is there")
-def files_are_json(project: Project) -> Iterator[Finding]:
+def files_are_json(project: Project) -> Iterator[Violation]:
     for place in files(project):
         if isinstance(found := read(project.root / place.file), ValueError):
             yield place, f"it is not JSON ({found})"
 
 
 @rule("vscode.entries", "write objects with a name and, where it takes arguments, a list of texts")
-def entries_are_objects(project: Project) -> Iterator[Finding]:
+def entries_are_objects(project: Project) -> Iterator[Violation]:
     for file, key in LISTS:
         place = Place(f".vscode/{file}")
         if place in files(project) and len(objects(project, file, key)) != count(project, file, key):
@@ -37,7 +38,7 @@ def entries_are_objects(project: Project) -> Iterator[Finding]:
 
 
 @rule("vscode.program", "name a module of the project or of what it depends on, or a file in ${workspaceFolder}")
-def programs_exist(project: Project) -> Iterator[Finding]:
+def programs_exist(project: Project) -> Iterator[Violation]:
     for place, name, command in entries(project):
         if command[0] != "-m":
             exists = (project.root / command[0].removeprefix(f"{FOLDER}/")).is_file()
@@ -48,7 +49,7 @@ def programs_exist(project: Project) -> Iterator[Finding]:
 
 
 @rule("vscode.argument-file", "correct the path in its arguments, or add the file")
-def named_files_exist(project: Project) -> Iterator[Finding]:
+def named_files_exist(project: Project) -> Iterator[Violation]:
     for place, name, command in entries(project):
         for path in files_to_read(command[1:]):
             if not (project.root / path.removeprefix(f"{FOLDER}/")).is_file():
@@ -56,7 +57,7 @@ def named_files_exist(project: Project) -> Iterator[Finding]:
 
 
 @rule("vscode.compound", "name existing entries of configurations")
-def compounds_start_what_exists(project: Project) -> Iterator[Finding]:
+def compounds_start_what_exists(project: Project) -> Iterator[Violation]:
     names = {title(entry) for entry in objects(project, "launch.json", "configurations")}
     for compound in objects(project, "launch.json", "compounds"):
         for name in compound.get("configurations", []):
@@ -65,7 +66,7 @@ def compounds_start_what_exists(project: Project) -> Iterator[Finding]:
 
 
 @rule("vscode.machine-path", "begin the path with ${workspaceFolder}")
-def no_path_of_one_machine(project: Project) -> Iterator[Finding]:
+def no_path_of_one_machine(project: Project) -> Iterator[Violation]:
     for place in files(project):
         for text in strings(section(project, Path(place.file).name)):
             if MACHINE.match(text):
@@ -73,7 +74,7 @@ def no_path_of_one_machine(project: Project) -> Iterator[Finding]:
 
 
 @rule("vscode.schema", "map schemas/config.schema.json to configs/*.yaml under yaml.schemas")
-def schema_is_mapped(project: Project) -> Iterator[Finding]:
+def schema_is_mapped(project: Project) -> Iterator[Violation]:
     place = Place(".vscode/settings.json")
     if place in files(project):
         mapped = section(project, "settings.json").get("yaml.schemas")
@@ -89,7 +90,7 @@ def schema_is_mapped(project: Project) -> Iterator[Finding]:
 
 
 @rule("vscode.same", "make them alike, or leave it where only one editor needs it", note=True)
-def both_editors_start_the_same(project: Project) -> Iterator[Finding]:
+def both_editors_start_the_same(project: Project) -> Iterator[Violation]:
     started = {found.name: command_line(found) for found in project.configurations}
     for place, name, command in entries(project):
         if name in started and started[name] != [part.replace(FOLDER, "$PROJECT_DIR$") for part in command]:

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import answers as answering
-from . import child, hooks, interrupts, place
-from .errors import FAILED, INTERRUPTED, NO_ENVIRONMENT, OK, WRONG_ANSWERS, UserError
+from .. import hooks
+from ..answers import complete as answering
+from ..check.check import check
+from ..errors import FAILED, INTERRUPTED, NO_ENVIRONMENT, OK, WRONG_ANSWERS, UserError
+from ..system import interrupts
+from ..template import Template, open_template, stage
+from . import run_job as child
+from . import target as place
 from .events import Listener, tell_failure
 from .result import describe_result
-from .template import Template, open_template, stage
 
 STEPS = {
     "template": "Open the template",
@@ -201,8 +205,6 @@ class Creation:
 
 def project_faults(project: Path) -> list[str]:
     """What is wrong with a project, each as one sentence; one without .idea is not meant for PyCharm."""
-    from .check import check
-
     if not (project / ".idea").is_dir():
         return []
     return [str(fault) for fault in check(project) if not fault.note]

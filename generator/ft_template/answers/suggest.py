@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .machine import GB, Machine
+from ..system.machine import GB, TO_INSTALL, Machine, size
 
 WEIGHTS = {
     "google-bert/bert-base-uncased": 110_000_000,
@@ -15,7 +15,6 @@ WEIGHTS = {
 
 BYTES_A_WEIGHT = 16  # fp32 weights, gradients and the two moments of AdamW
 FOR_THE_BATCH = 2 * GB
-TO_INSTALL = {"cuda": 8 * GB, "cpu": 2 * GB}  # with the packed files that are fetched
 
 
 @dataclass(frozen=True)
@@ -61,8 +60,3 @@ def environment(machine: Machine) -> Suggestion:
         f"the .venv is made with this Python {machine.python}."
     )
     return Suggestion("empty", reason)
-
-
-def size(count: int) -> str:
-    """Bytes as people say them."""
-    return f"{count / GB:.0f} GB" if count >= 10 * GB else f"{count / GB:.1f} GB"

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 
 import click
 
+from ..system.machine import Machine, look
+from ..template import Question, Template
 from . import suggest
-from .answers import resolve
-from .machine import Machine, look
-from .template import Question, Template
+from .complete import resolve
 
 Faults = Callable[[Mapping[str, object]], Mapping[str, str]]
 """What is wrong with answers, by question."""

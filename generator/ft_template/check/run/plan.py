@@ -10,10 +10,10 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
+from ..project.configuration import Configuration
+from ..project.project import Project
+from ..project.yaml_file import load
 from .command import Command, activated, command
-from .configuration import Configuration
-from .project import Project
-from .yaml_file import load
 
 OFFLINE = {"HF_HUB_OFFLINE": "1"}
 REFUSAL = re.compile(r"error:.*(HF_HUB_OFFLINE|nothing to fetch)", re.DOTALL)

@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .arguments import split
-from .configuration import Configuration
-from .project import Project
+from ..project.arguments import split
+from ..project.configuration import Configuration
+from ..project.project import Project
 
 WINDOWS = os.name == "nt"
 PYTEST = ("-P", "-c", "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))")

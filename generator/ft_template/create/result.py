@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from . import hooks
+from .. import hooks
 
 WORTH_OPENING = ("README.md", "configs/demo.yaml", "configs/train.yaml")
 

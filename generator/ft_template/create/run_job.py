@@ -9,17 +9,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .errors import FAILED, UserError
-from .groups import end, own_group
-from .interrupts import held
+from ..errors import FAILED, UserError
+from ..system.interrupts import held
+from ..system.processes import end, own_group
 
-PACKAGES = Path(__file__).resolve().parents[1]
+PACKAGES = Path(__file__).resolve().parents[2]
 # -P: nothing is imported from the folder in which the command was typed.
 COMMAND = [
     sys.executable,
     "-P",
     "-c",
-    "import sys; sys.path.insert(0, sys.argv[1]); from ft_template.worker import main; main()",
+    "import sys; sys.path.insert(0, sys.argv[1]); from ft_template.create.worker import main; main()",
 ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
-from .fault import Place
+from ..fault import Place
 
 
 class UnreadableError(Exception):

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from ..fault import Place
 from .document import Node
-from .fault import Place
 from .macros import expand
 
 

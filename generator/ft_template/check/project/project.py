@@ -10,9 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ..fault import Violation
 from .configuration import COMPOUND, Configuration
 from .document import Node, UnreadableError, parse
-from .fault import Finding
 from .macros import expand
 from .module import Module
 
@@ -36,7 +36,7 @@ class Project:
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
-        self.unreadable: list[Finding] = []
+        self.unreadable: list[Violation] = []
 
     def name(self, path: Path) -> str:
         """A path below the root with forward slashes."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MIB, GB = 2**20, 10**9
+TO_INSTALL = {"cuda": 8 * GB, "cpu": 2 * GB}  # with the packed files that are fetched
 GPU_QUERY = ("--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits")
 
 
@@ -117,3 +118,8 @@ def run(*command: str) -> str:
         timeout=10,
     )
     return output.stdout
+
+
+def size(count: int) -> str:
+    """Bytes as people say them."""
+    return f"{count / GB:.0f} GB" if count >= 10 * GB else f"{count / GB:.1f} GB"

@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 from types import TracebackType
 
-from ..groups import PATIENCE, end, own_group
+from ...system.processes import PATIENCE, end, own_group
 from .command import WINDOWS, Command
 
 TICK = 0.05

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from . import hooks, interrupts
-from .errors import TARGET_EXISTS, UserError
+from .. import hooks
+from ..errors import TARGET_EXISTS, UserError
+from ..system import interrupts
 
 
 def target_of(target: Path | None, output_dir: Path, answers: Mapping[str, object]) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from cookiecutter.main import cookiecutter
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def bake(

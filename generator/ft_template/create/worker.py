@@ -38,7 +38,7 @@ def render(template: str, answers: dict[str, Any], folder: str, hooks: bool) -> 
 
 def environment(project: str, choice: str) -> dict[str, Any]:
     """Make the Python environment as the hook of the template does; returns what went wrong, if anything."""
-    from .hooks import after
+    from ..hooks import after
 
     return {"trouble": after().make_environment(Path(project), choice)}
 

@@ -4,10 +4,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from . import __version__
-from .events import PROTOCOL
-from .machine import GB, Machine
-from .suggest import TO_INSTALL, size
+from .. import PROTOCOL, __version__
+from .machine import GB, TO_INSTALL, Machine, size
 
 OLDEST_DRIVER = 525  # the first that runs CUDA 12
 LITTLE_MEMORY = 4 * GB

@@ -1,10 +1,10 @@
-"""Refresh .idea-sample, the IDE files of the default project: python -m ft_template.sample"""
+"""Refresh .idea-sample, the IDE files of the default project: python -m tools.idea_sample"""
 
 import shutil
 import tempfile
 from pathlib import Path
 
-from ft_template.bake import REPOSITORY, bake
+from ft_template.create.bake import REPOSITORY, bake
 
 SAMPLE = REPOSITORY / ".idea-sample"
 

@@ -4,11 +4,10 @@ import itertools
 import re
 from typing import Any
 
-from . import __version__, hooks
-from .answers import resolve
-from .errors import UserError
-from .events import PROTOCOL
-from .template import Question, Template
+from .. import PROTOCOL, __version__, hooks
+from ..errors import UserError
+from ..template import Question, Template
+from .complete import resolve
 
 FORMATS = (1,)
 DRAFT = "http://json-schema.org/draft-07/schema#"

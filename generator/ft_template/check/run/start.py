@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .configuration import COMPOUND, Configuration
-from .fault import Place
+from ..fault import Place
+from ..project.configuration import COMPOUND, Configuration
+from ..project.project import NEVER_CONTENT, Project
 from .plan import REFUSAL, Plan, plan, terminal_plan
 from .process import Process
-from .project import NEVER_CONTENT, Project
 
 Key = tuple[str, str]
 

@@ -3,10 +3,8 @@
 import json
 from typing import Any, Protocol, TextIO
 
-from . import __version__
-from .errors import NAMES, UserError
-
-PROTOCOL = 1
+from .. import PROTOCOL, __version__
+from ..errors import NAMES, UserError
 
 
 class Listener(Protocol):
@@ -48,7 +46,7 @@ class People:
         elif event == "error":
             self.say(f"error: {fields['message']}", "red")
         elif event == "result":
-            from .show import show
+            from .summary import show
 
             show(self.out, self.files, fields)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from ..fault import Place
 from .arguments import split
 from .document import Node
-from .fault import Place
 
 PYTHON, TESTS, COMPOUND, SHELL = (
     "PythonConfigurationType",

@@ -1,0 +1,1 @@
+"""The machine: its hardware and programs, processes and signals."""
