@@ -70,7 +70,7 @@ def test_describe_validate_new_check(here: Path) -> None:
     configurations = "".join(path.read_text() for path in (project / ".idea/runConfigurations").glob("*.xml"))
     assert f'name="{result["select_run_configuration"]}"' in configurations
     faults = json.loads(ft_template("check", project, "--json", cwd=here).stdout)["faults"]
-    assert [fault for fault in faults if not fault["note"]] == []
+    assert [fault for fault in faults if fault["severity"] != "note"] == []
     written = {name for name in files(project) if not name.startswith(".venv/")}
     assert {event["path"] for event in events if event["event"] == "file"} == written
 
@@ -84,7 +84,7 @@ def test_all_wrong_answers_are_told_at_once(here: Path) -> None:
     assert code == checked.returncode == 3
     assert {error["field"] for error in errors} == {"project_name", "task", "autor", "license"}
     assert {error["code"] for error in errors} == {"answers"}
-    assert "perhaps author is meant" in next(error["message"] for error in errors if error["field"] == "autor")
+    assert "did you mean author?" in next(error["message"] for error in errors if error["field"] == "autor")
     assert json.loads(checked.stdout)["errors"] == [
         {key: error[key] for key in ("field", "message")} for error in errors
     ]
@@ -238,7 +238,7 @@ def test_a_cancel_at_each_step(here: Path, tmp_path: Path, step: str) -> None:
         assert events[-1] == {
             "event": "error",
             "code": "interrupted",
-            "message": "Interrupted; nothing was made.",
+            "message": "Interrupted; nothing was created.",
             "field": None,
         }
         assert names(here) == set()

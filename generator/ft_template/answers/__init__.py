@@ -1,1 +1,1 @@
-"""The answers to the questions of a template."""
+"""Answers to the questions of a template: read, complete, ask, suggest, describe."""

@@ -1,4 +1,4 @@
-"""The questions as one JSON document, for a program that shows them as a form."""
+"""`ft-template describe`: the questions as one JSON document, from which a program builds a form."""
 
 import itertools
 import re
@@ -11,7 +11,7 @@ from .complete import resolve
 
 FORMATS = (1,)
 DRAFT = "http://json-schema.org/draft-07/schema#"
-OLDEST_PYTHON = ".".join(map(str, hooks.after().OLDEST_PYTHON))
+OLDEST_PYTHON = ".".join(map(str, hooks.post_gen().OLDEST_PYTHON))
 FEATURES = ["check", "doctor", "dry-run", "environment", "validate"]
 
 GROUPS = {
@@ -19,14 +19,14 @@ GROUPS = {
     "training": ("Fine-tuning", ["task", "method", "base_model"]),
     "tools": ("Tools", ["accelerator", "environment", "editor"]),
 }
-"""A question that is named nowhere here is one of tools."""
+"""The groups of the form; a question that none of them lists belongs to tools."""
 
 
 def describe(template: Template, version: int) -> dict[str, Any]:
-    """The document, in the format that the caller knows."""
+    """The document in the format version that the caller supports; raises UserError if it is unknown."""
     if version not in FORMATS:
         known = ", ".join(map(str, FORMATS))
-        raise UserError(f"Format version {version} is not known to ft-template {__version__}: use {known}.")
+        raise UserError(f"ft-template {__version__} does not support format version {version}: use {known}.")
     defaults = resolve(template, {})
     properties = {
         question.name: _property(template, question, order, defaults[question.name])
@@ -51,7 +51,7 @@ def describe(template: Template, version: int) -> dict[str, Any]:
 
 
 def _property(template: Template, question: Question, order: int, default: object) -> dict[str, Any]:
-    """One question: what it takes, and how a form shows it."""
+    """The schema of one answer, and how a form shows the question."""
     name = question.name
     shown = {
         "title": name.replace("_", " ").capitalize(),
@@ -69,36 +69,32 @@ def _property(template: Template, question: Question, order: int, default: objec
 
 
 def _choice(template: Template, question: Question, choice: str) -> dict[str, Any]:
-    shown = {"value": choice, "label": choice, "description": question.explained[choice]}
-    refused = _refused(template).get(choice) if question.name == "method" else None
-    if refused is None:
+    shown = {"value": choice, "label": choice, "description": question.descriptions[choice]}
+    unsupported = _unsupported_tasks(template).get(choice) if question.name == "method" else None
+    if unsupported is None:
         return shown
-    return {
-        **shown,
-        "visible-if": {"task": [task for task in template.questions["task"].choices if task not in refused]},
-    }
+    supported = [task for task in template.questions["task"].choices if task not in unsupported]
+    return {**shown, "visible-if": {"task": supported}}
 
 
 def _limits(name: str) -> dict[str, Any]:
-    """What the rules say of a text, as far as a pattern can; `validate` and `new` say all of it."""
-    rules = hooks.rules()
+    """The rules that a pattern can express; `validate` and `new` apply all of them."""
+    rules = hooks.pre_gen()
     patterns = {
         "project_name": r"\S",
-        "project_slug": _whole(rules.SLUG.pattern),
-        "base_model": _whole(
-            "|".join(f"(?:{shape.pattern})" for shape in (rules.HUB_NAME, rules.TINY_MODEL, rules.LOCAL_FOLDER))
-        ),
+        "project_slug": _anchored(rules.SLUG.pattern),
+        "base_model": _anchored("|".join(f"(?:{form.pattern})" for form in rules.MODEL_FORMS)),
     }
-    limits: dict[str, Any] = {"maxLength": rules.LONGEST_ANSWER}
+    limits: dict[str, Any] = {"maxLength": rules.MAX_LENGTH}
     return {**limits, "pattern": patterns[name]} if name in patterns else limits
 
 
-def _whole(pattern: str) -> str:
+def _anchored(pattern: str) -> str:
     return f"^(?:{pattern})$"
 
 
 def _derived(template: Template, name: str) -> dict[str, Any]:
-    """From which answers a default follows; for a question with choices, the default by each of them."""
+    """The questions that a default depends on; for those with choices, the default for each choice."""
     sources = _sources(template, str(template.questions[name].default))
     if not sources:
         return {}
@@ -111,30 +107,31 @@ def _derived(template: Template, name: str) -> dict[str, Any]:
 
 
 def _sources(template: Template, expression: str) -> list[str]:
-    """The questions that an expression refers to, through private variables too."""
+    """The questions that an expression refers to, directly or through private variables."""
     found: list[str] = []
     for name in re.findall(r"cookiecutter\.(\w+)", expression):
         found += [name] if name in template.questions else _sources(template, str(template.document.get(name, "")))
     return list(dict.fromkeys(found))
 
 
-def _refused(template: Template) -> dict[str, list[str]]:
-    """By method, the tasks with which it does not go."""
+def _unsupported_tasks(template: Template) -> dict[str, list[str]]:
+    """The tasks that each method does not support."""
     if not {"task", "method"} <= set(template.questions):
         return {}
     pairs = itertools.product(template.questions["method"].choices, template.questions["task"].choices)
-    refused: dict[str, list[str]] = {}
+    unsupported: dict[str, list[str]] = {}
     for method, task in pairs:
-        if hooks.rules().method_problem(task, method):
-            refused.setdefault(method, []).append(task)
-    return refused
+        if hooks.pre_gen().method_error(task, method):
+            unsupported.setdefault(method, []).append(task)
+    return unsupported
 
 
 def _conditions(template: Template) -> list[dict[str, Any]]:
+    """One condition for each method: the tasks that it excludes."""
     return [
         {
             "if": {"properties": {"method": {"const": method}}, "required": ["method"]},
             "then": {"properties": {"task": {"not": {"enum": tasks}}}},
         }
-        for method, tasks in _refused(template).items()
+        for method, tasks in _unsupported_tasks(template).items()
     ]

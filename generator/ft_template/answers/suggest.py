@@ -1,62 +1,62 @@
-"""What fits this machine, with the reason; people may take it, and programs are told nothing of the kind."""
+"""Suggested answers for this machine, each with its reason; only for interactive use."""
 
 from dataclasses import dataclass
 
-from ..system.machine import GB, TO_INSTALL, Machine, size
+from ..system.machine import GB, Machine, format_size
 
-WEIGHTS = {
+PARAMETERS = {
     "google-bert/bert-base-uncased": 110_000_000,
     "google-bert/bert-base-cased": 108_000_000,
     "openai-community/gpt2": 124_000_000,
     "Qwen/Qwen2.5-0.5B-Instruct": 494_000_000,
     "google-t5/t5-small": 61_000_000,
 }
-"""Of the models that the template proposes; tests/test_new.py holds that none is missing."""
+"""Parameters of each default model of the template; tests/test_doctor.py checks that none is missing."""
 
-BYTES_A_WEIGHT = 16  # fp32 weights, gradients and the two moments of AdamW
-FOR_THE_BATCH = 2 * GB
+BYTES_PER_PARAMETER = 16  # fp32 weights and gradients, and AdamW's two moments
+ACTIVATION_BYTES = 2 * GB
 
 
 @dataclass(frozen=True)
 class Suggestion:
-    """One of the choices, and one sentence why."""
+    """A choice, and the reason in one sentence."""
 
     choice: str
     reason: str
 
 
 def method(machine: Machine, base_model: str) -> Suggestion | None:
-    """full where all weights can be trained here, else lora; nothing for a model that is not known."""
-    weights = WEIGHTS.get(base_model)
-    if weights is None:
+    """full if full fine-tuning fits into memory, else lora; None if the model's size is unknown."""
+    parameters = PARAMETERS.get(base_model)
+    if parameters is None:
         return None
-    needed, there = weights * BYTES_A_WEIGHT + FOR_THE_BATCH, machine.training_memory
-    has = f"{machine.device} has {size(there)}"
-    if needed <= there:
-        return Suggestion("full", f"Every weight of {base_model} takes about {size(needed)}, and {has}: full fits.")
-    reason = f"Every weight of {base_model} would take about {size(needed)}, but {has}: lora needs less."
+    needed, available = parameters * BYTES_PER_PARAMETER + ACTIVATION_BYTES, machine.training_memory
+    memory = f"{machine.device} has {format_size(available)}"
+    if needed <= available:
+        reason = f"Full fine-tuning of {base_model} needs about {format_size(needed)}, and {memory}: full fits."
+        return Suggestion("full", reason)
+    reason = f"Full fine-tuning of {base_model} needs about {format_size(needed)}, but {memory}: lora needs less."
     return Suggestion("lora", reason)
 
 
 def accelerator(machine: Machine) -> Suggestion:
-    """auto, for the project may move to another machine; what that means on this one."""
+    """auto, because the project may move to another machine, with its effect on this one; cpu if the driver fails."""
     if machine.gpus:
         gpu = machine.gpus[0]
-        memory = f" with {size(gpu.memory)}" if gpu.memory else ""
-        return Suggestion("auto", f"This machine has an {gpu.name}{memory}: auto installs the build for NVIDIA GPUs.")
+        memory = f" with {format_size(gpu.memory)}" if gpu.memory else ""
+        reason = f"This machine has an {gpu.name}{memory}: auto installs the build for NVIDIA GPUs."
+        return Suggestion("auto", reason)
     if machine.gpu_trouble:
-        return Suggestion("cpu", f"The NVIDIA driver does not answer ({machine.gpu_trouble}): cpu works meanwhile.")
-    return Suggestion(
-        "auto", "No NVIDIA GPU is here: auto installs the small build, and the other one on a machine with a GPU."
-    )
+        return Suggestion("cpu", f"The NVIDIA driver does not work ({machine.gpu_trouble}): use cpu until it does.")
+    reason = "This machine has no NVIDIA GPU: auto installs the small CPU build here, the CUDA build elsewhere."
+    return Suggestion("auto", reason)
 
 
 def environment(machine: Machine) -> Suggestion:
-    """empty, which costs nothing; whether there is room for install."""
-    needed = TO_INSTALL["cuda" if machine.gpus else "cpu"]
-    room = "enough" if machine.disk >= needed else "too little"
+    """empty, which takes no disk space; the reason tells whether there is room for install."""
+    room = "enough" if machine.disk >= machine.install_size else "too little"
     reason = (
-        f"install needs up to {size(needed)} and {size(machine.disk)} are free here, {room}; "
-        f"the .venv is made with this Python {machine.python}."
+        f"install needs up to {format_size(machine.install_size)} and {format_size(machine.disk)} are free here, "
+        f"{room}; the .venv will use this Python {machine.python}."
     )
     return Suggestion("empty", reason)

@@ -1,4 +1,4 @@
-"""Check a project by all rules."""
+"""Check a project against all rules."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from .rules.all import RULES
 
 
 def check(folder: Path) -> list[Fault]:
-    """All faults of a project, by file and line; nothing is changed and nothing of it is run."""
+    """All faults and notes of a project, sorted by file and line; reads only."""
     project = Project(folder)
     faults = [fault for rule in RULES for fault in rule.faults(project)]
     return sorted(faults, key=lambda fault: (fault.place.file, fault.place.line or 0, fault.rule))

@@ -1,4 +1,4 @@
-"""What is wrong, where, and what mends it."""
+"""A fault in a project: the rule that found it, its place, and the remedy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Place(NamedTuple):
-    """A file of the project, with forward slashes, and a line where one is known."""
+    """A file of the project, with forward slashes, and a line if known."""
 
     file: str
     line: int | None = None
@@ -18,17 +18,22 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that PyCharm would ignore, misread or fail at, or that works on one machine only."""
+    """Something that PyCharm ignores, misreads or fails at, or that works on one machine only."""
 
     rule: str
     place: Place
     message: str
     remedy: str
     note: bool = False
-    """Works, but is worth knowing: it does not make the project a faulty one."""
+    """A note: it works but is worth knowing, and does not change the exit code."""
+
+    @property
+    def severity(self) -> str:
+        return "note" if self.note else "fault"
 
     def __str__(self) -> str:
         return f"{self.place}: {self.message}: {self.remedy} [{self.rule}]"
 
 
 Violation = tuple[Place, str]
+"""What a rule finds: the place and the message."""

@@ -1,4 +1,4 @@
-"""Stamp out a project with cookiecutter, independent of the user's own cookiecutter settings."""
+"""Render a project with cookiecutter, independent of the user's own cookiecutter settings."""
 
 import tempfile
 from collections.abc import Mapping
@@ -19,13 +19,13 @@ def bake(
     hooks: bool = True,
     keep: bool = False,
 ) -> Path:
-    """Make a project inside `output_dir` and return its folder; answers that are not given take their defaults.
+    """Render a project into `output_dir` and return its folder; missing answers take their defaults.
 
-    With `keep`, what a failure leaves stays for the caller to look at, and to remove. Raises what cookiecutter raises:
-    FailedHookException where a hook has refused an answer (and said why on stderr).
+    With `keep`, cookiecutter does not remove an incomplete project after a failure. Raises what cookiecutter raises:
+    FailedHookException if a hook rejects an answer (its message is on stderr).
     """
     with tempfile.TemporaryDirectory(prefix="ft-template-") as private:
-        # Defaults of the user's own would change the project, and the record for --replay is theirs too.
+        # The user's default_context would change the answers, and their record for --replay must not be overwritten.
         config = Path(private, "config.yaml")
         config.write_text(yaml.safe_dump({"replay_dir": private, "cookiecutters_dir": private}), encoding="utf-8")
         project: str = cookiecutter(

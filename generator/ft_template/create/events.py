@@ -1,20 +1,20 @@
-"""What `new` tells while it works: JSON lines for programs, a few lines for people."""
+"""The events of `new`: JSON lines for programs, progress and a summary in a terminal."""
 
 import json
 from typing import Any, Protocol, TextIO
 
 from .. import PROTOCOL, __version__
-from ..errors import NAMES, UserError
+from ..errors import ERROR_CODES, UserError
 
 
 class Listener(Protocol):
-    """Gets every event; docs/companion.md has an example of each."""
+    """Receives every event; docs/companion.md has an example of each."""
 
     def emit(self, event: str, /, **fields: Any) -> None: ...
 
 
-class JsonLines:
-    """One object a line, ASCII only, sent at once."""
+class JsonListener:
+    """Writes one JSON object per line, ASCII only, flushed at once."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -25,8 +25,8 @@ class JsonLines:
         self.stream.flush()
 
 
-class People:
-    """Progress and trouble on standard error; at the end the project and the next steps on standard output."""
+class RichListener:
+    """Prints progress, warnings and errors on standard error, and the summary on standard output."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -36,26 +36,26 @@ class People:
 
     def emit(self, event: str, /, **fields: Any) -> None:
         if event == "step":
-            self.say(f"{fields['index']}/{fields['total']}  {fields['title']}", "dim")
+            self._print(f"{fields['index']}/{fields['total']}  {fields['title']}", "dim")
         elif event == "file":
             self.files.append(fields["path"])
         elif event == "log" and fields["level"] == "info":
-            self.say(fields["text"], "dim")
+            self._print(fields["text"], "dim")
         elif event == "warning":
-            self.say(f"warning: {fields['message']}", "yellow")
+            self._print(f"warning: {fields['message']}", "yellow")
         elif event == "error":
-            self.say(f"error: {fields['message']}", "red")
+            self._print(f"error: {fields['message']}", "red")
         elif event == "result":
-            from .summary import show
+            from .summary import print_summary
 
-            show(self.out, self.files, fields)
+            print_summary(self.out, self.files, fields)
 
-    def say(self, text: str, style: str) -> None:
+    def _print(self, text: str, style: str) -> None:
         self.err.print(text, style=style, markup=False, soft_wrap=True)
 
 
-def tell_failure(listener: Listener, error: UserError) -> int:
-    """One event for each sentence; returns the exit code."""
-    for field, sentence in error.sentences.items():
-        listener.emit("error", code=NAMES[error.code], message=sentence, field=field)
+def emit_error(listener: Listener, error: UserError) -> int:
+    """Emit one event for each error message; returns the exit code."""
+    for field, message in error.messages.items():
+        listener.emit("error", code=ERROR_CODES[error.code], message=message, field=field)
     return error.code

@@ -1,4 +1,4 @@
-"""Run a job of worker.py and end it, with all that it has started, when somebody interrupts."""
+"""Run a job of worker.py in a child process, and terminate its process group on an interrupt."""
 
 import json
 import os
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FAILED, UserError
-from ..system.interrupts import held
-from ..system.processes import end, own_group
+from ..system.interrupts import deferred_signals
+from ..system.processes import new_group, terminate_group
 
 PACKAGES = Path(__file__).resolve().parents[2]
-# -P: nothing is imported from the folder in which the command was typed.
+# -P: import nothing from the current folder.
 COMMAND = [
     sys.executable,
     "-P",
@@ -23,20 +23,9 @@ COMMAND = [
 ]
 
 
-def call(scratch: Path, tell: Callable[[str], None], **job: Any) -> dict[str, Any]:
-    """The answer of the worker; `tell` gets each line that it prints, `scratch` its temporary files."""
-    quiet = {"GIT_TERMINAL_PROMPT": "0", "PYTHONIOENCODING": "utf-8", "TMPDIR": str(scratch), "TEMP": str(scratch)}
-    with held():
-        child = subprocess.Popen(
-            [*COMMAND, str(PACKAGES)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-            errors="replace",
-            env={**os.environ, **quiet, "TMP": str(scratch)},
-            **own_group(),
-        )
+def run_job(scratch: Path, on_output: Callable[[str], None], **job: Any) -> dict[str, Any]:
+    """The worker's reply; `on_output` gets each line that it prints, and its temporary files go to `scratch`."""
+    child = _start(scratch)
     assert child.stdin is not None
     assert child.stdout is not None
     assert child.stderr is not None
@@ -44,20 +33,36 @@ def call(scratch: Path, tell: Callable[[str], None], **job: Any) -> dict[str, An
         with suppress(BrokenPipeError), child.stdin as stdin:
             json.dump(job, stdin)
         for line in child.stderr:
-            tell(line.rstrip())
-        answer = child.stdout.read()
+            on_output(line.rstrip())
+        text = child.stdout.read()
         child.wait()
     except BaseException:
-        with held():
-            end(child)
+        with deferred_signals():
+            terminate_group(child)
         raise
     finally:
         child.stdout.close()
         child.stderr.close()
     try:
-        reply = json.loads(answer)
+        reply = json.loads(text)
     except ValueError as error:
-        sentence = f"The step {job['job']} has ended early (exit code {child.returncode}): run this again."
-        raise UserError(sentence, FAILED) from error
+        message = f"The step {job['job']} ended unexpectedly (exit code {child.returncode}): try again."
+        raise UserError(message, FAILED) from error
     assert isinstance(reply, dict)
     return reply
+
+
+def _start(scratch: Path) -> "subprocess.Popen[str]":
+    folder = str(scratch)
+    variables = {"GIT_TERMINAL_PROMPT": "0", "PYTHONIOENCODING": "utf-8", "TMPDIR": folder, "TEMP": folder}
+    with deferred_signals():
+        return subprocess.Popen(
+            [*COMMAND, str(PACKAGES)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            env={**os.environ, **variables, "TMP": folder},
+            **new_group(),
+        )

@@ -1,4 +1,4 @@
-"""The new project as people see it: its tree, and what they do next."""
+"""The summary of a new project in a terminal: its file tree and the next steps."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,11 +9,11 @@ from rich.text import Text
 from rich.tree import Tree
 
 
-def show(console: Console, files: Sequence[str], result: Mapping[str, Any]) -> None:
-    """Print the top of the tree, then the next steps."""
-    console.print(tree(result["project_dir"], files))
+def print_summary(console: Console, files: Sequence[str], result: Mapping[str, Any]) -> None:
+    """Print the top level of the file tree, then the next steps."""
+    console.print(file_tree(result["project_dir"], files))
     if result["dry_run"]:
-        console.print("\nA dry run: nothing was written.")
+        console.print("\nDry run: nothing was written.")
         return
     for title, steps in (("In PyCharm", result["next_steps"]), ("In a terminal", result["commands"])):
         if steps:
@@ -23,8 +23,8 @@ def show(console: Console, files: Sequence[str], result: Mapping[str, Any]) -> N
     console.print()
 
 
-def tree(title: str, files: Sequence[str]) -> Tree:
-    """Folders with the number of files in them, then the files beside them."""
+def file_tree(title: str, files: Sequence[str]) -> Tree:
+    """The top-level folders, each with its number of files, then the top-level files."""
     folders = Counter(path.partition("/")[0] for path in files if "/" in path)
     branches = Tree(Text(title, style="bold"))
     for name, count in sorted(folders.items()):

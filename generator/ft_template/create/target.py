@@ -1,4 +1,4 @@
-"""Where a project is put: nothing that is there is touched, and on failure nothing is left."""
+"""The target folder: an existing one is never overwritten, and a failure leaves nothing behind."""
 
 import errno
 import os
@@ -8,40 +8,40 @@ from pathlib import Path
 
 from .. import hooks
 from ..errors import TARGET_EXISTS, UserError
-from ..system import interrupts
+from ..system.interrupts import deferred_signals
 
 
-def target_of(target: Path | None, output_dir: Path, answers: Mapping[str, object]) -> Path:
-    """The folder that was asked for, or one that is called by the slug."""
+def target_folder(target: Path | None, output_dir: Path, answers: Mapping[str, object]) -> Path:
+    """The folder given by the user, or `output_dir`/slug; raises UserError if its path holds Jinja."""
     folder = Path(os.path.abspath(target or output_dir / str(answers.get("project_slug", "project"))))
-    if any(mark in str(folder) for mark in hooks.rules().JINJA):
+    if any(mark in str(folder) for mark in hooks.pre_gen().JINJA):
         raise UserError(f"{folder} holds a template expression, which cookiecutter would evaluate: choose another.")
     return folder
 
 
-def is_taken(folder: Path) -> bool:
-    """Whether something is there that would be lost; a link may lead anywhere, even if it leads nowhere now."""
+def is_occupied(folder: Path) -> bool:
+    """Whether something exists there that would be lost; links count, dangling ones too, empty folders do not."""
     return os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir() or any(folder.iterdir()))
 
 
-def refuse_taken(folder: Path) -> None:
-    """Raise where no project can be put; an empty folder gives way to it."""
-    if is_taken(folder):
-        raise UserError(f"{folder} exists already: choose another folder, or remove this one yourself.", TARGET_EXISTS)
+def require_free(folder: Path) -> None:
+    """Raise UserError if no project can be created there; an empty folder will be replaced."""
+    if is_occupied(folder):
+        raise UserError(f"{folder} exists already: choose another folder, or remove it first.", TARGET_EXISTS)
     if folder.is_dir() and folder.samefile(Path.cwd()):
-        sentence = f"{folder} is the folder in which this runs, which cannot be replaced: run this in the one above."
-        raise UserError(sentence, TARGET_EXISTS)
+        message = f"{folder} is the current folder, which cannot be replaced: run this in the parent folder."
+        raise UserError(message, TARGET_EXISTS)
 
 
 @contextmanager
-def folders_above(folder: Path) -> Iterator[None]:
-    """Make what is missing up to this folder, and take it back if what follows fails."""
+def created_folder(folder: Path) -> Iterator[None]:
+    """Create the folder and its missing parents, and remove them again if the body fails."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield
     except BaseException:
-        with interrupts.held():
+        with deferred_signals():
             for path in missing:
                 with suppress(OSError):
                     path.rmdir()
@@ -49,12 +49,12 @@ def folders_above(folder: Path) -> Iterator[None]:
 
 
 def move(project: Path, folder: Path) -> None:
-    """Move the project to its place; the system does it as a whole, and refuses where something lies."""
+    """Move the project to its target: a rename is atomic, and fails where something exists."""
     try:
-        if os.name == "nt" and folder.is_dir():  # elsewhere an empty folder gives way
+        if os.name == "nt" and folder.is_dir():  # elsewhere a rename replaces an empty folder
             folder.rmdir()
         project.rename(folder)
     except OSError as error:
         if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
-            raise UserError(f"{folder} has come into being meanwhile: choose another.", TARGET_EXISTS) from error
+            raise UserError(f"{folder} was created in the meantime: choose another.", TARGET_EXISTS) from error
         raise

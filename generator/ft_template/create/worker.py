@@ -1,7 +1,7 @@
-"""The jobs that run code of a template, in a process of their own.
+"""The jobs that run code of a template, in a child process.
 
-There they can be ended with all that they have started, their temporary files lie where they are removed, and
-nothing that they print mixes with the events on standard output.
+So they can be terminated with all their children, their temporary files are removed with the parent's, and their
+output does not mix with the events on standard output.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any
 
 
 def fetch(template: str, folder: str) -> dict[str, Any]:
-    """Bring a template from elsewhere; returns where it lies."""
+    """Download a template; returns its path."""
     from cookiecutter.config import get_user_config
     from cookiecutter.repository import determine_repo_dir
 
@@ -23,7 +23,7 @@ def fetch(template: str, folder: str) -> dict[str, Any]:
 
 
 def render(template: str, answers: dict[str, Any], folder: str, hooks: bool) -> dict[str, Any]:
-    """Write the files of a project; returns where it lies."""
+    """Render a project; returns its path, or the error and whether the failed hook ran before or after rendering."""
     from cookiecutter.exceptions import FailedHookException
 
     from .bake import bake
@@ -32,41 +32,40 @@ def render(template: str, answers: dict[str, Any], folder: str, hooks: bool) -> 
         return {"path": str(bake(Path(folder), answers, template=template, hooks=hooks, keep=True))}
     except FailedHookException as error:
         before = not any(path.is_file() for path in Path(folder).rglob("*"))
-        reason = f"A hook of the template has failed ({error})"
-        return {"error": reason, "hook": "before" if before else "after"}
+        return {"error": f"A hook of the template failed ({error})", "hook": "before" if before else "after"}
 
 
 def environment(project: str, choice: str) -> dict[str, Any]:
-    """Make the Python environment as the hook of the template does; returns what went wrong, if anything."""
-    from ..hooks import after
+    """Create the Python environment as the template's hook does; returns the error, if any."""
+    from ..hooks import post_gen
 
-    return {"trouble": after().make_environment(Path(project), choice)}
+    return {"error": post_gen().create_environment(Path(project), choice)}
 
 
 JOBS: dict[str, Callable[..., dict[str, Any]]] = {"fetch": fetch, "render": render, "environment": environment}
 
 
 def main() -> None:
-    """Do the job on standard input and answer on standard output; all other output goes to standard error."""
+    """Read a job from standard input and write the reply to standard output; other output goes to standard error."""
     job = json.load(sys.stdin)
-    answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    stdout = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     try:
-        result = JOBS[job.pop("job")](**job)
+        reply = JOBS[job.pop("job")](**job)
     except Exception as error:  # a template may raise anything
-        result = {"error": explain(error)}
-    with answer:
-        json.dump(result, answer)
+        reply = {"error": describe_error(error)}
+    with stdout:
+        json.dump(reply, stdout)
 
 
-def explain(error: Exception) -> str:
-    """The cause in a few words, with the file of the template where it is known."""
+def describe_error(error: Exception) -> str:
+    """The cause in one line, with the template's file and line if known."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     place = ""
     if filename := getattr(error, "filename", None) or getattr(error, "name", None):
         line = getattr(error, "lineno", None)
         place = f"{filename}:{line}: " if line else f"{filename}: "
-    # Cookiecutter appends all answers to what it says of a name that is not defined.
+    # Cookiecutter appends all answers to its message about an undefined name.
     reason = str(error).partition(" Context: ")[0].strip().partition("\n")[0].rstrip(".:")
     return f"{place}{reason or type(error).__name__}"

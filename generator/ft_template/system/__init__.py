@@ -1,1 +1,1 @@
-"""The machine: its hardware and programs, processes and signals."""
+"""The machine: hardware and installed programs, child processes, signals."""

@@ -1,4 +1,4 @@
-"""What Ctrl-C and a polite kill do: they raise at once, except where a step must not be torn in two."""
+"""Signals as exceptions: SIGINT, SIGTERM and SIGHUP raise Interrupted at once, or after an uninterruptible step."""
 
 import signal
 import tempfile
@@ -11,27 +11,27 @@ SIGNALS = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := geta
 
 
 class Interrupted(KeyboardInterrupt):
-    """Somebody wants the command to end."""
+    """A signal asked the command to stop."""
 
 
-class _Hold:
-    """Signals belong to the process, and so does what is known of them."""
+class _Deferral:
+    """State of `deferred_signals`; global because signal handlers belong to the process."""
 
     depth = 0
     pending = False
 
 
-def _arrived(_number: int, _frame: FrameType | None) -> None:
-    if _Hold.depth:
-        _Hold.pending = True
+def _handle(_number: int, _frame: FrameType | None) -> None:
+    if _Deferral.depth:
+        _Deferral.pending = True
     else:
         raise Interrupted
 
 
 @contextmanager
-def caught() -> Iterator[None]:
-    """Within, a signal raises Interrupted, so that whatever was begun is taken back on the way out."""
-    before = {number: signal.signal(number, _arrived) for number in SIGNALS}
+def signals_as_exceptions() -> Iterator[None]:
+    """Inside, a signal raises Interrupted, so that context managers clean up."""
+    before = {number: signal.signal(number, _handle) for number in SIGNALS}
     try:
         yield
     finally:
@@ -40,25 +40,25 @@ def caught() -> Iterator[None]:
 
 
 @contextmanager
-def held() -> Iterator[None]:
-    """Within, a signal waits: for what must be done as a whole, above all the taking back."""
-    _Hold.depth += 1
+def deferred_signals() -> Iterator[None]:
+    """Inside, a signal waits until the end: for steps that must not be interrupted, such as cleaning up."""
+    _Deferral.depth += 1
     try:
         yield
     finally:
-        _Hold.depth -= 1
-        if _Hold.pending and not _Hold.depth:
-            _Hold.pending = False
+        _Deferral.depth -= 1
+        if _Deferral.pending and not _Deferral.depth:
+            _Deferral.pending = False
             raise Interrupted
 
 
 @contextmanager
-def temporary(parent: Path | None = None, prefix: str = "ft-template-") -> Iterator[Path]:
-    """A folder of our own that is gone afterwards, whatever happens."""
-    with held():
+def temporary_folder(parent: Path | None = None, prefix: str = "ft-template-") -> Iterator[Path]:
+    """A new temporary folder, removed at the end also after an error or a signal."""
+    with deferred_signals():
         folder = tempfile.TemporaryDirectory(prefix=prefix, dir=parent)
     try:
         yield Path(folder.name)
     finally:
-        with held():
+        with deferred_signals():
             folder.cleanup()

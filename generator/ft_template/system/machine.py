@@ -1,4 +1,4 @@
-"""What this machine has that matters for fine-tuning; nothing heavy is imported to find out."""
+"""Facts about this machine that matter for fine-tuning, found without importing torch."""
 
 import csv
 import importlib.util
@@ -11,54 +11,61 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MIB, GB = 2**20, 10**9
-TO_INSTALL = {"cuda": 8 * GB, "cpu": 2 * GB}  # with the packed files that are fetched
+INSTALL_SIZE = {"cuda": 8 * GB, "cpu": 2 * GB}
+"""Disk space for the dependencies of a project, downloaded archives included, in bytes by build of PyTorch."""
+
 GPU_QUERY = ("--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits")
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """One NVIDIA GPU as its driver describes it."""
+    """One NVIDIA GPU, as nvidia-smi describes it."""
 
     name: str
     memory: int | None
-    """In bytes; a GPU that shares the memory of the machine has none of its own."""
+    """In bytes; None for a GPU that shares the main memory."""
     driver: str
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Sizes are in bytes."""
+    """Hardware and installed programs; sizes in bytes. The field names are those of `doctor --json`."""
 
     system: str
     python: str
     executable: str
     venv: bool
-    """Whether this Python can make environments with pip, which Debian splits off."""
+    """Whether this Python has venv and ensurepip, which Debian packages separately."""
     git: str | None
     uv: str | None
     gpus: tuple[Gpu, ...]
     gpu_trouble: str | None
-    """Why the driver does not answer, where it is installed."""
+    """Error message of an installed NVIDIA driver that does not work."""
     memory: int
     memory_available: int
     disk: int
-    """Free where the project is to lie."""
+    """Free space where the project will be created."""
 
     @property
     def training_memory(self) -> int:
-        """What the weights, gradients and states of a training share."""
+        """Memory for weights, gradients, optimizer state and activations: of the largest GPU, else main memory."""
         return max((gpu.memory or self.memory for gpu in self.gpus), default=self.memory)
 
     @property
     def device(self) -> str:
         return self.gpus[0].name if self.gpus else "the CPU"
 
+    @property
+    def install_size(self) -> int:
+        """Disk space that the dependencies need on this machine."""
+        return INSTALL_SIZE["cuda" if self.gpus else "cpu"]
 
-def look(folder: Path) -> Machine:
-    """Ask this machine; `folder` is where the project is to lie."""
+
+def inspect_machine(folder: Path) -> Machine:
+    """Inspect this machine; `folder` is where the project will be created."""
     import psutil
 
-    gpus, trouble = ask_gpus()
+    gpus, gpu_error = query_gpus()
     memory = psutil.virtual_memory()
     return Machine(
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -68,21 +75,21 @@ def look(folder: Path) -> Machine:
         git=version_of("git"),
         uv=version_of("uv"),
         gpus=gpus,
-        gpu_trouble=trouble,
+        gpu_trouble=gpu_error,
         memory=memory.total,
         memory_available=memory.available,
-        disk=shutil.disk_usage(nearest(folder)).free,
+        disk=shutil.disk_usage(nearest_existing(folder)).free,
     )
 
 
-def nearest(folder: Path) -> Path:
-    """The folder itself, or the first above it that exists."""
+def nearest_existing(folder: Path) -> Path:
+    """The folder itself, or its nearest parent that exists."""
     folder = folder.absolute()
     return next(path for path in (folder, *folder.parents) if path.is_dir())
 
 
-def ask_gpus() -> tuple[tuple[Gpu, ...], str | None]:
-    """The GPUs, and why there is no answer where a driver is installed."""
+def query_gpus() -> tuple[tuple[Gpu, ...], str | None]:
+    """The GPUs that nvidia-smi lists, and its error message if it fails; neither if it is not installed."""
     if shutil.which("nvidia-smi") is None:
         return (), None
     try:
@@ -95,7 +102,7 @@ def ask_gpus() -> tuple[tuple[Gpu, ...], str | None]:
 
 
 def version_of(program: str) -> str | None:
-    """The version that a program prints as the first word with a digit; None where there is none."""
+    """The first word with a leading digit that `program --version` prints; None if it is not installed."""
     if shutil.which(program) is None:
         return None
     try:
@@ -106,7 +113,7 @@ def version_of(program: str) -> str | None:
 
 
 def run(*command: str) -> str:
-    """The output of a short command."""
+    """The output of a short command; raises CalledProcessError, or TimeoutExpired after 10 s."""
     output = subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
@@ -120,6 +127,6 @@ def run(*command: str) -> str:
     return output.stdout
 
 
-def size(count: int) -> str:
-    """Bytes as people say them."""
+def format_size(count: int) -> str:
+    """A number of bytes in GB."""
     return f"{count / GB:.0f} GB" if count >= 10 * GB else f"{count / GB:.1f} GB"

@@ -1,4 +1,4 @@
-"""A process and all that it starts: one group, which ends as a whole."""
+"""Start a child process in a process group of its own, and terminate the whole group."""
 
 import os
 import signal
@@ -6,24 +6,25 @@ import subprocess
 from contextlib import suppress
 from typing import Any
 
-PATIENCE = 10.0  # seconds between asking a group to end and ending it
+GRACE_SECONDS = 10.0
+"""Time between SIGTERM and SIGKILL."""
 
 
-def own_group() -> dict[str, Any]:
-    """What tells Popen to make the child the first of a group."""
+def new_group() -> dict[str, Any]:
+    """Arguments by which Popen starts the child in a new process group."""
     if os.name == "nt":
         return {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
     return {"start_new_session": True}
 
 
-def end(child: "subprocess.Popen[Any]") -> None:
-    """End the child and its group; first politely, for pip, git and servers tidy up."""
+def terminate_group(child: "subprocess.Popen[Any]") -> None:
+    """Terminate the child and its group: SIGTERM first, so that pip, git and servers can clean up, then SIGKILL."""
     if os.name == "nt":
         child.terminate()
     else:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
-                child.wait(PATIENCE)
+                child.wait(GRACE_SECONDS)
             os.killpg(child.pid, signal.SIGKILL)
     child.wait()

@@ -1,24 +1,24 @@
-"""PyCharm's way to split a command line, which is neither a shell's nor that of Python's shlex."""
+"""How PyCharm splits a command line, which differs from a shell and from Python's shlex."""
 
 import unicodedata
 
 TRIMMED = "".join(map(chr, range(ord(" ") + 1)))
-"""What Java's String.trim takes away at both ends: the blank and all control characters before it."""
+"""The characters that Java's String.trim removes: the space and all control characters below it."""
 
 SEPARATING_CONTROLS = frozenset("\t\n\v\f\r\x1c\x1d\x1e\x1f")
 NO_BREAK_SPACES = frozenset("\u00a0\u2007\u202f")
 
 
 def split(parameters: str, single_quotes: bool = False) -> list[str]:
-    """The arguments that PyCharm makes of a field: JetBrains' ParametersListUtil.parse.
+    """Split as JetBrains' ParametersListUtil.parse does.
 
-    A double quote groups and disappears; a backslash is special only before a quote that it protects, so that Windows
-    paths survive; there is nothing else: no variables, no globs. Single quotes group only in the arguments of tests.
+    Double quotes group. A backslash escapes a quote and is literal elsewhere, so that Windows paths work. There are no
+    variables and no globs. Single quotes group only in the arguments of tests.
     """
     quotes = "\"'" if single_quotes else '"'
     text = parameters.strip(TRIMMED)
     arguments: list[str] = []
-    argument: str | None = None  # an argument may be empty, but only where quotes began it
+    argument: str | None = None  # an argument may be empty only if it is quoted
     quote = ""
     position = 0
     while position < len(text):
@@ -41,7 +41,7 @@ def split(parameters: str, single_quotes: bool = False) -> list[str]:
 
 
 def is_whitespace(character: str) -> bool:
-    """Java's Character.isWhitespace: Python's isspace would also part words at a no-break space."""
+    """Java's Character.isWhitespace; unlike Python's isspace it excludes no-break spaces."""
     if character in SEPARATING_CONTROLS:
         return True
     return unicodedata.category(character) in ("Zs", "Zl", "Zp") and character not in NO_BREAK_SPACES

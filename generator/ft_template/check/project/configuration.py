@@ -1,4 +1,4 @@
-"""A run configuration, with the values that PyCharm takes where an option is missing."""
+"""A run configuration, with PyCharm's defaults for missing options."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FACTORIES = {
     COMPOUND: {""},
     SHELL: {""},
 }
-"""The types that every PyCharm has, each with its factories; `pytest` is none."""
+"""The types that every PyCharm has, each with its factory names; `pytest` is not one of them."""
 
 TRUE_BY_DEFAULT = {"PARENT_ENVS", "ADD_CONTENT_ROOTS", "ADD_SOURCE_ROOTS"}
 
@@ -32,7 +32,7 @@ class Configuration:
 
     node: Node
     in_idea: bool
-    """Read from `.idea/runConfigurations`; otherwise from a `*.run.xml` in the project."""
+    """Whether it is in `.idea/runConfigurations`; otherwise it is in a `*.run.xml` file of the project."""
 
     @property
     def place(self) -> Place:
@@ -48,7 +48,7 @@ class Configuration:
 
     @property
     def is_template(self) -> bool:
-        """The values that PyCharm gives to new configurations of this type."""
+        """Whether it is the template for new configurations of this type."""
         return self.node.get("default") == "true"
 
     @property
@@ -60,15 +60,15 @@ class Configuration:
         return self.type == TESTS and not self.is_template
 
     def option(self, name: str) -> str:
-        """The value as it stands in the file; an empty text where there is none."""
+        """The value in the file, macros unexpanded; empty if the option is missing."""
         return next((node.get("value") for node in reversed(self.node.named("option")) if node.get("name") == name), "")
 
     def option_place(self, name: str) -> Place:
-        """The line of an option; where it is missing, that of the configuration."""
+        """The place of an option; of the configuration if the option is missing."""
         return next((node.place for node in self.node.named("option") if node.get("name") == name), self.place)
 
     def flag(self, name: str) -> bool:
-        """As Java reads it: everything but "true" is false, but for options whose absence means true."""
+        """A boolean as Java reads it: every text but "true" is false; some options are true if missing."""
         value = self.option(name)
         return name in TRUE_BY_DEFAULT if not value else value.lower() == "true"
 
@@ -82,30 +82,30 @@ class Configuration:
 
     @property
     def environment(self) -> dict[str, str]:
-        """PyCharm skips an entry that has no value."""
+        """Its environment variables; PyCharm skips an entry without a value."""
         entries = [entry for envs in self.node.named("envs") for entry in envs.named("env")]
         return {entry.get("name"): entry.get("value") for entry in entries if "value" in entry.attributes}
 
     def test_field(self, name: str) -> str:
-        """A field of a test configuration, which is JSON inside the attribute. Raises ValueError if it is not."""
+        """A field of a test configuration, stored as JSON in the attribute; raises ValueError if it is not."""
         value = json.loads(self.option(f"_new_{name}") or '""')
         if not isinstance(value, str):
-            raise ValueError("no JSON string")
+            raise ValueError("not a JSON string")
         return value
 
     @property
     def members(self) -> list[tuple[tuple[str, str], Place]]:
-        """What a compound starts, by type and name."""
+        """The (type, name) of each configuration that a compound starts."""
         return [((node.get("type"), node.get("name")), node.place) for node in self.node.named("toRun")]
 
     @property
     def before_launch(self) -> list[Node]:
-        """The tasks that have to succeed first."""
+        """The before-launch tasks, which must succeed first."""
         return [task for method in self.node.named("method") for task in method.named("option")]
 
     @property
     def prerequisites(self) -> list[tuple[tuple[str, str], Place]]:
-        """The configurations among those tasks, by type and name."""
+        """The (type, name) of each configuration among the before-launch tasks."""
         tasks = [task for task in self.before_launch if task.get("name") == "RunConfigurationTask"]
         return [
             ((task.get("run_configuration_type"), task.get("run_configuration_name")), task.place) for task in tasks

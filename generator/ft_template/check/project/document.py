@@ -1,4 +1,4 @@
-"""XML files with the line of each element, and without what lets a small file grow in memory."""
+"""XML with the line of each element, safe against entity expansion."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..fault import Place
 
 
 class UnreadableError(Exception):
-    """The file is not XML as PyCharm reads it."""
+    """The file is not well-formed XML, or declares a document type."""
 
     def __init__(self, place: Place, message: str) -> None:
         super().__init__(message)
@@ -35,7 +35,7 @@ class Node:
         return [child for child in self.children if child.tag == tag]
 
     def walk(self, tag: str | None = None) -> Iterator[Node]:
-        """This element and all below it in the order of the file, or those with one tag."""
+        """This element and its descendants in document order, optionally only those with one tag."""
         waiting = [self]
         while waiting:
             node = waiting.pop()
@@ -47,8 +47,8 @@ class Node:
 def parse(content: bytes, file: str) -> Node:
     """Return the root element.
 
-    A document type is refused, as it could declare entities that multiply: PyCharm's files have none. Raises
-    UnreadableError.
+    Raises UnreadableError, also for a document type: it could declare entities that expand, and PyCharm's files have
+    none.
     """
     top = Node("", {}, Place(file))
     opened = [top]
@@ -63,13 +63,13 @@ def parse(content: bytes, file: str) -> Node:
     def text(data: str) -> None:
         opened[-1].text += data
 
-    def refuse(*_: object) -> None:
+    def reject_doctype(*_: object) -> None:
         raise UnreadableError(Place(file, parser.CurrentLineNumber), "it declares a document type")
 
     parser.StartElementHandler = start
     parser.EndElementHandler = lambda _: opened.pop()
     parser.CharacterDataHandler = text
-    parser.StartDoctypeDeclHandler = refuse
+    parser.StartDoctypeDeclHandler = reject_doctype
     try:
         parser.Parse(content, True)
     except expat.ExpatError as error:

@@ -1,4 +1,4 @@
-"""Path macros, which PyCharm replaces in every attribute and text before anything else sees them."""
+"""Path macros such as $PROJECT_DIR$, which PyCharm expands in every attribute and text of its files."""
 
 import re
 from pathlib import Path
@@ -7,11 +7,11 @@ MACRO = re.compile(r"\$([A-Za-z_]+)\$")
 
 
 def expand(text: str, project_dir: Path, module_dir: Path) -> str:
-    """Replace the macros that a shared file may use; others stay as they are."""
+    """Expand the macros that a shared file may use; others are left unchanged."""
     known = {"PROJECT_DIR": project_dir, "MODULE_DIR": module_dir, "USER_HOME": Path.home()}
     return MACRO.sub(lambda found: known[found[1]].as_posix() if found[1] in known else found[0], text)
 
 
 def unknown(text: str) -> list[str]:
-    """The macros in a text that belong to no project."""
+    """The macros in a text that a shared file may not use."""
     return [found[0] for found in MACRO.finditer(text) if found[1] not in ("PROJECT_DIR", "MODULE_DIR", "USER_HOME")]

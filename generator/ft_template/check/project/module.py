@@ -1,4 +1,4 @@
-"""A module file: the roots of the project, and what is left out of it."""
+"""A module file (.iml): content roots, source roots, excluded folders and patterns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .macros import expand
 
 @dataclass(frozen=True)
 class Root:
-    """A folder that the module file names."""
+    """A folder listed in the module file."""
 
     path: Path
     place: Place
@@ -29,7 +29,7 @@ class Module:
     node: Node
     project_dir: Path
     directory: Path
-    """`$MODULE_DIR$`: the folder of the file, or the parent of `.idea` where it lies in that."""
+    """`$MODULE_DIR$`: the folder of the file, or the parent of `.idea` if it is in there."""
 
     @cached_property
     def content_roots(self) -> list[Root]:
@@ -45,15 +45,15 @@ class Module:
 
     @cached_property
     def patterns(self) -> list[str]:
-        """Names of files and folders that are left out wherever they are."""
+        """Names of files and folders that are excluded everywhere."""
         return [node.get("pattern") for node in self.node.walk("excludePattern")]
 
     def excludes(self, path: Path) -> bool:
-        """Whether a file or folder is left out, by itself or by a folder above it."""
-        return any(self.leaves_out(part) for part in (path, *path.parents) if part.is_relative_to(self.directory))
+        """Whether a file or folder, or one of its parents, is excluded."""
+        return any(self.excludes_itself(part) for part in (path, *path.parents) if part.is_relative_to(self.directory))
 
-    def leaves_out(self, path: Path) -> bool:
-        """Whether it is left out by itself."""
+    def excludes_itself(self, path: Path) -> bool:
+        """Whether it is excluded itself, whatever its parents are."""
         return path in self._excluded_paths or any(fnmatch.fnmatchcase(path.name, name) for name in self.patterns)
 
     @cached_property

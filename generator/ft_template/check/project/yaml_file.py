@@ -1,4 +1,4 @@
-"""YAML as an editor's schema check sees it, and the line of a value in it."""
+"""YAML as an editor's schema validation reads it, and the line of a value."""
 
 import re
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ import yaml
 
 
 class Loader(yaml.SafeLoader):
-    """YAML 1.1 takes 2e-5 for a text; PyCharm, VS Code and the package take it for a number."""
+    """PyYAML implements YAML 1.1, where 2e-5 is a text; PyCharm, VS Code and the package read a number."""
 
 
 Loader.yaml_implicit_resolvers = {key: list(pairs) for key, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()}
@@ -17,7 +17,7 @@ Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+[eE
 
 
 def load(path: Path) -> Any:
-    """Raises ValueError, with the line, where it is not YAML."""
+    """Raises ValueError, with the line, if the file is not YAML."""
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader)
     except yaml.MarkedYAMLError as error:
@@ -28,7 +28,7 @@ def load(path: Path) -> Any:
 
 
 def line_of(path: Path, keys: Iterable[str | int]) -> int:
-    """The line of the value at these keys, or of the nearest section that is there."""
+    """The line of the value at this path of keys, or of its nearest section that exists."""
     node = yaml.compose(path.read_text(encoding="utf-8"), Loader)
     line = 1
     for key in keys:

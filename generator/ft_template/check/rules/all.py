@@ -1,4 +1,4 @@
-"""Every rule, a file for each thing that is looked at."""
+"""All rules, in the order of the table in docs/pycharm.md."""
 
 from types import ModuleType
 
@@ -17,4 +17,4 @@ MODULES: tuple[ModuleType, ...] = (
     git,
     vscode,
 )
-RULES = tuple(found for module in MODULES for found in vars(module).values() if isinstance(found, Rule))
+RULES = tuple(value for module in MODULES for value in vars(module).values() if isinstance(value, Rule))

@@ -1,4 +1,4 @@
-"""A rule: a function that finds what is wrong in a project, with its name and remedy."""
+"""A rule: a function that finds violations in a project, with a name and a remedy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Finder = Callable[[Project], Iterable[Violation]]
 
 @dataclass(frozen=True)
 class Rule:
-    """A name, what finds the faults, and what mends them."""
+    """`find` yields the violations; each becomes a fault, or a note, with the rule's name and remedy."""
 
     name: str
     find: Finder
@@ -26,5 +26,5 @@ class Rule:
 
 
 def rule(name: str, remedy: str, *, note: bool = False) -> Callable[[Finder], Rule]:
-    """Make a rule of a function that yields places and what is wrong there."""
+    """Decorator that turns a function into a rule."""
     return lambda find: Rule(name, find, remedy, note)

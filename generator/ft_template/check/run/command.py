@@ -1,4 +1,4 @@
-"""The command line, folder and variables with which PyCharm starts a configuration."""
+"""The command line, working directory and environment variables with which PyCharm starts a configuration."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..project.project import Project
 
 WINDOWS = os.name == "nt"
 PYTEST = ("-P", "-c", "import sys, pytest; sys.exit(pytest.main(sys.argv[1:]))")
-"""As PyCharm's own runner calls it, and without the current folder on the path, which would hide a missing root."""
+"""As PyCharm's own runner calls it, but without the current folder on sys.path, which would hide a missing root."""
 
 PYTEST_OPTIONS = ("--no-header", "--no-summary", "-q")
 ENV_LINE = re.compile(r"\s*(?:export\s+)?(\w+)\s*=\s*(.*?)\s*$")
@@ -21,85 +21,85 @@ ENV_LINE = re.compile(r"\s*(?:export\s+)?(\w+)\s*=\s*(.*?)\s*$")
 
 @dataclass(frozen=True)
 class Command:
-    """What is started, where, and with which variables."""
+    """Command-line arguments, working directory and environment variables."""
 
     arguments: tuple[str, ...]
     folder: Path
     variables: dict[str, str]
     terminal: bool = False
-    """PyCharm emulates a terminal, in which a program shows progress and colours."""
+    """Whether PyCharm emulates a terminal, so that a program shows progress bars and colours."""
 
     def with_more(self, *arguments: str) -> Command:
         return replace(self, arguments=(*self.arguments, *arguments))
 
 
 def interpreter(root: Path) -> Path:
-    """The Python of a project's `.venv`."""
+    """The interpreter in a project's .venv."""
     return root / ".venv" / ("Scripts/python.exe" if WINDOWS else "bin/python")
 
 
-def command(project: Project, found: Configuration, python: Path) -> Command:
-    """What PyCharm starts for a Python or test configuration."""
-    options = split(project.expand(found.option("INTERPRETER_OPTIONS")))
-    program = test_program(project, found) if found.is_test else python_program(project, found)
+def command(project: Project, configuration: Configuration, python: Path) -> Command:
+    """The command of a Python or test configuration."""
+    options = split(project.expand(configuration.option("INTERPRETER_OPTIONS")))
+    program = test_program(project, configuration) if configuration.is_test else python_program(project, configuration)
     return Command(
         (str(python), *options, *program),
-        folder(project, found),
-        variables(project, found, python),
-        found.flag("EMULATE_TERMINAL"),
+        folder(project, configuration),
+        variables(project, configuration, python),
+        configuration.flag("EMULATE_TERMINAL"),
     )
 
 
-def python_program(project: Project, found: Configuration) -> list[str]:
-    script = project.expand(found.option("SCRIPT_NAME"))
-    arguments = split(project.expand(found.option("PARAMETERS")))
-    return [*(["-m", script] if found.in_module_mode else [script]), *arguments]
+def python_program(project: Project, configuration: Configuration) -> list[str]:
+    script = project.expand(configuration.option("SCRIPT_NAME"))
+    arguments = split(project.expand(configuration.option("PARAMETERS")))
+    return [*(["-m", script] if configuration.in_module_mode else [script]), *arguments]
 
 
-def test_program(project: Project, found: Configuration) -> list[str]:
-    """A target that is a dotted name is left to pytest's own import, by its first part that is a file."""
-    kind, target = found.test_field("targetType"), project.expand(found.test_field("target"))
-    keywords = found.test_field("keywords")
+def test_program(project: Project, configuration: Configuration) -> list[str]:
+    """The call of pytest; a target that is a dotted name is resolved by pytest itself."""
+    kind, target = configuration.test_field("targetType"), project.expand(configuration.test_field("target"))
+    keywords = configuration.test_field("keywords")
     chosen = [] if kind == "CUSTOM" else ["--pyargs", target] if kind == "PYTHON" else [target]
-    more = split(project.expand(found.test_field("additionalArguments")), single_quotes=True)
+    more = split(project.expand(configuration.test_field("additionalArguments")), single_quotes=True)
     return [*PYTEST, *chosen, *more, *(["-k", keywords] if keywords else []), *PYTEST_OPTIONS]
 
 
-def folder(project: Project, found: Configuration) -> Path:
-    """The working directory; for tests that name none, the folder of the target."""
-    named = project.expand(found.option("WORKING_DIRECTORY"))
-    if not named and found.is_test and found.test_field("targetType") == "PATH":
-        target = Path(project.expand(found.test_field("target")))
+def folder(project: Project, configuration: Configuration) -> Path:
+    """The working directory; for tests without one, the folder of the target."""
+    named = project.expand(configuration.option("WORKING_DIRECTORY"))
+    if not named and configuration.is_test and configuration.test_field("targetType") == "PATH":
+        target = Path(project.expand(configuration.test_field("target")))
         return target if target.is_dir() else target.parent
     return Path(named) if named else project.root
 
 
-def variables(project: Project, found: Configuration, python: Path) -> dict[str, str]:
-    """In PyCharm's order: the parent's, env files, the configuration's own, then what PyCharm sets itself."""
-    parent = dict(os.environ) if found.flag("PARENT_ENVS") else {}
-    own = {name: project.expand(value) for name, value in found.environment.items()}
-    given = parent | env_file(Path(project.expand(found.option("ENV_FILES")))) | own
+def variables(project: Project, configuration: Configuration, python: Path) -> dict[str, str]:
+    """In PyCharm's order: inherited, from env files, of the configuration, then those that PyCharm sets itself."""
+    parent = dict(os.environ) if configuration.flag("PARENT_ENVS") else {}
+    own = {name: project.expand(value) for name, value in configuration.environment.items()}
+    given = parent | env_file(Path(project.expand(configuration.option("ENV_FILES")))) | own
     given |= {"PYTHONUNBUFFERED": "1", "PYCHARM_HOSTED": "1", "PYTHONIOENCODING": "UTF-8"}
-    if found.is_test:
+    if configuration.is_test:
         given["PYTEST_RUN_CONFIG"] = "True"
-    if found.flag("EMULATE_TERMINAL") and not WINDOWS:
+    if configuration.flag("EMULATE_TERMINAL") and not WINDOWS:
         given["TERM"] = "xterm-256color"
-    if path := python_path(project, found, own.get("PYTHONPATH"), parent.get("PYTHONPATH")):
+    if path := python_path(project, configuration, own.get("PYTHONPATH"), parent.get("PYTHONPATH")):
         given["PYTHONPATH"] = path
     return given | activated(python, given) | {name: own[name] for name in own if name == "VIRTUAL_ENV"}
 
 
-def python_path(project: Project, found: Configuration, own: str | None, parents: str | None) -> str:
-    """The configuration's own, the roots, then the parent's unless there is one of its own."""
+def python_path(project: Project, configuration: Configuration, own: str | None, inherited: str | None) -> str:
+    """PYTHONPATH: the configuration's own, then the roots, then the inherited one unless there is an own one."""
     roots = [
-        *(project.content_roots if found.flag("ADD_CONTENT_ROOTS") else []),
-        *(project.source_roots if found.flag("ADD_SOURCE_ROOTS") else []),
+        *(project.content_roots if configuration.flag("ADD_CONTENT_ROOTS") else []),
+        *(project.source_roots if configuration.flag("ADD_SOURCE_ROOTS") else []),
     ]
-    return os.pathsep.join([*filter(None, [own]), *map(str, roots), *([parents] if parents and not own else [])])
+    return os.pathsep.join([*filter(None, [own]), *map(str, roots), *([inherited] if inherited and not own else [])])
 
 
 def activated(python: Path, given: dict[str, str]) -> dict[str, str]:
-    """What activating a virtual environment sets."""
+    """The variables that activating the virtual environment sets."""
     environment = python.parent.parent
     if not (environment / "pyvenv.cfg").is_file():
         return {}
@@ -108,7 +108,7 @@ def activated(python: Path, given: dict[str, str]) -> dict[str, str]:
 
 
 def env_file(path: Path) -> dict[str, str]:
-    """The `KEY=value` lines of a file; an empty name is no file. One that is missing has a rule of its own."""
+    """The `KEY=value` lines of a file; none if it does not exist, for which there is a rule."""
     if not path.is_file():
         return {}
     lines = path.read_text(encoding="utf-8").splitlines()

@@ -1,10 +1,10 @@
-"""How each configuration is tried: as it stands where that takes moments, else cut short, which is said."""
+"""How to run each configuration: unchanged if it takes moments, else shortened, with a description."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
@@ -17,81 +17,96 @@ from .command import Command, activated, command
 
 OFFLINE = {"HF_HUB_OFFLINE": "1"}
 REFUSAL = re.compile(r"error:.*(HF_HUB_OFFLINE|nothing to fetch)", re.DOTALL)
-"""How the package says that it may not download, or need not."""
+"""The package's error message if it may not download, or has nothing to download."""
 
-FEW_STEPS = "train.max_steps"
+MAX_STEPS = "train.max_steps"
 INSTALLER = "setup_env.py"
 LOAD = ("-c", "import runpy, sys; runpy.run_path(sys.argv[1], run_name='loaded')")
 IMPORT = """
 import importlib, pkgutil, sys
-name, inside = sys.argv[1], sys.argv[2:] == ["with all inside"]
+name, recursive = sys.argv[1], sys.argv[2:] == ["--recursive"]
 package = importlib.import_module(name)
-for module in pkgutil.walk_packages(package.__path__, f"{name}.") if inside else ():
+for module in pkgutil.walk_packages(package.__path__, f"{name}.") if recursive else ():
     if not module.name.endswith("__main__"):
         importlib.import_module(module.name)
 """
 
 
-class Turn(IntEnum):
-    """What has to come first: a training before what is done with its model."""
+class Phase(IntEnum):
+    """The order of the starts: trainings before what uses their model."""
 
     SETUP, TRAIN, RESUME, USE = range(4)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A command, and what has to become of it."""
+    """A command and its expected outcome."""
 
     command: Command
-    said: str
-    """What is run and what is not, in words."""
+    description: str
+    """What is run and how it is shortened."""
 
-    turn: Turn = Turn.USE
-    serves: bool = False
-    """It has to answer on this machine, and is then stopped."""
+    phase: Phase = Phase.USE
+    is_server: bool = False
+    """It must answer on this machine, and is then stopped."""
 
-    refuses: bool = False
-    """It has to say that it may not download, unless all is there."""
+    needs_network: bool = False
+    """It must report that it may not download, unless all files are there."""
 
 
-def plan(project: Project, found: Configuration, python: Path) -> Plan:
-    """How to try a Python or test configuration, with the command line of PyCharm."""
-    started = offline(command(project, found, python))
-    if found.is_test:
+def plan(project: Project, configuration: Configuration, python: Path) -> Plan:
+    """How to run a Python or test configuration, with PyCharm's command line and without network."""
+    started = offline(command(project, configuration, python))
+    if configuration.is_test:
         return Plan(started.with_more("--collect-only"), "tests collected, not run")
-    if is_installer(found):
-        load = (*started.arguments[:-1], *LOAD, started.arguments[-1])
-        return Plan(replace(started, arguments=load), "loaded only: it would install packages", Turn.SETUP)
-    verb = verb_of(found)
-    if verb == "serve" or found.option("SCRIPT_NAME").startswith("tensorboard"):
-        return Plan(started, "until it answers", serves=True)
+    if is_installer(configuration):
+        load_only = (*started.arguments[:-1], *LOAD, started.arguments[-1])
+        return Plan(replace(started, arguments=load_only), "loaded only: it would install packages", Phase.SETUP)
+    verb = verb_of(configuration)
+    if verb == "serve" or configuration.option("SCRIPT_NAME").startswith("tensorboard"):
+        return Plan(started, "until it answers", is_server=True)
     if verb == "fetch":
-        return Plan(started, "without network, which it has to say", Turn.SETUP, refuses=True)
-    if verb in ("train", "check-data"):
-        is_long = verb == "train" and not any(argument.startswith(FEW_STEPS) for argument in found.arguments)
-        more = [*([f"{FEW_STEPS}=2"] if is_long else []), *small_model(project, found)]
-        turn = Turn.SETUP if verb != "train" else Turn.RESUME if "--resume" in found.arguments else Turn.TRAIN
-        return Plan(started.with_more(*more), f"with {' '.join(more)}" if more else "as it stands", turn)
-    return Plan(started, "as it stands", Turn.SETUP if verb == "doctor" else Turn.USE)
+        return Plan(started, "without network, which it must report", Phase.SETUP, needs_network=True)
+    if verb == "train":
+        return training_plan(project, configuration, started)
+    if verb == "check-data":
+        return shortened(started, small_model(project, configuration), Phase.SETUP)
+    return Plan(started, "unchanged", Phase.SETUP if verb == "doctor" else Phase.USE)
 
 
-def terminal_plan(project: Project, found: Configuration, python: Path) -> Plan:
-    """What a terminal finds of the same program, without PyCharm's roots: its imports."""
-    parent = variables_of_a_terminal(python)
-    in_terminal = replace(command(project, found, python), variables=parent, terminal=False)
-    if found.is_test:
+def training_plan(project: Project, configuration: Configuration, started: Command) -> Plan:
+    """Two steps with a small model, unless the configuration itself limits its steps."""
+    is_short = any(argument.startswith(MAX_STEPS) for argument in configuration.arguments)
+    overrides = [*([] if is_short else [f"{MAX_STEPS}=2"]), *small_model(project, configuration)]
+    phase = Phase.RESUME if "--resume" in configuration.arguments else Phase.TRAIN
+    return shortened(started, overrides, phase)
+
+
+def shortened(started: Command, overrides: Iterable[str], phase: Phase) -> Plan:
+    more = list(overrides)
+    return Plan(started.with_more(*more), f"with {' '.join(more)}" if more else "unchanged", phase)
+
+
+def terminal_plan(project: Project, configuration: Configuration, python: Path) -> Plan:
+    """Import the same program as a terminal does, without PyCharm's roots."""
+    variables = terminal_variables(python)
+    in_terminal = replace(command(project, configuration, python), variables=variables, terminal=False)
+    if configuration.is_test:
         return Plan(in_terminal.with_more("--collect-only"), "tests collected")
-    script = found.option("SCRIPT_NAME")
-    if not found.in_module_mode:
+    script = configuration.option("SCRIPT_NAME")
+    if not configuration.in_module_mode:
         code: tuple[str, ...] = (*LOAD, project.expand(script))
     else:
-        inside = any((root / script).is_dir() for root in project.source_roots)
-        code = ("-c", IMPORT, script, *(["with all inside"] if inside else []))
+        is_own = any((root / script).is_dir() for root in project.source_roots)
+        code = ("-c", IMPORT, script, *(["--recursive"] if is_own else []))
     return Plan(replace(in_terminal, arguments=(str(python), *code)), "imported")
 
 
-def variables_of_a_terminal(python: Path) -> dict[str, str]:
-    """The package may be found where it is installed from, the user's own folder, which stays as it is."""
+def terminal_variables(python: Path) -> dict[str, str]:
+    """The environment of a terminal with the .venv activated.
+
+    No bytecode is written: an editable installation imports from the user's own folder, which must not change.
+    """
     return dict(os.environ) | activated(python, dict(os.environ)) | OFFLINE | {"PYTHONDONTWRITEBYTECODE": "1"}
 
 
@@ -99,19 +114,20 @@ def offline(given: Command) -> Command:
     return replace(given, variables=given.variables | OFFLINE)
 
 
-def is_installer(found: Configuration) -> bool:
-    return found.is_python and not found.in_module_mode and found.option("SCRIPT_NAME").endswith(f"/{INSTALLER}")
+def is_installer(configuration: Configuration) -> bool:
+    is_script = configuration.is_python and not configuration.in_module_mode
+    return is_script and configuration.option("SCRIPT_NAME").endswith(f"/{INSTALLER}")
 
 
-def verb_of(found: Configuration) -> str:
-    """The verb of the package's own command line; empty for other programs."""
-    arguments = found.arguments
-    return arguments[0] if found.option("SCRIPT_NAME") == "finetune" and arguments else ""
+def verb_of(configuration: Configuration) -> str:
+    """The verb of the package's command line; empty for other programs."""
+    arguments = configuration.arguments
+    return arguments[0] if configuration.option("SCRIPT_NAME") == "finetune" and arguments else ""
 
 
-def small_model(project: Project, found: Configuration) -> Iterator[str]:
-    """Overrides that put the demo's model, which needs no download, in the place of one from the Hub."""
-    config = next((argument for argument in found.arguments if argument.endswith((".yaml", ".yml"))), "")
+def small_model(project: Project, configuration: Configuration) -> Iterator[str]:
+    """Overrides that replace a model from the Hub by the demo's tiny model, which needs no download."""
+    config = next((argument for argument in configuration.arguments if argument.endswith((".yaml", ".yml"))), "")
     name = model_of(project.root / config)
     demo = model_of(project.root / "configs" / "demo.yaml")
     if demo and name and not name.startswith("tiny:") and not (project.root / name).is_dir():
@@ -119,7 +135,7 @@ def small_model(project: Project, found: Configuration) -> Iterator[str]:
 
 
 def model_of(path: Path) -> str:
-    """The model that a config names; an empty text where it names none, of which the package says more."""
+    """The model that a config names; empty if it cannot be read, as the package itself reports that."""
     try:
         document: Any = load(path)
     except (OSError, ValueError):

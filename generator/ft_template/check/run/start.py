@@ -1,4 +1,4 @@
-"""`ft-template check --run`: starts every configuration of a project as PyCharm would, in a copy of it."""
+"""`ft-template check --run`: start every run configuration as PyCharm does, in a copy of the project."""
 
 from __future__ import annotations
 
@@ -21,125 +21,131 @@ Key = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Start:
-    """What became of one start."""
+class StartResult:
+    """The result of one start."""
 
     name: str
     place: Place
-    said: str
+    description: str
+    """What was run, and how it was shortened."""
     seconds: float
-    fault: str = ""
-    tail: str = ""
-    """The last lines of its output, where it failed."""
+    error: str = ""
+    output: str = ""
+    """The last lines of the output of a failed start."""
 
 
-def start_all(root: Path, python: Path, seconds: float, told: Callable[[Start], None]) -> list[Start]:
-    """Start everything once as PyCharm does, and each program once more as a terminal does; `told` hears of each."""
+def start_all(root: Path, python: Path, seconds: float, on_result: Callable[[StartResult], None]) -> list[StartResult]:
+    """Start each run configuration as PyCharm does, then each program as a terminal does."""
     with scratch_copy(Project(root)) as copy:
-        starts = Starts(Project(copy), python, seconds, told)
-        for found in in_turn(starts.project, python):
-            starts.start(found)
-        starts.as_terminal()
-    return list(starts.done.values())
+        starter = Starter(Project(copy), python, seconds, on_result)
+        for configuration in in_order(starter.project, python):
+            starter.start(configuration)
+        starter.start_in_terminal()
+    return list(starter.results.values())
 
 
 @contextmanager
 def scratch_copy(project: Project) -> Iterator[Path]:
-    """A copy without environment, history and outputs, so that nothing of the user's is touched."""
+    """A temporary copy without .venv, git history and outputs, so that the user's files are not changed."""
 
-    def left_out(folder: str, names: list[str]) -> set[str]:
+    def ignored(folder: str, names: list[str]) -> set[str]:
         never = NEVER_CONTENT - {".idea"}
         return {name for name in names if name in never or project.excludes(Path(folder, name))}
 
     with tempfile.TemporaryDirectory(prefix="ft-template-", ignore_cleanup_errors=True) as folder:
-        yield Path(shutil.copytree(project.root, Path(folder, project.root.name), ignore=left_out, symlinks=True))
+        yield Path(shutil.copytree(project.root, Path(folder, project.root.name), ignore=ignored, symlinks=True))
 
 
-def in_turn(project: Project, python: Path) -> list[Configuration]:
+def in_order(project: Project, python: Path) -> list[Configuration]:
     """Trainings before what uses their model; a compound before its members, which start with it."""
-    found = [*project.python_configurations, *project.test_configurations]
-    turns = {(one.type, one.name): plan(project, one, python).turn for one in found}
+    configurations = [*project.python_configurations, *project.test_configurations]
+    phases = {(one.type, one.name): plan(project, one, python).phase for one in configurations}
     for compound in project.compounds:
-        turns[compound.type, compound.name] = min(turns[key] for key, _ in compound.members)
-    order = sorted(turns, key=lambda key: (turns[key], key[0] != COMPOUND))
+        phases[compound.type, compound.name] = min(phases[key] for key, _ in compound.members)
+    order = sorted(phases, key=lambda key: (phases[key], key[0] != COMPOUND))
     return [project.by_key[key] for key in order]
 
 
-class Starts:
-    """Starts configurations, each once, and what has to run before it first."""
+class Starter:
+    """Starts configurations, each once, after their prerequisites."""
 
-    def __init__(self, project: Project, python: Path, seconds: float, told: Callable[[Start], None]) -> None:
-        self.project, self.python, self.seconds, self.told = project, python, seconds, told
-        self.done: dict[Key, Start] = {}
+    def __init__(
+        self, project: Project, python: Path, seconds: float, on_result: Callable[[StartResult], None]
+    ) -> None:
+        self.project, self.python, self.seconds, self.on_result = project, python, seconds, on_result
+        self.results: dict[Key, StartResult] = {}
 
-    def start(self, found: Configuration) -> None:
-        key = (found.type, found.name)
-        if key in self.done:
+    def start(self, configuration: Configuration) -> None:
+        key = (configuration.type, configuration.name)
+        if key in self.results:
             return
-        for prerequisite, _ in found.prerequisites:
+        for prerequisite, _ in configuration.prerequisites:
             self.start(self.project.by_key[prerequisite])
-        failed = [name for kind, name in dict(found.prerequisites) if self.done[kind, name].fault]
+        failed = [name for kind, name in dict(configuration.prerequisites) if self.results[kind, name].error]
         if failed:
-            self._tell(key, Start(found.name, found.place, "not started", 0, f"'{failed[0]}' has to succeed first"))
-        elif found.type == COMPOUND:
-            self._start_together(key, found)
+            error = f"'{failed[0]}' has to succeed first"
+            self._add(key, StartResult(configuration.name, configuration.place, "not started", 0, error))
+        elif configuration.type == COMPOUND:
+            self._start_compound(key, configuration)
         else:
-            self._tell(key, self._try(found))
+            self._add(key, self._run(configuration))
 
-    def _start_together(self, key: Key, compound: Configuration) -> None:
-        """All members at once, as PyCharm does."""
+    def _start_compound(self, key: Key, compound: Configuration) -> None:
+        """Start all members at once, as PyCharm does."""
         started = time.monotonic()
-        members = [self.project.by_key[member] for member, _ in compound.members if member not in self.done]
+        members = [self.project.by_key[member] for member, _ in compound.members if member not in self.results]
         with ThreadPoolExecutor(max(1, len(members))) as pool:
-            for member, result in zip(members, pool.map(self._try, members), strict=True):
-                self._tell((member.type, member.name), result)
-        failed = [name for (kind, name), _ in compound.members if self.done[kind, name].fault]
-        fault = f"'{failed[0]}' failed" if failed else ""
-        said = "its members at once"
-        self._tell(key, Start(compound.name, compound.place, said, time.monotonic() - started, fault))
+            for member, result in zip(members, pool.map(self._run, members), strict=True):
+                self._add((member.type, member.name), result)
+        failed = [name for (kind, name), _ in compound.members if self.results[kind, name].error]
+        error = f"'{failed[0]}' failed" if failed else ""
+        seconds = time.monotonic() - started
+        self._add(key, StartResult(compound.name, compound.place, "its members at once", seconds, error))
 
-    def _try(self, found: Configuration) -> Start:
-        return attempt(found.name, found.place, plan(self.project, found, self.python), self.seconds)
+    def _run(self, configuration: Configuration) -> StartResult:
+        chosen = plan(self.project, configuration, self.python)
+        return run_plan(configuration.name, configuration.place, chosen, self.seconds)
 
-    def as_terminal(self) -> None:
-        """Each program that PyCharm could start, without its roots; an import that only PyCharm finds shows here."""
+    def start_in_terminal(self) -> None:
+        """Start each program without PyCharm's roots, to find imports that work in PyCharm only."""
         seen = set()
-        for found in [*self.project.python_configurations, *self.project.test_configurations]:
-            once_more = terminal_plan(self.project, found, self.python)
-            if once_more.command.arguments not in seen and not self.done[found.type, found.name].fault:
-                seen.add(once_more.command.arguments)
-                program = found.option("SCRIPT_NAME").rpartition("/")[2] or "pytest"
-                result = attempt(f"{program}, in a terminal", found.place, once_more, self.seconds)
-                self._tell(("terminal", program), result)
+        for configuration in [*self.project.python_configurations, *self.project.test_configurations]:
+            chosen = terminal_plan(self.project, configuration, self.python)
+            failed = self.results[configuration.type, configuration.name].error
+            if chosen.command.arguments not in seen and not failed:
+                seen.add(chosen.command.arguments)
+                program = configuration.option("SCRIPT_NAME").rpartition("/")[2] or "pytest"
+                result = run_plan(f"{program}, in a terminal", configuration.place, chosen, self.seconds)
+                self._add(("terminal", program), result)
 
-    def _tell(self, key: Key, result: Start) -> None:
-        self.done[key] = result
-        self.told(result)
+    def _add(self, key: Key, result: StartResult) -> None:
+        self.results[key] = result
+        self.on_result(result)
 
 
-def attempt(name: str, place: Place, given: Plan, seconds: float) -> Start:
-    """Run one plan to its end, and say what went wrong if anything did."""
+def run_plan(name: str, place: Place, chosen: Plan, seconds: float) -> StartResult:
+    """Run one plan until it ends, answers or exceeds its time."""
     started = time.monotonic()
     try:
-        with Process(given.command) as process:
-            fault = fault_of(process, given, seconds)
-            tail = process.tail if fault else ""
-    except OSError as error:
-        fault, tail = f"it does not start ({error})", ""
-    return Start(name, place, given.said, time.monotonic() - started, fault, tail)
+        with Process(chosen.command) as process:
+            error = error_of(process, chosen, seconds)
+            output = process.tail if error else ""
+    except OSError as reason:
+        error, output = f"it does not start ({reason})", ""
+    return StartResult(name, place, chosen.description, time.monotonic() - started, error, output)
 
 
-def fault_of(process: Process, given: Plan, seconds: float) -> str:
-    """What went wrong; an empty text where all is as planned."""
-    if given.serves:
+def error_of(process: Process, chosen: Plan, seconds: float) -> str:
+    """Wait for the process; the error message, empty if it behaves as planned."""
+    if chosen.is_server:
         if process.wait_for_answer(seconds):
             return ""
         if process.code is None:
             return f"it does not answer on this machine within {seconds:.0f} s"
-        return f"it ends with {process.code} before it answers on this machine"
+        return f"it exits with code {process.code} before it answers on this machine"
     code = process.wait(seconds)
     if code is None:
         return f"it still runs after {seconds:.0f} s"
-    if given.refuses and code == 2:
-        return "" if REFUSAL.search(process.output) else "it does not say that it needs the network"
-    return "" if code == 0 else f"it ends with {code}"
+    if chosen.needs_network and code == 2:
+        return "" if REFUSAL.search(process.output) else "it does not report that it needs the network"
+    return "" if code == 0 else f"it exits with code {code}"
