@@ -16,6 +16,7 @@ from ft_template.check.project.project import Project
 from ft_template.check.run.start import StartResult, start_all
 from ft_template.create.bake import bake
 from test_check_command import IML, MODULES
+from test_companion import EXAMPLES, alike
 
 PYTHON = Path(sys.executable)
 
@@ -51,6 +52,8 @@ def test_everything_that_can_be_pressed_starts(project: Path) -> None:
 
     document = json.loads(done.stdout)
     assert [start for start in document["starts"] if start["error"]] == []
+    (example,) = [example for example in EXAMPLES if "starts" in example]
+    assert all(alike(example["starts"][0], start) for start in document["starts"]), "as docs/companion.md has it"
     started = {start["name"] for start in document["starts"]}
     in_terminal = {f"{name}, in a terminal" for name in ("finetune", "pytest", "setup_env.py", "tensorboard.main")}
     assert started == {found.name for found in Project(project).configurations} | in_terminal

@@ -1,4 +1,4 @@
-"""A test that plays the IDE plugin: it knows docs/companion.md and the command, and nothing else."""
+"""Acts as an IDE plugin, which knows docs/companion.md and the command only."""
 
 import json
 import re
@@ -147,10 +147,12 @@ OPEN_ENDED = {"answers"}  # an example shows some of them
 
 
 def alike(example: Any, real: Any) -> bool:
-    """Whether they have the same keys with values of the same types; what is null has any type."""
+    """Whether they have the same keys with values of the same types; null has any type, a list that of its first."""
     if isinstance(example, dict) and isinstance(real, dict):
         same = all(key in OPEN_ENDED or alike(example[key], real[key]) for key in example.keys() & real.keys())
         return example.keys() == real.keys() and same
+    if isinstance(example, list) and isinstance(real, list):
+        return not example or not real or alike(example[0], real[0])
     return None in (example, real) or type(example) is type(real)
 
 
@@ -168,11 +170,16 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     assert code == 6
     documents = [ft_template(*command, cwd=here).stdout for command in (("doctor", "--json"), ("validate", "--json"))]
     invalid = ft_template("validate", "--json", "--set", "task=no", cwd=here).stdout
+    (here / "faulty").mkdir()
+    (here / "faulty/pyproject.toml").touch()
+    faulty = ft_template("check", "faulty", "--json", cwd=here)
+    assert faulty.returncode == 1
+    assert faulty.stdout.isascii()
     return [
         *failed,
         *run(cwd=here)[1],
         *run("--set", "task=no", cwd=here)[1],
-        *map(json.loads, [*documents, invalid]),
+        *map(json.loads, [*documents, invalid, faulty.stdout]),
     ]
 
 

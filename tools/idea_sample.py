@@ -1,4 +1,7 @@
-"""Refresh .idea-sample, the IDE files of the default project: python -m tools.idea_sample"""
+"""Regenerate ``.idea-sample``, the IDE files of the default project.
+
+Usage: PYTHONPATH=generator python -m tools.idea_sample
+"""
 
 import shutil
 import tempfile
@@ -9,8 +12,8 @@ from ft_template.create.bake import REPOSITORY, bake
 SAMPLE = REPOSITORY / ".idea-sample"
 
 
-def refresh() -> None:
-    """Replace the sample by the .idea folder of a project with the default answers."""
+def main() -> None:
+    """Replace the sample with the .idea folder of a project with the default answers."""
     with tempfile.TemporaryDirectory(prefix="ft-template-") as folder:
         project = bake(Path(folder), {"environment": "none"})
         shutil.rmtree(SAMPLE, ignore_errors=True)
@@ -18,4 +21,4 @@ def refresh() -> None:
 
 
 if __name__ == "__main__":
-    refresh()
+    main()

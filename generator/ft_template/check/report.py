@@ -1,11 +1,9 @@
 """The output of `ft-template check`: lines in a terminal, or one JSON document."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,9 +13,7 @@ from .check import check
 from .fault import Fault
 from .rules.all import RULES
 from .run.command import interpreter
-
-if TYPE_CHECKING:
-    from .run.start import StartResult
+from .run.start import StartResult, start_all
 
 FORMAT = 2
 """Version of the JSON document; docs/companion.md describes it."""
@@ -36,14 +32,12 @@ def report(folder: Path, *, as_json: bool, run: bool, python: Path | None, secon
     faulty = any(not fault.note for fault in faults)
     starts = run_all(folder, python, seconds, console) if run and not faulty else []
     if as_json:
-        print(json.dumps(document(folder, faults, starts), indent=1, ensure_ascii=False))
+        print(json.dumps(document(folder, faults, starts), indent=1))
     return CHECK_FAILED if faulty or any(start.error for start in starts) else OK
 
 
 def run_all(folder: Path, python: Path | None, seconds: float, console: Console) -> list[StartResult]:
     """Start all run configurations, and print each result at once."""
-    from .run.start import start_all
-
     chosen = python or interpreter(folder)
     if not chosen.is_file():
         message = f"{chosen}: no such interpreter: run the project's setup_env.py, or name an interpreter by --python"
