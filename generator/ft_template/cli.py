@@ -57,9 +57,10 @@ def new(
     dry_run: bool,
     as_json: bool,
 ) -> int:
-    """Create a project in TARGET_DIR, or in a folder named after its slug.
+    """Create a project.
 
-    In a terminal, questions without an answer in --answers or --set are asked.
+    It is created in TARGET_DIR, or in a folder named after its slug. In a terminal, questions without an answer in
+    --answers or --set are asked.
     """
     from .answers.ask import ask
     from .answers.prompts import is_interactive
@@ -82,7 +83,10 @@ def new(
 @cli.command()
 @click.option("--format-version", type=int, required=True, help="The format version that the caller supports: 1.")
 def describe(format_version: int) -> None:
-    """Print the questions as one JSON document, with a JSON Schema of the answers."""
+    """Print the questions as JSON.
+
+    The document contains a JSON Schema of the answers.
+    """
     from .answers.describe import describe as document
     from .template import bundled
 
@@ -94,7 +98,10 @@ def describe(format_version: int) -> None:
 @click.option("--set", "-s", "settings", multiple=True, metavar="KEY=VALUE", help=SET_HELP)
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def validate(answers: Path | None, settings: tuple[str, ...], as_json: bool) -> int:
-    """Validate answers and print them completed with defaults, or every error."""
+    """Validate answers.
+
+    Prints them completed with defaults, or reports every error.
+    """
     from .answers.complete import complete
     from .template import bundled
 
@@ -115,7 +122,10 @@ def validate(answers: Path | None, settings: tuple[str, ...], as_json: bool) -> 
 @click.option("--output-dir", "-o", type=click.Path(path_type=Path), default=".", help="Parent folder of a project.")
 @click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def doctor(output_dir: Path, as_json: bool) -> int:
-    """Check Python, git, uv, GPU, memory and disk; exit code 1 if no project can be created here."""
+    """Check this machine.
+
+    Checks Python, git, uv, GPU, memory and disk; exit code 1 if no project can be created here.
+    """
     from .system import doctor as checks
     from .system.machine import inspect_machine
 
@@ -137,7 +147,10 @@ def doctor(output_dir: Path, as_json: bool) -> int:
 @click.option("--python", type=click.Path(path_type=Path), help="The interpreter; default: the project's .venv.")
 @click.option("--seconds", default=600.0, show_default=True, help="Time limit for one run configuration.")
 def check(project: Path, as_json: bool, run: bool, python: Path | None, seconds: float) -> int:
-    """Read PROJECT as PyCharm does and report every fault with its remedy; exit code 1 if there is one."""
+    """Check a project as PyCharm reads it.
+
+    Reports every fault of PROJECT with its place and remedy; exit code 1 if there is one.
+    """
     from .check.report import report
 
     return report(project, as_json=as_json, run=run, python=python, seconds=seconds)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..answers import complete as answering
+from ..answers.ask import FindErrors
+from ..answers.complete import answer_errors, complete
 from ..check.check import check
 from ..errors import FAILED, INTERRUPTED, NO_ENVIRONMENT, OK, UserError
 from ..system import interrupts
@@ -27,8 +28,6 @@ STEPS = {
     "environment": "Create the Python environment",
 }
 DRY_RUN_STEPS = 4
-
-FindErrors = Callable[[Mapping[str, object]], Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -133,15 +132,15 @@ class Creation:
             target.require_free(request.target)
             if "project_name" in self.template.questions:
                 given.setdefault("project_name", request.target.absolute().name)
-        completed = answering.complete(self.template, given)
+        completed = complete(self.template, given)
         if request.ask is None:
             return completed
         parent = request.target.parent if request.target else request.output_dir
-        return answering.complete(self.template, request.ask(self.template, given, parent, self.find_errors))
+        return complete(self.template, request.ask(self.template, given, parent, self.find_errors))
 
     def find_errors(self, answers: Mapping[str, object]) -> Mapping[str, str]:
         """Errors of the answers while the user types, an existing target folder included."""
-        errors, slug = answering.answer_errors(self.template, answers), answers.get("project_slug")
+        errors, slug = answer_errors(self.template, answers), answers.get("project_slug")
         if errors or self.request.target or not slug or not target.is_occupied(self.request.output_dir / str(slug)):
             return errors
         return {"project_slug": f"{self.request.output_dir / str(slug)} exists already: choose another name."}

@@ -10,8 +10,6 @@ from ..errors import FAILED, INVALID_ANSWERS, UserError
 from ..template import Template
 from . import run_job
 
-LINK = "{{cookiecutter.project_slug}}"
-
 
 def render(
     template: Template, answers: Mapping[str, object], folder: Path, scratch: Path, log: Callable[[str], None]
@@ -54,9 +52,10 @@ def prepare_source(template: Template, scratch: Path) -> Path:
         return template.folder
     folder = scratch / "ft-template"
     folder.mkdir()
+    link = folder / hooks.pre_gen().LINK
     shutil.copyfile(template.folder / "cookiecutter.json", folder / "cookiecutter.json")
     try:
-        (folder / LINK).symlink_to(template.folder / "template", target_is_directory=True)
+        link.symlink_to(template.folder / "template", target_is_directory=True)
     except OSError:  # Windows, without the right to create links
-        shutil.copytree(template.folder / "template", folder / LINK)
+        shutil.copytree(template.folder / "template", link)
     return folder

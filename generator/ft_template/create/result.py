@@ -1,6 +1,5 @@
 """The event `result`: what a program needs to open the new project."""
 
-import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -9,6 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from .. import hooks
+from ..check.run.command import interpreter
 
 OPEN_FILES = ("README.md", "configs/demo.yaml", "configs/train.yaml")
 
@@ -27,7 +27,7 @@ def describe_result(
         "answers": dict(answers),
         "open_files": [name for name in OPEN_FILES if (project / name).is_file()],
         "select_run_configuration": _run_configuration(project, environment),
-        "interpreter": str(_interpreter(folder)) if environment in ("empty", "install") else None,
+        "interpreter": str(interpreter(folder)) if environment in ("empty", "install") else None,
         "next_steps": steps,
         "commands": commands,
     }
@@ -48,7 +48,3 @@ def _run_configuration(project: Path, environment: str | None) -> str | None:
     files = sorted((project / ".idea" / "runConfigurations").glob("*.xml"))
     names = {node.get("name") for file in files for node in ElementTree.parse(file).iter("configuration")}
     return wanted if wanted in names else None
-
-
-def _interpreter(project: Path) -> Path:
-    return project / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
