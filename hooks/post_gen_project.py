@@ -1,7 +1,7 @@
-"""After the files are written: make the environment that was asked for, and say what comes next.
+"""Runs after generation: create the Python environment and print the next steps.
 
-A trouble with the environment never fails this hook, for cookiecutter would then delete the project. Cookiecutter
-renders this file and runs it alone, so it uses the standard library only; it is also valid Python as it stands here.
+An error with the environment never fails this hook, because cookiecutter would then delete the project. Cookiecutter
+renders this file and runs it alone, so it uses the standard library only; unrendered it is valid Python, too.
 """
 
 import io
@@ -13,64 +13,64 @@ import venv
 from pathlib import Path
 
 OLDEST_PYTHON = (3, 11)
-# Left in the template's folders by whoever runs its package and tests in place.
+# Appear in the template's folders when its package or tests are run in place.
 CACHES = ("__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache")
 
 
-def tidy(project: Path) -> None:
-    """What cookiecutter leaves to a hook about the files; ft-template calls this where it runs no hooks."""
+def clean_up(project: Path) -> None:
+    """Remove caches and empty folders that cookiecutter copied; `ft-template new`, which runs no hooks, calls it."""
     remove_caches(project)
     remove_empty_folders(project)
 
 
 def remove_caches(project: Path) -> None:
-    """The same files come out whether or not the template has been worked on."""
+    """The generated files must not depend on whether the template has been run in place."""
     for name in CACHES:
         for cache in list(project.rglob(name)):
             shutil.rmtree(cache, ignore_errors=True)
 
 
 def remove_empty_folders(project: Path) -> None:
-    """Cookiecutter makes a folder also where every file in it is left out by its name."""
+    """Cookiecutter creates a folder even if the conditional names exclude every file in it."""
     if (folder := project / ".vscode").is_dir() and not any(folder.iterdir()):
         folder.rmdir()
 
 
-def make_environment(project: Path, choice: str) -> str | None:
-    """Make what the answer `environment` asks for; returns a sentence if that did not work."""
+def create_environment(project: Path, choice: str) -> str | None:
+    """Create the environment for the answer `environment`; returns an error message if that fails."""
     if choice == "none" or (project / ".venv").exists():
         return None
     if sys.version_info < OLDEST_PYTHON:
         return (
-            f"No .venv was made: cookiecutter runs on Python {sys.version_info[0]}.{sys.version_info[1]}, and the "
-            "project needs 3.11 or newer. Start setup_env.py with a newer one."
+            f"No .venv was created: this is Python {sys.version_info[0]}.{sys.version_info[1]}, and the project needs "
+            "3.11 or newer. Run the project's setup_env.py with a newer Python."
         )
-    return make_empty_venv(project / ".venv") if choice == "empty" else install(project)
+    return create_empty_venv(project / ".venv") if choice == "empty" else install(project)
 
 
-def make_empty_venv(folder: Path) -> str | None:
-    """A .venv without pip: made in a moment, without network, and enough for PyCharm to find its interpreter."""
+def create_empty_venv(folder: Path) -> str | None:
+    """Create a .venv without pip: takes a moment, needs no network, and lets PyCharm find its interpreter."""
     try:
         venv.create(folder, symlinks=sys.platform != "win32", with_pip=False)
-    except Exception as error:  # whatever went wrong, the project is worth keeping
+    except Exception as error:  # whatever it is, the project must be kept
         shutil.rmtree(folder, ignore_errors=True)
-        return f"No .venv was made ({error}). Run setup_env.py in the project: it makes one."
+        return f"No .venv was created ({error}). Run the project's setup_env.py, which creates it."
     return None
 
 
 def install(project: Path) -> str | None:
-    """Run the project's own setup_env.py in view."""
+    """Run the project's setup_env.py with its output visible."""
     try:
         status: int | str = subprocess.run([sys.executable, "setup_env.py"], cwd=project, check=False).returncode
     except (OSError, KeyboardInterrupt) as error:
         status = type(error).__name__
     if status == 0:
         return None
-    return f"The installation did not finish ({status}), the project itself is complete: run its setup_env.py again."
+    return f"The installation did not finish ({status}); the project is complete: run its setup_env.py again."
 
 
-def steps(folder: str, environment: str) -> tuple[list[str], list[str]]:
-    """What the user does now, in PyCharm and in a terminal; `environment` is what there is, not what was asked for."""
+def next_steps(folder: str, environment: str) -> tuple[list[str], list[str]]:
+    """The next steps in PyCharm and in a terminal; `environment` is the existing one, not the requested one."""
     windows = sys.platform == "win32"
     python = r".venv\Scripts\python" if windows else ".venv/bin/python"
     in_pycharm, in_terminal = [f"Open the folder {folder}"], [f"cd {folder}"]
@@ -86,30 +86,30 @@ def steps(folder: str, environment: str) -> tuple[list[str], list[str]]:
     return in_pycharm, in_terminal
 
 
-def next_steps(slug: str, environment: str) -> str:
-    """The steps as they are printed."""
+def next_steps_text(slug: str, environment: str) -> str:
+    """The next steps as printed text."""
     indent = "\n     "
-    in_pycharm, in_terminal = map(indent.join, steps(slug, environment))
+    in_pycharm, in_terminal = map(indent.join, next_steps(slug, environment))
     return f"\n{slug} is ready.\n\n  In PyCharm{indent}{in_pycharm}\n\n  In a terminal{indent}{in_terminal}\n"
 
 
 def main() -> None:
-    """Tidy, make the environment, say what comes next; never exits with an error."""
+    """Clean up, create the environment, print the next steps; never exits with an error."""
     answers = json.loads(r"""{{ cookiecutter | tojson }}""")
     project = Path.cwd()
-    tidy(project)
-    # cruft runs this hook in folders that it throws away, to compare them: an environment would be part of the
-    # comparison. Of the two, only cookiecutter says where it writes to.
+    clean_up(project)
+    # cruft runs this hook in temporary folders that it compares: an environment would be part of the comparison.
+    # Only cookiecutter, not cruft, passes the output folder.
     if "_output_dir" not in answers:
         return
-    # A console that cannot show a letter must not fail the hook either.
+    # A character that the console cannot encode must not fail the hook.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     environment = answers["environment"]
-    if trouble := make_environment(project, environment):
-        print(trouble)
-        environment = "empty"  # to be filled by the same command
-    print(next_steps(answers["project_slug"], environment))
+    if error := create_environment(project, environment):
+        print(error)
+        environment = "empty"  # the next step is the same: run setup_env.py
+    print(next_steps_text(answers["project_slug"], environment))
 
 
 if __name__ == "__main__":

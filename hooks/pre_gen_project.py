@@ -1,7 +1,7 @@
-"""Before a file is written: refuse answers that would make a broken project, and mend the link to the template.
+"""Runs before generation: reject answers that would give a broken project, and repair the link to the template.
 
-Cookiecutter renders this file and runs it alone, so it uses the standard library only. It is also valid Python as it
-stands here, so that the tests import it.
+Cookiecutter renders this file and runs it alone, so it uses the standard library only. Unrendered it is valid Python,
+too: `ft-template` and the tests import it.
 """
 
 import json
@@ -19,13 +19,14 @@ WINDOWS_DEVICES = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 TINY_MODEL = re.compile(r"tiny:[a-z0-9]+")
 LOCAL_FOLDER = re.compile(r"(?:[./~\\]|[A-Za-z]:[/\\]).*")
-LONGEST_ANSWER = 300
-WRITING = frozenset({"text-generation", "chat", "translation", "summarization"})
+MODEL_FORMS = (HUB_NAME, TINY_MODEL, LOCAL_FOLDER)
+MAX_LENGTH = 300
+GENERATIVE = frozenset({"text-generation", "chat", "translation", "summarization"})
 
-# Text that looks reversed, or like other text, to whoever reads the file.
+# Bidirectional controls display text in another order than it is stored.
 BIDIRECTIONAL = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
-# A project of the same name would count as the dependency itself, and pip would not install that.
+# Dependencies of a project: pip would take a project of the same name for the dependency and not install that.
 PACKAGES = """
 absl-py accelerate annotated-doc annotated-types anyio bitsandbytes click cloudpickle colorama contourpy cycler
 defusedxml execnet filelock finetune flatbuffers fonttools fsspec grpcio h11 hf-xet httpcore2 httpx2 huggingface-hub
@@ -36,61 +37,61 @@ rouge-score ruff sacrebleu safetensors scikit-learn scipy seqeval setuptools she
 tensorboard tensorboard-data-server threadpoolctl tokenizers torch tqdm transformers triton truststore typer
 typing-extensions typing-inspection tzdata uv werkzeug wheel
 """
-TAKEN = frozenset(PACKAGES.split())
+RESERVED_NAMES = frozenset(PACKAGES.split())
 
-# {% raw %} Cookiecutter renders this file: what follows is not meant for it.
+# {% raw %} Cookiecutter must not render the following lines.
 JINJA = ("{{", "{%", "{#")
-# Defaults that follow from other answers refer to one private variable, and nothing else may hold an expression.
+# The only Jinja that an answer may hold: a default derived from other answers refers to one private variable.
 DERIVED_DEFAULT = re.compile(r"\{\{ cookiecutter\.__\w+ \}\}")
 LINK = "{{cookiecutter.project_slug}}"
 # {% endraw %}
 
 
-def problem(answers: Mapping[str, object], originals: Mapping[str, object] | None = None) -> str | None:
-    """The first thing that is wrong with the answers, as one sentence with its remedy; None if nothing is."""
-    return next(iter(faults(answers, originals).values()), None)
+def first_error(answers: Mapping[str, object], originals: Mapping[str, object] | None = None) -> str | None:
+    """The first error message; None if all answers are valid."""
+    return next(iter(answer_errors(answers, originals).values()), None)
 
 
-def faults(answers: Mapping[str, object], originals: Mapping[str, object] | None = None) -> dict[str, str]:
-    """By answer what is wrong with it, each one sentence with its remedy; the causes before what follows from them.
+def answer_errors(answers: Mapping[str, object], originals: Mapping[str, object] | None = None) -> dict[str, str]:
+    """Error messages of the invalid answers, by question, each one sentence with its remedy; causes come first.
 
-    `originals` are the answers before cookiecutter rendered them: a flag that holds an expression is already evaluated
-    in `answers`.
+    `originals` are the answers before cookiecutter rendered them: in `answers`, Jinja in a boolean or a choice has
+    been evaluated already.
     """
-    found = text_faults(answers)
+    errors = text_errors(answers)
     for name, value in (originals or {}).items():
         if isinstance(value, str) and _has_jinja(value) and not DERIVED_DEFAULT.fullmatch(value):
-            found.setdefault(name, _jinja_problem(name))
+            errors.setdefault(name, _jinja_error(name))
     if not str(answers["project_name"]).strip():
-        found.setdefault("project_name", "project_name is empty: give the project a name.")
+        errors.setdefault("project_name", "project_name is empty: give the project a name.")
     rules = {
-        "project_slug": _slug_problem(str(answers["project_slug"])),
-        "base_model": _model_problem(str(answers["base_model"])),
-        "method": method_problem(str(answers["task"]), str(answers["method"])),
+        "project_slug": _slug_error(str(answers["project_slug"])),
+        "base_model": _model_error(str(answers["base_model"])),
+        "method": method_error(str(answers["task"]), str(answers["method"])),
     }
-    return found | {name: sentence for name, sentence in rules.items() if sentence and name not in found}
+    return errors | {name: message for name, message in rules.items() if message and name not in errors}
 
 
-def text_faults(answers: Mapping[str, object]) -> dict[str, str]:
-    """What no text may hold, whatever it answers."""
+def text_errors(answers: Mapping[str, object]) -> dict[str, str]:
+    """Errors of the rules for every text: no control characters, no Jinja, a maximum length."""
     texts = {name: value for name, value in answers.items() if isinstance(value, str) and not name.startswith("_")}
-    in_order = sorted(texts, key=lambda name: name != "project_name")  # the name first, for other answers repeat it
-    problems = {name: _text_problem(name, texts[name]) for name in in_order}
-    return {name: sentence for name, sentence in problems.items() if sentence}
+    in_order = sorted(texts, key=lambda name: name != "project_name")  # first, as other answers are derived from it
+    errors = {name: _text_error(name, texts[name]) for name in in_order}
+    return {name: message for name, message in errors.items() if message}
 
 
-def _text_problem(name: str, value: str) -> str | None:
+def _text_error(name: str, value: str) -> str | None:
     if any(_is_unprintable(character) for character in value):
-        return f"{name} holds a line break or another character that cannot be printed: type it on one line."
+        return f"{name} holds a line break or another unprintable character: write it on one line."
     if _has_jinja(value):
-        return _jinja_problem(name)
-    if len(value) > LONGEST_ANSWER:
-        return f"{name} is {len(value)} characters long: use at most {LONGEST_ANSWER}."
+        return _jinja_error(name)
+    if len(value) > MAX_LENGTH:
+        return f"{name} is {len(value)} characters long: use at most {MAX_LENGTH}."
     return None
 
 
 def _is_unprintable(character: str) -> bool:
-    # Noncharacters such as U+FFFF are not allowed in XML, control characters are not allowed in TOML either.
+    # XML allows no noncharacters such as U+FFFF; TOML and XML allow no control characters.
     noncharacter = ord(character) & 0xFFFE == 0xFFFE or 0xFDD0 <= ord(character) <= 0xFDEF
     return unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} or noncharacter or character in BIDIRECTIONAL
 
@@ -99,47 +100,48 @@ def _has_jinja(value: str) -> bool:
     return any(mark in value for mark in JINJA)
 
 
-def _jinja_problem(name: str) -> str:
-    return f"{name} holds a template expression ({', '.join(JINJA)}): answers are plain text, leave it out."
+def _jinja_error(name: str) -> str:
+    return f"{name} holds a template expression ({', '.join(JINJA)}): answers are plain text, remove it."
 
 
-def _slug_problem(slug: str) -> str | None:
+def _slug_error(slug: str) -> str | None:
     if not SLUG.fullmatch(slug):
         return (
             f"project_slug {slug!r} cannot name a folder and a Python distribution: use at most 64 letters, digits, "
-            "hyphens, dots and underscores of ASCII, with a letter or digit first and last."
+            "hyphens, dots and underscores (ASCII), with a letter or digit first and last."
         )
     if WINDOWS_DEVICES.fullmatch(slug):
-        return f"project_slug {slug!r} is the name of a device on Windows: choose another, such as '{slug}-project'."
-    if re.sub(r"[-_.]+", "-", slug).lower() in TAKEN:
+        return f"project_slug {slug!r} is a device name on Windows: choose another, such as '{slug}-project'."
+    if re.sub(r"[-_.]+", "-", slug).lower() in RESERVED_NAMES:
         return (
-            f"project_slug {slug!r} is also the name of a package that the project needs: "
+            f"project_slug {slug!r} is the name of a package that the project depends on: "
             f"choose another, such as '{slug}-project'."
         )
     return None
 
 
-def _model_problem(model: str) -> str | None:
-    if any(shape.fullmatch(model) for shape in (HUB_NAME, TINY_MODEL, LOCAL_FOLDER)):
+def _model_error(model: str) -> str | None:
+    if any(form.fullmatch(model) for form in MODEL_FORMS):
         return None
     return (
-        f"base_model {model!r} is not the name of a model: use a name as on the Hugging Face Hub "
+        f"base_model {model!r} is not the name of a model: use a name on the Hugging Face Hub "
         "(google-bert/bert-base-cased), a local folder (./my-model) or tiny:bert."
     )
 
 
-def method_problem(task: str, method: str) -> str | None:
-    if method == "head" and task in WRITING:
-        return f"method 'head' does not go with {task}: a model that writes has no new head; choose lora or full."
+def method_error(task: str, method: str) -> str | None:
+    """The error message for a task that the method does not support."""
+    if method == "head" and task in GENERATIVE:
+        return f"method 'head' does not support {task}: a generative model has no new head; choose lora or full."
     if method == "prompt" and task == "token-classification":
-        return f"method 'prompt' does not go with {task}: the added tokens have no tags; choose prefix or lora."
+        return f"method 'prompt' does not support {task}: the added tokens have no tags; choose prefix or lora."
     return None
 
 
 def find_repository(answers: Mapping[str, str]) -> Path | None:
-    """Where cookiecutter reads the template; None under cruft, which does not say.
+    """The folder from which cookiecutter reads the template; None under cruft, which does not pass it.
 
-    Cookiecutter passes on a relative path as it was typed, so it counts from the folder of the command.
+    Cookiecutter passes a relative path as typed: it is relative to the folder in which the command was started.
     """
     if "_repo_dir" not in answers:
         return None
@@ -148,10 +150,10 @@ def find_repository(answers: Mapping[str, str]) -> Path | None:
     return next((path for path in candidates if (path / "template").is_dir() and os.path.lexists(path / LINK)), None)
 
 
-def mend_link(repository: Path) -> None:
-    """Make the link to `template` anew where a zip archive or git on Windows left a text file in its place.
+def repair_link(repository: Path) -> None:
+    """Recreate the link to `template` where a zip archive or git on Windows has left a text file in its place.
 
-    A copy stands in where links cannot be made; it is made afresh each time, lest it lag behind.
+    Where links cannot be created, a copy replaces it; the copy is renewed each time, so that it is never outdated.
     """
     link, template = repository / LINK, repository / "template"
     if link.is_symlink():
@@ -167,13 +169,13 @@ def mend_link(repository: Path) -> None:
 
 
 def main() -> None:
-    """Check and mend; exit with one sentence if that fails."""
+    """Validate the answers and repair the link; exit with the first error."""
     answers = json.loads(r"""{{ cookiecutter | tojson }}""")
     originals = json.loads(r"""{{ _cookiecutter | default({}) | tojson }}""")
-    if error := problem(answers, originals):
+    if error := first_error(answers, originals):
         sys.exit(error)
     if repository := find_repository(answers):
-        mend_link(repository)
+        repair_link(repository)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
-from ft_template.bake import REPOSITORY, bake
+from ft_template.create.bake import REPOSITORY, bake
 
 LINK = "{{cookiecutter.project_slug}}"
 DATA_FORMAT = {

@@ -1,4 +1,4 @@
-"""What the tests of the front end share: somebody who listens, and looks at folders before and after."""
+"""Shared by the tests of the command: a listener that records events, and the contents of folders."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from conftest import write_files
-from ft_template.bake import REPOSITORY
+from ft_template.create.bake import REPOSITORY
 
 COMMAND = [sys.executable, "-m", "ft_template"]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(REPOSITORY / "generator"), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -17,16 +17,16 @@ STEPS = ["template", "answers", "render", "check", "place", "environment"]
 
 
 class Recorder:
-    """Keeps the events; `at` is called when a step begins."""
+    """Records the events; `on_step` is called when a step starts."""
 
-    def __init__(self, at: Callable[[str], None] = lambda step: None) -> None:
-        self.at = at
+    def __init__(self, on_step: Callable[[str], None] = lambda step: None) -> None:
+        self.on_step = on_step
         self.events: list[dict[str, Any]] = []
 
     def emit(self, event: str, /, **fields: Any) -> None:
         self.events.append({"event": event, **fields})
         if event == "step":
-            self.at(fields["id"])
+            self.on_step(fields["id"])
 
     def all(self, event: str) -> list[dict[str, Any]]:
         return [recorded for recorded in self.events if recorded["event"] == event]
@@ -36,7 +36,7 @@ class Recorder:
         return recorded
 
     @property
-    def sentence(self) -> str:
+    def message(self) -> str:
         return str(self.one("error")["message"])
 
 
@@ -46,7 +46,7 @@ def names(folder: Path) -> set[str]:
 
 
 def ft_template(*arguments: str | Path, cwd: Path, **more: str) -> "subprocess.CompletedProcess[str]":
-    """The command, without a terminal, in a folder."""
+    """Run the command in a folder, without a terminal."""
     command = [*COMMAND, *map(str, arguments)]
     return subprocess.run(
         command, cwd=cwd, env=ENVIRONMENT | more, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
@@ -54,7 +54,7 @@ def ft_template(*arguments: str | Path, cwd: Path, **more: str) -> "subprocess.C
 
 
 def small_template(folder: Path, **files: str) -> Path:
-    """A template that asks for a name and writes one file, and what else is given by path (a hook, a broken file)."""
+    """A template with one question and one file, and more files by path (a hook, a broken file)."""
     contents = {
         "cookiecutter.json": '{"project_slug": "small"}',
         "{{cookiecutter.project_slug}}/README.md": "# {{ cookiecutter.project_slug }}\n",

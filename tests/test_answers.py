@@ -9,9 +9,9 @@ import pytest
 from conftest import Bake
 from cookiecutter.exceptions import FailedHookException
 from finetune.tasks import TASKS
-from ft_template.bake import REPOSITORY
+from ft_template.create.bake import REPOSITORY
 from packaging.utils import canonicalize_name
-from pre_gen_project import DERIVED_DEFAULT, TAKEN, method_problem, problem
+from pre_gen_project import DERIVED_DEFAULT, RESERVED_NAMES, first_error, method_error
 
 GOOD = {
     "project_name": "Good",
@@ -68,8 +68,8 @@ REFUSED = [
     ("project_slug", "微调", "folder"),
     ("project_slug", "new\n", "one line"),
     ("project_slug", "x" * 65, "folder"),
-    ("project_slug", "CON", "device on Windows"),
-    ("project_slug", "com1.data", "device on Windows"),
+    ("project_slug", "CON", "device name on Windows"),
+    ("project_slug", "com1.data", "device name on Windows"),
     ("project_slug", "torch", "package"),
     ("project_slug", "Scikit_Learn", "package"),
     ("project_slug", "finetune", "package"),
@@ -82,8 +82,8 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("question", "answer", "words"), REFUSED)
-def test_problem_is_one_sentence_that_names_the_question(question: str, answer: str, words: str) -> None:
-    sentence = problem({**GOOD, question: answer})
+def test_an_error_is_one_sentence_that_names_the_question(question: str, answer: str, words: str) -> None:
+    sentence = first_error({**GOOD, question: answer})
 
     assert sentence is not None
     assert sentence.startswith(question)
@@ -96,17 +96,17 @@ def test_a_method_that_the_package_refuses_for_a_task_is_refused_at_once() -> No
     methods = json.loads((REPOSITORY / "cookiecutter.json").read_text(encoding="utf-8"))["method"]
     for settings, task in TASKS.items():
         name = get_args(settings.model_fields["type"].annotation)[0]
-        assert [m for m in methods if method_problem(name, m)] == [m for m in methods if m in task.refuses]
-    assert "has no new head; choose lora" in str(problem({**GOOD, "task": "chat", "method": "head"}))
+        assert [m for m in methods if method_error(name, m)] == [m for m in methods if m in task.refuses]
+    assert "has no new head; choose lora" in str(first_error({**GOOD, "task": "chat", "method": "head"}))
 
 
 def test_good_answers_have_no_problem() -> None:
-    assert problem(GOOD) is None
+    assert first_error(GOOD) is None
 
 
 @pytest.mark.parametrize("slug", ["a", "A1", "my_project", "my.project-2", "con-project", "x" * 64])
 def test_good_slugs(slug: str) -> None:
-    assert problem({**GOOD, "project_slug": slug}) is None
+    assert first_error({**GOOD, "project_slug": slug}) is None
 
 
 def tree(folder: Path) -> set[str]:
@@ -162,7 +162,7 @@ def test_no_dependency_can_be_the_name_of_a_project() -> None:
     pins = (REPOSITORY / "template/constraints.txt").read_text(encoding="utf-8")
     dependencies = {canonicalize_name(line.split("==")[0]) for line in pins.splitlines() if "==" in line}
 
-    assert dependencies <= TAKEN
+    assert dependencies <= RESERVED_NAMES
 
 
 def test_questions_are_flat_and_their_texts_are_shown_as_written() -> None:

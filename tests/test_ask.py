@@ -1,4 +1,4 @@
-"""The questions as people meet them, through a pseudo-terminal: arrow keys, numbers, and the fault while one types."""
+"""The questions in a pseudo-terminal: arrow keys, numbers, and error messages while the user types."""
 
 import os
 import re
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from front_end import COMMAND, ENVIRONMENT, ft_template, names
-from ft_template import suggest
-from ft_template.machine import look
+from ft_template.answers import suggest
+from ft_template.system.machine import inspect_machine
 
 if sys.platform == "win32":
     pytest.skip("pseudo-terminals are those of Unix", allow_module_level=True)
@@ -86,14 +86,14 @@ def test_arrow_keys_numbers_and_faults_as_one_types(tmp_path: Path) -> None:
     terminal.type("Name of the project", "Mood {{")
     terminal.type("template expression", CTRL_U + "Torch" + ENTER)
     terminal.type("letters, digits, hyphens", ENTER)
-    terminal.type("also the name of a package", "taken")
+    terminal.type("is the name of a package", "taken")
     terminal.type("taken exists already", CTRL_U + "mood" + ENTER)
     for words, keys in REST:
         terminal.type(words, keys)
     terminal.type("9. summarization", DOWN * 5 + ENTER)  # from text-classification to text-generation
     terminal.expect("adapter: a narrow network")
     assert "head: the last layer" not in terminal.shown, "it does not go with text-generation"
-    machine = look(tmp_path)
+    machine = inspect_machine(tmp_path)
     suggestion = suggest.method(machine, "openai-community/gpt2")
     assert suggestion is not None
     assert suggestion.reason in terminal.shown
@@ -145,7 +145,7 @@ def test_who_stops_at_a_question_has_nothing(tmp_path: Path, term: str, how: str
         os.write(terminal.screen, CTRL_C.encode())
     else:
         os.kill(terminal.number, signal.SIGTERM)
-    terminal.expect("nothing was made")
+    terminal.expect("nothing was created")
 
     assert terminal.end() == 130
     assert "Traceback" not in terminal.shown
@@ -154,7 +154,7 @@ def test_who_stops_at_a_question_has_nothing(tmp_path: Path, term: str, how: str
 
 def test_what_is_wrong_already_is_said_before_the_questions(tmp_path: Path) -> None:
     terminal = Terminal("--set=task=poetry", cwd=tmp_path)
-    terminal.expect("task 'poetry' is none of the choices")
+    terminal.expect("task 'poetry' is not one of the choices")
 
     assert terminal.end() == 3
     assert "Name of the project" not in terminal.shown

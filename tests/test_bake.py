@@ -15,10 +15,10 @@ import pytest
 import yaml
 from conftest import DATA_FORMAT, LINK, TASKS, TINY, Bake, files
 from ft_template import __version__
-from ft_template.bake import REPOSITORY, bake
+from ft_template.create.bake import REPOSITORY, bake
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from pre_gen_project import method_problem
+from pre_gen_project import method_error
 
 QUESTIONS = json.loads((REPOSITORY / "cookiecutter.json").read_text(encoding="utf-8"))
 COPIED = QUESTIONS["_copy_without_render"]
@@ -113,7 +113,7 @@ def test_every_file_parses(project: Path) -> None:
 
 @pytest.mark.parametrize(
     ("task", "method"),
-    [pair for pair in itertools.product(TASKS, QUESTIONS["method"]) if not method_problem(*pair)],
+    [pair for pair in itertools.product(TASKS, QUESTIONS["method"]) if not method_error(*pair)],
 )
 def test_configs_hold_the_answers(bake_project: Bake, task: str, method: str) -> None:
     project = bake_project(task=task, method=method, base_model="./models/mine")

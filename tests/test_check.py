@@ -1,4 +1,4 @@
-"""`ft-template check` for people and for programs."""
+"""The output of `ft-template check`: lines and JSON."""
 
 import json
 import re
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from conftest import Bake, files
-from ft_template.bake import REPOSITORY
-from ft_template.check import check
-from ft_template.check.rules import RULES
+from ft_template.check.check import check
+from ft_template.check.rules.all import RULES
 from ft_template.cli import main
+from ft_template.create.bake import REPOSITORY
 
 HOSTILE = {
     "project_name": """A & B <"C"> 'D' 日本 🚀""",
@@ -24,7 +24,7 @@ def test_a_project_without_fault(project: Path, capsys: pytest.CaptureFixture[st
     before = files(project)
 
     assert main(["check", str(project)]) == 0
-    assert capsys.readouterr().out == f"{project}: 0 faults by {len(RULES)} rules\n"
+    assert capsys.readouterr().out == f"{project}: 0 faults ({len(RULES)} rules checked)\n"
     assert files(project) == before
 
 
@@ -51,7 +51,7 @@ def test_a_fault_has_its_place_and_its_remedy(bake_project: Bake, capsys: pytest
     assert main(["check", str(project), "--json"]) == 1
     document = json.loads(capsys.readouterr().out)
     (fault,) = document["faults"]
-    assert (document["format"], fault["rule"], fault["gravity"]) == (1, "schema.config", "fault")
+    assert (document["format"], fault["rule"], fault["severity"]) == (2, "schema.config", "fault")
     assert (fault["file"], fault["line"]) == ("configs/demo.yaml", number)
 
 
@@ -68,9 +68,9 @@ def test_a_note_is_no_fault(bake_project: Bake, capsys: pytest.CaptureFixture[st
     assert "0 faults, 1 note" in capsys.readouterr().out
 
 
-def test_what_is_no_project_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_without_project_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(tmp_path)]) == 2
-    assert capsys.readouterr().err.startswith(f"error: {tmp_path}: is no project: ")
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path}: not a project: ")
     assert main(["check", str(tmp_path / "none")]) == 2
 
 

@@ -7,9 +7,9 @@ from xml.sax.saxutils import quoteattr
 
 import pytest
 from conftest import write_files
-from ft_template.check.arguments import split
-from ft_template.check.command import Command, command
-from ft_template.check.project import Project
+from ft_template.check.project.arguments import split
+from ft_template.check.project.project import Project
+from ft_template.check.run.command import Command, command
 
 MODULES = """<project version="4"><component name="ProjectModuleManager"><modules>
 <module fileurl="file://$PROJECT_DIR$/.idea/p.iml" filepath="$PROJECT_DIR$/.idea/p.iml" />

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ft_template.bake import bake
-from ft_template.check import check
-from ft_template.check.rules import RULES
+from ft_template.check.check import check
+from ft_template.check.rules.all import RULES
+from ft_template.create.bake import bake
 
 Change = Callable[[Path], None]
 

@@ -1,4 +1,4 @@
-"""`ft-template check --run` on a whole project, and what it says of starts that go wrong."""
+"""`ft-template check --run` on a complete project, and its messages for failed starts."""
 
 import json
 import os
@@ -12,10 +12,11 @@ from xml.sax.saxutils import quoteattr
 import pytest
 from conftest import files, write_files
 from front_end import ft_template
-from ft_template.bake import bake
-from ft_template.check.project import Project
-from ft_template.check.start import Start, start_all
+from ft_template.check.project.project import Project
+from ft_template.check.run.start import StartResult, start_all
+from ft_template.create.bake import bake
 from test_check_command import IML, MODULES
+from test_companion import EXAMPLES, alike
 
 PYTHON = Path(sys.executable)
 
@@ -50,7 +51,9 @@ def test_everything_that_can_be_pressed_starts(project: Path) -> None:
     done = check("--run", "--json", folder=project)
 
     document = json.loads(done.stdout)
-    assert [start for start in document["starts"] if start["fault"]] == []
+    assert [start for start in document["starts"] if start["error"]] == []
+    (example,) = [example for example in EXAMPLES if "starts" in example]
+    assert all(alike(example["starts"][0], start) for start in document["starts"]), "as docs/companion.md has it"
     started = {start["name"] for start in document["starts"]}
     in_terminal = {f"{name}, in a terminal" for name in ("finetune", "pytest", "setup_env.py", "tensorboard.main")}
     assert started == {found.name for found in Project(project).configurations} | in_terminal
@@ -87,7 +90,7 @@ def add(root: Path, name: str, code: str, before: str = "", **given: str) -> Non
 KIND = "PythonConfigurationType"
 
 
-def start(root: Path, seconds: float = 30) -> dict[str, Start]:
+def start(root: Path, seconds: float = 30) -> dict[str, StartResult]:
     return {found.name: found for found in start_all(root, PYTHON, seconds, lambda _: None)}
 
 
@@ -96,17 +99,17 @@ def test_a_failure_shows_its_last_lines(small: Path) -> None:
     add(small, "works", "print('fine')")
     found = start(small)
 
-    assert (found["fails"].fault, found["fails"].tail) == ("it ends with 1", "no such thing")
-    assert (found["works"].fault, found["works"].tail) == ("", "")
+    assert (found["fails"].error, found["fails"].output) == ("it exits with code 1", "no such thing")
+    assert (found["works"].error, found["works"].output) == ("", "")
 
 
 def test_an_import_that_only_pycharm_finds_shows(small: Path) -> None:
     add(small, "imports", "import package")
     found = start(small)
 
-    assert found["imports"].fault == ""
-    assert found["imports.py, in a terminal"].fault == "it ends with 1"
-    assert "No module named 'package'" in found["imports.py, in a terminal"].tail
+    assert found["imports"].error == ""
+    assert found["imports.py, in a terminal"].error == "it exits with code 1"
+    assert "No module named 'package'" in found["imports.py, in a terminal"].output
 
 
 @pytest.mark.skipif(os.name == "nt", reason="looks at processes by POSIX signals")
@@ -115,7 +118,7 @@ def test_what_takes_too_long_is_stopped_with_all_that_it_started(small: Path, tm
         "import subprocess, sys, time; c = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']);"
     )
     add(small, "hangs", f"{child} open({str(tmp_path / 'pid')!r}, 'w').write(str(c.pid)); time.sleep(600)")
-    assert start(small, seconds=3)["hangs"].fault == "it still runs after 3 s"
+    assert start(small, seconds=3)["hangs"].error == "it still runs after 3 s"
 
     pid = int((tmp_path / "pid").read_text())
     deadline = time.monotonic() + 10
@@ -148,8 +151,8 @@ def test_a_server_has_to_answer(small: Path) -> None:
     add(small, "silent", "", PARAMETERS="--silent", **module)
     found = start(small)
 
-    assert found["board"].fault == ""
-    assert found["silent"].fault == "it ends with 0 before it answers on this machine"
+    assert found["board"].error == ""
+    assert found["silent"].error == "it exits with code 0 before it answers on this machine"
 
 
 def test_what_has_to_succeed_first_does(small: Path) -> None:
@@ -159,8 +162,8 @@ def test_what_has_to_succeed_first_does(small: Path) -> None:
     add(small, "after", "", before="break")
     found = start(small)
 
-    assert (found["prepare"].fault, found["ask"].fault) == ("", "")
-    assert found["after"].fault == "'break' has to succeed first"
+    assert (found["prepare"].error, found["ask"].error) == ("", "")
+    assert found["after"].error == "'break' has to succeed first"
     assert not (small / "prepared").exists(), "it runs in a copy"
 
 
@@ -170,14 +173,14 @@ def test_a_terminal_is_emulated_where_pycharm_does(small: Path) -> None:
     add(small, "plain", "import sys; sys.exit(4 if sys.stdout.isatty() else 0)")
     found = start(small)
 
-    assert (found["shows"].fault, found["plain"].fault) == ("", "")
+    assert (found["shows"].error, found["plain"].error) == ("", "")
 
 
 def test_without_an_interpreter_it_says_what_to_do(project: Path) -> None:
     done = check("--run", "--python", "none", folder=project)
 
     assert done.returncode == 2
-    assert done.stderr.startswith("error: none: there is no interpreter: run setup_env.py")
+    assert done.stderr.startswith("error: none: no such interpreter: run the project")
 
 
 def test_what_has_faults_is_not_started(small: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Bake, commit_all, files, git, write_files
-from ft_template.check import check
+from ft_template.check.check import check
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import LINK, QUIET, commit_all, cruft, files, git, write_files
-from ft_template.bake import bake
+from ft_template.create.bake import bake
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
-from ft_template.bake import bake
+from ft_template.create.bake import bake
 from tutorial import breakpoint_text, examples
 
 RUN, THREAD_CREATED, SUSPENDED, RESUME, SET_BREAK, REMOVE_BREAK, EVALUATE = 101, 103, 105, 106, 111, 112, 113

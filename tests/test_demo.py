@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from conftest import DATA_FORMAT, TASKS
-from ft_template.bake import bake
+from ft_template.create.bake import bake
 from warm import run
 
 WANTED = {

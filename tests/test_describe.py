@@ -11,9 +11,9 @@ from cookiecutter.generate import generate_context
 from cookiecutter.prompt import prompt_for_config
 from front_end import ft_template
 from ft_template import __version__
-from ft_template.answers import complete, faults
-from ft_template.bake import REPOSITORY
-from ft_template.describe import describe
+from ft_template.answers.complete import answer_errors, complete
+from ft_template.answers.describe import describe
+from ft_template.create.bake import REPOSITORY
 from ft_template.errors import UserError
 from ft_template.template import Template, bundled
 from jsonschema import Draft7Validator
@@ -110,7 +110,7 @@ def test_the_schema_refuses_the_methods_that_the_rules_refuse(document: dict[str
     }
     for task, method in itertools.product(ASKED["task"], ASKED["method"]):
         answers = {"task": task, "method": method}
-        allowed = not faults(bundled(), answers)
+        allowed = not answer_errors(bundled(), answers)
         assert validator.is_valid(answers) == allowed, answers
         assert (shown[method] is None or task in shown[method]["task"]) == allowed
     assert shown["head"] is not None
@@ -142,16 +142,16 @@ def test_schema_and_rules_agree(document: dict[str, Any]) -> None:
     """The rules know more (names of packages and devices, say); the schema never refuses what they allow."""
     validator = Draft7Validator(document["schema"])
     for answers in GOOD:
-        assert not faults(bundled(), answers), answers
+        assert not answer_errors(bundled(), answers), answers
         assert validator.is_valid(answers), answers
         assert validator.is_valid(complete(bundled(), answers))
     for answers in BAD:
         assert not validator.is_valid(answers), answers
-        assert set(faults(bundled(), answers)) == set(answers)
+        assert set(answer_errors(bundled(), answers)) == set(answers)
 
 
 def test_an_unknown_format_is_a_user_error() -> None:
-    with pytest.raises(UserError, match=re.escape("Format version 9 is not known")) as raised:
+    with pytest.raises(UserError, match=re.escape("does not support format version 9")) as raised:
         describe(bundled(), 9)
     assert raised.value.code == 2
 
@@ -163,5 +163,5 @@ def test_flags_and_unknown_questions_of_another_template() -> None:
 
     assert template.questions["flag"].prompt == "Really?"
     assert template.questions["colour"].choices == ("red", "blue")
-    assert not template.leaves_environment_to_us
-    assert bundled().leaves_environment_to_us
+    assert not template.supports_environment
+    assert bundled().supports_environment

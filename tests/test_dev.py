@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from ft_template.bake import REPOSITORY
+from ft_template.create.bake import REPOSITORY
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from conftest import TASKS
 from front_end import ft_template
-from ft_template import doctor, machine, suggest
-from ft_template.answers import resolve
-from ft_template.machine import GB, Gpu, Machine, ask_gpus, look
+from ft_template.answers import suggest
+from ft_template.answers.complete import resolve
+from ft_template.system import doctor, machine
+from ft_template.system.machine import GB, Gpu, Machine, inspect_machine, query_gpus
 from ft_template.template import bundled
 
 H100 = Gpu("NVIDIA H100 80GB HBM3", 85 * GB, "550.54.15")
@@ -32,7 +33,7 @@ GOOD = Machine(
 
 
 def levels(found: Machine) -> dict[str, str]:
-    return {finding.id: finding.level for finding in doctor.examine(found)}
+    return {finding.id: finding.level for finding in doctor.diagnose(found)}
 
 
 def test_nothing_is_wrong_with_a_good_machine() -> None:
@@ -56,7 +57,7 @@ def test_nothing_is_wrong_with_a_good_machine() -> None:
 )
 def test_each_fault_has_its_level_and_its_remedy(change: dict[str, object], finding: str, level: str) -> None:
     found = replace(GOOD, **change)  # type: ignore[arg-type]
-    (fault,) = [each for each in doctor.examine(found) if each.id == finding]
+    (fault,) = [each for each in doctor.diagnose(found) if each.id == finding]
 
     assert fault.level == level
     assert (fault.remedy is not None) == (level in ("warning", "error"))
@@ -72,7 +73,7 @@ def test_the_driver_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     fake_driver(tmp_path, "echo 'NVIDIA H100, 81559, 550.54.15'; echo 'NVIDIA GB10, [N/A], 580.1'")
 
-    assert ask_gpus() == (
+    assert query_gpus() == (
         (Gpu("NVIDIA H100", 81559 * 2**20, "550.54.15"), Gpu("NVIDIA GB10", None, "580.1")),
         None,
     )
@@ -82,11 +83,11 @@ def test_a_driver_that_does_not_answer_says_why(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     fake_driver(tmp_path, "echo 'NVIDIA-SMI has failed because it could not talk to the driver.'; exit 9")
 
-    assert ask_gpus() == ((), "NVIDIA-SMI has failed because it could not talk to the driver.")
+    assert query_gpus() == ((), "NVIDIA-SMI has failed because it could not talk to the driver.")
 
 
 def test_this_machine(tmp_path: Path) -> None:
-    found = look(tmp_path / "not" / "there")
+    found = inspect_machine(tmp_path / "not" / "there")
 
     assert found.python == platform.python_version()
     assert found.disk == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.05)
@@ -110,10 +111,10 @@ def test_the_command(tmp_path: Path) -> None:
 def test_an_error_is_an_exit_code(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     from ft_template.cli import main
 
-    monkeypatch.setattr(machine, "look", lambda folder: replace(GOOD, venv=False))
+    monkeypatch.setattr(machine, "inspect_machine", lambda folder: replace(GOOD, venv=False))
     assert main(["doctor"]) == 1
     assert "python3-venv" in capsys.readouterr().out
-    monkeypatch.setattr(machine, "look", lambda folder: replace(GOOD, git=None))
+    monkeypatch.setattr(machine, "inspect_machine", lambda folder: replace(GOOD, git=None))
     assert main(["doctor"]) == 0
 
 
@@ -141,7 +142,7 @@ def test_the_method_follows_from_the_memory(memory: int, model: str, choice: str
 
     assert suggestion is not None
     assert suggestion.choice == choice
-    assert suggest.size(memory) in suggestion.reason
+    assert machine.format_size(memory) in suggestion.reason
 
 
 def test_other_suggestions_say_why() -> None:

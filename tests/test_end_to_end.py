@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from ft_template.bake import bake
+from ft_template.create.bake import bake
 
 
 def run(project: Path, *arguments: str) -> str:

@@ -12,7 +12,7 @@ import post_gen_project as post
 import pre_gen_project as pre
 import pytest
 from conftest import LINK, Bake, files
-from ft_template.bake import REPOSITORY, bake
+from ft_template.create.bake import REPOSITORY, bake
 
 HOOKS = sorted((REPOSITORY / "hooks").glob("*.py"))
 
@@ -47,8 +47,8 @@ def broken(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_link_is_mended(broken: Path) -> None:
-    pre.mend_link(broken)
+def test_link_is_repaired(broken: Path) -> None:
+    pre.repair_link(broken)
 
     assert (broken / LINK).is_symlink()
     assert (broken / LINK / "file.txt").read_text() == "first"
@@ -59,11 +59,11 @@ def test_a_copy_that_stands_in_for_the_link_is_kept_fresh(broken: Path, monkeypa
         raise OSError("a required privilege is not held by the client")
 
     monkeypatch.setattr(Path, "symlink_to", refuse)
-    pre.mend_link(broken)
+    pre.repair_link(broken)
     assert files(broken / LINK) == {"file.txt": b"first"}
 
     (broken / "template/file.txt").rename(broken / "template/renamed.txt")
-    pre.mend_link(broken)
+    pre.repair_link(broken)
     assert files(broken / LINK) == {"renamed.txt": b"first"}
 
 
@@ -120,7 +120,7 @@ def test_a_failed_environment_leaves_none_and_says_what_to_do(tmp_path: Path, mo
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(venv, "create", half_made)
-    trouble = post.make_environment(tmp_path, "empty")
+    trouble = post.create_environment(tmp_path, "empty")
 
     assert trouble is not None
     assert "No space left on device" in trouble
@@ -130,7 +130,7 @@ def test_a_failed_environment_leaves_none_and_says_what_to_do(tmp_path: Path, mo
 
 def test_an_old_python_makes_no_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 10, 4))
-    trouble = post.make_environment(tmp_path, "empty")
+    trouble = post.create_environment(tmp_path, "empty")
 
     assert trouble is not None
     assert "3.10" in trouble
@@ -160,7 +160,7 @@ def test_installation_runs_in_view_and_its_failure_keeps_the_project(
     ],
 )
 def test_next_steps_are_short_and_name_real_things(environment: str, command: str | None) -> None:
-    text = post.next_steps("my-project", environment)
+    text = post.next_steps_text("my-project", environment)
     *_, in_terminal = text.split("In a terminal")
     configurations = {path.stem for path in (REPOSITORY / ".idea-sample/runConfigurations").glob("*.xml")}
 

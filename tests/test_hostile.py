@@ -15,14 +15,15 @@ from conftest import Bake, files
 from cookiecutter.generate import generate_context
 from cookiecutter.prompt import prompt_for_config
 from front_end import Recorder, names
-from ft_template import child, template, worker
-from ft_template import new as module
-from ft_template.answers import faults, resolve
-from ft_template.bake import REPOSITORY, bake
-from ft_template.new import Request, new
+from ft_template import template
+from ft_template.answers.complete import answer_errors, resolve
+from ft_template.create import new as module
+from ft_template.create import run_job, worker
+from ft_template.create.bake import REPOSITORY, bake
+from ft_template.create.new import Request, new
 from ft_template.template import bundled
 from hostile import HOSTILE
-from pre_gen_project import problem
+from pre_gen_project import first_error
 
 QUESTIONS = bundled().questions
 TEXTS = [name for name, question in QUESTIONS.items() if not question.choices]
@@ -33,8 +34,8 @@ DEFAULTS = resolve(bundled(), {})
 def is_allowed(question: str, value: str) -> bool:
     """By the rules; a slug follows from the name, and may be what is wrong with it."""
     if question == "project_name":
-        return not faults(bundled(), {question: value})
-    return problem({**DEFAULTS, question: value}) is None
+        return not answer_errors(bundled(), {question: value})
+    return first_error({**DEFAULTS, question: value}) is None
 
 
 ALLOWED = {text: [name for name in TEXTS if is_allowed(name, value)] for text, value in HOSTILE.items()}
@@ -68,10 +69,10 @@ def here(tmp_path: Path, slim: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     monkeypatch.setattr(template, "BUNDLE", slim)
 
-    def call(scratch: Path, tell: Any, *, job: str, **arguments: Any) -> dict[str, Any]:
+    def run_here(scratch: Path, on_output: Any, *, job: str, **arguments: Any) -> dict[str, Any]:
         return worker.JOBS[job](**arguments)
 
-    monkeypatch.setattr(child, "call", call)
+    monkeypatch.setattr(run_job, "run_job", run_here)
     monkeypatch.setattr(module, "project_faults", lambda project: [])  # of a slim project, that it is slim
     return tmp_path / "here"
 
@@ -107,7 +108,7 @@ def test_cookiecutter_refuses_the_same(question: str) -> None:
         except Exception:  # no expression that can be evaluated: cookiecutter stops by itself
             assert question not in ALLOWED[text], text
             continue
-        assert (problem(answers, originals) is None) == (question in ALLOWED[text]), text
+        assert (first_error(answers, originals) is None) == (question in ALLOWED[text]), text
 
 
 @pytest.mark.parametrize("question", [name for name in QUESTIONS if name not in TEXTS])

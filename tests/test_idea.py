@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 
 import pytest
 from conftest import Bake, files
-from ft_template.bake import REPOSITORY
+from ft_template.create.bake import REPOSITORY
 
 COMMON_OPTIONS = {
     "ENV_FILES": "",
@@ -76,7 +76,7 @@ def of_type(configurations: dict[str, Element], type_id: str) -> Iterator[Elemen
 
 
 def test_sample_is_what_the_default_answers_give(bake_project: Bake) -> None:
-    assert files(REPOSITORY / ".idea-sample") == files(bake_project() / ".idea"), "python -m ft_template.sample"
+    assert files(REPOSITORY / ".idea-sample") == files(bake_project() / ".idea"), "python -m tools.idea_sample"
 
 
 def test_python_configurations(project: Path, configurations: dict[str, Element]) -> None:

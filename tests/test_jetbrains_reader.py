@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ft_template.bake import bake
-from ft_template.check.arguments import split
+from ft_template.check.project.arguments import split
+from ft_template.create.bake import bake
 from test_idea import CONFIGURATIONS, PLAIN_CONSOLE, PYTEST_OPTIONS, PYTHON_OPTIONS
 
 SOURCES = Path(__file__).parent / "jps"

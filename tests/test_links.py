@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from ft_template.bake import REPOSITORY
+from ft_template.create.bake import REPOSITORY
 from tutorial import blocks
 
 PAGES = sorted([*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md"), REPOSITORY / "template/README.md"])

@@ -1,4 +1,4 @@
-"""`ft-template new` makes a whole project or nothing: in-process, with failures and signals at every stage."""
+"""`ft-template new` never leaves a half-written project: in-process, with failures and signals at every stage."""
 
 import json
 import os
@@ -16,10 +16,12 @@ import psutil
 import pytest
 from conftest import Bake, files
 from front_end import COMMAND, ENVIRONMENT, STEPS, Recorder, ft_template, names, small_template
-from ft_template import child, interrupts, place, template
+from ft_template import template
+from ft_template.create import run_job, target
+from ft_template.create.new import Request, new
 from ft_template.errors import UserError
-from ft_template.interrupts import Interrupted
-from ft_template.new import Request, new
+from ft_template.system import interrupts
+from ft_template.system.interrupts import Interrupted
 
 SLUG = "{{cookiecutter.project_slug}}"
 
@@ -148,7 +150,7 @@ def test_what_exists_is_left_alone(here: Path, what: str) -> None:
 
     assert code == 4
     assert told.one("error")["code"] == "target-exists"
-    assert "my-project exists already: choose another" in told.sentence
+    assert "my-project exists already: choose another" in told.message
     assert names(here) == before
     assert [step["id"] for step in told.all("step")] == ["template", "answers"]
 
@@ -159,7 +161,7 @@ def test_the_folder_in_which_the_command_runs_cannot_be_replaced(here: Path, mon
     told = Recorder()
 
     assert new(Request({}, target=Path()), told) == 4
-    assert "run this in the one above" in told.sentence
+    assert "run this in the parent folder" in told.message
     assert (here / "empty").is_dir()
 
 
@@ -172,7 +174,7 @@ def test_what_comes_into_being_meanwhile_is_kept(here: Path) -> None:
     code, told = make(here, Recorder(race))
 
     assert code == 4
-    assert "meanwhile" in told.sentence
+    assert "in the meantime" in told.message
     assert files(here / "my-project") == {"other.txt": b"theirs"}
     assert names(here) == {"neighbour.txt", "my-project", "my-project/other.txt"}
 
@@ -181,7 +183,7 @@ def test_a_folder_that_looks_like_an_expression_is_refused(here: Path) -> None:
     told = Recorder()
 
     assert new(Request({}, output_dir=Path("{{ 7 * 7 }}")), told) == 2
-    assert "template expression" in told.sentence
+    assert "template expression" in told.message
     assert names(here) == {"neighbour.txt"}
 
 
@@ -213,13 +215,13 @@ def test_a_broken_template_leaves_nothing(here: Path, tmp_path: Path, what: str)
     code, told = make(here, template=small_template(tmp_path / "broken", **parts))
 
     assert code == expected
-    assert words in told.sentence
-    assert told.sentence.endswith(".")
-    assert "Traceback" not in told.sentence
-    assert "\n" not in told.sentence
+    assert words in told.message
+    assert told.message.endswith(".")
+    assert "Traceback" not in told.message
+    assert "\n" not in told.message
     assert names(here) == {"neighbour.txt"}
     if expected == 3:
-        assert told.sentence == "project_slug is dull: choose another."
+        assert told.message == "project_slug is dull: choose another."
 
 
 @pytest.mark.parametrize("name", ["nowhere", "gh:", "file:///nowhere/at/all.git", "nowhere.zip"])
@@ -227,7 +229,7 @@ def test_a_template_that_is_not_there(here: Path, name: str) -> None:
     told = Recorder()
 
     assert new(Request({}, template=name), told) == 5
-    assert told.sentence.startswith(f"The template {name} cannot be fetched")
+    assert told.message.startswith(f"The template {name} cannot be downloaded")
     assert names(here) == {"neighbour.txt"}
 
 
@@ -246,8 +248,8 @@ def test_a_faulty_project_of_ours_is_not_placed(here: Path, faulty: Path, monkey
     code, told = make(here)
 
     assert code == 5
-    assert told.sentence.startswith("The project would be faulty: .idea/runConfigurations/Doctor.xml")
-    assert told.sentence.endswith("; nothing was made.")
+    assert told.message.startswith("The generated project has a fault: .idea/runConfigurations/Doctor.xml")
+    assert told.message.endswith("; nothing was created.")
     assert names(here) == {"neighbour.txt"}
 
 
@@ -295,8 +297,8 @@ def test_the_move_fails(here: Path, monkeypatch: pytest.MonkeyPatch, error: OSEr
     told = Recorder()
 
     assert new(Request({"environment": "none"}, output_dir=Path("on/the/way")), told) == 5
-    assert told.sentence.startswith(str(error.strerror))
-    assert told.sentence.endswith("nothing was made.")
+    assert told.message.startswith(str(error.strerror))
+    assert told.message.endswith("nothing was created.")
     assert names(here) == {"neighbour.txt"}
 
 
@@ -304,21 +306,23 @@ def test_a_folder_that_cannot_be_written(here: Path) -> None:
     told = Recorder()
 
     assert new(Request({}, output_dir=Path("neighbour.txt/below")), told) == 5
-    assert "neighbour.txt" in told.sentence
+    assert "neighbour.txt" in told.message
     assert names(here) == {"neighbour.txt"}
 
 
 def test_a_failed_environment_keeps_the_project(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    render = child.call
+    original = run_job.run_job
 
-    def call(scratch: Path, tell: Any, **job: Any) -> dict[str, Any]:
-        return {"trouble": "No .venv was made."} if job["job"] == "environment" else render(scratch, tell, **job)
+    def fail(scratch: Path, on_output: Any, **job: Any) -> dict[str, Any]:
+        if job["job"] == "environment":
+            return {"error": "No .venv was created."}
+        return original(scratch, on_output, **job)
 
-    monkeypatch.setattr(child, "call", call)
+    monkeypatch.setattr(run_job, "run_job", fail)
     code, told = make(here, environment="install")
 
     assert code == 6
-    assert told.one("warning") == {"event": "warning", "code": "environment", "message": "No .venv was made."}
+    assert told.one("warning") == {"event": "warning", "code": "environment", "message": "No .venv was created."}
     assert told.one("result")["interpreter"] is None
     assert told.one("result")["select_run_configuration"] == "Install dependencies"
     assert 'Run "Install dependencies"' in told.one("result")["next_steps"][1]
@@ -344,19 +348,19 @@ def test_a_signal_at_any_step_leaves_nothing_or_a_whole_project(here: Path, step
     else:
         assert code == 130
         assert told.events[-1]["code"] == "interrupted"
-        assert told.sentence == "Interrupted; nothing was made."
+        assert told.message == "Interrupted; nothing was created."
         assert names(here) == {"neighbour.txt"}
-    assert signal.getsignal(number) is not interrupts._arrived
+    assert signal.getsignal(number) is not interrupts._handle
 
 
 def test_a_signal_during_the_move_waits_for_its_end(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    move = place.move
+    move = target.move
 
     def interrupted_move(project: Path, folder: Path) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         move(project, folder)
 
-    monkeypatch.setattr(place, "move", interrupted_move)
+    monkeypatch.setattr(target, "move", interrupted_move)
     code, _ = make(here)
 
     assert code == 6
@@ -463,4 +467,4 @@ print(sorted(heavy & set(sys.modules)))
 
 
 def test_a_user_error_is_one_sentence_and_its_code() -> None:
-    assert list(UserError("Wrong.", 3, "task").sentences.items()) == [("task", "Wrong.")]
+    assert list(UserError("Wrong.", 3, "task").messages.items()) == [("task", "Wrong.")]

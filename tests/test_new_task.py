@@ -4,7 +4,7 @@ import json
 import re
 
 from conftest import Bake
-from ft_template.bake import REPOSITORY
+from ft_template.create.bake import REPOSITORY
 from warm import run
 
 CONFIG = """

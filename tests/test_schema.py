@@ -9,7 +9,7 @@ import pytest
 import yaml
 from finetune.config.load import load_config
 from finetune.errors import UserError
-from ft_template.bake import REPOSITORY
+from ft_template.create.bake import REPOSITORY
 from jsonschema import Draft7Validator
 
 SCHEMA = json.loads((REPOSITORY / "template/schemas/config.schema.json").read_text(encoding="utf-8"))

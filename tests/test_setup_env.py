@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import ModuleType
 
 import pytest
-from ft_template.bake import REPOSITORY
+from ft_template.create.bake import REPOSITORY
 
 SCRIPT = REPOSITORY / "template" / "setup_env.py"
 WINDOWS = os.name == "nt"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from finetune.cli import main
 from finetune.model.tiny import tiny_config, tiny_tokenizer
-from ft_template.bake import bake
+from ft_template.create.bake import bake
 from transformers import BertForSequenceClassification
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a forked process; this system has no fork")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import Bake, files
-from ft_template.bake import REPOSITORY, bake
+from ft_template.create.bake import REPOSITORY, bake
 
 from tools.vscode import FILE_NAME, text, vscode_files
 

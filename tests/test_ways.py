@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import LINK, QUIET, commit_all, cruft, files, git
 from front_end import ft_template
-from ft_template.bake import bake
+from ft_template.create.bake import bake
 
 ANSWERS = {"environment": "none", "project_name": "One & the same", "task": "token-classification"}
 

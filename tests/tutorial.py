@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ft_template.bake import REPOSITORY
+from ft_template.create.bake import REPOSITORY
 
 DOCS = REPOSITORY / "docs"
 ENGLISH, CHINESE = PAGES = DOCS / "from-zero.md", DOCS / "from-zero.zh-CN.md"

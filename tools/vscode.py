@@ -1,6 +1,6 @@
-"""Writes ``template/.vscode`` from ``template/.idea``, so that both editors start, complete and spell the same.
+"""Generate ``template/.vscode`` from ``template/.idea``: the same launches, completion and spelling in both editors.
 
-PyCharm's files are the source: each of its run configurations becomes a launch entry (run or debug) and a task.
+Each of PyCharm's run configurations becomes a launch entry (run or debug) and a task.
 
 Usage: python -m tools.vscode
 """
@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "template"
 FILE_NAME = "{{% if cookiecutter.editor == 'both' %}}{}{{% endif %}}"
-"""Cookiecutter leaves a file out whose name renders to nothing."""
+"""Cookiecutter skips a file whose name renders to an empty string."""
 
 EXTENSIONS = ["ms-python.python", "ms-python.debugpy", "redhat.vscode-yaml", "charliermarsh.ruff"]
 INTERPRETER = "${command:python.interpreterPath}"
@@ -22,11 +22,15 @@ JSON = dict[str, Any]
 
 
 def vscode_files(template: Path = TEMPLATE) -> dict[str, JSON]:
-    """What each file of the folder holds, by its name."""
+    """The contents of each file, by its name."""
     paths = sorted((template / ".idea/runConfigurations").glob("*.xml"))
-    found = [ElementTree.parse(path).getroot()[0] for path in paths]
-    runs = [configuration for configuration in found if configuration.attrib["type"] != "CompoundRunConfigurationType"]
-    compounds = [configuration for configuration in found if configuration not in runs]
+    all_configurations = [ElementTree.parse(path).getroot()[0] for path in paths]
+    runs = [
+        configuration
+        for configuration in all_configurations
+        if configuration.attrib["type"] != "CompoundRunConfigurationType"
+    ]
+    compounds = [configuration for configuration in all_configurations if configuration not in runs]
     return {
         "extensions.json": {"recommendations": EXTENSIONS},
         "launch.json": {
@@ -40,15 +44,15 @@ def vscode_files(template: Path = TEMPLATE) -> dict[str, JSON]:
 
 
 def launch(configuration: Element) -> JSON:
-    """The entry of "Run and Debug" that starts what a run configuration starts."""
+    """The launch entry of a run configuration, for "Run and Debug"."""
     given = options(configuration)
     module, arguments = program(configuration)
-    what = {"module": module} if module else {"program": here(given["SCRIPT_NAME"])}
+    target = {"module": module} if module else {"program": workspace_path(given["SCRIPT_NAME"])}
     return {
         "name": configuration.attrib["name"],
         "type": "debugpy",
         "request": "launch",
-        **what,
+        **target,
         "args": arguments,
         "cwd": "${workspaceFolder}",
         "console": "integratedTerminal",
@@ -58,6 +62,7 @@ def launch(configuration: Element) -> JSON:
 
 
 def compound(configuration: Element) -> JSON:
+    """The entry that starts several launch entries at once."""
     return {
         "name": configuration.attrib["name"],
         "configurations": [member.attrib["name"] for member in configuration.iter("toRun")],
@@ -67,9 +72,9 @@ def compound(configuration: Element) -> JSON:
 
 
 def task(configuration: Element) -> JSON:
-    """The task that starts the same, without a debugger."""
+    """The task of a run configuration, without a debugger."""
     module, arguments = program(configuration)
-    start = ["-m", module] if module else [here(options(configuration)["SCRIPT_NAME"])]
+    start = ["-m", module] if module else [workspace_path(options(configuration)["SCRIPT_NAME"])]
     return {
         "label": configuration.attrib["name"],
         "type": "process",
@@ -82,7 +87,7 @@ def task(configuration: Element) -> JSON:
 
 
 def settings(template: Path) -> JSON:
-    """Tests, schema, spelling, and what is neither searched nor watched."""
+    """Tests, JSON Schema, spelling, and folders excluded from search and file watching."""
     schema = {
         option.attrib["name"]: option.attrib.get("value", "")
         for option in ElementTree.parse(template / ".idea/jsonSchemas.xml").getroot().iter("option")
@@ -106,12 +111,12 @@ def settings(template: Path) -> JSON:
 
 
 def program(configuration: Element) -> tuple[str, list[str]]:
-    """The module that is run (empty for a script) and its arguments, which hold neither quotes nor blanks."""
+    """The module (empty for a script) and its arguments, none of which holds quotes or spaces."""
     given = options(configuration)
     if configuration.attrib["type"] == "tests":
         target, extra = json.loads(given["_new_target"]), json.loads(given["_new_additionalArguments"])
         return "pytest", [target.removeprefix("$PROJECT_DIR$/"), *extra.split()]
-    parameters = re.sub(r"\{\{ (.*?) \}\}", r"{{\1}}", given["PARAMETERS"])  # an expression is a part of one argument
+    parameters = re.sub(r"\{\{ (.*?) \}\}", r"{{\1}}", given["PARAMETERS"])  # so that a Jinja expression is not split
     arguments = parameters.split()
     return (given["SCRIPT_NAME"] if given["MODULE_MODE"] == "true" else ""), arguments
 
@@ -120,7 +125,7 @@ def options(configuration: Element) -> dict[str, str]:
     return {option.attrib["name"]: option.attrib["value"] for option in configuration.iter("option")}
 
 
-def here(path: str) -> str:
+def workspace_path(path: str) -> str:
     return path.replace("$PROJECT_DIR$", "${workspaceFolder}")
 
 
@@ -129,7 +134,7 @@ def text(content: JSON) -> str:
 
 
 def main() -> None:
-    """Write the files anew."""
+    """Write all files."""
     folder = TEMPLATE / ".vscode"
     folder.mkdir(exist_ok=True)
     for name, content in vscode_files().items():

@@ -1,4 +1,4 @@
-"""The command `ft-template`: each verb imports what it needs only when it runs, for `--help` has to be quick."""
+"""The command `ft-template`; each verb imports its modules only when it runs, so that `--help` is fast."""
 
 import json
 import sys
@@ -9,9 +9,11 @@ from typing import Any
 import click
 
 from . import __version__
-from .errors import FAULTS, INTERRUPTED, OK, USAGE, WRONG_ANSWERS, UserError
+from .errors import CHECK_FAILED, INTERRUPTED, INVALID_ANSWERS, OK, USAGE, UserError
 
-ANSWERS_HELP = "A file with answers: .json, .yaml or .toml."
+ANSWERS_HELP = "File with answers: .json, .yaml or .toml; a project's .ft-template.json recreates it."
+SET_HELP = "One answer; can be repeated."
+JSON_HELP = "Print one JSON document."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,8 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(cli.main(arguments, prog_name="ft-template", standalone_mode=False) or OK)
     except UserError as error:
-        for sentence in error.sentences.values():
-            print(f"error: {sentence}", file=sys.stderr)
+        for message in error.messages.values():
+            print(f"error: {message}", file=sys.stderr)
         return error.code
     except click.UsageError as error:
         error.show()
@@ -33,18 +35,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="ft-template")
 def cli() -> None:
-    """Stamp out PyCharm projects that fine-tune transformers."""
+    """Generate ready-to-run PyCharm fine-tuning projects."""
 
 
 @cli.command()
 @click.argument("target_dir", required=False, type=click.Path(path_type=Path))
-@click.option("--output-dir", "-o", type=click.Path(path_type=Path), help="Where the folder of the project is made.")
+@click.option("--output-dir", "-o", type=click.Path(path_type=Path), help="Parent folder of the project.")
 @click.option("--template", "-t", help="Another template: a path, gh:owner/name or a URL.")
 @click.option("--answers", type=click.Path(path_type=Path), help=ANSWERS_HELP)
-@click.option("--set", "-s", "settings", multiple=True, metavar="KEY=VALUE", help="One answer; may be repeated.")
+@click.option("--set", "-s", "settings", multiple=True, metavar="KEY=VALUE", help=SET_HELP)
 @click.option("--no-input", is_flag=True, help="Ask nothing: open questions take their defaults.")
-@click.option("--dry-run", is_flag=True, help="Tell what would be made, and make nothing.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line on standard output; asks nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be created, and write nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON event a line; ask nothing.")
 def new(
     target_dir: Path | None,
     output_dir: Path | None,
@@ -55,32 +57,37 @@ def new(
     dry_run: bool,
     as_json: bool,
 ) -> int:
-    """Make a project: in TARGET_DIR, or in a folder that is called by its slug.
+    """Create a project.
 
-    Questions that are not answered by --answers or --set are asked, if there is a terminal.
+    It is created in TARGET_DIR, or in a folder named after its slug. In a terminal, questions without an answer in
+    --answers or --set are asked.
     """
-    from .ask import ask, has_terminal
-    from .events import JsonLines, Listener, People, tell_failure
-    from .new import Request
-    from .new import new as make
+    from .answers.ask import ask
+    from .answers.prompts import is_interactive
+    from .create.events import JsonListener, Listener, RichListener, emit_error
+    from .create.new import Request
+    from .create.new import new as create
 
-    listener: Listener = JsonLines(sys.stdout) if as_json else People()
+    listener: Listener = JsonListener(sys.stdout) if as_json else RichListener()
     try:
         if target_dir and output_dir:
-            raise UserError("TARGET_DIR and --output-dir both say where: use one of them.")
-        given = _given(answers, settings)
+            raise UserError("TARGET_DIR and --output-dir both name the target: use one of them.")
+        given = _given_answers(answers, settings)
     except UserError as error:
-        return tell_failure(listener, error)
-    asks = not (no_input or as_json) and has_terminal()
-    request = Request(given, target_dir, output_dir or Path(), template, dry_run, ask if asks else None)
-    return make(request, listener)
+        return emit_error(listener, error)
+    interactive = not (no_input or as_json) and is_interactive()
+    request = Request(given, target_dir, output_dir or Path(), template, dry_run, ask if interactive else None)
+    return create(request, listener)
 
 
 @cli.command()
-@click.option("--format-version", type=int, required=True, help="The format that the caller can read: 1.")
+@click.option("--format-version", type=int, required=True, help="The format version that the caller supports: 1.")
 def describe(format_version: int) -> None:
-    """Print the questions as one JSON document, with a JSON Schema of the answers."""
-    from .describe import describe as document
+    """Print the questions as JSON.
+
+    The document contains a JSON Schema of the answers.
+    """
+    from .answers.describe import describe as document
     from .template import bundled
 
     _print_json(document(bundled(), format_version))
@@ -88,60 +95,69 @@ def describe(format_version: int) -> None:
 
 @cli.command()
 @click.option("--answers", type=click.Path(path_type=Path), help=ANSWERS_HELP)
-@click.option("--set", "-s", "settings", multiple=True, metavar="KEY=VALUE", help="One answer; may be repeated.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
+@click.option("--set", "-s", "settings", multiple=True, metavar="KEY=VALUE", help=SET_HELP)
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def validate(answers: Path | None, settings: tuple[str, ...], as_json: bool) -> int:
-    """Say what is wrong with answers, or print all of them, completed by defaults."""
-    from . import answers as answering
+    """Validate answers.
+
+    Prints them completed with defaults, or reports every error.
+    """
+    from .answers.complete import complete
     from .template import bundled
 
-    found: dict[str, str] = {}
+    messages: dict[str, str] = {}
     completed: dict[str, object] | None = None
     try:
-        completed = answering.complete(bundled(), _given(answers, settings))
+        completed = complete(bundled(), _given_answers(answers, settings))
     except UserError as error:
-        if not as_json or error.code != WRONG_ANSWERS:
+        if not as_json or error.code != INVALID_ANSWERS:
             raise
-        found = {field or "": sentence for field, sentence in error.sentences.items()}
-    errors = [{"field": field or None, "message": sentence} for field, sentence in found.items()]
+        messages = {field or "": message for field, message in error.messages.items()}
+    errors = [{"field": field or None, "message": message} for field, message in messages.items()]
     _print_json({"valid": not errors, "answers": completed, "errors": errors} if as_json else completed)
-    return WRONG_ANSWERS if errors else OK
+    return INVALID_ANSWERS if errors else OK
 
 
 @cli.command()
-@click.option("--output-dir", "-o", type=click.Path(path_type=Path), default=".", help="Where a project is to lie.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON document.")
+@click.option("--output-dir", "-o", type=click.Path(path_type=Path), default=".", help="Parent folder of a project.")
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
 def doctor(output_dir: Path, as_json: bool) -> int:
-    """Look at Python, git, uv, GPU, memory and disk; exit code 1 if no project can be made here."""
-    from . import doctor as examination
-    from .machine import look
+    """Check this machine.
 
-    machine = look(output_dir)
-    findings = examination.examine(machine)
+    Checks Python, git, uv, GPU, memory and disk; exit code 1 if no project can be created here.
+    """
+    from .system import doctor as checks
+    from .system.machine import inspect_machine
+
+    machine = inspect_machine(output_dir)
+    diagnoses = checks.diagnose(machine)
     if as_json:
-        _print_json(examination.document(machine))
+        _print_json(checks.document(machine))
     else:
-        for finding in findings:
-            remedy = f" -> {finding.remedy}" if finding.remedy else ""
-            click.echo(f"{finding.level:8} {finding.message}{remedy}")
-    return FAULTS if any(finding.level == "error" for finding in findings) else OK
+        for diagnosis in diagnoses:
+            remedy = f" -> {diagnosis.remedy}" if diagnosis.remedy else ""
+            click.echo(f"{diagnosis.level:8} {diagnosis.message}{remedy}")
+    return CHECK_FAILED if any(diagnosis.level == "error" for diagnosis in diagnoses) else OK
 
 
 @cli.command()
 @click.argument("project", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--json", "as_json", is_flag=True, help="One JSON document, for programs.")
-@click.option("--run", is_flag=True, help="Start every run configuration in a copy, trainings for a few steps.")
-@click.option("--python", type=click.Path(path_type=Path), help="Another interpreter than the project's .venv.")
-@click.option("--seconds", default=600.0, show_default=True, help="Longest time for one configuration.")
+@click.option("--json", "as_json", is_flag=True, help=JSON_HELP)
+@click.option("--run", is_flag=True, help="Also run every run configuration in a copy, trainings for a few steps.")
+@click.option("--python", type=click.Path(path_type=Path), help="The interpreter; default: the project's .venv.")
+@click.option("--seconds", default=600.0, show_default=True, help="Time limit for one run configuration.")
 def check(project: Path, as_json: bool, run: bool, python: Path | None, seconds: float) -> int:
-    """Read PROJECT as PyCharm does and report every fault with its remedy; exit code 1 where there is one."""
+    """Check a project as PyCharm reads it.
+
+    Reports every fault of PROJECT with its place and remedy; exit code 1 if there is one.
+    """
     from .check.report import report
 
     return report(project, as_json=as_json, run=run, python=python, seconds=seconds)
 
 
-def _given(answers: Path | None, settings: Sequence[str]) -> dict[str, object]:
-    from .answers import parse_settings, read_answers
+def _given_answers(answers: Path | None, settings: Sequence[str]) -> dict[str, object]:
+    from .answers.read import parse_settings, read_answers
 
     return {**(read_answers(answers) if answers else {}), **parse_settings(settings)}
 

@@ -1,27 +1,24 @@
-"""Mistakes of the user, and the exit codes of the command."""
+"""User errors and the exit codes of the command."""
 
 from collections.abc import Mapping
 
-OK, USAGE, WRONG_ANSWERS, TARGET_EXISTS, FAILED, NO_ENVIRONMENT = 0, 2, 3, 4, 5, 6
-FAULTS = 1
-"""`check` and `doctor` end with it: what they look at is there, and not as it should be."""
-
+OK, CHECK_FAILED, USAGE, INVALID_ANSWERS, TARGET_EXISTS, FAILED, NO_ENVIRONMENT = range(7)
 INTERRUPTED = 130
-NAMES = {
+ERROR_CODES = {
     USAGE: "usage",
-    WRONG_ANSWERS: "answers",
+    INVALID_ANSWERS: "answers",
     TARGET_EXISTS: "target-exists",
     FAILED: "failed",
     NO_ENVIRONMENT: "environment",
     INTERRUPTED: "interrupted",
 }
-"""What a program reads instead of the number, in the events of `new --json`."""
+"""By exit code, the `code` of an `error` event of `new --json`."""
 
 
 class UserError(Exception):
-    """What the user can mend: one sentence with the place and the remedy.
+    """An error that the user can fix: one sentence with the place and the remedy.
 
-    `code` is the exit code; `field` names the answer that is wrong, where it is one.
+    `code` is the exit code; `field` is the question whose answer is invalid, if the error is about one.
     """
 
     def __init__(self, message: str, code: int = USAGE, field: str | None = None) -> None:
@@ -29,19 +26,19 @@ class UserError(Exception):
         self.code, self.field = code, field
 
     @property
-    def sentences(self) -> Mapping[str | None, str]:
-        """All that is wrong, by the answer that it is about."""
+    def messages(self) -> Mapping[str | None, str]:
+        """All error messages, by question; the key is None for an error that is not about an answer."""
         return {self.field: str(self)}
 
 
-class WrongAnswers(UserError):
-    """Answers that are refused, each with its sentence, so that a form can show all of them at once."""
+class InvalidAnswers(UserError):
+    """All invalid answers at once, so that a form can show every error; `errors` maps questions to messages."""
 
-    def __init__(self, faults: Mapping[str, str]) -> None:
-        field, sentence = next(iter(faults.items()))
-        super().__init__(sentence, WRONG_ANSWERS, field)
-        self.faults = dict(faults)
+    def __init__(self, errors: Mapping[str, str]) -> None:
+        field, message = next(iter(errors.items()))
+        super().__init__(message, INVALID_ANSWERS, field)
+        self.errors = dict(errors)
 
     @property
-    def sentences(self) -> Mapping[str | None, str]:
-        return dict[str | None, str](self.faults.items())
+    def messages(self) -> Mapping[str | None, str]:
+        return dict[str | None, str](self.errors.items())

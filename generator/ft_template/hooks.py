@@ -1,4 +1,4 @@
-"""The hooks of the bundled template as modules: their rules and steps hold here too, and are written once."""
+"""The template's hooks, loaded as modules: their rules and steps apply here too and are written once."""
 
 import importlib.util
 from functools import cache
@@ -8,7 +8,7 @@ from .template import BUNDLE
 
 
 @cache
-def _module(name: str) -> ModuleType:
+def _load(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"ft_template_{name}", BUNDLE / "hooks" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -17,11 +17,11 @@ def _module(name: str) -> ModuleType:
     return module
 
 
-def rules() -> ModuleType:
-    """What answers must be."""
-    return _module("pre_gen_project")
+def pre_gen() -> ModuleType:
+    """The hook that validates the answers."""
+    return _load("pre_gen_project")
 
 
-def after() -> ModuleType:
-    """The environment and the next steps."""
-    return _module("post_gen_project")
+def post_gen() -> ModuleType:
+    """The hook that creates the environment and prints the next steps."""
+    return _load("post_gen_project")

@@ -1,17 +1,13 @@
-"""What is wrong, where, and what mends it; a rule is a function that finds it."""
+"""A fault in a project: the rule that found it, its place, and the remedy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from .project import Project
+from typing import NamedTuple
 
 
 class Place(NamedTuple):
-    """A file of the project, with forward slashes, and a line where one is known."""
+    """A file of the project, with forward slashes, and a line if known."""
 
     file: str
     line: int | None = None
@@ -22,37 +18,22 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that PyCharm would ignore, misread or fail at, or that works on one machine only."""
+    """Something that PyCharm ignores, misreads or fails at, or that works on one machine only."""
 
     rule: str
     place: Place
     message: str
     remedy: str
     note: bool = False
-    """Works, but is worth knowing: it does not make the project a faulty one."""
+    """A note: it works but is worth knowing, and does not change the exit code."""
+
+    @property
+    def severity(self) -> str:
+        return "note" if self.note else "fault"
 
     def __str__(self) -> str:
         return f"{self.place}: {self.message}: {self.remedy} [{self.rule}]"
 
 
-Finding = tuple[Place, str]
-Finder = Callable[["Project"], Iterable[Finding]]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A name, what finds the faults, and what mends them."""
-
-    name: str
-    find: Finder
-    remedy: str
-    note: bool
-
-    def faults(self, project: Project) -> Iterator[Fault]:
-        for place, message in self.find(project):
-            yield Fault(self.name, place, message, self.remedy, self.note)
-
-
-def rule(name: str, remedy: str, *, note: bool = False) -> Callable[[Finder], Rule]:
-    """Make a rule of a function that yields places and what is wrong there."""
-    return lambda find: Rule(name, find, remedy, note)
+Violation = tuple[Place, str]
+"""What a rule finds: the place and the message."""

@@ -1,67 +1,54 @@
-"""What `ft-template check` prints: a list for people, or one JSON document for programs."""
-
-from __future__ import annotations
+"""The output of `ft-template check`: lines in a terminal, or one JSON document."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
-from ..errors import FAULTS, OK, UserError
-from . import check
-from .command import interpreter
+from ..errors import CHECK_FAILED, OK, UserError
+from .check import check
 from .fault import Fault
-from .rules import RULES
+from .rules.all import RULES
+from .run.command import interpreter
+from .run.start import StartResult, start_all
 
-if TYPE_CHECKING:
-    from .start import Start
-
-FORMAT = 1
-"""Version of the keys in the JSON document."""
+FORMAT = 2
+"""Version of the JSON document; docs/companion.md describes it."""
 
 
 def report(folder: Path, *, as_json: bool, run: bool, python: Path | None, seconds: float) -> int:
-    """Check a project, print the result, and return the exit code. Raises UserError where there is no project.
+    """Check a project, print the result, and return the exit code. Raises UserError if the folder is no project.
 
-    What has faults is not started: the same faults would only show once more, and later.
+    A project with faults is not run: the same faults would show again, only later.
     """
     if not (folder / ".idea").is_dir() and not (folder / "pyproject.toml").is_file():
-        raise UserError(f"{folder}: is no project: name a folder that ft-template or cookiecutter has made")
+        raise UserError(f"{folder}: not a project: give a folder that ft-template or cookiecutter has created")
     console = Console(emoji=False, highlight=False, soft_wrap=True, quiet=as_json)
     faults = check(folder)
-    show(folder, faults, console)
-    amiss = any(not fault.note for fault in faults)
-    starts = start(folder, python, seconds, console) if run and not amiss else []
+    print_faults(folder, faults, console)
+    faulty = any(not fault.note for fault in faults)
+    starts = run_all(folder, python, seconds, console) if run and not faulty else []
     if as_json:
-        print(json.dumps(document(folder, faults, starts), indent=1, ensure_ascii=False))
-    return FAULTS if amiss or any(found.fault for found in starts) else OK
+        print(json.dumps(document(folder, faults, starts), indent=1))
+    return CHECK_FAILED if faulty or any(start.error for start in starts) else OK
 
 
-def start(folder: Path, python: Path | None, seconds: float, console: Console) -> list[Start]:
-    """Start all configurations, and print each as it ends."""
-    from .start import start_all
-
+def run_all(folder: Path, python: Path | None, seconds: float, console: Console) -> list[StartResult]:
+    """Start all run configurations, and print each result at once."""
     chosen = python or interpreter(folder)
     if not chosen.is_file():
-        raise UserError(f"{chosen}: there is no interpreter: run setup_env.py in the project, or name one by --python")
-    starts = start_all(folder, chosen.absolute(), seconds, lambda found: show_start(found, console))
-    failed = sum(bool(found.fault) for found in starts)
+        message = f"{chosen}: no such interpreter: run the project's setup_env.py, or name an interpreter by --python"
+        raise UserError(message)
+    starts = start_all(folder, chosen.absolute(), seconds, lambda start: print_start(start, console))
+    failed = sum(bool(start.error) for start in starts)
     console.print(f"{len(starts)} starts, {failed} failed")
     return starts
 
 
-def show_start(found: Start, console: Console) -> None:
-    mark = "[red]failed[/] " if found.fault else "[green]started[/]"
-    console.print(f"{mark} {found.seconds:5.1f} s  {escape(found.name)} [dim]({escape(found.said)})[/]")
-    if found.fault:
-        console.print(f"  {escape(str(found.place))}: {escape(found.fault)}")
-        console.print(escape("\n".join(f"  | {line}" for line in found.tail.splitlines())))
-
-
-def document(folder: Path, faults: Sequence[Fault], starts: Sequence[Start]) -> dict[str, Any]:
+def document(folder: Path, faults: Sequence[Fault], starts: Sequence[StartResult]) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "project": str(folder.resolve()),
@@ -69,7 +56,7 @@ def document(folder: Path, faults: Sequence[Fault], starts: Sequence[Start]) -> 
         "faults": [
             {
                 "rule": fault.rule,
-                "gravity": "note" if fault.note else "fault",
+                "severity": fault.severity,
                 "file": fault.place.file,
                 "line": fault.place.line,
                 "message": fault.message,
@@ -79,21 +66,29 @@ def document(folder: Path, faults: Sequence[Fault], starts: Sequence[Start]) -> 
         ],
         "starts": [
             {
-                "name": found.name,
-                "file": found.place.file,
-                "line": found.place.line,
-                "said": found.said,
-                "seconds": round(found.seconds, 2),
-                "fault": found.fault,
-                "tail": found.tail,
+                "name": start.name,
+                "file": start.place.file,
+                "line": start.place.line,
+                "description": start.description,
+                "seconds": round(start.seconds, 2),
+                "error": start.error,
+                "output": start.output,
             }
-            for found in starts
+            for start in starts
         ],
     }
 
 
-def show(folder: Path, faults: Sequence[Fault], console: Console) -> None:
-    """Each fault with its remedy below it."""
+def print_start(start: StartResult, console: Console) -> None:
+    mark = "[red]failed[/] " if start.error else "[green]started[/]"
+    console.print(f"{mark} {start.seconds:5.1f} s  {escape(start.name)} [dim]({escape(start.description)})[/]")
+    if start.error:
+        console.print(f"  {escape(str(start.place))}: {escape(start.error)}")
+        console.print(escape("\n".join(f"  | {line}" for line in start.output.splitlines())))
+
+
+def print_faults(folder: Path, faults: Sequence[Fault], console: Console) -> None:
+    """Each fault with its remedy below it, then the counts."""
     for fault in faults:
         colour = "yellow" if fault.note else "red"
         rule = escape(f"[{fault.rule}]")
@@ -101,5 +96,5 @@ def show(folder: Path, faults: Sequence[Fault], console: Console) -> None:
         console.print(f"  → {escape(fault.remedy)}")
     count = sum(not fault.note for fault in faults)
     notes = len(faults) - count
-    said = f"{count} fault{'s' * (count != 1)}" + (f", {notes} note{'s' * (notes != 1)}" if notes else "")
-    console.print(f"{escape(str(folder))}: {said} by {len(RULES)} rules")
+    counts = f"{count} fault{'s' * (count != 1)}" + (f", {notes} note{'s' * (notes != 1)}" if notes else "")
+    console.print(f"{escape(str(folder))}: {counts} ({len(RULES)} rules checked)")

@@ -1,15 +1,16 @@
-"""The IDE files themselves: readable, of the right kind, and the same on every machine."""
+"""The files in .idea: well-formed, of the right component, and valid on every machine."""
 
 import json
 import re
 import tomllib
 from collections.abc import Iterator
 
-from ..arguments import split
-from ..document import Node
-from ..fault import Finding, Place, rule
-from ..macros import unknown
-from ..project import Project
+from ..fault import Place, Violation
+from ..project.arguments import split
+from ..project.document import Node
+from ..project.macros import unknown
+from ..project.project import Project
+from .rule import rule
 
 COMPONENTS = {
     "modules.xml": "ProjectModuleManager",
@@ -18,14 +19,14 @@ COMPONENTS = {
     "vcs.xml": "VcsDirectoryMappings",
     "encodings.xml": "Encoding",
 }
-"""What PyCharm looks for in a file of the project; a component of another name is passed over without a word."""
+"""The component that PyCharm reads in each file; it silently ignores a component of another name."""
 
 MACHINE = re.compile(r"(file://)?(/|~/|[A-Za-z]:[\\/]|\\\\|\$USER_HOME\$)")
 
 
-@rule("project.pyproject", "write it as setuptools reads it, with [project] and its name")
-def pyproject_is_readable(project: Project) -> Iterator[Finding]:
-    """The module and the distribution share their name, so there has to be one."""
+@rule("project.pyproject", "write valid TOML with a [project] table and its name")
+def pyproject_is_readable(project: Project) -> Iterator[Violation]:
+    """The module has the name of the distribution, so that pyproject.toml must give one."""
     place = Place("pyproject.toml")
     try:
         document = tomllib.loads((project.root / place.file).read_text(encoding="utf-8"))
@@ -35,18 +36,18 @@ def pyproject_is_readable(project: Project) -> Iterator[Finding]:
         yield place, f"it is not TOML ({error})"
     else:
         if not isinstance(document.get("project"), dict) or not document["project"].get("name"):
-            yield place, "it gives the project no name"
+            yield place, "[project] has no name"
 
 
-@rule("idea.readable", "restore the file, or mend what is there")
-def files_are_readable(project: Project) -> Iterator[Finding]:
-    """PyCharm logs a file that it cannot read, and goes on without it."""
-    assert project.documents is not None  # reading them fills the list
+@rule("idea.readable", "restore or correct the file")
+def files_are_readable(project: Project) -> Iterator[Violation]:
+    """PyCharm logs an unreadable file, and continues without it."""
+    assert project.documents is not None  # reading them fills `unreadable`
     yield from project.unreadable
 
 
-@rule("idea.component", "write the root and the component as PyCharm does")
-def components_are_known(project: Project) -> Iterator[Finding]:
+@rule("idea.component", "write the root element and the component as PyCharm does")
+def components_are_known(project: Project) -> Iterator[Violation]:
     for name, document in project.idea_documents.items():
         expected = COMPONENTS.get(name.removeprefix(".idea/"))
         if expected and (document.tag, document.get("version")) != ("project", "4"):
@@ -57,63 +58,65 @@ def components_are_known(project: Project) -> Iterator[Finding]:
                     yield component.place, f'<{component.tag} name="{component.get("name")}"> is not {expected}'
 
 
-@rule("idea.pyproject-model", 'set usePyprojectToml to "false", and no more than showConfigurationNotification')
-def modules_are_kept(project: Project) -> Iterator[Finding]:
-    """Else newer versions make the modules anew from pyproject.toml, and drop what the module file says."""
+@rule(
+    "idea.pyproject-model", 'set usePyprojectToml to "false", with no other option than showConfigurationNotification'
+)
+def modules_are_kept(project: Project) -> Iterator[Violation]:
+    """Otherwise newer versions recreate the modules from pyproject.toml, and lose the settings of the .iml."""
     document = project.idea_documents.get(".idea/pyProjectModel.xml")
     given = {option.get("name"): option.get("value") for option in document.walk("option")} if document else {}
     if document and given.get("usePyprojectToml") != "false":
-        yield document.place, "it does not keep PyCharm from rewriting the module"
+        yield document.place, "PyCharm may rewrite the module file"
     if document and given.keys() - {"usePyprojectToml", "showConfigurationNotification"}:
-        yield document.place, "PyCharm drops some of its options"
+        yield document.place, "it has options that PyCharm ignores"
 
 
 @rule("idea.macro", "use $PROJECT_DIR$ or $MODULE_DIR$")
-def macros_are_known(project: Project) -> Iterator[Finding]:
-    """What is no path macro stays in the path as it is."""
+def macros_are_known(project: Project) -> Iterator[Violation]:
+    """An unknown macro is left in the path unexpanded."""
     for node, text in texts(project):
         for macro in unknown(text):
-            yield node.place, f"PyCharm does not replace {macro}"
+            yield node.place, f"PyCharm does not expand {macro}"
 
 
 @rule("idea.machine-path", "begin the path with $PROJECT_DIR$ or $MODULE_DIR$")
-def no_path_of_one_machine(project: Project) -> Iterator[Finding]:
+def no_path_of_one_machine(project: Project) -> Iterator[Violation]:
     for node, text in texts(project):
         for part in [text, *split(text)]:
             if MACHINE.match(part.partition("=")[2] or part):
-                yield node.place, f"{part} is a path of one machine"
+                yield node.place, f"{part} is a path on one machine"
                 break
 
 
-@rule("idea.backslash", "write slashes, which Windows takes too")
-def no_backslashes(project: Project) -> Iterator[Finding]:
+@rule("idea.backslash", "use slashes, which work on Windows, too")
+def no_backslashes(project: Project) -> Iterator[Violation]:
     for node, text in texts(project):
         if "\\" in text:
-            yield node.place, f"{text} has a backslash, which is a part of a name on Linux and macOS"
+            yield node.place, f"{text} contains a backslash, which is part of the name on Linux and macOS"
 
 
 @rule("dictionary.words", "write a <dictionary> of lower-case <w> in a component named ProjectDictionaryState")
-def dictionary_is_one(project: Project) -> Iterator[Finding]:
+def dictionary_is_one(project: Project) -> Iterator[Violation]:
     for name, document in project.idea_documents.items():
         if name.startswith(".idea/dictionaries/"):
             if (document.tag, document.get("name")) != ("component", "ProjectDictionaryState"):
-                yield document.place, "PyCharm takes it for no dictionary"
+                yield document.place, "PyCharm does not read it as a dictionary"
             for word in document.walk("w"):
                 if word.text != word.text.strip().lower():
                     yield word.place, f"the word '{word.text}' never matches"
 
 
 @rule("vcs.repository", "run git init, or delete the file")
-def mapped_folders_are_repositories(project: Project) -> Iterator[Finding]:
+def mapped_folders_are_repositories(project: Project) -> Iterator[Violation]:
     document = project.idea_documents.get(".idea/vcs.xml")
     for mapping in document.walk("mapping") if document else ():
         folder = project.root / project.expand(mapping.get("directory"))
         if mapping.get("vcs") == "Git" and not (folder / ".git").exists():
-            yield mapping.place, "it maps a folder that is no git repository, of which PyCharm warns"
+            yield mapping.place, "it maps a folder that is not a git repository: PyCharm shows a warning"
 
 
 def texts(project: Project) -> Iterator[tuple[Node, str]]:
-    """Every attribute and text in the order of the files; the JSON in a test's fields is decoded."""
+    """Every attribute and text; JSON in the fields of test configurations is decoded."""
     for document in project.documents.values():
         for node in document.walk():
             for name, value in node.attributes.items():
@@ -126,7 +129,7 @@ def texts(project: Project) -> Iterator[tuple[Node, str]]:
 
 
 def decoded(value: str) -> str:
-    """The text within a JSON string; what is none has a rule of its own."""
+    """The value of a JSON string; other texts unchanged, for which there is a rule."""
     try:
         return str(json.loads(value))
     except ValueError:

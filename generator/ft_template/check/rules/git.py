@@ -1,4 +1,4 @@
-"""What git keeps: the shared files, also for a user who ignores .idea everywhere, and nothing personal."""
+"""What git tracks: shared files, also for users whose global gitignore lists .idea, and no personal files."""
 
 import os
 import shutil
@@ -7,8 +7,9 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..fault import Finding, Place, rule
-from ..project import Project
+from ..fault import Place, Violation
+from ..project.project import Project
+from .rule import rule
 
 PERSONAL = (
     ".idea/workspace.xml",
@@ -21,44 +22,44 @@ PERSONAL = (
     "models/org--name/model.safetensors",
     "src/finetune/__pycache__/cli.pyc",
 )
-"""One file for each kind of thing that belongs to one user or machine."""
+"""Examples of personal files, one of each kind."""
 
 SHARED = (".vscode/", "configs/", "schemas/", "src/", "tests/")
-"""Folders that a clone needs whole."""
+"""Folders that must be tracked completely."""
 
 GITIGNORE = Place(".gitignore")
 
 
-@rule("git.shared", "let it through with a line such as !/.idea/ or !/jsonSchemas.xml in the .gitignore beside it")
-def shared_files_are_kept(project: Project) -> Iterator[Finding]:
-    """Without them a colleague's clone has no run configurations, or none that work."""
+@rule("git.shared", "add a line such as !/.idea/ or !/jsonSchemas.xml to the .gitignore beside it")
+def shared_files_are_kept(project: Project) -> Iterator[Violation]:
+    """Without them a clone has no working run configurations."""
     inside = [name for name in project.files if name.startswith(SHARED)]
     for name in sorted(ignored(project, [*project.documents, *inside, ".idea/.gitignore", "pyproject.toml"])):
-        yield Place(name), "git ignores it, and a clone lacks it"
+        yield Place(name), "git ignores it: a clone will not have it"
 
 
-@rule("git.personal", "name it in .gitignore or .idea/.gitignore")
-def personal_files_are_ignored(project: Project) -> Iterator[Finding]:
-    kept = set(PERSONAL) - ignored(project, PERSONAL)
-    for name in sorted(kept) if shutil.which("git") else ():
+@rule("git.personal", "add it to .gitignore or .idea/.gitignore")
+def personal_files_are_ignored(project: Project) -> Iterator[Violation]:
+    tracked = set(PERSONAL) - ignored(project, PERSONAL)
+    for name in sorted(tracked) if shutil.which("git") else ():
         place = Place(".idea/.gitignore") if name.startswith(".idea/") else GITIGNORE
-        yield place, f"git would keep {name}, which belongs to one user or machine"
+        yield place, f"git would track {name}, which belongs to one user or machine"
 
 
 def ignored(project: Project, names: Sequence[str]) -> set[str]:
-    """The files that git would ignore for a user who ignores .idea everywhere; none where there is no git."""
+    """The files that git ignores if the global gitignore lists .idea; none if git is not installed."""
     git = shutil.which("git")
     if not git:
         return set()
-    # Neither the user's settings nor a repository around us may have a say.
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    alone = outside | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    # Independent of the user's git settings, and of a repository around the project.
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    isolated = variables | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     with tempfile.TemporaryDirectory(prefix="ft-template-") as folder:
-        subprocess.run([git, "init", "--quiet", folder], check=True, capture_output=True, env=alone)
-        everywhere = Path(folder, "ignored-everywhere")
-        everywhere.write_text(".idea/\n", encoding="utf-8")
+        subprocess.run([git, "init", "--quiet", folder], check=True, capture_output=True, env=isolated)
+        global_ignore = Path(folder, "global-gitignore")
+        global_ignore.write_text(".idea/\n", encoding="utf-8")
         place = (f"--git-dir={Path(folder, '.git')}", f"--work-tree={project.root}")
-        command = [git, *place, "-c", f"core.excludesFile={everywhere.as_posix()}", "check-ignore", "-z", "--stdin"]
+        command = [git, *place, "-c", f"core.excludesFile={global_ignore.as_posix()}", "check-ignore", "-z", "--stdin"]
         listing = "\0".join(names).encode()
-        done = subprocess.run(command, cwd=project.root, input=listing, capture_output=True, env=alone, check=False)
+        done = subprocess.run(command, cwd=project.root, input=listing, capture_output=True, env=isolated, check=False)
     return set(filter(None, done.stdout.decode("utf-8", errors="surrogateescape").split("\0")))

@@ -1,30 +1,31 @@
-"""modules.xml and the module file: roots, exclusions and the interpreter."""
+"""modules.xml and the module file: roots, excluded folders and the interpreter."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..fault import Finding, Place, rule
-from ..project import Project
+from ..fault import Place, Violation
+from ..project.project import Project
+from .rule import rule
 
 MODULES_XML = Place(".idea/modules.xml")
-LEFT_OUT = (".venv", "runs", "models")
-"""Folders of many or large files, which PyCharm would index at every start."""
+LARGE = (".venv", "runs", "models")
+"""Folders with many or large files, which PyCharm should not index."""
 
 NEEDED = (".run", "configs", "schemas", "src", "tests")
-"""What PyCharm has to see to run, complete and test."""
+"""Folders that PyCharm needs for running, completion and tests."""
 
 DOCSTRINGS = {"PLAIN": "Plain", "REST": "reStructuredText", "NUMPY": "NumPy", "GOOGLE": "Google"}
 
 
 @rule("modules.file", "write a ProjectModuleManager with a <module>, or restore the file")
-def a_module_is_named(project: Project) -> Iterator[Finding]:
-    """Without one PyCharm makes a module that has no roots."""
+def a_module_is_named(project: Project) -> Iterator[Violation]:
+    """Without a module PyCharm creates one that has no roots."""
     if not project.module_entries:
         yield MODULES_XML, "it names no module"
 
 
-@rule("modules.path", "give fileurl and filepath the same path, of a file that exists")
-def module_files_exist(project: Project) -> Iterator[Finding]:
+@rule("modules.path", "set fileurl and filepath to the same existing file")
+def module_files_exist(project: Project) -> Iterator[Violation]:
     for entry in project.module_entries:
         path = entry.get("filepath")
         if entry.get("fileurl") != f"file://{path}":
@@ -34,18 +35,18 @@ def module_files_exist(project: Project) -> Iterator[Finding]:
 
 
 @rule("module.name", "give the module file the name of [project] in pyproject.toml")
-def module_is_named_like_the_distribution(project: Project) -> Iterator[Finding]:
-    """PyCharm renames the module after pyproject.toml, and what names the old one is red."""
+def module_is_named_like_the_distribution(project: Project) -> Iterator[Violation]:
+    """PyCharm renames the module after pyproject.toml, which breaks references to the old name."""
     for module in project.modules:
         if project.distribution and module.name != project.distribution:
             yield (
                 module.node.place,
-                f"the module is {module.name}, the project in pyproject.toml {project.distribution}",
+                f"the module is named {module.name}, the project in pyproject.toml {project.distribution}",
             )
 
 
 @rule("module.type", 'write <module type="PYTHON_MODULE" version="4">')
-def module_is_a_python_module(project: Project) -> Iterator[Finding]:
+def module_is_a_python_module(project: Project) -> Iterator[Violation]:
     """PyCharm looks for an interpreter only for Python modules."""
     for module in project.modules:
         if module.node.tag != "module" or module.node.get("type") != "PYTHON_MODULE":
@@ -53,16 +54,16 @@ def module_is_a_python_module(project: Project) -> Iterator[Finding]:
 
 
 @rule("module.interpreter", 'write <orderEntry type="inheritedJdk" />')
-def module_has_an_interpreter(project: Project) -> Iterator[Finding]:
+def module_has_an_interpreter(project: Project) -> Iterator[Violation]:
     for module in project.modules:
         kinds = [entry.get("type") for entry in module.node.walk("orderEntry")]
         if kinds.count("inheritedJdk") + kinds.count("jdk") != 1:
-            yield module.node.place, "it does not take the project's interpreter"
+            yield module.node.place, "it does not inherit the project's interpreter"
 
 
 @rule("module.interpreter-named", 'write <orderEntry type="inheritedJdk" /> before you commit the file', note=True)
-def module_names_no_interpreter(project: Project) -> Iterator[Finding]:
-    """PyCharm writes the name when it sets the interpreter; a colleague's has another."""
+def module_names_no_interpreter(project: Project) -> Iterator[Violation]:
+    """PyCharm writes the name when an interpreter is set; it differs on other machines."""
     for module in project.modules:
         for entry in module.node.walk("orderEntry"):
             if "jdkName" in entry.attributes:
@@ -70,59 +71,59 @@ def module_names_no_interpreter(project: Project) -> Iterator[Finding]:
 
 
 @rule("module.sources", 'write <orderEntry type="sourceFolder" forTests="false" />')
-def module_uses_its_sources(project: Project) -> Iterator[Finding]:
+def module_uses_its_sources(project: Project) -> Iterator[Violation]:
     for module in project.modules:
         if "sourceFolder" not in [entry.get("type") for entry in module.node.walk("orderEntry")]:
-            yield module.node.place, "its own sources are no part of it"
+            yield module.node.place, "it does not include its own sources"
 
 
 @rule("module.content", 'write <content url="file://$MODULE_DIR$">')
-def project_is_content(project: Project) -> Iterator[Finding]:
+def project_is_content(project: Project) -> Iterator[Violation]:
     for module in project.modules:
         if module.directory not in [root.path for root in module.content_roots]:
-            yield module.node.place, "the project's folder is not its content"
+            yield module.node.place, "the project's folder is not a content root"
 
 
-@rule("module.root-exists", "make the folder, or take the line out")
-def roots_exist(project: Project) -> Iterator[Finding]:
+@rule("module.root-exists", "create the folder, or remove the line")
+def roots_exist(project: Project) -> Iterator[Violation]:
     for module in project.modules:
         for root in [*module.content_roots, *module.source_roots]:
             if not root.path.is_dir():
-                yield root.place, f"{project.name(root.path)} is no folder"
+                yield root.place, f"{project.name(root.path)} is not a folder"
 
 
-@rule("module.source-root", 'name the folder as a <sourceFolder> with isTestSource="false"')
-def packages_are_in_source_roots(project: Project) -> Iterator[Finding]:
-    """Else PyCharm resolves no import of the project's own package."""
+@rule("module.source-root", 'add the folder as a <sourceFolder> with isTestSource="false"')
+def packages_are_in_source_roots(project: Project) -> Iterator[Violation]:
+    """Otherwise PyCharm does not resolve imports of the project's package."""
     folders = project.settings("tool", "setuptools", "packages", "find", "where")
     yield from missing_roots(project, folders, are_tests=False)
 
 
-@rule("module.test-root", 'name the folder as a <sourceFolder> with isTestSource="true"')
-def tests_are_in_test_roots(project: Project) -> Iterator[Finding]:
+@rule("module.test-root", 'add the folder as a <sourceFolder> with isTestSource="true"')
+def tests_are_in_test_roots(project: Project) -> Iterator[Violation]:
     folders = project.settings("tool", "pytest", "ini_options", "testpaths")
     yield from missing_roots(project, folders, are_tests=True)
 
 
-@rule("module.root-excluded", "take the <excludeFolder> out")
-def no_root_is_excluded(project: Project) -> Iterator[Finding]:
+@rule("module.root-excluded", "remove the <excludeFolder>")
+def no_root_is_excluded(project: Project) -> Iterator[Violation]:
     for module in project.modules:
         for root in [*module.content_roots, *module.source_roots]:
             if module.excludes(root.path):
-                yield root.place, f"{project.name(root.path)} is a root, and lies below an excluded folder"
+                yield root.place, f"{project.name(root.path)} is a root inside an excluded folder"
 
 
-@rule("module.excluded", "name the folder as an <excludeFolder>")
-def outputs_are_excluded(project: Project) -> Iterator[Finding]:
+@rule("module.excluded", "add the folder as an <excludeFolder>")
+def outputs_are_excluded(project: Project) -> Iterator[Violation]:
     for module in project.modules:
-        for name in LEFT_OUT:
+        for name in LARGE:
             if not module.excludes(project.root / name):
                 yield module.node.place, f"PyCharm would index {name}"
 
 
-@rule("module.hidden", "take the <excludeFolder> or <excludePattern> out")
-def nothing_needed_is_excluded(project: Project) -> Iterator[Finding]:
-    """An excluded config has no completion, and a run configuration in an excluded .run does not exist."""
+@rule("module.hidden", "remove the <excludeFolder> or <excludePattern>")
+def nothing_needed_is_excluded(project: Project) -> Iterator[Violation]:
+    """Excluded configs have no completion, and run configurations in an excluded folder do not exist."""
     for module in project.modules:
         for name in NEEDED:
             if module.excludes(project.root / name):
@@ -133,8 +134,8 @@ def nothing_needed_is_excluded(project: Project) -> Iterator[Finding]:
 
 
 @rule("module.test-runner", 'set PROJECT_TEST_RUNNER to "py.test"')
-def tests_are_run_by_pytest(project: Project) -> Iterator[Finding]:
-    """By another runner the arrows beside the tests would start something else."""
+def tests_are_run_by_pytest(project: Project) -> Iterator[Violation]:
+    """With another runner the arrows beside the tests would not start pytest."""
     for module in project.modules:
         for component in module.node.named("component"):
             if component.get("name") == "TestRunnerService":
@@ -143,22 +144,25 @@ def tests_are_run_by_pytest(project: Project) -> Iterator[Finding]:
                         yield option.place, f"{option.get('name')} is '{option.get('value')}'"
 
 
-@rule("module.docstrings", "use a pair such as GOOGLE and Google, or PLAIN and Plain")
-def docstring_format_is_known(project: Project) -> Iterator[Finding]:
+@rule("module.docstrings", "use matching values such as GOOGLE and Google, or PLAIN and Plain")
+def docstring_format_is_known(project: Project) -> Iterator[Violation]:
     for module in project.modules:
         for component in module.node.named("component"):
             if component.get("name") == "PyDocumentationSettings":
                 given = {option.get("name"): option.get("value") for option in component.named("option")}
                 if DOCSTRINGS.get(given.get("format", "")) != given.get("myDocStringFormat"):
-                    yield component.place, f"format {given.get('format')} is not {given.get('myDocStringFormat')}"
+                    yield (
+                        component.place,
+                        f"format {given.get('format')} does not match {given.get('myDocStringFormat')}",
+                    )
 
 
-def missing_roots(project: Project, folders: list[str], are_tests: bool) -> Iterator[Finding]:
+def missing_roots(project: Project, folders: list[str], are_tests: bool) -> Iterator[Violation]:
     for module in project.modules:
         roots = [root.path for root in module.source_roots if root.is_test is are_tests]
         for folder in folders:
             if project.root / folder not in roots:
                 yield (
                     module.node.place,
-                    f"{folder}, which pyproject.toml names, is no {'test' if are_tests else 'source'} root",
+                    f"{folder}, listed in pyproject.toml, is not a {'test' if are_tests else 'source'} root",
                 )

@@ -1,4 +1,4 @@
-"""The mapping of configs to their schema, which gives completion and underlines mistakes."""
+"""The mapping of configs to their JSON Schema, which provides completion and validation."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ..document import Node
-from ..fault import Finding, Place, rule
-from ..project import Project
+from ..fault import Place, Violation
+from ..project.document import Node
+from ..project.project import Project
+from .rule import rule
 
 MAPPING_FILE = Place(".idea/jsonSchemas.xml")
 DRAFT = "http://json-schema.org/draft-07/schema#"
@@ -21,7 +22,7 @@ MODELINE = re.compile(r"#\s*yaml-language-server:\s*\$schema=(\S+)")
 
 @dataclass(frozen=True)
 class Mapping:
-    """One `<SchemaInfo>`: a schema and the files that it is for."""
+    """One `<SchemaInfo>`: a schema and the files that it applies to."""
 
     node: Node
 
@@ -36,46 +37,46 @@ class Mapping:
         ]
 
     def matches(self, files: list[str]) -> list[str]:
-        """The files that PyCharm checks by this schema."""
+        """The files that PyCharm validates with this schema."""
         return [name for name in files if any(matches(given, name) for _, given in self.items)]
 
 
 @rule("schema.mapping", "map configs/*.yaml to schemas/config.schema.json")
-def a_schema_is_mapped(project: Project) -> Iterator[Finding]:
+def a_schema_is_mapped(project: Project) -> Iterator[Violation]:
     if not mappings(project):
         yield MAPPING_FILE, "it maps no schema"
 
 
-@rule("schema.file", "name a file of the project, from its folder on")
-def schemas_exist(project: Project) -> Iterator[Finding]:
+@rule("schema.file", "give the path of a file, relative to the project")
+def schemas_exist(project: Project) -> Iterator[Violation]:
     for mapping in mappings(project):
         path = mapping.value("relativePathToSchema")
-        if not is_address(path) and not is_file(project, path):
+        if not is_url(path) and not is_file(project, path):
             yield mapping.node.place, f"there is no schema '{path}'"
 
 
 @rule("schema.version", f'write value="{VERSION}"')
-def version_is_known(project: Project) -> Iterator[Finding]:
-    """PyCharm takes any other text for draft 4, which lacks if and then."""
+def version_is_known(project: Project) -> Iterator[Violation]:
+    """PyCharm reads any other text as draft 4, which lacks if and then."""
     for mapping in mappings(project):
         if mapping.value("schemaVersion").lower() != VERSION.lower():
             yield mapping.node.place, f"schemaVersion is '{mapping.value('schemaVersion')}'"
 
 
-@rule("schema.kind", 'write <option name="mappingKind" value="Pattern" /> where the path is one')
-def kinds_are_right(project: Project) -> Iterator[Finding]:
-    """Without it a pattern is the name of a file, which does not exist."""
+@rule("schema.kind", 'write <option name="mappingKind" value="Pattern" /> if the path is a pattern')
+def kinds_are_right(project: Project) -> Iterator[Violation]:
+    """Without mappingKind a pattern is read as the name of a file."""
     for mapping in mappings(project):
         for item, given in mapping.items:
             kind = given.get("mappingKind", "Pattern" if given.get("pattern") == "true" else "File")
             if kind not in KINDS or ("*" in given.get("path", "")) is not (kind == "Pattern"):
                 yield item.place, f"'{given.get('path')}' is mapped as {kind}"
             elif "mappingKind" not in given and kind == "Pattern":
-                yield item.place, f"'{given.get('path')}' has no mappingKind, which newer versions ask for"
+                yield item.place, f"'{given.get('path')}' has no mappingKind, which newer versions require"
 
 
 @rule("schema.matches", "correct the path, or add the files")
-def patterns_match(project: Project) -> Iterator[Finding]:
+def patterns_match(project: Project) -> Iterator[Violation]:
     for mapping in mappings(project):
         for item, given in mapping.items:
             if not any(matches(given, name) for name in project.files):
@@ -83,22 +84,22 @@ def patterns_match(project: Project) -> Iterator[Finding]:
 
 
 @rule("schema.valid", "write it with `python -m finetune schema > schemas/config.schema.json`")
-def schemas_are_schemas(project: Project) -> Iterator[Finding]:
+def schemas_are_schemas(project: Project) -> Iterator[Violation]:
     for name in sorted({mapping.value("relativePathToSchema") for mapping in mappings(project)}):
-        if fault := fault_of_schema(project, name):
-            yield Place(name), fault
+        if error := schema_error(project, name):
+            yield Place(name), error
 
 
 @rule("schema.config", "correct the value; the schema describes each key")
-def configs_are_accepted(project: Project) -> Iterator[Finding]:
+def configs_are_accepted(project: Project) -> Iterator[Violation]:
     from jsonschema import Draft7Validator
     from jsonschema.exceptions import best_match
 
-    from ..yaml_file import line_of, load
+    from ..project.yaml_file import line_of, load
 
     for mapping in mappings(project):
         schema = mapping.value("relativePathToSchema")
-        if not is_file(project, schema) or fault_of_schema(project, schema):
+        if not is_file(project, schema) or schema_error(project, schema):
             continue
         validator = Draft7Validator(json.loads((project.root / schema).read_text(encoding="utf-8")))
         for name in mapping.matches(project.files):
@@ -113,16 +114,16 @@ def configs_are_accepted(project: Project) -> Iterator[Finding]:
                     yield Place(name, line_of(path, error.absolute_path)), f"{keys}: {error.message}"
 
 
-@rule("schema.modeline", "correct the path, which begins at the config's own folder")
-def modelines_name_the_schema(project: Project) -> Iterator[Finding]:
-    """The comment by which other editors find the schema."""
+@rule("schema.modeline", "correct the path, which is relative to the config")
+def modelines_name_the_schema(project: Project) -> Iterator[Violation]:
+    """The comment that tells other editors the schema."""
     for name in project.files:
         if name.endswith((".yaml", ".yml")):
             path = project.root / name
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
             for number, line in enumerate(lines, 1):
                 given = MODELINE.match(line)
-                if given and not is_address(given[1]) and not (path.parent / given[1]).is_file():
+                if given and not is_url(given[1]) and not (path.parent / given[1]).is_file():
                     yield Place(name, number), f"there is no schema '{given[1]}'"
 
 
@@ -131,36 +132,36 @@ def mappings(project: Project) -> list[Mapping]:
     return [Mapping(node) for node in document.walk("SchemaInfo")] if document else []
 
 
-def fault_of_schema(project: Project, name: str) -> str:
-    """What is wrong with a schema that exists; an empty text where nothing is."""
-    return fault_in((project.root / name).read_text(encoding="utf-8")) if is_file(project, name) else ""
+def schema_error(project: Project, name: str) -> str:
+    """The error in an existing schema; empty if there is none."""
+    return text_error((project.root / name).read_text(encoding="utf-8")) if is_file(project, name) else ""
 
 
 @lru_cache(maxsize=4)
-def fault_in(text: str) -> str:
+def text_error(text: str) -> str:
     from jsonschema import Draft7Validator, SchemaError
 
     try:
         schema = json.loads(text)
         Draft7Validator.check_schema(schema)
     except SchemaError as error:
-        return f"it is no schema of draft 7 ({error.message})"
+        return f"it is not a valid draft-07 schema ({error.message})"
     except ValueError as error:
         return f"it is not JSON ({error})"
     given = schema.get("$schema") if isinstance(schema, dict) else None
-    return "" if given == DRAFT else f"it does not say that it is of {DRAFT}"
+    return "" if given == DRAFT else f"its $schema is not {DRAFT}"
 
 
 def is_file(project: Project, name: str) -> bool:
-    return bool(name) and not is_address(name) and (project.root / name).is_file()
+    return bool(name) and not is_url(name) and (project.root / name).is_file()
 
 
-def is_address(path: str) -> bool:
+def is_url(path: str) -> bool:
     return path.startswith(("http://", "https://"))
 
 
 def matches(item: dict[str, str], name: str) -> bool:
-    """As PyCharm matches: a pattern with a slash at the end of the path, another on the file's name."""
+    """Match as PyCharm does: a pattern with a slash against the end of the path, others against the file name."""
     path = item.get("path", "")
     kind = item.get("mappingKind", "Pattern" if item.get("pattern") == "true" else "File")
     if kind == "Pattern":

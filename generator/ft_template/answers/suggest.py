@@ -1,0 +1,62 @@
+"""Suggested answers for this machine, each with its reason; only for interactive use."""
+
+from dataclasses import dataclass
+
+from ..system.machine import GB, Machine, format_size
+
+PARAMETERS = {
+    "google-bert/bert-base-uncased": 110_000_000,
+    "google-bert/bert-base-cased": 108_000_000,
+    "openai-community/gpt2": 124_000_000,
+    "Qwen/Qwen2.5-0.5B-Instruct": 494_000_000,
+    "google-t5/t5-small": 61_000_000,
+}
+"""Parameters of each default model of the template; tests/test_doctor.py checks that none is missing."""
+
+BYTES_PER_PARAMETER = 16  # fp32 weights and gradients, and AdamW's two moments
+ACTIVATION_BYTES = 2 * GB
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A choice, and the reason in one sentence."""
+
+    choice: str
+    reason: str
+
+
+def method(machine: Machine, base_model: str) -> Suggestion | None:
+    """full if full fine-tuning fits into memory, else lora; None if the model's size is unknown."""
+    parameters = PARAMETERS.get(base_model)
+    if parameters is None:
+        return None
+    needed, available = parameters * BYTES_PER_PARAMETER + ACTIVATION_BYTES, machine.training_memory
+    memory = f"{machine.device} has {format_size(available)}"
+    if needed <= available:
+        reason = f"Full fine-tuning of {base_model} needs about {format_size(needed)}, and {memory}: full fits."
+        return Suggestion("full", reason)
+    reason = f"Full fine-tuning of {base_model} needs about {format_size(needed)}, but {memory}: lora needs less."
+    return Suggestion("lora", reason)
+
+
+def accelerator(machine: Machine) -> Suggestion:
+    """auto, because the project may move to another machine, with its effect on this one; cpu if the driver fails."""
+    if machine.gpus:
+        gpu = machine.gpus[0]
+        memory = f" with {format_size(gpu.memory)}" if gpu.memory else ""
+        reason = f"This machine has an {gpu.name}{memory}: auto installs the build for NVIDIA GPUs."
+        return Suggestion("auto", reason)
+    if machine.gpu_trouble:
+        return Suggestion("cpu", f"The NVIDIA driver does not work ({machine.gpu_trouble}): use cpu until it does.")
+    reason = "This machine has no NVIDIA GPU: auto installs the small CPU build here, the CUDA build elsewhere."
+    return Suggestion("auto", reason)
+
+
+def environment(machine: Machine) -> Suggestion:
+    """empty, which takes no disk space; the reason tells whether there is room for install."""
+    room = "enough" if machine.disk >= machine.install_size else "too little"
+    reason = (
+        f"install needs up to {format_size(machine.install_size)} and {format_size(machine.disk)} are free here, "
+        f"{room}; the .venv will use this Python {machine.python}."
+    )
+    return Suggestion("empty", reason)

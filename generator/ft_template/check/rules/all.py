@@ -1,0 +1,20 @@
+"""All rules, in the order of the table in docs/pycharm.md."""
+
+from types import ModuleType
+
+from . import arguments, configuration, files, git, links, module, schema, starting, testing, vscode
+from .rule import Rule
+
+MODULES: tuple[ModuleType, ...] = (
+    files,
+    module,
+    configuration,
+    starting,
+    arguments,
+    testing,
+    links,
+    schema,
+    git,
+    vscode,
+)
+RULES = tuple(value for module in MODULES for value in vars(module).values() if isinstance(value, Rule))

@@ -1,0 +1,30 @@
+"""A rule: a function that finds violations in a project, with a name and a remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from ..fault import Fault, Violation
+from ..project.project import Project
+
+Finder = Callable[[Project], Iterable[Violation]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """`find` yields the violations; each becomes a fault, or a note, with the rule's name and remedy."""
+
+    name: str
+    find: Finder
+    remedy: str
+    note: bool
+
+    def faults(self, project: Project) -> Iterator[Fault]:
+        for place, message in self.find(project):
+            yield Fault(self.name, place, message, self.remedy, self.note)
+
+
+def rule(name: str, remedy: str, *, note: bool = False) -> Callable[[Finder], Rule]:
+    """Decorator that turns a function into a rule."""
+    return lambda find: Rule(name, find, remedy, note)

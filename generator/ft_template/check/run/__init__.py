@@ -1,0 +1,1 @@
+"""Start the run configurations of a project, as PyCharm does."""

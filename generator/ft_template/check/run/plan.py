@@ -1,0 +1,144 @@
+"""How to run each configuration: unchanged if it takes moments, else shortened, with a description."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from pathlib import Path
+from typing import Any
+
+from ..project.configuration import Configuration
+from ..project.project import Project
+from ..project.yaml_file import load
+from .command import Command, activated, command
+
+OFFLINE = {"HF_HUB_OFFLINE": "1"}
+REFUSAL = re.compile(r"error:.*(HF_HUB_OFFLINE|nothing to fetch)", re.DOTALL)
+"""The package's error message if it may not download, or has nothing to download."""
+
+MAX_STEPS = "train.max_steps"
+INSTALLER = "setup_env.py"
+LOAD = ("-c", "import runpy, sys; runpy.run_path(sys.argv[1], run_name='loaded')")
+IMPORT = """
+import importlib, pkgutil, sys
+name, recursive = sys.argv[1], sys.argv[2:] == ["--recursive"]
+package = importlib.import_module(name)
+for module in pkgutil.walk_packages(package.__path__, f"{name}.") if recursive else ():
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+"""
+
+
+class Phase(IntEnum):
+    """The order of the starts: trainings before what uses their model."""
+
+    SETUP, TRAIN, RESUME, USE = range(4)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A command and its expected outcome."""
+
+    command: Command
+    description: str
+    """What is run and how it is shortened."""
+
+    phase: Phase = Phase.USE
+    is_server: bool = False
+    """It must answer on this machine, and is then stopped."""
+
+    needs_network: bool = False
+    """It must report that it may not download, unless all files are there."""
+
+
+def plan(project: Project, configuration: Configuration, python: Path) -> Plan:
+    """How to run a Python or test configuration, with PyCharm's command line and without network."""
+    started = offline(command(project, configuration, python))
+    if configuration.is_test:
+        return Plan(started.with_more("--collect-only"), "tests collected, not run")
+    if is_installer(configuration):
+        load_only = (*started.arguments[:-1], *LOAD, started.arguments[-1])
+        return Plan(replace(started, arguments=load_only), "loaded only: it would install packages", Phase.SETUP)
+    verb = verb_of(configuration)
+    if verb == "serve" or configuration.option("SCRIPT_NAME").startswith("tensorboard"):
+        return Plan(started, "until it answers", is_server=True)
+    if verb == "fetch":
+        return Plan(started, "without network, which it must report", Phase.SETUP, needs_network=True)
+    if verb == "train":
+        return training_plan(project, configuration, started)
+    if verb == "check-data":
+        return shortened(started, small_model(project, configuration), Phase.SETUP)
+    return Plan(started, "unchanged", Phase.SETUP if verb == "doctor" else Phase.USE)
+
+
+def training_plan(project: Project, configuration: Configuration, started: Command) -> Plan:
+    """Two steps with a small model, unless the configuration itself limits its steps."""
+    is_short = any(argument.startswith(MAX_STEPS) for argument in configuration.arguments)
+    overrides = [*([] if is_short else [f"{MAX_STEPS}=2"]), *small_model(project, configuration)]
+    phase = Phase.RESUME if "--resume" in configuration.arguments else Phase.TRAIN
+    return shortened(started, overrides, phase)
+
+
+def shortened(started: Command, overrides: Iterable[str], phase: Phase) -> Plan:
+    more = list(overrides)
+    return Plan(started.with_more(*more), f"with {' '.join(more)}" if more else "unchanged", phase)
+
+
+def terminal_plan(project: Project, configuration: Configuration, python: Path) -> Plan:
+    """Import the same program as a terminal does, without PyCharm's roots."""
+    variables = terminal_variables(python)
+    in_terminal = replace(command(project, configuration, python), variables=variables, terminal=False)
+    if configuration.is_test:
+        return Plan(in_terminal.with_more("--collect-only"), "tests collected")
+    script = configuration.option("SCRIPT_NAME")
+    if not configuration.in_module_mode:
+        code: tuple[str, ...] = (*LOAD, project.expand(script))
+    else:
+        is_own = any((root / script).is_dir() for root in project.source_roots)
+        code = ("-c", IMPORT, script, *(["--recursive"] if is_own else []))
+    return Plan(replace(in_terminal, arguments=(str(python), *code)), "imported")
+
+
+def terminal_variables(python: Path) -> dict[str, str]:
+    """The environment of a terminal with the .venv activated.
+
+    No bytecode is written: an editable installation imports from the user's own folder, which must not change.
+    """
+    return dict(os.environ) | activated(python, dict(os.environ)) | OFFLINE | {"PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def offline(given: Command) -> Command:
+    return replace(given, variables=given.variables | OFFLINE)
+
+
+def is_installer(configuration: Configuration) -> bool:
+    is_script = configuration.is_python and not configuration.in_module_mode
+    return is_script and configuration.option("SCRIPT_NAME").endswith(f"/{INSTALLER}")
+
+
+def verb_of(configuration: Configuration) -> str:
+    """The verb of the package's command line; empty for other programs."""
+    arguments = configuration.arguments
+    return arguments[0] if configuration.option("SCRIPT_NAME") == "finetune" and arguments else ""
+
+
+def small_model(project: Project, configuration: Configuration) -> Iterator[str]:
+    """Overrides that replace a model from the Hub by the demo's tiny model, which needs no download."""
+    config = next((argument for argument in configuration.arguments if argument.endswith((".yaml", ".yml"))), "")
+    name = model_of(project.root / config)
+    demo = model_of(project.root / "configs" / "demo.yaml")
+    if demo and name and not name.startswith("tiny:") and not (project.root / name).is_dir():
+        yield from (f"model.name={demo}", "model.revision=null")
+
+
+def model_of(path: Path) -> str:
+    """The model that a config names; empty if it cannot be read, as the package itself reports that."""
+    try:
+        document: Any = load(path)
+    except (OSError, ValueError):
+        return ""
+    model = document.get("model") if isinstance(document, dict) else None
+    return str(model.get("name", "")) if isinstance(model, dict) else ""

@@ -1,0 +1,1 @@
+"""The machine: hardware and installed programs, child processes, signals."""
