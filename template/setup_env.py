@@ -272,6 +272,7 @@ class Runner:
                         self.console.note(line.rstrip())
             except BaseException:
                 child.terminate()
+                child.wait()
                 raise
             finally:
                 ended.set()
