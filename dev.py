@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -110,7 +111,7 @@ def stamp_out() -> None:
         fresh = Path(beside, DEMO.name)
         if (DEMO / ".venv").is_dir():
             (DEMO / ".venv").rename(fresh / ".venv")
-        setup_env.remove(DEMO)
+        shutil.rmtree(DEMO, ignore_errors=True)
         fresh.rename(DEMO)
     mark.write_text(wanted, encoding="utf-8")
 
