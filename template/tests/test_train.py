@@ -38,15 +38,6 @@ def test_overfit_tiny(task: str, project: Project) -> None:
     assert baseline < 0.9 * whole
 
 
-@pytest.mark.parametrize(("name", "schedule", "lr"), [("adamw", "cosine", 1e-3), ("sgd", "constant", 0.1)])
-def test_every_optimizer_learns(name: str, schedule: str, lr: float, project: Project) -> None:
-    optim = {"name": name, "schedule": schedule, "lr": lr}
-    loop = {"epochs": 40, "batch_size": 10, "log_every": 1, "eval_every": 1000}
-    project.train(project.config("text-classification", train=loop, optim=optim))
-    losses = [record["loss"] for record in project.metrics("config") if record["kind"] == "train"]
-    assert sum(losses[-6:]) < 0.5 * sum(losses[:6])
-
-
 def test_head_leaves_the_body_as_it_was(project: Project) -> None:
     path = project.config("text-classification", method={"type": "head"}, optim={"lr": 0.1})
     config = load_config(path)
@@ -115,29 +106,3 @@ def test_nan_stops_and_the_last_checkpoint_goes_on(project: Project, monkeypatch
             project.train(path)
     assert newest_valid(Path("runs/config/checkpoints")) == (Path("runs/config/checkpoints/step-2"), [])
     assert training.train(load_config(path), resume=True, console=Console(quiet=True))
-
-
-def test_weight_decay_groups(project: Project) -> None:
-    setup = training.build(load_config(project.config("text-classification")), Console(quiet=True))
-    groups = setup.optimizer.param_groups
-    assert [group["weight_decay"] for group in groups] == [0.01, 0.0]
-    assert all(parameter.ndim >= 2 for parameter in groups[0]["params"])
-    assert all(parameter.ndim == 1 for parameter in groups[1]["params"])
-    held = [id(parameter) for group in groups for parameter in group["params"]]
-    assert sorted(held) == sorted(id(parameter) for parameter in setup.model.parameters())
-
-
-@pytest.mark.parametrize(
-    ("schedule", "expected"),
-    [
-        ("linear", [0, 0.5, 1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125]),
-        ("cosine", [0, 0.5, 1, 0.9619, 0.8536, 0.6913, 0.5, 0.3087, 0.1464, 0.0381]),
-        ("constant", [0, 0.5, 1, 1, 1, 1, 1, 1, 1, 1]),
-    ],
-)
-def test_lr_schedule(schedule: str, expected: list[float], project: Project) -> None:
-    optim = {"schedule": schedule, "warmup": 0.2, "lr": 1e-3}
-    path = project.config("text-classification", train={"max_steps": 10, "epochs": 9, "log_every": 1}, optim=optim)
-    project.train(path)
-    rates = [record["lr"] / 1e-3 for record in project.metrics("config") if record["kind"] == "train"]
-    assert rates == pytest.approx(expected, abs=1e-4)

@@ -1,6 +1,7 @@
 """Going on from a finished run: what must not change does not, and every remedy against forgetting is exact."""
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -275,6 +276,41 @@ def test_what_is_kept_can_be_made_later_and_grows_over_runs(
     train_file.write_text(train_file.read_text() + '{"text": "new", "label": "good"}\n')
     message = refused("train", path, "run.name=x", "continue_from=runs/lost", "continual={type: replay}")
     assert "runs/lost has kept nothing for replay, and train.jsonl" in message
+
+
+def test_fisher_is_summed_over_runs(project: Project, finished: Callable[[str], None]) -> None:
+    """What the second run keeps is that of the first, and its own as it would be had it gone on from nothing."""
+    finished("text-classification")
+    path = project.config("text-classification", train={"max_steps": 2, "device": "cpu"})
+    project.train(path, *FURTHER)
+    wanted = Ewc(type="ewc", examples=4)
+    first, second = (RunFolder(Path(f"runs/{name}")) for name in ("config", "further"))
+    both = read_fisher(stored_memory(second, wanted))
+    one = read_fisher(stored_memory(first, wanted))
+    shutil.rmtree(second.path / "ewc")
+    values = json.loads((second.path / "config.json").read_text())
+    (second.path / "config.json").write_text(json.dumps({**values, "continue_from": None}))
+    own = read_fisher(stored_memory(second, wanted))
+    for name, tensor in both.items():
+        torch.testing.assert_close(tensor, one[name] + own[name])
+    assert all(tensor.any() for tensor in (one["classifier.weight"], own["classifier.weight"]))
+
+
+def test_replay_of_rankings_keeps_the_lists_of_both_runs_apart(
+    project: Project, finished: Callable[[str], None]
+) -> None:
+    """A step over one list of each: the loss is the mean of their two losses."""
+    finished("ranking")
+    config = load_config(further(project, "replay", "ranking"))
+    setup = set_up(config)
+    new = setup.mixture.new
+    examples = [feature.example for feature in setup.train.features]
+    assert len({*examples}) == len(setup.train.examples) == new + setup.mixture.stored
+    pair = [0, new]
+    alone = [training.optimizer_step(config, set_up(config), [row]) for row in pair]
+    together = training.optimizer_step(config, setup, pair)
+    assert together.count == 2
+    assert together.loss == pytest.approx(sum(step.loss for step in alone), rel=1e-9)
 
 
 REFUSED = [

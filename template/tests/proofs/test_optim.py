@@ -89,3 +89,38 @@ def test_plateau_follows_the_validation_of_a_run(project: Project) -> None:
 def test_plateau_needs_a_validation(project: Project, refused: Callable[..., str]) -> None:
     path = project.config("text-classification", data={"validation": None}, optim={"schedule": "plateau"})
     assert "optim.schedule is plateau, which follows the validation: set data.validation" in refused("train", path)
+
+
+@pytest.mark.parametrize(("name", "schedule", "lr"), [("adamw", "cosine", 1e-3), ("sgd", "constant", 0.1)])
+def test_every_optimizer_learns(name: str, schedule: str, lr: float, project: Project) -> None:
+    optim = {"name": name, "schedule": schedule, "lr": lr}
+    loop = {"epochs": 40, "batch_size": 10, "log_every": 1, "eval_every": 1000}
+    project.train(project.config("text-classification", train=loop, optim=optim))
+    losses = [record["loss"] for record in project.metrics("config") if record["kind"] == "train"]
+    assert sum(losses[-6:]) < 0.5 * sum(losses[:6])
+
+
+def test_weight_decay_groups(project: Project) -> None:
+    setup = training.build(load_config(project.config("text-classification")), Console(quiet=True))
+    groups = setup.optimizer.param_groups
+    assert [group["weight_decay"] for group in groups] == [0.01, 0.0]
+    assert all(parameter.ndim >= 2 for parameter in groups[0]["params"])
+    assert all(parameter.ndim == 1 for parameter in groups[1]["params"])
+    held = [id(parameter) for group in groups for parameter in group["params"]]
+    assert sorted(held) == sorted(id(parameter) for parameter in setup.model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("linear", [0, 0.5, 1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125]),
+        ("cosine", [0, 0.5, 1, 0.9619, 0.8536, 0.6913, 0.5, 0.3087, 0.1464, 0.0381]),
+        ("constant", [0, 0.5, 1, 1, 1, 1, 1, 1, 1, 1]),
+    ],
+)
+def test_lr_schedule(schedule: str, expected: list[float], project: Project) -> None:
+    optim = {"schedule": schedule, "warmup": 0.2, "lr": 1e-3}
+    path = project.config("text-classification", train={"max_steps": 10, "epochs": 9, "log_every": 1}, optim=optim)
+    project.train(path)
+    rates = [record["lr"] / 1e-3 for record in project.metrics("config") if record["kind"] == "train"]
+    assert rates == pytest.approx(expected, abs=1e-4)
