@@ -437,10 +437,8 @@ def commanded(*arguments: str) -> tuple[list[int | None], str]:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(300)
+        process.join()
     codes = [process.exitcode for process in processes]
-    for process in processes:
-        process.kill()
     return codes, Path("said-0").read_text() + Path("said-1").read_text()
 
 
