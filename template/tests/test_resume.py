@@ -43,7 +43,7 @@ def test_resume_of_a_finished_run_says_so(
     assert "has already come to its end, at step 6" in capsys.readouterr().out
 
 
-def test_earlier_run_moves_aside(project: Project) -> None:
+def test_a_run_of_the_same_name_is_moved_aside(project: Project) -> None:
     path = project.config("text-classification", train={"max_steps": 1})
     for _ in range(3):
         project.train(path)

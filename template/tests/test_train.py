@@ -29,7 +29,7 @@ def test_overfit_tiny(task: str, project: Project) -> None:
     run = RunFolder(Path("runs/config"))
     evaluation = evaluate(run, "train", None, Console(quiet=True))
     score, baseline = (e["metrics"][evaluation["headline"]] for e in (evaluation, evaluation["baseline"][0]))
-    if evaluation["lower_is_better"]:  # a perplexity, which is 1 where every token is foreseen for certain
+    if evaluation["lower_is_better"]:  # a perplexity, which is 1 where every token is predicted with certainty
         assert score < 1.1 < 10 < baseline
         return
     whole = 100 if task == "translation" else 1
@@ -38,7 +38,7 @@ def test_overfit_tiny(task: str, project: Project) -> None:
     assert baseline < 0.9 * whole
 
 
-def test_head_leaves_the_body_as_it_was(project: Project) -> None:
+def test_method_head_trains_the_head_only(project: Project) -> None:
     path = project.config("text-classification", method={"type": "head"}, optim={"lr": 0.1})
     config = load_config(path)
     training.set_seed(config.train.seed)

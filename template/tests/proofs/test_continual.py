@@ -63,7 +63,7 @@ def test_columns_are_the_inverse_of_parse(task: str, project: Project) -> None:
     assert Path("kept/manifest.json").is_file()
 
 
-def test_a_reservoir_holds_every_example_equally_often() -> None:
+def test_every_example_is_equally_likely_in_a_reservoir() -> None:
     counts: Counter[int] = Counter()
     for seed in range(3000):
         reservoir = Reservoir([], 0)
@@ -76,7 +76,7 @@ def test_a_reservoir_holds_every_example_equally_often() -> None:
     assert all(abs(count - expected) < 110 for count in counts.values())
 
 
-def test_steps_take_their_share_of_stored_examples() -> None:
+def test_a_step_replays_its_share_of_stored_examples() -> None:
     mixture = ReplaySampler.of(new=100, stored=10, share=0.25, batch_size=16, seed=1)
     assert mixture.per_step == 4
     rows = [mixture.stored_rows(step) for step in range(200)]
@@ -357,7 +357,7 @@ def sequence(project: Project) -> Path:
 
 
 @pytest.mark.usefixtures("drawn")
-def test_a_sequence_trains_scores_and_reports(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stages_train_score_and_report(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     path = sequence(project)
     assert main(["train", str(path)]) == 0
     written = json.loads(Path("runs/sequence/stages.json").read_text())
@@ -378,7 +378,7 @@ def test_a_sequence_trains_scores_and_reports(project: Project, capsys: pytest.C
     assert "runs/sequence has already come to its end" in capsys.readouterr().out
 
 
-def test_a_sequence_goes_on_where_it_was_stopped(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stages_resume_where_they_were_stopped(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     path = sequence(project)
     monkeypatch.setattr(stages, "write_report", lambda run: None)
     assert stages.train_stages(load_config(path, ["run.name=whole"]), console=QUIET)
@@ -406,14 +406,14 @@ def test_a_sequence_goes_on_where_it_was_stopped(project: Project, monkeypatch: 
         ("method={type: adalora}", "method.type is adalora"),
     ],
 )
-def test_faults_of_a_sequence_are_found_at_once(
+def test_faults_of_stages_are_found_at_once(
     override: str, said: str, project: Project, refused: Callable[..., str]
 ) -> None:
     assert said in refused("train", sequence(project), override)
     assert not Path("runs/sequence").exists()
 
 
-def test_figures_are_those_of_the_papers() -> None:
+def test_forgetting_metrics_by_hand() -> None:
     matrix = [[0.9, None, 0.1], [0.7, 0.8, 0.2], [0.6, 0.85, 0.95]]
     assert average(matrix) == pytest.approx((0.6 + 0.85 + 0.95) / 3)
     assert backward_transfer(matrix) == pytest.approx((-0.3 + 0.05) / 2)

@@ -45,7 +45,7 @@ def test_interrupt_saves(project: Project, capfd: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.parametrize("wish", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_is_a_wish_and_a_second_ctrl_c_an_order(wish: signal.Signals) -> None:
+def test_a_signal_stops_after_the_step_and_a_second_ctrl_c_at_once(wish: signal.Signals) -> None:
     before = signal.getsignal(wish)
     with stop_signal() as stopped:
         signal.raise_signal(wish)

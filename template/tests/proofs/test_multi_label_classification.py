@@ -74,7 +74,7 @@ def test_threshold_survives_a_round_trip() -> None:
     assert other.state() == task.state()
 
 
-def test_figures_are_those_of_scikit_learn() -> None:
+def test_metrics_equal_those_of_scikit_learn() -> None:
     task = fitted()
     examples, probabilities = random_case(9)
     predictions = task.predictions(examples, [], probabilities.tolist())

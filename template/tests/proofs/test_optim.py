@@ -14,7 +14,7 @@ from finetune.train.optim import Plateau, make_schedule
 
 
 @pytest.mark.parametrize("method", ["full", "head", "lora", "adapter"])
-def test_the_head_has_its_own_rate(method: str, project: Project) -> None:
+def test_head_lr(method: str, project: Project) -> None:
     path = project.config("text-classification", method={"type": method}, optim={"lr": 1e-4, "head_lr": 1e-2})
     setup = training.build(load_config(path), Console(quiet=True))
     names = {id(parameter): name for name, parameter in setup.model.named_parameters() if parameter.requires_grad}
@@ -26,9 +26,7 @@ def test_the_head_has_its_own_rate(method: str, project: Project) -> None:
     assert all(rate in (1e-2, 1e-4) for rate in rates.values())
 
 
-def test_a_rate_of_the_head_is_refused_where_there_is_no_new_head(
-    project: Project, refused: Callable[..., str]
-) -> None:
+def test_head_lr_is_refused_without_a_new_head(project: Project, refused: Callable[..., str]) -> None:
     assert "optim.head_lr is set, but a model that writes" in refused(
         "train", project.config("chat", optim={"head_lr": 1e-2})
     )
@@ -63,7 +61,7 @@ SCORES = [0.1, 0.2, 0.2, 0.15, 0.19, 0.3, 0.3, 0.3, 0.4]
 RATES = [0.5, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25]
 
 
-def test_the_rate_falls_where_the_score_does_not_rise() -> None:
+def test_plateau_lowers_the_learning_rate() -> None:
     parts = plateau()
     assert [rate_after(*parts, score) for score in SCORES] == RATES
 
