@@ -1,4 +1,4 @@
-"""The loop: repeatable, resumable to the bit, and it learns."""
+"""The training loop: repeatable, stops early, keeps the best model, and every task overfits its training data."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""Chat: in whatever template, what the assistant says counts, and nothing else."""
+"""Chat: with any chat template the assistant's replies are scored, and nothing else."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The check of the data: each fault is planted once and found at its line, and good data are left in peace."""
+"""The check of the data: each fault is found at its line, and good data have no findings."""
 
 import json
 from collections.abc import Callable

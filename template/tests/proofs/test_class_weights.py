@@ -1,4 +1,4 @@
-"""Weights of labels in the loss: the same whatever the batch and its cut, and in words where they are wrong."""
+"""Class weights: the same loss whatever the batches and micro-batches, and mistakes in the config."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Writing: batches, padding and the cache of keys and values change no token."""
+"""Generation: batches, padding and the cache of keys and values change no token."""
 
 from typing import Any
 

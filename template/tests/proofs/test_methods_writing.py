@@ -1,4 +1,4 @@
-"""Methods on the tasks whose models write: what is saved predicts and writes the same, also as an ordinary model."""
+"""Methods on generative tasks: a saved or exported model predicts and generates the same."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Multi-label classification: any number of labels, a threshold from the validation data, scikit-learn's figures."""
+"""Multi-label classification: label sets, a threshold chosen on the validation data, metrics as in scikit-learn."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The optimizer: who decays, who learns how fast, and a learning rate that follows the validation."""
+"""The optimizer and its schedules: weight decay, the learning rate of the head, plateau."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Ranking: the documents of a query belong together, wherever they stand in the file and however a step is cut."""
+"""Ranking: the documents of a query stay together, wherever they stand in the file and however a step is split."""
 
 import numpy as np
 import pytest

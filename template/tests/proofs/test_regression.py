@@ -1,4 +1,4 @@
-"""Regression: numbers in, numbers out, standardised in between; scikit-learn's and scipy's figures."""
+"""Regression: standardised labels, predictions in their unit, metrics as in scikit-learn and SciPy."""
 
 import random
 

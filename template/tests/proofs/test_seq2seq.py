@@ -1,4 +1,4 @@
-"""Translation and summarization: encoding, and figures against sacreBLEU and rouge-score."""
+"""Translation and summarization: encoding, and metrics as in sacreBLEU and rouge-score."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""Text classification: labels, encoding, figures against scikit-learn."""
+"""Text classification: labels, encoding, metrics as in scikit-learn."""
 
 import random
 

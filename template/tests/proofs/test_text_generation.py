@@ -1,4 +1,4 @@
-"""Text generation: what counts, once and not more, and where the model is to go on."""
+"""Text generation: every token is scored once, and where a prompt ends."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Token classification: every word is scored exactly once, and figures are those of seqeval and scikit-learn."""
+"""Token classification: every word is scored exactly once; metrics as in seqeval and scikit-learn."""
 
 import random
 from collections import Counter
