@@ -99,10 +99,11 @@ def test_python_configurations(project: Path, configurations: dict[str, Element]
 
 
 def test_pytest_configuration(configurations: dict[str, Element]) -> None:
-    (tests,) = of_type(configurations, "tests")
+    proofs = {"_new_additionalArguments": '"-m proof -n auto --maxprocesses 4 --dist loadfile"'}
+    found = {tests.attrib["name"]: options(tests) for tests in of_type(configurations, "tests")}
 
-    assert options(tests) == PYTEST_OPTIONS
-    assert (tests.attrib["name"], tests.attrib["folderName"]) == ("All tests", "Tests")
+    assert found == {"All tests": PYTEST_OPTIONS, "Proofs": PYTEST_OPTIONS | proofs}
+    assert {tests.attrib["folderName"] for tests in of_type(configurations, "tests")} == {"Tests"}
 
 
 def test_compound(configurations: dict[str, Element]) -> None:

@@ -120,7 +120,7 @@ def test_run_configurations(ask: Ask, project: Path) -> None:
 
     (members,) = (children(element, "toRun") for element in found.values() if children(element, "toRun"))
     assert {member["name"] for member in members} <= set(found)
-    assert set(found) == {*CONFIGURATIONS, "All tests", "Train (demo) + TensorBoard"}
+    assert set(found) == {*CONFIGURATIONS, "All tests", "Proofs", "Train (demo) + TensorBoard"}
 
 
 def test_options(ask: Ask, project: Path) -> None:

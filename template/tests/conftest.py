@@ -21,14 +21,17 @@ import yaml
 from matplotlib.figure import Figure
 from rich.console import Console
 
+from finetune import optional
 from finetune.cli import main, quiet_libraries
+from finetune.config.config import Config
 from finetune.config.load import load_config
 from finetune.model import load as loading
-from finetune.report import plots as report_pictures
 from finetune.train import loop as training
 
 quiet_libraries()
 
+report_plots = optional.find("report", "plots")
+QUIET = Console(quiet=True)
 ROOT = Path(__file__).resolve().parent.parent
 """The project under test."""
 
@@ -109,7 +112,7 @@ WRITING = [task for task in TASKS if TINY[task] != "tiny:bert"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the proofs: left out by default, run by `pytest -m proof`."""
+    """Mark the proofs: left out by default, run by `pytest -m proof`."""
     for item in items:
         if "proofs" in item.path.parts:
             item.add_marker(pytest.mark.proof)
@@ -144,7 +147,7 @@ class Project:
 
     def train(self, config: Path, *overrides: str) -> None:
         """Train to the end, without the evaluation and the report that the command line adds."""
-        assert training.train(load_config(config, list(overrides)), console=Console(quiet=True))
+        assert training.train(load_config(config, list(overrides)), console=QUIET)
 
     def metrics(self, run: str) -> list[dict[str, Any]]:
         """What a run has logged."""
@@ -161,18 +164,19 @@ def _blank_picture() -> bytes:
 
 @pytest.fixture(autouse=True)
 def _pictures(request: pytest.FixtureRequest, _blank_picture: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most tests that write a report look at something else: their pictures are made ready, but blank when written.
+    """Write blank pictures, for most tests that write a report check something else.
 
-    Where a test says usefixtures("drawn") they are drawn, with a sixteenth of the dots.
+    A test with usefixtures("drawn") gets real ones, at a quarter of the resolution.
     """
-    monkeypatch.setattr(report_pictures, "DOTS_PER_INCH", report_pictures.DOTS_PER_INCH // 4)
+    if report_plots:
+        monkeypatch.setattr(report_plots, "DOTS_PER_INCH", report_plots.DOTS_PER_INCH // 4)
     if "drawn" not in request.fixturenames:
         monkeypatch.setattr(Figure, "savefig", lambda self, path, **options: path.write_bytes(_blank_picture))
 
 
 @pytest.fixture(autouse=True)
 def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody cuts the power; test_checkpoint.py looks whether all that is written would survive it."""
+    """Skip fsync, which is slow; proofs/test_checkpoint.py checks that all that is written reaches the disk."""
     monkeypatch.setattr(os, "fsync", lambda handle: None)
 
 
@@ -235,6 +239,17 @@ def filled(folder: Path) -> Project:
     return project
 
 
+def needs(folder: str) -> pytest.MarkDecorator:
+    """For tests of an optional folder of the package, which a project may have deleted."""
+    return pytest.mark.skipif(not optional.is_there(folder), reason=f"this project has no {folder}")
+
+
+def build(config: Config) -> training.Setup:
+    """All that a training works with, from the seed of the config."""
+    training.set_seed(config.train.seed)
+    return training.build(config, QUIET)
+
+
 def messages(*turns: str) -> list[dict[str, str]]:
     """A dialogue of user and assistant in turn."""
     return [{"role": ("user", "assistant")[i % 2], "content": turn} for i, turn in enumerate(turns)]
@@ -284,10 +299,10 @@ def assert_resumes_to_the_bit(
     project.train(config, "run.name=whole")
     with monkeypatch.context() as patched:
         stop_after(stop, patched)
-        assert not training.train(load_config(config, ["run.name=cut"]), console=Console(quiet=True))
+        assert not training.train(load_config(config, ["run.name=cut"]), console=QUIET)
     with Path("runs/cut/metrics.jsonl").open("a") as log:
         log.write(logged_beyond)
-    assert training.train(load_config(config, ["run.name=cut"]), resume=True, console=Console(quiet=True))
+    assert training.train(load_config(config, ["run.name=cut"]), resume=True, console=QUIET)
     whole, cut = Path("runs/whole"), Path("runs/cut")
     names = {path.relative_to(whole).as_posix() for path in whole.rglob("*.safetensors")}
     assert [name for name in names if (whole / name).read_bytes() != (cut / name).read_bytes()] == []

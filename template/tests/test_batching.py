@@ -4,11 +4,14 @@ import random
 
 import pytest
 import torch
+from conftest import Project, build
 
+from finetune.config.load import load_config
 from finetune.data.batching import collate, epoch_batches, micro_batches
 from finetune.data.features import Feature
 from finetune.model.tiny import tiny_tokenizer
 from finetune.tasks.text_classification import Example, TextClassification, TextClassificationTask
+from finetune.train import loop as training
 
 DRAW = random.Random(0)
 LENGTHS = [DRAW.randint(3, 60) for _ in range(1003)]
@@ -26,6 +29,16 @@ def test_order_depends_on_seed_and_epoch_alone() -> None:
     assert epoch_batches(LENGTHS, 16, 1, 2) == epoch_batches(LENGTHS, 16, 1, 2)
     assert epoch_batches(LENGTHS, 16, 1, 2) != epoch_batches(LENGTHS, 16, 1, 3)
     assert epoch_batches(LENGTHS, 16, 1, 2) != epoch_batches(LENGTHS, 16, 2, 2)
+
+
+def test_every_epoch_of_a_training_has_its_own_batches(project: Project) -> None:
+    config = load_config(project.config("text-classification", train={"batch_size": 3, "epochs": 3}))
+    batches = [rows for _, rows in training.step_batches(config, build(config), 0)]
+    epochs = [batches[start : start + 4] for start in range(0, 12, 4)]
+    for epoch in epochs:
+        assert sorted(row for rows in epoch for row in rows) == list(range(10))
+    assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
+    assert [rows for _, rows in training.step_batches(config, build(config), 5)] == batches[5:], "as after a resume"
 
 
 def test_batches_hold_similar_lengths_in_no_order_of_length() -> None:

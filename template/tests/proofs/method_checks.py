@@ -1,4 +1,4 @@
-"""What the tests of methods share: their names, the marks of what they add, and what must hold of it on every model."""
+"""What the tests of methods share."""
 
 import copy
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What is compiled computes the same: in fp64, for texts of any length, and weights keep their names."""
+"""torch.compile: compiled layers compute the same, in fp64, for texts of any length; weights keep their names."""
 
 import itertools
 from collections.abc import Callable, Iterator

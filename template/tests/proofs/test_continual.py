@@ -1,6 +1,7 @@
-"""Going on from a finished run: what must not change does not, and every remedy against forgetting is exact."""
+"""Continual learning: going on from a finished run, with replay, EWC and distillation, each of them exact."""
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -62,7 +63,7 @@ def test_columns_are_the_inverse_of_parse(task: str, project: Project) -> None:
     assert Path("kept/manifest.json").is_file()
 
 
-def test_a_reservoir_holds_every_example_equally_often() -> None:
+def test_every_example_is_equally_likely_in_a_reservoir() -> None:
     counts: Counter[int] = Counter()
     for seed in range(3000):
         reservoir = Reservoir([], 0)
@@ -75,7 +76,7 @@ def test_a_reservoir_holds_every_example_equally_often() -> None:
     assert all(abs(count - expected) < 110 for count in counts.values())
 
 
-def test_steps_take_their_share_of_stored_examples() -> None:
+def test_a_step_replays_its_share_of_stored_examples() -> None:
     mixture = ReplaySampler.of(new=100, stored=10, share=0.25, batch_size=16, seed=1)
     assert mixture.per_step == 4
     rows = [mixture.stored_rows(step) for step in range(200)]
@@ -277,6 +278,41 @@ def test_what_is_kept_can_be_made_later_and_grows_over_runs(
     assert "runs/lost has kept nothing for replay, and train.jsonl" in message
 
 
+def test_fisher_is_summed_over_runs(project: Project, finished: Callable[[str], None]) -> None:
+    """What the second run keeps is that of the first, and its own as it would be had it gone on from nothing."""
+    finished("text-classification")
+    path = project.config("text-classification", train={"max_steps": 2, "device": "cpu"})
+    project.train(path, *FURTHER)
+    wanted = Ewc(type="ewc", examples=4)
+    first, second = (RunFolder(Path(f"runs/{name}")) for name in ("config", "further"))
+    both = read_fisher(stored_memory(second, wanted))
+    one = read_fisher(stored_memory(first, wanted))
+    shutil.rmtree(second.path / "ewc")
+    values = json.loads((second.path / "config.json").read_text())
+    (second.path / "config.json").write_text(json.dumps({**values, "continue_from": None}))
+    own = read_fisher(stored_memory(second, wanted))
+    for name, tensor in both.items():
+        torch.testing.assert_close(tensor, one[name] + own[name])
+    assert all(tensor.any() for tensor in (one["classifier.weight"], own["classifier.weight"]))
+
+
+def test_replay_of_rankings_keeps_the_lists_of_both_runs_apart(
+    project: Project, finished: Callable[[str], None]
+) -> None:
+    """A step over one list of each: the loss is the mean of their two losses."""
+    finished("ranking")
+    config = load_config(further(project, "replay", "ranking"))
+    setup = set_up(config)
+    new = setup.mixture.new
+    examples = [feature.example for feature in setup.train.features]
+    assert len({*examples}) == len(setup.train.examples) == new + setup.mixture.stored
+    pair = [0, new]
+    alone = [training.optimizer_step(config, set_up(config), [row]) for row in pair]
+    together = training.optimizer_step(config, setup, pair)
+    assert together.count == 2
+    assert together.loss == pytest.approx(sum(step.loss for step in alone), rel=1e-9)
+
+
 REFUSED = [
     ("model.max_length=20", "runs/config has model.max_length 32 and this config 20"),
     ("method.type=head", "runs/config has method.type full and this config head"),
@@ -321,7 +357,7 @@ def sequence(project: Project) -> Path:
 
 
 @pytest.mark.usefixtures("drawn")
-def test_a_sequence_trains_scores_and_reports(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stages_train_score_and_report(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     path = sequence(project)
     assert main(["train", str(path)]) == 0
     written = json.loads(Path("runs/sequence/stages.json").read_text())
@@ -342,7 +378,7 @@ def test_a_sequence_trains_scores_and_reports(project: Project, capsys: pytest.C
     assert "runs/sequence has already come to its end" in capsys.readouterr().out
 
 
-def test_a_sequence_goes_on_where_it_was_stopped(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stages_resume_where_they_were_stopped(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     path = sequence(project)
     monkeypatch.setattr(stages, "write_report", lambda run: None)
     assert stages.train_stages(load_config(path, ["run.name=whole"]), console=QUIET)
@@ -370,14 +406,14 @@ def test_a_sequence_goes_on_where_it_was_stopped(project: Project, monkeypatch: 
         ("method={type: adalora}", "method.type is adalora"),
     ],
 )
-def test_faults_of_a_sequence_are_found_at_once(
+def test_faults_of_stages_are_found_at_once(
     override: str, said: str, project: Project, refused: Callable[..., str]
 ) -> None:
     assert said in refused("train", sequence(project), override)
     assert not Path("runs/sequence").exists()
 
 
-def test_figures_are_those_of_the_papers() -> None:
+def test_forgetting_metrics_by_hand() -> None:
     matrix = [[0.9, None, 0.1], [0.7, 0.8, 0.2], [0.6, 0.85, 0.95]]
     assert average(matrix) == pytest.approx((0.6 + 0.85 + 0.95) / 3)
     assert backward_transfer(matrix) == pytest.approx((-0.3 + 0.05) / 2)

@@ -184,7 +184,7 @@ def test_both_go_with_compiled_layers(project: Project, monkeypatch: pytest.Monk
     assert_equals_single(*configs)
 
 
-def test_remedies_against_forgetting_are_exact(
+def test_methods_against_forgetting_are_exact(
     project: Project, finished: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In fp32, for the teacher of a distillation is."""
@@ -377,7 +377,7 @@ def test_stages_follow_each_other_on_all(project: Project) -> None:
     assert Path("runs/config/best/model.safetensors").is_file()
 
 
-def test_what_fails_for_one_fails_for_all() -> None:
+def test_an_error_on_one_rank_is_raised_on_all() -> None:
     def users(world: World) -> None:
         with world.together():
             if world.rank == 1:
@@ -394,7 +394,7 @@ def test_what_fails_for_one_fails_for_all() -> None:
     assert isinstance(second, OtherRankFailed)
 
 
-def test_what_the_first_finds_all_know() -> None:
+def test_results_of_rank_0_reach_all_ranks() -> None:
     def work(world: World) -> Any:
         return world.once(lambda: os.getpid()), world.any(world.rank == 1), world.sum(1, world.rank), world.gather("x")
 
@@ -437,10 +437,8 @@ def commanded(*arguments: str) -> tuple[list[int | None], str]:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(300)
+        process.join()
     codes = [process.exitcode for process in processes]
-    for process in processes:
-        process.kill()
     return codes, Path("said-0").read_text() + Path("said-1").read_text()
 
 
@@ -491,7 +489,7 @@ def test_a_killed_process_is_not_waited_for(project: Project, monkeypatch: pytes
         (["continual={type: ewc}"], "continual.type is ewc, which holds whole weights in place"),
     ],
 )
-def test_what_cannot_be_cut_up_is_refused(
+def test_what_cannot_be_sharded_is_refused(
     changes: list[str], reason: str, project: Project, refused: Callable[..., str]
 ) -> None:
     said = refused("train", project.config("text-classification"), "train.parallel=fsdp", *changes)

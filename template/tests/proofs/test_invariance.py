@@ -71,7 +71,7 @@ def test_accumulation_equals_full_batch(task: str, project: Project) -> None:
     [("token-classification", None), ("text-generation", None), ("text-generation", "texts.jsonl"), ("chat", None)],
 )
 def test_packing_changes_no_gradient(task: str, data: str | None, project: Project) -> None:
-    """Of prompts and of whole texts: only these learn their first tokens, which nothing may foretell."""
+    """Of prompts and of whole texts: only these learn their first tokens, which nothing can predict."""
     project.write("texts.jsonl", "".join(json.dumps({"text": text}) + "\n" for text in GOOD))
     files = [f"data.train={data}"] if data else []
     padded = config_of(project, task, "train.micro_batch_tokens=1000000", *files)

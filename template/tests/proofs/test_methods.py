@@ -1,4 +1,4 @@
-"""Methods: each trains what it says and nothing else, on every architecture, and what it learns is what is saved."""
+"""Methods: each trains its own parameters only, on every architecture, and saves all that it has trained."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""Methods on decoders and encoder-decoders: as language models that write, and with heads that classify."""
+"""Methods on decoders and encoder-decoders: as language models, and with classification heads."""
 
 from pathlib import Path
 from typing import Any

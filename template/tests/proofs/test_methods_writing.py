@@ -1,4 +1,4 @@
-"""Methods on the tasks whose models write: what is saved predicts and writes the same, also as an ordinary model."""
+"""Methods on generative tasks: a saved or exported model predicts and generates the same."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -82,10 +82,11 @@ def test_export_writes_the_same_with_plain_transformers(task: str, method: str, 
     config, setup = set_up(project, task, method)
     assert training.train(config, console=Console(quiet=True))
     assert main(["export", "runs/config", "plain"]) == 0
-    finetuned = load_saved_model(Path("runs/config/best"))
-    plain = getattr(transformers, setup.task.auto_model).from_pretrained("plain")
-    torch.testing.assert_close(logits(setup, plain), logits(setup, finetuned.model), rtol=1e-3, atol=1e-3)
-    assert written(setup, plain) == written(setup, finetuned.model)
+    trained = load_saved_model(Path("runs/config/best")).model.double()
+    plain = getattr(transformers, setup.task.auto_model).from_pretrained("plain").double()
+    # In fp64 what is left is the rounding of merged weights to the fp32 of their file, 3e-5.
+    torch.testing.assert_close(logits(setup, plain), logits(setup, trained), rtol=1e-3, atol=1e-3)
+    assert written(setup, plain) == written(setup, trained)
 
 
 @pytest.mark.parametrize("method", ["lora", "prefix", "prompt", "adapter"])

@@ -1,4 +1,4 @@
-"""Packed rows: each text computes what it computes alone, and knows nothing of the texts beside it."""
+"""Packed rows: each text computes what it computes alone, whatever the texts beside it."""
 
 import itertools
 import random

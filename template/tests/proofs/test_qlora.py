@@ -123,7 +123,7 @@ def logits(setup: training.Setup, model: Any) -> torch.Tensor:
 
 @needs_bitsandbytes
 @pytest.mark.usefixtures("on_cpu")
-def test_trains_beside_4_bits_and_gives_them_back(base: Path, project: Project) -> None:
+def test_trains_beside_4_bits_and_dequantizes(base: Path, project: Project) -> None:
     config = load_config(base)
     setup = training.build(config, Console(quiet=True))
     weights = {name: p for name, p in setup.model.named_parameters() if hasattr(p, "quant_state")}

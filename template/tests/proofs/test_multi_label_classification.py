@@ -1,4 +1,4 @@
-"""Multi-label classification: any number of labels, a threshold from the validation data, scikit-learn's figures."""
+"""Multi-label classification: label sets, a threshold chosen on the validation data, metrics as in scikit-learn."""
 
 import numpy as np
 import pytest
@@ -74,7 +74,7 @@ def test_threshold_survives_a_round_trip() -> None:
     assert other.state() == task.state()
 
 
-def test_figures_are_those_of_scikit_learn() -> None:
+def test_metrics_equal_those_of_scikit_learn() -> None:
     task = fitted()
     examples, probabilities = random_case(9)
     predictions = task.predictions(examples, [], probabilities.tolist())

@@ -1,4 +1,4 @@
-"""Text generation: what counts, once and not more, and where the model is to go on."""
+"""Text generation: every token is scored once, and where a prompt ends."""
 
 import math
 
@@ -30,7 +30,7 @@ def tokenizer() -> object:
     return tiny_tokenizer("tiny:gpt2", [TEXT, *(f"{pair.prompt}\n{pair.completion}" for pair in PAIRS)] * 3)
 
 
-def test_of_a_prompt_and_its_completion_the_completion_counts(tokenizer) -> None:
+def test_only_the_completion_of_a_prompt_counts(tokenizer) -> None:
     features = fitted(*PAIRS).encode(PAIRS, tokenizer, 64).features
     for pair, feature in zip(PAIRS, features, strict=True):
         ids = feature.inputs["input_ids"]
@@ -46,15 +46,15 @@ def test_every_token_of_a_long_text_counts_once(tokenizer, max_length: int) -> N
     example = Example("", TEXT)
     features = fitted(example).encode([example], tokenizer, max_length).features
     ids = [*tokenizer(TEXT)["input_ids"], tokenizer.eos_token_id]
-    foreseen = [token for feature in features for token in feature.inputs["input_ids"][1:]]
-    assert foreseen == ids[1:]
+    predicted = [token for feature in features for token in feature.inputs["input_ids"][1:]]
+    assert predicted == ids[1:]
     assert [feature.scored_labels for feature in features] == [feature.length - 1 for feature in features]
     assert max(feature.length for feature in features) <= max_length
     assert [bool(feature.prompt) for feature in features] == [True] + [False] * (len(features) - 1)
     assert TEXT.startswith(tokenizer.decode(features[0].prompt))
 
 
-def test_what_is_too_long_loses_the_beginning_of_the_prompt(tokenizer) -> None:
+def test_long_prompts_are_truncated_at_the_beginning(tokenizer) -> None:
     whole = fitted(*PAIRS).encode(PAIRS, tokenizer, 64).features[1]
     encoded = fitted(*PAIRS).encode(PAIRS, tokenizer, whole.length - 2)
     feature = encoded.features[1]
@@ -116,7 +116,7 @@ def test_perplexity_is_over_tokens_not_over_examples() -> None:
     assert metrics["token_accuracy"] == pytest.approx(3 / 5)
 
 
-def test_the_baseline_knows_frequencies(tokenizer) -> None:
+def test_the_baseline_is_the_frequency_of_tokens(tokenizer) -> None:
     task = fitted(*PAIRS)
     features = task.encode(PAIRS, tokenizer, 64).features
     task.observe(features)

@@ -1,4 +1,4 @@
-"""Weights of labels in the loss: the same whatever the batch and its cut, and in words where they are wrong."""
+"""Class weights: the same loss whatever the batches and micro-batches, and mistakes in the config."""
 
 from collections.abc import Callable
 from typing import Any
@@ -56,7 +56,7 @@ def gradients(project: Project, weights: str, budget: int) -> list[Tensor]:
     return found
 
 
-def test_the_cut_of_a_batch_changes_nothing(project: Project) -> None:
+def test_class_weights_do_not_depend_on_the_micro_batches(project: Project) -> None:
     whole, *cuts = (gradients(project, "{good: 0.25, bad: 4}", budget) for budget in (10**6, 30, 1))
     for cut in cuts:
         for got, want in zip(cut, whole, strict=True):

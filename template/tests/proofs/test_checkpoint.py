@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there, whatever happens while they are written."""
+"""Checkpoints are written atomically: complete or not there, whatever happens meanwhile."""
 
 import itertools
 import multiprocessing

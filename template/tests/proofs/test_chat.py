@@ -1,4 +1,4 @@
-"""Chat: in whatever template, what the assistant says counts, and nothing else."""
+"""Chat: with any chat template the assistant's replies are scored, and nothing else."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ def counted(tokenizer: Any, labels: list[int]) -> list[str]:
 
 
 @pytest.mark.parametrize(("template", "end"), [(None, "<|endoftext|>"), (CHATML, "<|im_end|>")])
-def test_replies_count_with_the_token_that_ends_them(template: str | None, end: str) -> None:
+def test_replies_count_with_their_end_token(template: str | None, end: str) -> None:
     tokenizer, task = tokenizer_with(template), new_task()
     features = task.encode(EXAMPLES, tokenizer, 200).features
     assert len(features) == len(EXAMPLES)
@@ -83,7 +83,7 @@ def test_a_dialogue_that_waits_for_a_reply_has_nothing_to_score() -> None:
     assert tokenizer.decode(feature.prompt).endswith("<|im_start|>assistant\n")
 
 
-def test_long_dialogues_lose_their_beginning() -> None:
+def test_long_dialogues_are_truncated_at_the_beginning() -> None:
     tokenizer, task = tokenizer_with(CHATML), new_task()
     whole = task.encode(EXAMPLES, tokenizer, 200).features
     encoded = task.encode(EXAMPLES, tokenizer, 20)
@@ -99,7 +99,7 @@ def test_long_dialogues_lose_their_beginning() -> None:
     "value",
     [[], "Hello", [{"role": "user"}], [{"role": "boss", "content": "x"}], [{"role": "user", "content": 3}], ["Hello"]],
 )
-def test_what_is_no_dialogue_is_refused(value: Any) -> None:
+def test_bad_messages_are_refused(value: Any) -> None:
     with pytest.raises(UserError, match=r"^x\.jsonl:7: messages must be a list such as"):
         new_task().example(Row("x.jsonl:7", {"messages": value}, {}))
 

@@ -1,4 +1,4 @@
-"""Regression: numbers in, numbers out, standardised in between; scikit-learn's and scipy's figures."""
+"""Regression: standardised labels, predictions in their unit, metrics as in scikit-learn and SciPy."""
 
 import random
 
@@ -52,7 +52,7 @@ def test_equal_labels_are_refused() -> None:
         RegressionTask(Regression(type="regression")).fit([Example("x", None, 4.0)] * 3)
 
 
-def test_figures_are_those_of_scikit_learn_and_scipy() -> None:
+def test_metrics_equal_those_of_scikit_learn_and_scipy() -> None:
     draw = random.Random(4)
     true = [draw.gauss(3, 2) for _ in range(50)]
     predicted = [value + draw.gauss(0, 1) for value in true]

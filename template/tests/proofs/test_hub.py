@@ -1,4 +1,4 @@
-"""The Hub, imitated on loopback: each reason why a model cannot be had is told as what it is, and at once."""
+"""The Hub, imitated on loopback: each reason why a model cannot be downloaded has its own message."""
 
 import threading
 from collections.abc import Iterator

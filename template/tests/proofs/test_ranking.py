@@ -1,4 +1,4 @@
-"""Ranking: the documents of a query belong together, wherever they stand in the file and however a step is cut."""
+"""Ranking: the documents of a query stay together, wherever they stand in the file and however a step is split."""
 
 import numpy as np
 import pytest
@@ -41,12 +41,12 @@ def test_records_go_back_to_their_rows() -> None:
 
 
 @pytest.mark.parametrize("label", [-1, "good", float("nan")])
-def test_labels_that_are_no_relevance_are_refused(label: object) -> None:
+def test_bad_relevance_is_refused(label: object) -> None:
     with pytest.raises(UserError, match=r"x:1: the label is .*relevance of 0 or more"):
         ranking().parse(rows(("q", "a", label)))
 
 
-def test_documents_that_are_all_alike_are_refused() -> None:
+def test_equal_relevance_is_refused() -> None:
     with pytest.raises(UserError, match="every label is 0"):
         ranking().fit([Example("q", ["a", "b"], [0.0, 0.0])])
 
@@ -83,7 +83,7 @@ def test_what_is_counted(loss: str, counts: list[int]) -> None:
     assert [feature.example for feature in features] == [0, 0, 1, 1]
 
 
-def test_figures_are_those_of_scikit_learn() -> None:
+def test_metrics_equal_those_of_scikit_learn() -> None:
     draw = np.random.default_rng(3)
     examples = [Example("q", ["d"] * 6, draw.integers(0, 3, 6).astype(float).tolist()) for _ in range(30)]
     predictions = [draw.random(6).tolist() for _ in examples]
@@ -95,7 +95,7 @@ def test_figures_are_those_of_scikit_learn() -> None:
     assert scores["map"] == pytest.approx(np.mean(average_precision))
 
 
-def test_figures_by_hand() -> None:
+def test_metrics_by_hand() -> None:
     example = Example("q", ["a", "b", "c", "d"], [0.0, 1.0, 0.0, 1.0])
     scores = ranking().score([example], [[0.9, 0.8, 0.7, 0.6]]).metrics  # the relevant ones come second and fourth
     assert scores["mrr"] == 0.5

@@ -1,4 +1,4 @@
-"""Text classification: labels, encoding, figures against scikit-learn."""
+"""Text classification: labels, encoding, metrics as in scikit-learn."""
 
 import random
 
@@ -46,7 +46,7 @@ def test_pairs_and_singles_keep_their_places() -> None:
         assert feature.inputs["token_type_ids"] == expected["token_type_ids"]
 
 
-def test_only_long_texts_are_cut_and_counted() -> None:
+def test_only_long_texts_are_truncated_and_counted() -> None:
     task = fitted("a", "b")
     tokenizer = tiny_tokenizer("tiny:bert", ["one two"] * 4)
     examples = [Example("one", None, "a"), Example("one " * 50, None, "a"), Example("one", "two " * 50, "b")]
@@ -55,7 +55,7 @@ def test_only_long_texts_are_cut_and_counted() -> None:
     assert encoded.truncated == 2
 
 
-def test_figures_are_those_of_scikit_learn() -> None:
+def test_metrics_equal_those_of_scikit_learn() -> None:
     draw = random.Random(1)
     labels = ["a", "b", "c"]
     task = fitted(*labels)

@@ -1,4 +1,4 @@
-"""Token classification: every word is scored exactly once, and figures are those of seqeval and scikit-learn."""
+"""Token classification: every word is scored exactly once; metrics as in seqeval and scikit-learn."""
 
 import random
 from collections import Counter
@@ -106,7 +106,7 @@ def random_tags(draw: random.Random, length: int) -> list[str]:
     return to_iob2([draw.choice(["O", "B-A", "I-A", "B-B", "I-B"]) for _ in range(length)], "x")
 
 
-def test_figures_are_those_of_seqeval_and_scikit_learn() -> None:
+def test_metrics_equal_those_of_seqeval_and_scikit_learn() -> None:
     draw = random.Random(2)
     lengths = [draw.randint(1, 12) for _ in range(80)]
     true, predicted = ([random_tags(draw, length) for length in lengths] for _ in range(2))
@@ -139,7 +139,7 @@ def test_score_without_any_entity_is_zero_and_does_not_fail() -> None:
     assert scores.metrics["f1"] == 0
 
 
-def test_dictionary_baseline_knows_the_training_words() -> None:
+def test_the_baseline_is_the_most_frequent_tag_of_each_word() -> None:
     task = fitted()
     predictions = task.baselines(EXAMPLES, [])["each word's most frequent tag"]
     assert predictions[2].tags == ["B-ORG", "O", "B-PER", "O"]

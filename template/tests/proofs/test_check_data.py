@@ -1,4 +1,4 @@
-"""The check of the data: each fault is planted once and found at its line, and good data are left in peace."""
+"""The check of the data: each fault is found at its line, and good data have no findings."""
 
 import json
 from collections.abc import Callable
@@ -92,7 +92,7 @@ def test_no_train_test_leak(check: Check) -> None:
     assert strange["reasons"][-1] == "train.jsonl:13 has the same text and another answer"
 
 
-def test_a_text_with_two_labels_is_a_contradiction(check: Check) -> None:
+def test_a_text_with_two_labels_is_found(check: Check) -> None:
     findings = found(check([(FIRST, "a"), (FIRST, "a"), (FIRST, "b")]))
     assert findings["contradiction"]["places"] == ["train.jsonl:15 (b) = train.jsonl:13 (a)"]
     assert findings["duplicate"]["places"] == ["train.jsonl:14 = train.jsonl:13"]
@@ -111,7 +111,7 @@ def test_short_texts_are_a_note_at_most(check: Check) -> None:
         (FIRST.replace("ship", "train").replace("harbour", "station"), None),
     ],
 )
-def test_what_is_nearly_the_same_is_found(check: Check, text: str, kind: str | None) -> None:
+def test_near_duplicates_are_found(check: Check, text: str, kind: str | None) -> None:
     findings = found(check([(FIRST, "a")], [(text, "a")]))
     assert list(findings) == ([kind] if kind else [])
     if kind:
@@ -156,7 +156,7 @@ def test_long_texts_are_compared_by_a_sketch() -> None:
         (" ".join(["word"] * 1500), "very-long"),
     ],
 )
-def test_odd_texts_are_found(check: Check, text: str, kind: str) -> None:
+def test_text_problems_are_found(check: Check, text: str, kind: str) -> None:
     finding = found(check([(text, "a")]))[kind]
     assert (finding["severity"], finding["places"]) == ("warning", ["train.jsonl:13"])
 
@@ -164,12 +164,12 @@ def test_odd_texts_are_found(check: Check, text: str, kind: str) -> None:
 @pytest.mark.parametrize(
     "text", ["ÂME", "Ã", "voilâ”", "café »", "„BÜ“", "naïve façade", "5 < 6 > 4", "AT&T; R&D", "ПРИВЕТ"]
 )
-def test_good_letters_are_not_odd(text: str) -> None:
+def test_ordinary_letters_are_no_problem(text: str) -> None:
     assert not any(check.is_odd(text) for check in CHECKS)
 
 
 @pytest.mark.parametrize("text", ["müde", "don\u2019t", "été", "\U0001f600", "20 °C"])
-def test_misread_letters_are_odd(text: str) -> None:
+def test_wrongly_decoded_letters_are_found(text: str) -> None:
     assert is_mojibake(text.encode().decode("cp1252"))
     assert not is_mojibake(text)
 
@@ -185,7 +185,7 @@ def test_labels(check: Check) -> None:
     assert document["splits"]["validation"]["labels"] == {"a": 12, "b": 6, "unknown": 1}
 
 
-def test_one_label_for_nearly_all(check: Check) -> None:
+def test_class_imbalance_is_found(check: Check) -> None:
     many = [(f"some{i} words{i} to{i} fill{i}", "a") for i in range(120)]
     findings = found(check(many, [(f"other{i} words{i} than{i} those{i}", "b") for i in range(40)]))
     assert findings["one-sided"]["split"] == "train"
@@ -195,7 +195,7 @@ def test_one_label_for_nearly_all(check: Check) -> None:
     assert found(check(c))["unmeasured-label"]["split"] == "validation"
 
 
-def test_what_max_length_cuts(check: Check) -> None:
+def test_truncated_texts_are_counted(check: Check) -> None:
     long = [(" ".join([FIRST, SECOND, *THINGS]), "a")]
     longest = check(long, [], "model.max_length=500")["splits"]["train"]["tokens"]["max"]
     document = check(long, [], f"model.max_length={longest - 1}")
@@ -229,7 +229,7 @@ def test_illegal_tags_are_found_at_the_line_of_the_word(project: Project) -> Non
     assert finding["places"] == [f"train.conll:{line}: I-LOC after O, where an entity has to open with B-"]
 
 
-def test_only_rows_that_are_cut_are_tokenised_again(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_truncated_rows_are_tokenised_again(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     encode = TextTask.encode
 
@@ -243,7 +243,7 @@ def test_only_rows_that_are_cut_are_tokenised_again(check: Check, monkeypatch: p
     assert seen == [13, 1, 12]
 
 
-def test_targets_that_are_cut_are_counted(project: Project) -> None:
+def test_truncated_targets_are_counted(project: Project) -> None:
     config = load_config(project.config("summarization", data={"test": None}), ["task.max_target_length=6"])
     document = check_data(config)
     assert [split["cut_targets"] for split in document["splits"].values()] == [1, 1]
@@ -301,7 +301,7 @@ def test_the_report_of_a_stage_shows_its_check(project: Project) -> None:
         assert "stand in train too" in Path(f"runs/config/stages/{name}/report/index.html").read_text()
 
 
-def test_the_strangest_rows_say_why() -> None:
+def test_outliers_have_reasons() -> None:
     usual = [f"the {thing} is by the road and no one is there" for thing in THINGS * 10]
     texts = [*usual, "la la la la la la", "пять ёлок"]
     entries = [Entry("train", f"x:{i}", Summary((text,), "a")) for i, text in enumerate(texts)]

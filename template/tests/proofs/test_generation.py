@@ -1,4 +1,4 @@
-"""Writing: batches, padding and the cache of keys and values change no token."""
+"""Generation: batches, padding and the cache of keys and values change no token."""
 
 from typing import Any
 
@@ -48,7 +48,7 @@ def by_hand(setup: training.Setup, prompt: list[int], steps: int) -> str:
     return text.strip()
 
 
-def test_greedy_writing_is_the_likeliest_token_each_time(setup: training.Setup) -> None:
+def test_greedy_decoding_is_the_likeliest_token_each_time(setup: training.Setup) -> None:
     prompts = [feature.prompt for feature in setup.train.features]
     assert len({len(prompt) for prompt in prompts}) > 1
     expected = [by_hand(setup, prompt, 6) for prompt in prompts]
@@ -63,11 +63,11 @@ def test_a_decoder_may_be_deeper_than_its_encoder(project: Project, monkeypatch:
     weights_that_matter(monkeypatch, num_decoder_layers=3)
     setup = set_up(load_config(project.config("translation", train={"device": "cpu"})))
     assert setup.model.config.num_layers == 2
-    test_greedy_writing_is_the_likeliest_token_each_time(setup)
+    test_greedy_decoding_is_the_likeliest_token_each_time(setup)
     test_beams_find_what_is_at_least_as_likely(setup)
 
 
-def test_drawing_leaves_the_random_numbers_of_the_training_alone(setup: training.Setup) -> None:
+def test_sampling_leaves_the_random_numbers_of_the_training_alone(setup: training.Setup) -> None:
     prompts = [feature.prompt for feature in setup.train.features]
     texts = []
     for seed in (1, 2):

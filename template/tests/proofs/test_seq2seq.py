@@ -1,4 +1,4 @@
-"""Translation and summarization: encoding, and figures against sacreBLEU and rouge-score."""
+"""Translation and summarization: encoding, and metrics as in sacreBLEU and rouge-score."""
 
 import random
 
@@ -35,7 +35,7 @@ def test_source_and_target_are_read_by_their_own_stacks() -> None:
     assert encoded.truncated == sum(len(tokenizer(f"to German : {e.source}")["input_ids"]) > 9 for e in EXAMPLES)
 
 
-def test_figures_are_those_of_sacrebleu() -> None:
+def test_metrics_equal_those_of_sacrebleu() -> None:
     draw = random.Random(3)
     truths, written = ([" ".join(draw.choices(VOCABULARY, k=draw.randint(1, 9))) for _ in range(40)] for _ in "tw")
     examples = [Example("x", truth) for truth in truths]
@@ -60,12 +60,12 @@ def test_rouge_is_that_of_rouge_score_where_letters_are_english() -> None:
     assert next(iter(metrics)) == task.main_metric
 
 
-def test_rouge_knows_words_of_other_languages() -> None:
+def test_rouge_counts_words_of_other_languages() -> None:
     assert Words().tokenize("Müde, Füße: 今天 x") == ["müde", "füße", "今", "天", "x"]
     assert SummarizationTask(Summarization(type="summarization")).compared(["今天天气"], ["今天天气"])["rougeL"] == 1
 
 
-def test_only_what_was_written_is_scored() -> None:
+def test_only_generated_texts_are_scored() -> None:
     answers = [Generated(1.0, 2, 1, "guten Tag"), Generated(3.0, 2, 0, None)]
     scores = translation().score(EXAMPLES[:2], answers)
     assert scores.metrics["chrf"] == pytest.approx(100)
@@ -73,7 +73,7 @@ def test_only_what_was_written_is_scored() -> None:
     assert scores.tables[-1].rows == [["good day", "guten Tag", "guten Tag"]]
 
 
-def test_baselines_write_what_costs_nothing() -> None:
+def test_baselines() -> None:
     [(name, answers)] = translation().baselines(EXAMPLES, []).items()
     assert (name, answers[0].text) == ("the source as it stands", "good day")
     task = SummarizationTask(Summarization(type="summarization"))

@@ -1,4 +1,4 @@
-"""The optimizer: who decays, who learns how fast, and a learning rate that follows the validation."""
+"""The optimizer and its schedules: weight decay, the learning rate of the head, plateau."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ from finetune.train.optim import Plateau, make_schedule
 
 
 @pytest.mark.parametrize("method", ["full", "head", "lora", "adapter"])
-def test_the_head_has_its_own_rate(method: str, project: Project) -> None:
+def test_head_lr(method: str, project: Project) -> None:
     path = project.config("text-classification", method={"type": method}, optim={"lr": 1e-4, "head_lr": 1e-2})
     setup = training.build(load_config(path), Console(quiet=True))
     names = {id(parameter): name for name, parameter in setup.model.named_parameters() if parameter.requires_grad}
@@ -26,9 +26,7 @@ def test_the_head_has_its_own_rate(method: str, project: Project) -> None:
     assert all(rate in (1e-2, 1e-4) for rate in rates.values())
 
 
-def test_a_rate_of_the_head_is_refused_where_there_is_no_new_head(
-    project: Project, refused: Callable[..., str]
-) -> None:
+def test_head_lr_is_refused_without_a_new_head(project: Project, refused: Callable[..., str]) -> None:
     assert "optim.head_lr is set, but a model that writes" in refused(
         "train", project.config("chat", optim={"head_lr": 1e-2})
     )
@@ -63,7 +61,7 @@ SCORES = [0.1, 0.2, 0.2, 0.15, 0.19, 0.3, 0.3, 0.3, 0.4]
 RATES = [0.5, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25]
 
 
-def test_the_rate_falls_where_the_score_does_not_rise() -> None:
+def test_plateau_lowers_the_learning_rate() -> None:
     parts = plateau()
     assert [rate_after(*parts, score) for score in SCORES] == RATES
 
@@ -89,3 +87,38 @@ def test_plateau_follows_the_validation_of_a_run(project: Project) -> None:
 def test_plateau_needs_a_validation(project: Project, refused: Callable[..., str]) -> None:
     path = project.config("text-classification", data={"validation": None}, optim={"schedule": "plateau"})
     assert "optim.schedule is plateau, which follows the validation: set data.validation" in refused("train", path)
+
+
+@pytest.mark.parametrize(("name", "schedule", "lr"), [("adamw", "cosine", 1e-3), ("sgd", "constant", 0.1)])
+def test_every_optimizer_learns(name: str, schedule: str, lr: float, project: Project) -> None:
+    optim = {"name": name, "schedule": schedule, "lr": lr}
+    loop = {"epochs": 40, "batch_size": 10, "log_every": 1, "eval_every": 1000}
+    project.train(project.config("text-classification", train=loop, optim=optim))
+    losses = [record["loss"] for record in project.metrics("config") if record["kind"] == "train"]
+    assert sum(losses[-6:]) < 0.5 * sum(losses[:6])
+
+
+def test_weight_decay_groups(project: Project) -> None:
+    setup = training.build(load_config(project.config("text-classification")), Console(quiet=True))
+    groups = setup.optimizer.param_groups
+    assert [group["weight_decay"] for group in groups] == [0.01, 0.0]
+    assert all(parameter.ndim >= 2 for parameter in groups[0]["params"])
+    assert all(parameter.ndim == 1 for parameter in groups[1]["params"])
+    held = [id(parameter) for group in groups for parameter in group["params"]]
+    assert sorted(held) == sorted(id(parameter) for parameter in setup.model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("linear", [0, 0.5, 1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125]),
+        ("cosine", [0, 0.5, 1, 0.9619, 0.8536, 0.6913, 0.5, 0.3087, 0.1464, 0.0381]),
+        ("constant", [0, 0.5, 1, 1, 1, 1, 1, 1, 1, 1]),
+    ],
+)
+def test_lr_schedule(schedule: str, expected: list[float], project: Project) -> None:
+    optim = {"schedule": schedule, "warmup": 0.2, "lr": 1e-3}
+    path = project.config("text-classification", train={"max_steps": 10, "epochs": 9, "log_every": 1}, optim=optim)
+    project.train(path)
+    rates = [record["lr"] / 1e-3 for record in project.metrics("config") if record["kind"] == "train"]
+    assert rates == pytest.approx(expected, abs=1e-4)

@@ -1,0 +1,106 @@
+"""The metrics of each task on small examples, computed by hand; proofs compare them with other libraries."""
+
+import math
+from typing import Any
+
+import pytest
+from conftest import TASKS, Project, build
+
+from finetune.config.load import load_config
+from finetune.tasks.generative import Generated
+
+
+def task_of(task: str, project: Project) -> tuple[Any, list[Any]]:
+    """A task that knows its training data, and their examples."""
+    setup = build(load_config(project.config(task, train={"device": "cpu"})))
+    return setup.task, setup.train.examples
+
+
+def test_accuracy_and_f1(project: Project) -> None:
+    """Good, bad, good, bad, of which the first three are predicted to be good."""
+    task, examples = task_of("text-classification", project)
+    probabilities = [[0.1, 0.9], [0.4, 0.6], [0.2, 0.8], [0.7, 0.3]]
+    scores = task.score(examples[:4], task.predictions(examples[:4], [], probabilities)).metrics
+    assert scores["accuracy"] == pytest.approx(3 / 4)
+    f1_good, f1_bad = 2 * 2 / (3 + 2), 2 * 1 / (1 + 2)
+    assert scores["f1_macro"] == pytest.approx((f1_good + f1_bad) / 2)
+    assert scores["mcc"] == pytest.approx((2 * 1 - 1 * 0) / math.sqrt(3 * 2 * 2 * 1))
+
+
+def test_f1_of_label_sets_at_the_best_threshold(project: Project) -> None:
+    """True: billing; both; login; none. The threshold lies between the lowest right and the highest wrong one."""
+    task, examples = task_of("multi-label-classification", project)
+    probabilities = [[0.9, 0.3], [0.8, 0.6], [0.2, 0.7], [0.3, 0.1]]
+    task.calibrate(examples, [], probabilities)
+    assert task.threshold == pytest.approx((0.6 + 0.3) / 2)
+    assert task.score(examples, task.predictions(examples, [], probabilities)).metrics["f1_micro"] == 1
+    task.threshold = 0.65
+    scores = task.score(examples, task.predictions(examples, [], probabilities)).metrics
+    assert scores["f1_micro"] == pytest.approx(2 * 3 / (3 + 4))
+    assert scores["exact_match"] == pytest.approx(3 / 4)
+
+
+def test_errors_and_explained_variance(project: Project) -> None:
+    task, examples = task_of("regression", project)
+    predicted = [1.0, 1.5, 3.0, 4.0, 7.0]  # the last label is 5
+    scores = task.score(examples, predicted).metrics
+    assert scores["mae"] == pytest.approx(2 / 5)
+    assert scores["rmse"] == pytest.approx(math.sqrt(4 / 5))
+    variance = sum((label - 2.9) ** 2 for label in (1, 1.5, 3, 4, 5))
+    assert scores["r2"] == pytest.approx(1 - 4 / variance)
+    assert scores["spearman"] == pytest.approx(1)
+
+
+def test_f1_of_entities(project: Project) -> None:
+    """An entity counts only where its bounds and its type are right: one of two, and one of three predicted ones."""
+    task, examples = task_of("token-classification", project)
+    example = examples[2]  # Acme (ORG) hired Ada (PER) .
+    [prediction] = task.baselines([example], [])["always O"]
+    tags = ["B-ORG", "B-LOC", "B-LOC", "O"]
+    scores = task.score([example], [type(prediction)(tags, [1.0] * 4)]).metrics
+    assert scores["f1"] == pytest.approx(2 * 1 / (2 + 3))
+
+
+def test_ranks_of_relevant_documents(project: Project) -> None:
+    """Relevance 0, 2 and 1, ranked in the order of the file."""
+    task, examples = task_of("ranking", project)
+    scores = task.score(examples[:1], [[0.9, 0.8, 0.7]]).metrics
+    ideal = 2 / math.log2(2) + 1 / math.log2(3)
+    assert scores["ndcg@10"] == pytest.approx((2 / math.log2(3) + 1 / math.log2(4)) / ideal)
+    assert (scores["mrr"], scores["recall@1"]) == (1 / 2, 0)
+
+
+@pytest.mark.parametrize("name", ["text-generation", "chat"])
+def test_perplexity_is_over_tokens(name: str, project: Project) -> None:
+    task, examples = task_of(name, project)
+    scores = task.score(examples[:2], [Generated(1.0, 1, 1), Generated(9.0, 4, 2)]).metrics
+    assert scores["perplexity"] == pytest.approx(math.exp(10 / 5))
+    assert scores["token_accuracy"] == pytest.approx(3 / 5)
+
+
+def test_bleu_and_rouge(project: Project) -> None:
+    """Of six words five are right: four pairs of five, three triples of four, two of three sequences of four."""
+    task, examples = task_of("translation", project)
+    example = type(examples[0])("x", "the house by the red station")
+    bleu = task.score([example], [Generated(text="the house by the red stop")]).metrics["bleu"]
+    assert bleu == pytest.approx(100 * (5 / 6 * 4 / 5 * 3 / 4 * 2 / 3) ** 0.25)
+    task, examples = task_of("summarization", project)
+    example = type(examples[0])("x", "the pool is closed")
+    scores = task.score([example], [Generated(text="the pool closed today now")]).metrics
+    assert scores["rouge1"] == pytest.approx(2 * 3 / (4 + 5))
+    assert scores["rouge2"] == pytest.approx(2 * 1 / (3 + 4))
+    assert scores["rougeL"] == pytest.approx(2 * 3 / (4 + 5))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_best_validation_is_kept(task: str, project: Project) -> None:
+    """The highest score so far, or the lowest perplexity."""
+    project.train(project.config(task, train={"epochs": 4, "eval_every": 1, "max_steps": 8}, optim={"lr": 3e-3}))
+    made, _ = task_of(task, project)
+    sign = -1 if task in ("text-generation", "chat") else 1
+    best = float("-inf")
+    for record in project.metrics("config"):
+        if record["kind"] == "validation":
+            score = sign * record[made.main_metric]
+            assert record["best"] == (score > best)
+            best = max(best, score)

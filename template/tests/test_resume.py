@@ -1,0 +1,55 @@
+"""Resuming: a stopped and resumed run equals an uninterrupted one to the bit, and another experiment is refused."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import TASKS, Project, assert_resumes_to_the_bit
+
+from finetune.cli import main
+from finetune.run.folder import RunFolder
+
+
+@pytest.mark.parametrize(("task", "stop"), [*((task, 4) for task in TASKS), (TASKS[0], 1), (TASKS[0], 5)])
+def test_resume_bit_exact(task: str, stop: int, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an epoch and between two, dropout on, in the middle of a window of the log."""
+    loop = {"epochs": 4, "max_steps": 7, "batch_size": 2, "log_every": 3, "patience": 9, "device": "cpu"}
+    as_if_killed_in_a_line = '{"kind": "train", "step": 999}\n{"kind": "tra'
+    weights = assert_resumes_to_the_bit(
+        project, project.config(task, train=loop), stop, monkeypatch, logged_beyond=as_if_killed_in_a_line
+    )
+    assert weights == {"best/model.safetensors", "checkpoints/step-7/model.safetensors"}
+
+
+def test_resume_refuses_another_experiment(
+    project: Project, finished: Callable[[str], None], refused: Callable[..., str]
+) -> None:
+    path = project.config("text-classification")
+    assert "there is no such run to resume" in refused("train", path, "--resume")
+    finished("text-classification")
+    assert "optim.lr was 0.001 when the run was started and is 0.5 now" in refused(
+        "train", path, "optim.lr=0.5", "--resume"
+    )
+    train_file = project.folder / "train.jsonl"
+    train_file.write_text(train_file.read_text() + '{"text": "new", "label": "good"}\n')
+    assert "train.jsonl: the file has changed since" in refused("train", path, "--resume")
+
+
+def test_resume_of_a_finished_run_says_so(
+    project: Project, finished: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished("text-classification")
+    assert main(["train", str(project.config("text-classification")), "--resume"]) == 0
+    assert "has already come to its end, at step 6" in capsys.readouterr().out
+
+
+def test_a_run_of_the_same_name_is_moved_aside(project: Project) -> None:
+    path = project.config("text-classification", train={"max_steps": 1})
+    for _ in range(3):
+        project.train(path)
+    assert sorted(p.name for p in Path("runs").iterdir() if p.is_dir()) == ["config", "config-1", "config-2"]
+
+
+def test_two_trainings_do_not_share_a_folder(project: Project, refused: Callable[..., str]) -> None:
+    with RunFolder(Path("runs/config")).claimed():
+        assert "another training is writing here" in refused("train", project.config("text-classification"))
