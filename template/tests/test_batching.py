@@ -8,7 +8,8 @@ import torch
 from finetune.data.batching import collate, epoch_batches, micro_batches
 from finetune.data.features import Feature
 from finetune.model.tiny import tiny_tokenizer
-from finetune.tasks.text_classification import Example, TextClassification, TextClassificationTask
+from finetune.tasks.settings import TextClassification
+from finetune.tasks.text_classification import Example, TextClassificationTask
 
 DRAW = random.Random(0)
 LENGTHS = [DRAW.randint(3, 60) for _ in range(1003)]

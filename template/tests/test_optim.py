@@ -29,7 +29,7 @@ def test_the_head_has_its_own_rate(method: str, project: Project) -> None:
 def test_a_rate_of_the_head_is_refused_where_there_is_no_new_head(
     project: Project, refused: Callable[..., str]
 ) -> None:
-    assert "optim.head_lr is set, but a model that writes" in refused(
+    assert "optim.head_lr is set, but a generative model" in refused(
         "train", project.config("chat", optim={"head_lr": 1e-2})
     )
 

@@ -9,7 +9,8 @@ from finetune.data.features import Feature
 from finetune.data.rows import Row
 from finetune.errors import UserError
 from finetune.model.tiny import tiny_tokenizer
-from finetune.tasks.ranking import Example, Ranking, RankingTask
+from finetune.tasks.ranking import Example, RankingTask
+from finetune.tasks.settings import Ranking
 
 
 def ranking(loss: str = "listwise") -> RankingTask:

@@ -50,7 +50,7 @@ def further(project: Project, remedy: str, task: str = "text-classification", **
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_columns_are_the_inverse_of_parse(task: str, project: Project) -> None:
+def test_to_rows_is_the_inverse_of_parse(task: str, project: Project) -> None:
     config = load_config(project.config(task))
     known = make_task(config.task)
     examples = read_split(config, known, config.data.train)
@@ -58,7 +58,7 @@ def test_columns_are_the_inverse_of_parse(task: str, project: Project) -> None:
     Reservoir(examples, 7).write(Path("kept"), known)
     again = Reservoir.read(Path("kept"), known)
     assert again.seen == 7
-    assert [known.columns(example) for example in again.examples] == [known.columns(example) for example in examples]
+    assert [known.to_rows(example) for example in again.examples] == [known.to_rows(example) for example in examples]
     assert Path("kept/manifest.json").is_file()
 
 

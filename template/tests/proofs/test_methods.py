@@ -259,7 +259,7 @@ def test_export_parity(task: str, method: str, project: Project, refused: Callab
     assert not Path("plain/adapter_config.json").exists()
     _, setup = set_up(project, task, "full")
     finetuned = load_saved_model(Path("runs/config/best"))
-    auto = getattr(transformers, setup.task.auto_model)
+    auto = getattr(transformers, setup.task.settings.auto_model)
     plain, info = auto.from_pretrained("plain", output_loading_info=True)
     assert not info["missing_keys"]
     assert not info["unexpected_keys"]

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from ..section import Section
-from ..tasks import AnyTask, task_class
+from ..tasks.settings import AnyTask
 from .continual import AnyContinual, Ewc, Naive, Replay
 from .methods import AdaLora, AnyMethod, Full, Prefix, QLora, soft_prompt_tokens
 
@@ -198,7 +198,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Config":
-        if reason := task_class(self.task).refuses.get(self.method.type):
+        if reason := self.task.refused_methods.get(self.method.type):
             raise ValueError(f"method.type is {self.method.type}, {reason}")
         self.task.require_fit(self.model.max_length)
         if isinstance(self.method, QLora) and self.model.name.startswith("tiny:"):
@@ -214,9 +214,9 @@ class Config(Section):
                 raise ValueError(f"train.parallel is fsdp, but {reason}: set it to ddp")
             if part.train.compile and (reason := self._uncompilable(part.train)):
                 raise ValueError(f"train.compile is true, but {reason}: set it to false")
-            if part.optim.head_lr and not task_class(self.task).new_head:
+            if part.optim.head_lr and not self.task.new_head:
                 raise ValueError(
-                    "optim.head_lr is set, but a model that writes has no new head to learn at a rate of its own: "
+                    "optim.head_lr is set, but a generative model has no new head with a learning rate of its own: "
                     "remove it, or change optim.lr"
                 )
             if part.optim.schedule == "plateau" and part.data.validation is None:
@@ -243,7 +243,7 @@ class Config(Section):
 
     def _unpackable(self) -> str | None:
         """Why texts cannot lie behind each other, if so."""
-        if task_class(self.task).auto_model not in ("AutoModelForTokenClassification", "AutoModelForCausalLM"):
+        if self.task.auto_model not in ("AutoModelForTokenClassification", "AutoModelForCausalLM"):
             return f"{self.task.type} does not learn from each token of a single text"
         if soft_prompt_tokens(self.method):
             return f"method.type is {self.method.type}, which puts tokens of its own before each text"

@@ -58,7 +58,7 @@ class Reservoir:
 
     def write(self, folder: Path, task: Task[Any, Any]) -> None:
         """Write it as data that people and `finetune` can read, whole or not at all."""
-        rows = [row for example in self.examples for row in task.columns(example)]
+        rows = [row for example in self.examples for row in task.to_rows(example)]
 
         def write(target: Path) -> None:
             lines = (f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
@@ -70,5 +70,7 @@ class Reservoir:
     @classmethod
     def read(cls, folder: Path, task: Task[Any, Any]) -> "Reservoir":
         """The inverse of `write`."""
-        rows = read_rows(folder / EXAMPLES, Columns(task.inputs + task.target_columns, task.optional, whole=task.whole))
+        of = task.settings
+        columns = Columns(of.input_columns + of.target_columns, of.optional_columns, whole=of.text_column)
+        rows = read_rows(folder / EXAMPLES, columns)
         return cls(task.parse(rows), json.loads((folder / SEEN).read_text()))
