@@ -88,4 +88,5 @@ def test_plateau_follows_the_validation_of_a_run(project: Project) -> None:
 
 def test_plateau_needs_a_validation(project: Project, refused: Callable[..., str]) -> None:
     path = project.config("text-classification", data={"validation": None}, optim={"schedule": "plateau"})
-    assert "optim.schedule is plateau, which follows the validation: set data.validation" in refused("train", path)
+    said = refused("train", path)
+    assert "optim.schedule is plateau, which follows the validation metric: set data.validation" in said

@@ -282,10 +282,10 @@ REFUSED = [
     ("method.type=head", "runs/config has method.type full and this config head"),
     ("run.name=config", "runs/config would be moved aside by this run"),
     ("continue_from=runs/nowhere", "runs/nowhere/config.json: cannot be read"),
-    ("method={type: adalora}", "method.type is adalora, which allots its ranks in one training"),
+    ("method={type: adalora}", "method.type is adalora, which allocates its ranks in one training"),
     ("data.where={label: nothing}", "train.jsonl: no row matches data.where"),
     ("data.where={mood: x}", "train.jsonl:1: no column 'mood', which data.where names"),
-    ("data.where={text: '('}", "where.text is no regular expression"),
+    ("data.where={text: '('}", "where.text is not a regular expression"),
 ]
 
 
@@ -364,9 +364,9 @@ def test_a_sequence_goes_on_where_it_was_stopped(project: Project, monkeypatch: 
         ("stages.1.train.epochs=0", "'stages.1.train.epochs' is 0"),
         ("stages.1.trian={}", "unknown key 'stages.1.trian': did you mean 'train'?"),
         ("stages.1.name=first", "stages.1.name is 'first' a second time"),
-        ("stages.1.data={train: train.jsonl}", "stages.1.data has nothing to score the models on"),
+        ("stages.1.data={train: train.jsonl}", "stages.1.data has no file to score the models on"),
         ("stages.2.data.train=gone.jsonl", "gone.jsonl: there is no such file"),
-        ("data={train: train.jsonl}", "data stands beside stages"),
+        ("data={train: train.jsonl}", "data is set beside stages"),
         ("method={type: adalora}", "method.type is adalora"),
     ],
 )

@@ -18,6 +18,7 @@ class Settings(Section):
     """
 
     type: str
+    """Name of the task."""
 
     input_columns: ClassVar[tuple[str, ...]]
     """Columns that every example must have."""
