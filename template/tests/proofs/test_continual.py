@@ -29,6 +29,7 @@ from finetune.model.forward import forward
 from finetune.run.folder import RunFolder
 from finetune.run.saved_model import load_saved_model
 from finetune.tasks import make_task
+from finetune.tasks.ranking import Example
 from finetune.train import loop as training
 
 REMEDIES: dict[str, dict[str, Any]] = {
@@ -60,6 +61,15 @@ def test_to_rows_is_the_inverse_of_parse(task: str, project: Project) -> None:
     assert again.seen == 7
     assert [known.to_rows(example) for example in again.examples] == [known.to_rows(example) for example in examples]
     assert Path("kept/manifest.json").is_file()
+
+
+def test_replay_keeps_the_lists_of_two_runs_apart(project: Project) -> None:
+    """Lists with the same query, one behind the other in the file, stay lists of their own."""
+    task = make_task(load_config(project.config("ranking")).task)
+    examples = [Example("q", ["a", "b"], [1, 0]), Example("q", ["c"], [1]), Example("r", ["d"], [0])]
+    Reservoir(examples, 3).write(Path("kept"), task)
+    read = Reservoir.read(Path("kept"), task).examples
+    assert [(e.query, e.documents, e.labels) for e in read] == [(e.query, e.documents, e.labels) for e in examples]
 
 
 def test_a_reservoir_holds_every_example_equally_often() -> None:
