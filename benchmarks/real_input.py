@@ -110,10 +110,10 @@ def with_trainer(config: Config) -> float:
         else:
             examples = [text_classification.Example("", None, task.labels[i]) for i in labels]
             predictions = [text_classification.Prediction(task.labels[i], []) for i in best]
-        return task.score(examples, predictions).metrics[task.main_metric]
+        return task.score(examples, predictions).metrics[task.settings.main_metric]
 
     transformers.set_seed(config.train.seed)
-    auto = getattr(transformers, task.auto_model)
+    auto = getattr(transformers, task.settings.auto_model)
     model = auto.from_pretrained(config.model.name, **task.model_options())
     collator = (
         transformers.DataCollatorForTokenClassification(tokenizer, label_pad_token_id=IGNORE)

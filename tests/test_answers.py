@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 from conftest import Bake
 from cookiecutter.exceptions import FailedHookException
-from finetune.tasks import TASKS
+from finetune.tasks.table import TASKS
 from ft_template.create.bake import REPOSITORY
 from packaging.utils import canonicalize_name
 from pre_gen_project import DERIVED_DEFAULT, RESERVED_NAMES, first_error, method_error
@@ -94,9 +94,9 @@ def test_an_error_is_one_sentence_that_names_the_question(question: str, answer:
 
 def test_a_method_that_the_package_refuses_for_a_task_is_refused_at_once() -> None:
     methods = json.loads((REPOSITORY / "cookiecutter.json").read_text(encoding="utf-8"))["method"]
-    for settings, task in TASKS.items():
+    for settings in TASKS:
         name = get_args(settings.model_fields["type"].annotation)[0]
-        assert [m for m in methods if method_error(name, m)] == [m for m in methods if m in task.refuses]
+        assert [m for m in methods if method_error(name, m)] == [m for m in methods if m in settings.refused_methods]
     assert "has no new head; choose lora" in str(first_error({**GOOD, "task": "chat", "method": "head"}))
 
 

@@ -1,7 +1,8 @@
-"""A new task is one file and its data: docs/new-task.md shows one, and this adds it to a project."""
+"""A new task is a section, a class and their names: docs/new-task.md shows one, and this adds it to a project."""
 
 import json
 import re
+from pathlib import Path
 
 from conftest import Bake
 from ft_template.create.bake import REPOSITORY
@@ -22,12 +23,32 @@ PAIRS = [
 ]
 
 
+def blocks() -> list[str]:
+    """The code of the page: section, its name in AnyTask, class, and two lines of the table."""
+    page = (REPOSITORY / "docs" / "new-task.md").read_text(encoding="utf-8")
+    return re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+
+
+def add_task(project: Path) -> None:
+    """Do what the page says."""
+    tasks = project / "src/finetune/tasks"
+    section, name, task, imported, line = blocks()
+    (tasks / "duplicate_questions.py").write_text(task, encoding="utf-8")
+    before(tasks / "settings.py", "AnyTask = ", f"{section}\n\n")
+    before(tasks / "settings.py", "    | MultiLabelClassification\n", name)
+    before(tasks / "table.py", "from .multi_label", imported)
+    before(tasks / "table.py", "    settings.MultiLabel", line)
+
+
+def before(path: Path, place: str, code: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.count(place) == 1
+    path.write_text(text.replace(place, code + place), encoding="utf-8")
+
+
 def test_the_task_of_the_docs_trains_evaluates_and_predicts(bake_project: Bake) -> None:
     project = bake_project()
-    page = (REPOSITORY / "docs" / "new-task.md").read_text(encoding="utf-8")
-    code = re.search(r"```python\n(.*?)```", page, re.DOTALL)
-    assert code
-    (project / "src/finetune/tasks/duplicate_questions.py").write_text(code.group(1), encoding="utf-8")
+    add_task(project)
     rows = [{"text": text, "text_pair": pair, "label": label} for text, pair, label in PAIRS]
     (project / "data/train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     (project / "configs/questions.yaml").write_text(CONFIG, encoding="utf-8")
@@ -44,11 +65,9 @@ def test_the_task_of_the_docs_trains_evaluates_and_predicts(bake_project: Bake) 
 
 
 def test_its_config_is_checked_like_any_other(bake_project: Bake) -> None:
-    """One file is enough also for the errors: the new name stands among those that can be chosen."""
+    """The new name is among those that an error offers."""
     project = bake_project()
-    page = (REPOSITORY / "docs" / "new-task.md").read_text(encoding="utf-8")
-    code = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0]
-    assert len([line for line in code.splitlines() if line.strip()]) <= 14
-    (project / "src/finetune/tasks/duplicate_questions.py").write_text(code, encoding="utf-8")
+    assert len([line for line in "".join(blocks()).splitlines() if line.strip()]) <= 14
+    add_task(project)
     (project / "configs/questions.yaml").write_text(CONFIG.replace("duplicate-questions", "duplicates"), "utf-8")
     assert "'duplicate-questions'" in run(project, "finetune", "train", "configs/questions.yaml", code=2)

@@ -10,7 +10,8 @@ from finetune.cli import main, quiet_libraries
 from finetune.config.config import Config, Data
 from finetune.data.rows import read_rows
 from finetune.dataset import columns_of
-from finetune.tasks.token_classification import TokenClassification, TokenClassificationTask
+from finetune.tasks.settings import TokenClassification
+from finetune.tasks.token_classification import TokenClassificationTask
 from finetune.train.loop import train
 from rich.console import Console
 

@@ -16,7 +16,7 @@ from finetune.errors import UserError
 from finetune.model.layers import head_of
 from finetune.model.load import require_kind
 from finetune.model.methods import apply_method
-from finetune.tasks import TASKS
+from finetune.tasks.settings import AnyTask
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "methods.md"
 START, END = "<!-- written by tools/method_grid.py -->\n", "<!-- end -->\n"
@@ -28,7 +28,7 @@ def _named(settings: Iterable[Any]) -> dict[str, Any]:
 
 
 METHODS = _named(get_args(get_args(AnyMethod)[0]))
-TASK_OF = {name: TASKS[settings] for name, settings in sorted(_named(TASKS).items())}
+TASK_OF = dict(sorted(_named(get_args(get_args(AnyTask)[0])).items()))
 TOKENS = {"vocab_size": 50, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 STACK = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 BART = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32,
@@ -97,7 +97,7 @@ def _is_made_for(task: Any, config: Any) -> bool:
 
 def _by_task(task: Any, method: str) -> str:
     """Why the method cannot learn the task; nothing if it can."""
-    return str(task.refuses.get(method, "")).removeprefix("but ")
+    return str(task.refused_methods.get(method, "")).removeprefix("but ")
 
 
 def _by_model(task: Any, name: str, config: Any) -> str:

@@ -10,7 +10,8 @@ from finetune.config.load import load_config
 from finetune.data.batching import collate, epoch_batches, micro_batches
 from finetune.data.features import Feature
 from finetune.model.tiny import tiny_tokenizer
-from finetune.tasks.text_classification import Example, TextClassification, TextClassificationTask
+from finetune.tasks.settings import TextClassification
+from finetune.tasks.text_classification import Example, TextClassificationTask
 from finetune.train import loop as training
 
 DRAW = random.Random(0)

@@ -1,6 +1,8 @@
 """Configs: what is shipped is valid, and every mistake gets one sentence with its place."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,11 +10,15 @@ import pytest
 from conftest import ROOT, Project
 from pydantic import BaseModel
 
+from finetune import optional
 from finetune.config import config as settings
+from finetune.config import continual, methods
 from finetune.config.config import Config
 from finetune.config.json_schema import json_schema
 from finetune.config.load import load_config, read_config
 from finetune.errors import UserError
+from finetune.section import Section
+from finetune.tasks import settings as task_settings
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
@@ -31,10 +37,41 @@ def test_schema_file_is_in_step_with_the_models() -> None:
     assert shipped == json_schema(), "run `python -m finetune schema > schemas/config.schema.json`"
 
 
+def test_config_and_schema_need_no_torch(project: Project) -> None:
+    """A mistake in a config is reported at once: importing torch takes seconds."""
+    code = (
+        "import sys; from pathlib import Path; from finetune.config.json_schema import json_schema; "
+        "from finetune.config.load import load_config; load_config(Path(sys.argv[1])); json_schema(); "
+        "print({'torch', 'transformers', 'numpy', 'sklearn'} & sys.modules.keys())"
+    )
+    command = [sys.executable, "-c", code, str(project.config("token-classification").absolute())]
+    assert subprocess.run(command, cwd=ROOT / "src", capture_output=True, text=True).stdout == "set()\n"
+
+
+@pytest.fixture
+def no_continual(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optional, "is_there", lambda folder: folder != "continual")
+
+
+@pytest.mark.usefixtures("no_continual")
+@pytest.mark.parametrize("key", ["continue_from", "continual", "stages"])
+def test_keys_of_a_deleted_folder_are_refused(key: str, project: Project, refused: Callable[..., str]) -> None:
+    sentence = f"bad.yaml:7: '{key}' needs src/finetune/continual, which this project has deleted: put the folder back"
+    assert sentence in refused("train", project.write("bad.yaml", f"{HEAD}{key}: x\n"))
+
+
+@pytest.mark.usefixtures("no_continual")
+def test_keys_of_a_deleted_folder_are_not_in_the_schema() -> None:
+    text = json_schema()
+    assert [name for name in ("stages", "continue_from", "Replay", "Ewc", "Stage") if f'"{name}"' in text] == []
+    assert "data" in json.loads(text)["required"]
+
+
 def models() -> Iterator[type[BaseModel]]:
-    for value in vars(settings).values():
-        if isinstance(value, type) and issubclass(value, settings.Section) and value is not settings.Section:
-            yield value
+    for module in (settings, methods, continual, task_settings):
+        for value in vars(module).values():
+            if isinstance(value, type) and issubclass(value, Section) and value.__module__ == module.__name__:
+                yield value
 
 
 @pytest.mark.parametrize("model", list(models()), ids=lambda model: model.__name__)
@@ -44,7 +81,7 @@ def test_every_field_is_described(model: type[BaseModel]) -> None:
 
 def test_schema_describes_nested_fields() -> None:
     schema = json.loads(json_schema())
-    assert schema["definitions"]["Optim"]["properties"]["lr"]["description"].startswith("Highest learning rate")
+    assert schema["definitions"]["Optim"]["properties"]["lr"]["description"].startswith("Learning rate at its peak")
     assert schema["additionalProperties"] is False
 
 

@@ -1,4 +1,4 @@
-"""A data file as a task's examples and as the model's features."""
+"""Dataset: a data file as a task's examples and as the model's features."""
 
 import re
 from dataclasses import dataclass, replace
@@ -14,23 +14,24 @@ from .tasks.base import Task
 
 @dataclass(slots=True)
 class Split:
-    """Examples and their features; an example has several where it is longer than the model reads at once."""
+    """Examples and their features; an example that is longer than `max_length` may have several (windows)."""
 
     examples: list[Any]
     features: list[Feature]
     features_of: list[list[int]]
-    """For each example, of which a step takes `batch_size`, the indices of its features."""
+    """For each unit of the batch size (an example, or a window of one), the indices of its features."""
     lengths: list[int]
-    """Tokens of the longest feature of each."""
+    """For each unit, the tokens of its longest feature."""
     truncated: int
-    """Examples that max_length has cut."""
+    """Examples that were truncated to max_length."""
 
 
 def columns_of(task: Task[Any, Any], data: Data, labelled: bool = True) -> Columns:
-    """What to read from a file; `target_columns` is False where what is to be predicted is wanted but not needed."""
-    required = task.inputs + task.target_columns if labelled else task.inputs
-    optional = task.optional if labelled else task.optional + task.target_columns
-    return Columns(required, optional, data.columns, data.header, task.whole if labelled else None)
+    """What to read from a file; without `labelled`, the targets are optional."""
+    settings = task.settings
+    required = settings.input_columns + settings.target_columns if labelled else settings.input_columns
+    optional = settings.optional_columns if labelled else settings.optional_columns + settings.target_columns
+    return Columns(required, optional, data.columns, data.header, settings.text_column if labelled else None)
 
 
 def read_split(config: Config, task: Task[Any, Any], path: Path) -> list[Any]:
@@ -58,7 +59,7 @@ def _is_chosen(row: Row, where: dict[str, str]) -> bool:
 
 
 def encode_split(config: Config, task: Task[Any, Any], tokenizer: Any, examples: list[Any]) -> Split:
-    """Tokenise examples."""
+    """Tokenize examples."""
     encoded = task.encode(examples, tokenizer, config.model.max_length)
     features_of: list[list[int]] = [[] for _ in (encoded.features if task.trains_on_windows else examples)]
     for index, feature in enumerate(encoded.features):
@@ -68,7 +69,7 @@ def encode_split(config: Config, task: Task[Any, Any], tokenizer: Any, examples:
 
 
 def concatenate(first: Split, second: Split) -> Split:
-    """Both as one; the indices of the second come after those of the first."""
+    """Both as one; the examples of the second keep indices of their own, behind those of the first."""
     examples, features = len(first.examples), len(first.features)
     moved = [replace(feature, example=feature.example + examples) for feature in second.features]
     return Split(

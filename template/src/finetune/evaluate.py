@@ -63,8 +63,8 @@ def measure(config: Config, finetuned: SavedModel, examples: list[Any]) -> tuple
         "examples": len(examples),
         "truncated": encoded.truncated,
         "loss": result.loss,
-        "headline": task.main_metric,
-        "lower_is_better": task.lower_is_better,
+        "headline": task.settings.main_metric,
+        "lower_is_better": task.settings.lower_is_better,
         "metrics": scores.metrics,
         "baseline": [
             {"name": name, "metrics": task.score(examples, predictions).metrics}

@@ -51,10 +51,10 @@ def infer(
         found = Inference([None] * len(features), 0.0)
         if purpose != "prediction":
             found = _scored(model, task, tokenizer, features, budget, bf16, world)
-        chosen = [i for i, feature in enumerate(features) if feature.prompt][: task.texts_wanted(purpose)]
+        chosen = [i for i, feature in enumerate(features) if feature.prompt][: task.generation_limit(purpose)]
         prompts = [features[i].prompt for i in chosen]
         options: dict[str, Any] = {"budget": budget, "bf16": bf16, "world": world}
-        written = generate(model, tokenizer, prompts, task.generation, task.ends, **options)
+        written = generate(model, tokenizer, prompts, task.generation, task.stop_tokens, **options)
         texts = dict(zip(chosen, written, strict=True))
         return Inference([(row, texts.get(i)) for i, row in enumerate(found.decoded)], found.loss)
 
@@ -75,7 +75,7 @@ def _scored(
     device = model.device
     decoded: dict[int, Any] = {}
     total = torch.zeros((), dtype=torch.float64, device=device if device.type != "mps" else "cpu")
-    for rows, own in world.deal(micro_batches(features, range(len(features)), budget, task.keeps_together)):
+    for rows, own in world.deal(micro_batches(features, range(len(features)), budget, task.group_by_example)):
         batch = collate(features, rows, task.batch_labels, tokenizer).to(device)
         logits = forward(model, task, batch, bf16)
         if own:

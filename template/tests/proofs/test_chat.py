@@ -9,7 +9,8 @@ from finetune.data.features import IGNORE
 from finetune.data.rows import Row
 from finetune.errors import UserError
 from finetune.model.tiny import tiny_tokenizer
-from finetune.tasks.chat import PLAIN_TEMPLATE, Chat, ChatTask, Example
+from finetune.tasks.chat import PLAIN_TEMPLATE, ChatTask, Example
+from finetune.tasks.settings import Chat
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -56,7 +57,7 @@ def test_replies_count_with_their_end_token(template: str | None, end: str) -> N
         assert feature.scored_labels == sum(label != IGNORE for label in feature.labels)
         before = tokenizer.apply_chat_template(example.messages[:-1], tokenize=False, add_generation_prompt=True)
         assert tokenizer.decode(feature.prompt) == before
-    assert tokenizer.convert_tokens_to_ids(end) in task.ends
+    assert tokenizer.convert_tokens_to_ids(end) in task.stop_tokens
 
 
 def test_a_template_that_rewrites_the_past_gives_each_reply_its_own_text() -> None:
@@ -105,7 +106,7 @@ def test_bad_messages_are_refused(value: Any) -> None:
 
 
 def test_a_dialogue_without_the_assistant_is_refused_in_training() -> None:
-    with pytest.raises(UserError, match=r"^x\.jsonl:7: the assistant says nothing: add its reply"):
+    with pytest.raises(UserError, match=r"^x\.jsonl:7: the assistant has no message: add a reply"):
         new_task().fit([Example(messages("Hello"), "x.jsonl:7")])
 
 

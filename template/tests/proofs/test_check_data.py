@@ -125,9 +125,9 @@ def test_another_label_counts_only_where_all_words_are_the_same(check: Check) ->
 
 def test_a_reply_that_differs_makes_another_example() -> None:
     replies = {"No. 7 is on its way.": 0, "No. 8 is on its way.": 1}
-    entries = [Entry("train", "x:1", Summary((f"{FIRST} 8",), "No. 8 is on its way.", writes=True))]
+    entries = [Entry("train", "x:1", Summary((f"{FIRST} 8",), "No. 8 is on its way.", generates=True))]
     for reply, twins in replies.items():
-        entries[1:] = [Entry("test", "y:1", Summary((f"{FIRST} 7",), reply, writes=True))]
+        entries[1:] = [Entry("test", "y:1", Summary((f"{FIRST} 7",), reply, generates=True))]
         assert len(find_duplicates(entries)) == twins
 
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from finetune.config.load import load_config
 from finetune.run.saved_model import load_saved_model
-from finetune.tasks.text_classification import Example, TextClassification, TextClassificationTask
+from finetune.tasks.settings import TextClassification
+from finetune.tasks.text_classification import Example, TextClassificationTask
 from finetune.train import loop as training
 
 LABELS = ["a", "b", "b", "c", "c", "c", "c"]

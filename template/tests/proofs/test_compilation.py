@@ -116,7 +116,7 @@ def test_without_a_compiler_nothing_is_begun(
     ("change", "reason"),
     [
         ("train.packing=true", "train.packing is true as well"),
-        ("method={type: prefix}", "method.type is prefix, which hands each layer keys of its own"),
+        ("method={type: prefix}", "method.type is prefix, which gives each layer its own keys"),
     ],
 )
 def test_what_is_not_compiled_is_refused(

@@ -30,6 +30,7 @@ from finetune.model.forward import forward
 from finetune.run.folder import RunFolder
 from finetune.run.saved_model import load_saved_model
 from finetune.tasks import make_task
+from finetune.tasks.ranking import Example
 from finetune.train import loop as training
 
 REMEDIES: dict[str, dict[str, Any]] = {
@@ -51,7 +52,7 @@ def further(project: Project, remedy: str, task: str = "text-classification", **
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_columns_are_the_inverse_of_parse(task: str, project: Project) -> None:
+def test_to_rows_is_the_inverse_of_parse(task: str, project: Project) -> None:
     config = load_config(project.config(task))
     known = make_task(config.task)
     examples = read_split(config, known, config.data.train)
@@ -59,8 +60,17 @@ def test_columns_are_the_inverse_of_parse(task: str, project: Project) -> None:
     Reservoir(examples, 7).write(Path("kept"), known)
     again = Reservoir.read(Path("kept"), known)
     assert again.seen == 7
-    assert [known.columns(example) for example in again.examples] == [known.columns(example) for example in examples]
+    assert [known.to_rows(example) for example in again.examples] == [known.to_rows(example) for example in examples]
     assert Path("kept/manifest.json").is_file()
+
+
+def test_replay_keeps_the_lists_of_two_runs_apart(project: Project) -> None:
+    """Lists with the same query, one behind the other in the file, stay lists of their own."""
+    task = make_task(load_config(project.config("ranking")).task)
+    examples = [Example("q", ["a", "b"], [1, 0]), Example("q", ["c"], [1]), Example("r", ["d"], [0])]
+    Reservoir(examples, 3).write(Path("kept"), task)
+    read = Reservoir.read(Path("kept"), task).examples
+    assert [(e.query, e.documents, e.labels) for e in read] == [(e.query, e.documents, e.labels) for e in examples]
 
 
 def test_every_example_is_equally_likely_in_a_reservoir() -> None:
@@ -318,10 +328,10 @@ REFUSED = [
     ("method.type=head", "runs/config has method.type full and this config head"),
     ("run.name=config", "runs/config would be moved aside by this run"),
     ("continue_from=runs/nowhere", "runs/nowhere/config.json: cannot be read"),
-    ("method={type: adalora}", "method.type is adalora, which allots its ranks in one training"),
+    ("method={type: adalora}", "method.type is adalora, which allocates its ranks in one training"),
     ("data.where={label: nothing}", "train.jsonl: no row matches data.where"),
     ("data.where={mood: x}", "train.jsonl:1: no column 'mood', which data.where names"),
-    ("data.where={text: '('}", "where.text is no regular expression"),
+    ("data.where={text: '('}", "where.text is not a regular expression"),
 ]
 
 
@@ -400,9 +410,9 @@ def test_stages_resume_where_they_were_stopped(project: Project, monkeypatch: py
         ("stages.1.train.epochs=0", "'stages.1.train.epochs' is 0"),
         ("stages.1.trian={}", "unknown key 'stages.1.trian': did you mean 'train'?"),
         ("stages.1.name=first", "stages.1.name is 'first' a second time"),
-        ("stages.1.data={train: train.jsonl}", "stages.1.data has nothing to score the models on"),
+        ("stages.1.data={train: train.jsonl}", "stages.1.data has no file to score the models on"),
         ("stages.2.data.train=gone.jsonl", "gone.jsonl: there is no such file"),
-        ("data={train: train.jsonl}", "data stands beside stages"),
+        ("data={train: train.jsonl}", "data is set beside stages"),
         ("method={type: adalora}", "method.type is adalora"),
     ],
 )

@@ -484,9 +484,9 @@ def test_a_killed_process_is_not_waited_for(project: Project, monkeypatch: pytes
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        (["method={type: adalora}"], "method.type is adalora, which works on whole weights: set it to ddp"),
-        (["method={type: prefix}"], "method.type is prefix, which works on whole weights"),
-        (["continual={type: ewc}"], "continual.type is ewc, which holds whole weights in place"),
+        (["method={type: adalora}"], "method.type is adalora, which needs unsharded weights: set it to ddp"),
+        (["method={type: prefix}"], "method.type is prefix, which needs unsharded weights"),
+        (["continual={type: ewc}"], "continual.type is ewc, whose penalty needs unsharded weights"),
     ],
 )
 def test_what_cannot_be_sharded_is_refused(

@@ -23,7 +23,7 @@ from finetune.model.tiny import tiny_tokenizer
 from finetune.run.folder import RunFolder
 from finetune.run.saved_model import SavedModel, load_saved_model
 from finetune.tasks import make_task
-from finetune.tasks.text_classification import TextClassification
+from finetune.tasks.settings import TextClassification
 
 MISSING = [name for name in export_onnx.PACKAGES if importlib.util.find_spec(name) is None]
 needs_onnx = pytest.mark.skipif(bool(MISSING), reason=f"pip install {' '.join(MISSING)}, which are optional")

@@ -41,7 +41,7 @@ def by_hand(setup: training.Setup, prompt: list[int], steps: int) -> str:
             inputs = {"input_ids": torch.tensor([prompt + written])}
         with torch.no_grad():
             token = int(model(**inputs, use_cache=False).logits[0, -1].argmax())
-        if token in setup.task.ends:
+        if token in setup.task.stop_tokens:
             break
         written.append(token)
     text: str = setup.tokenizer.decode(written, skip_special_tokens=True)
@@ -56,7 +56,7 @@ def test_greedy_decoding_is_the_likeliest_token_each_time(setup: training.Setup)
     settings = Generation(max_new_tokens=6)
     for budget in (1, 40, 10**6):
         options = {"budget": budget, "bf16": False}
-        assert generate(setup.model, setup.tokenizer, prompts, settings, setup.task.ends, **options) == expected
+        assert generate(setup.model, setup.tokenizer, prompts, settings, setup.task.stop_tokens, **options) == expected
 
 
 def test_a_decoder_may_be_deeper_than_its_encoder(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +75,7 @@ def test_sampling_leaves_the_random_numbers_of_the_training_alone(setup: trainin
         before = torch.get_rng_state()
         settings = Generation(max_new_tokens=6, temperature=5.0)
         options = {"budget": 50, "bf16": False}
-        texts.append(generate(setup.model, setup.tokenizer, prompts, settings, setup.task.ends, **options))
+        texts.append(generate(setup.model, setup.tokenizer, prompts, settings, setup.task.stop_tokens, **options))
         assert torch.equal(torch.get_rng_state(), before)
     assert texts[0] == texts[1]
 
@@ -85,7 +85,7 @@ def test_beams_find_what_is_at_least_as_likely(setup: training.Setup) -> None:
     options = {"budget": 10**6, "bf16": False}
     for beams in (1, 4):
         settings = Generation(max_new_tokens=3, beams=beams)
-        assert len(generate(setup.model, setup.tokenizer, prompts, settings, setup.task.ends, **options)) == 2
+        assert len(generate(setup.model, setup.tokenizer, prompts, settings, setup.task.stop_tokens, **options)) == 2
 
 
 def test_every_task_that_writes_has_a_tiny_model() -> None:

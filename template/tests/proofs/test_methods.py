@@ -259,7 +259,7 @@ def test_export_parity(task: str, method: str, project: Project, refused: Callab
     assert not Path("plain/adapter_config.json").exists()
     _, setup = set_up(project, task, "full")
     finetuned = load_saved_model(Path("runs/config/best"))
-    auto = getattr(transformers, setup.task.auto_model)
+    auto = getattr(transformers, setup.task.settings.auto_model)
     plain, info = auto.from_pretrained("plain", output_loading_info=True)
     assert not info["missing_keys"]
     assert not info["unexpected_keys"]
@@ -303,7 +303,7 @@ def test_peft_reads_the_files(method: str, project: Project) -> None:
             {"type": "lora", "targets": ["querry"]},
             "method.targets: the body has no linear layer 'querry': choose among",
         ),
-        ({"type": "adalora", "target_r": 12}, "method.target_r is 12 and method.init_r 12: adalora cuts ranks"),
+        ({"type": "adalora", "target_r": 12}, "method.target_r is 12 and method.init_r 12: adalora reduces ranks"),
         ({"type": "adalora", "begin": 0.8}, "method.begin is 0.8 and method.end 0.7: let begin come before end"),
         ({"type": "lora", "r": 0}, "'method.r' is 0: input should be greater than or equal to 1"),
         ({"type": "lora", "width": 3}, "unknown key 'method.width'"),

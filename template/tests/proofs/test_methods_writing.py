@@ -50,7 +50,7 @@ def written(setup: training.Setup, model: Any, **changes: Any) -> list[str]:
     assert setup.task.generation
     settings = setup.task.generation.model_copy(update={"max_new_tokens": 4, **changes})
     prompts = [feature.prompt for feature in setup.train.features]
-    ends = setup.task.ends
+    ends = setup.task.stop_tokens
     return generate(model.eval(), setup.tokenizer, prompts, settings, ends, budget=10**6, bf16=False)
 
 
@@ -74,7 +74,7 @@ def test_trains_only_its_own_weights_and_saves_what_it_trained(task: str, method
 @pytest.mark.parametrize("task", WRITING)
 def test_head_is_refused(task: str, project: Project, refused: Callable[..., str]) -> None:
     path = project.config(task, method={"type": "head"})
-    assert "method.type is head, but a model that writes has no new head" in refused("train", path)
+    assert "method.type is head, but a generative model has no new head" in refused("train", path)
 
 
 @pytest.mark.parametrize(("task", "method"), [("text-generation", "lora"), ("translation", "ia3"), ("chat", "adalora")])
@@ -83,7 +83,7 @@ def test_export_writes_the_same_with_plain_transformers(task: str, method: str, 
     assert training.train(config, console=Console(quiet=True))
     assert main(["export", "runs/config", "plain"]) == 0
     trained = load_saved_model(Path("runs/config/best")).model.double()
-    plain = getattr(transformers, setup.task.auto_model).from_pretrained("plain").double()
+    plain = getattr(transformers, setup.task.settings.auto_model).from_pretrained("plain").double()
     # In fp64 what is left is the rounding of merged weights to the fp32 of their file, 3e-5.
     torch.testing.assert_close(logits(setup, plain), logits(setup, trained), rtol=1e-3, atol=1e-3)
     assert written(setup, plain) == written(setup, trained)

@@ -27,7 +27,7 @@ def test_head_lr(method: str, project: Project) -> None:
 
 
 def test_head_lr_is_refused_without_a_new_head(project: Project, refused: Callable[..., str]) -> None:
-    assert "optim.head_lr is set, but a model that writes" in refused(
+    assert "optim.head_lr is set, but a generative model" in refused(
         "train", project.config("chat", optim={"head_lr": 1e-2})
     )
 
@@ -86,7 +86,8 @@ def test_plateau_follows_the_validation_of_a_run(project: Project) -> None:
 
 def test_plateau_needs_a_validation(project: Project, refused: Callable[..., str]) -> None:
     path = project.config("text-classification", data={"validation": None}, optim={"schedule": "plateau"})
-    assert "optim.schedule is plateau, which follows the validation: set data.validation" in refused("train", path)
+    said = refused("train", path)
+    assert "optim.schedule is plateau, which follows the validation metric: set data.validation" in said
 
 
 @pytest.mark.parametrize(("name", "schedule", "lr"), [("adamw", "cosine", 1e-3), ("sgd", "constant", 0.1)])

@@ -58,7 +58,7 @@ def theirs(
     """
     model = copy.deepcopy(setup.model)
     features = setup.train.features
-    shifted = setup.task.auto_model == "AutoModelForCausalLM"
+    shifted = setup.task.settings.auto_model == "AutoModelForCausalLM"
 
     def batch(rows: list[int]) -> dict[str, torch.Tensor]:
         padded = collate(features, rows, setup.task.batch_labels, setup.tokenizer)

@@ -178,11 +178,10 @@ def test_no_text_predicts_the_first_token_of_the_next(causal: bool) -> None:
 def test_what_cannot_be_packed_is_refused(project: Project, refused: Callable[..., str]) -> None:
     texts = project.config("text-classification", train={"packing": True})
     assert refused("train", texts).endswith(
-        "train.packing is true, but text-classification does not learn from each token of a single text: "
-        "set it to false"
+        "train.packing is true, but text-classification has no label for each token of a text: set it to false"
     )
     words = project.config("token-classification", train={"packing": True})
-    assert "method.type is prefix, which puts tokens of its own" in refused("train", words, "method.type=prefix")
+    assert "method.type is prefix, which adds trainable tokens" in refused("train", words, "method.type=prefix")
     assert "model.attention is eager" in refused("train", words, "model.attention=eager")
     deberta = transformers.DebertaV2Config(**{**SIZES, "num_attention_heads": 2})
     with pytest.raises(UserError, match=r"^train\.packing: a deberta-v2 model is not known to keep packed texts apart"):

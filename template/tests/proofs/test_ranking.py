@@ -7,9 +7,11 @@ from sklearn import metrics
 
 from finetune.data.features import Feature
 from finetune.data.rows import Row
+from finetune.dataset import Split, concatenate
 from finetune.errors import UserError
 from finetune.model.tiny import tiny_tokenizer
-from finetune.tasks.ranking import Example, Ranking, RankingTask
+from finetune.tasks.ranking import Example, RankingTask
+from finetune.tasks.settings import Ranking
 
 
 def ranking(loss: str = "listwise") -> RankingTask:
@@ -54,6 +56,21 @@ def test_equal_relevance_is_refused() -> None:
 def labels(task: RankingTask, *lists: list[float]) -> torch.Tensor:
     features = [Feature(i, {"input_ids": [1]}, [label]) for i, values in enumerate(lists) for label in values]
     return task.batch_labels(features, 1)
+
+
+def test_concatenated_datasets_keep_their_lists_apart() -> None:
+    """A query of both has two lists, whose losses add up: -log softmax of (2, 0) and of (1, 0) at the relevant one."""
+    task = ranking()
+    parts = [
+        Split([object()], [Feature(0, {"input_ids": [1]}, [label]) for label in (1.0, 0.0)], [[0, 1]], [1], 0)
+        for _ in range(2)
+    ]
+    both = concatenate(*parts)
+    assert both.features_of == [[0, 1], [2, 3]]
+    assert [feature.example for feature in both.features] == [0, 0, 1, 1]
+    logits = torch.tensor([[2.0], [0.0], [1.0], [0.0]])
+    expected = np.log1p(np.exp(-2)) + np.log1p(np.exp(-1))
+    assert float(task.loss(logits, task.batch_labels(both.features, 1))) == pytest.approx(expected)
 
 
 def test_listwise_loss_is_a_cross_entropy_in_each_list() -> None:

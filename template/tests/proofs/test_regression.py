@@ -10,7 +10,8 @@ from sklearn import metrics
 
 from finetune.data.rows import Row
 from finetune.errors import UserError
-from finetune.tasks.regression import Example, Regression, RegressionTask
+from finetune.tasks.regression import Example, RegressionTask
+from finetune.tasks.settings import Regression
 
 LABELS = [3.0, 5.5, -2.0, 100.0, 7.25]
 EXAMPLES = [Example("x", None, label) for label in LABELS]

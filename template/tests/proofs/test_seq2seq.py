@@ -10,8 +10,9 @@ from rouge_score.rouge_scorer import RougeScorer
 from finetune.model.tiny import tiny_tokenizer
 from finetune.tasks.generative import Generated
 from finetune.tasks.seq2seq import Example
-from finetune.tasks.summarization import Summarization, SummarizationTask, Words
-from finetune.tasks.translation import Translation, TranslationTask
+from finetune.tasks.settings import Summarization, Translation
+from finetune.tasks.summarization import SummarizationTask, WordTokenizer
+from finetune.tasks.translation import TranslationTask
 
 EXAMPLES = [Example(*pair) for pair in PHRASES]
 VOCABULARY = ["the", "a", "red", "house", "by", "station", "Haus", "am", "Bahnhof", "rote", "das", "wo", "ist"]
@@ -55,14 +56,15 @@ def test_rouge_is_that_of_rouge_score_where_letters_are_english() -> None:
     task = SummarizationTask(Summarization(type="summarization"))
     names = ["rougeL", "rouge1", "rouge2"]
     scores = [RougeScorer(names).score(true, text) for true, text in zip(truths, written, strict=True)]
-    metrics = task.compared(truths, written)
+    metrics = task.text_metrics(truths, written)
     assert metrics == pytest.approx({name: sum(score[name].fmeasure for score in scores) / 40 for name in names})
-    assert next(iter(metrics)) == task.main_metric
+    assert next(iter(metrics)) == task.settings.main_metric
 
 
 def test_rouge_counts_words_of_other_languages() -> None:
-    assert Words().tokenize("Müde, Füße: 今天 x") == ["müde", "füße", "今", "天", "x"]
-    assert SummarizationTask(Summarization(type="summarization")).compared(["今天天气"], ["今天天气"])["rougeL"] == 1
+    assert WordTokenizer().tokenize("Müde, Füße: 今天 x") == ["müde", "füße", "今", "天", "x"]
+    task = SummarizationTask(Summarization(type="summarization"))
+    assert task.text_metrics(["今天天气"], ["今天天气"])["rougeL"] == 1
 
 
 def test_only_generated_texts_are_scored() -> None:

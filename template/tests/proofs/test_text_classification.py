@@ -7,7 +7,8 @@ from sklearn import metrics
 
 from finetune.data.rows import Row
 from finetune.model.tiny import tiny_tokenizer
-from finetune.tasks.text_classification import Example, Prediction, TextClassification, TextClassificationTask
+from finetune.tasks.settings import TextClassification
+from finetune.tasks.text_classification import Example, Prediction, TextClassificationTask
 
 
 def fitted(*labels: str) -> TextClassificationTask:

@@ -12,7 +12,8 @@ from finetune.data.rows import Columns, Row, read_rows
 from finetune.errors import UserError
 from finetune.model.tiny import tiny_tokenizer
 from finetune.tasks.generative import Generated
-from finetune.tasks.text_generation import Example, TextGeneration, TextGenerationTask
+from finetune.tasks.settings import TextGeneration
+from finetune.tasks.text_generation import Example, TextGenerationTask
 
 TEXT = "to be or not to be , that is the question , and it is a long one"
 PAIRS = [Example("red mug", "A red mug ."), Example("a green and very large lamp", "It is green and large .")]
@@ -119,7 +120,7 @@ def test_perplexity_is_over_tokens_not_over_examples() -> None:
 def test_the_baseline_is_the_frequency_of_tokens(tokenizer) -> None:
     task = fitted(*PAIRS)
     features = task.encode(PAIRS, tokenizer, 64).features
-    task.observe(features)
+    task.fit_features(features)
     [(name, answers)] = task.baselines(PAIRS, features).items()
     assert name == "frequency of each token"
     counted = [token for feature in features for token in feature.labels if token != IGNORE]

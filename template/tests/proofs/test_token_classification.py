@@ -11,7 +11,8 @@ from sklearn.metrics import precision_recall_fscore_support
 from finetune.data.features import IGNORE
 from finetune.model.tiny import tiny_tokenizer
 from finetune.tasks.ner_tags import to_iob2
-from finetune.tasks.token_classification import Example, Prediction, TokenClassification, TokenClassificationTask
+from finetune.tasks.settings import TokenClassification
+from finetune.tasks.token_classification import Example, Prediction, TokenClassificationTask
 
 EXAMPLES = [Example(words.split(), tags.split()) for words, tags in SENTENCES]
 

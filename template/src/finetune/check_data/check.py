@@ -23,8 +23,7 @@ from ..files import sha256_of, write_atomic
 from ..model.load import load_tokenizer
 from ..tasks import make_task
 from ..tasks.base import Task
-from ..tasks.seq2seq import Seq2SeqSettings
-from ..tasks.settings import Settings
+from ..tasks.settings import Seq2SeqSettings, Settings
 from .duplicates import duplicate_findings, find_duplicates
 from .findings import Entry, Finding, by_severity
 from .labels import balance, balance_findings
@@ -88,7 +87,12 @@ def check_data(config: Config) -> dict[str, Any]:
         *balance_findings(entries),
         *_cut_findings("cut", "model.max_length", config.model.max_length, parts, lengths),
         *_cut_findings("cut-target", "task.max_target_length", _target_limit(config.task), parts, lengths),
-        *(finding for part in parts if "tags" in task.target_columns for finding in tag_findings(part.name, part.rows)),
+        *(
+            found
+            for part in parts
+            if "tags" in config.task.target_columns
+            for found in tag_findings(part.name, part.rows)
+        ),
         *text_problem_findings(entries, task.splits_into_words),
     ]
     tokens = [count for length in lengths.values() for count in length.tokens]

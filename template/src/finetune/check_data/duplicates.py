@@ -61,7 +61,7 @@ def find_duplicates(entries: Sequence[Entry]) -> list[Duplicate]:
     for near in near_pairs([entry.summary.texts for entry in first]):
         entry, other = first[near.index], first[near.other]
         same_answer = _words(entry.summary.answer) == _words(other.summary.answer)
-        if entry.summary.writes and not same_answer:
+        if entry.summary.generates and not same_answer:
             continue  # an order number that the reply has to repeat makes it another example
         # A figure or a small word may decide; only where all words are the same is another answer an error.
         same_words = near.similarity == 1 and _words(entry.text) == _words(other.text)
@@ -158,7 +158,7 @@ def _tolerance(entries: Sequence[Entry]) -> float:
 
 def _contradicts(one: Entry, other: Entry, tolerance: float) -> bool:
     a, b = one.summary, other.summary
-    if a.writes or b.writes:  # a text has several good translations
+    if a.generates or b.generates:  # a text has several good translations
         return False
     if a.number is not None and b.number is not None:
         return abs(a.number - b.number) > tolerance

@@ -29,7 +29,7 @@ def balance(entries: Sequence[Entry]) -> dict[str, Any]:
         grades = Counter(numbers)
         counts = {f"{grade:g}": grades[grade] for grade in sorted(grades)} if len(grades) <= FEW_VALUES else {}
         return {"numbers": {**found, "mean": float(np.mean(numbers)), "counts": counts}}
-    if entries[0].summary.writes:
+    if entries[0].summary.generates:
         words = [len(entry.summary.answer.split()) for entry in entries]
         return {"answer_words": dict(zip(("min", "q25", "median", "q75", "max"), quantiles(words), strict=True))}
     return {"labels": dict(_counts(entries).most_common())}

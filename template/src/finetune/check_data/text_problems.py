@@ -106,7 +106,7 @@ def _very_long(entries: Sequence[Entry], split: str) -> Iterator[Finding]:
 
 
 def _texts(entry: Entry) -> tuple[str, ...]:
-    return (*entry.summary.texts, entry.summary.answer) if entry.summary.writes else entry.summary.texts
+    return (*entry.summary.texts, entry.summary.answer) if entry.summary.generates else entry.summary.texts
 
 
 def _decodes(text: str) -> bool:

@@ -1,28 +1,39 @@
-"""The config as a JSON Schema (draft-07), in the form in which editors complete and check it best.
+"""The config as a JSON Schema (draft-07), in the form that editors complete and check best.
 
 A section with a `type` becomes a list of types and, for each, the keys that go with it (`if`, `then`). Editors then
 offer every type with its description, explain and underline the keys of the one that is chosen, and say of a wrong key
-just that; of pydantic's `oneOf` they say that none of its variants fits.
+just that; with pydantic's `oneOf` they only report that no variant matches.
 """
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 from .config import Config
+from .load import deleted_keys
 
 Schema = dict[str, Any]
 
 
 def json_schema() -> str:
     """The text of schemas/config.schema.json."""
-    schema = Config.model_json_schema()
-    schema["required"].remove("data")
-    schema["anyOf"] = [{"required": ["data"]}, {"required": ["stages"]}]
+    schema = _without(Config.model_json_schema(), deleted_keys())
+    if "stages" in schema["properties"]:
+        schema["required"].remove("data")
+        schema["anyOf"] = [{"required": ["data"]}, {"required": ["stages"]}]
     # Draft-07 keeps shared parts under `definitions`; pydantic writes the newer `$defs`.
     text = json.dumps(schema).replace('"$defs"', '"definitions"').replace("#/$defs/", "#/definitions/")
     schema = json.loads(text)
     schema["properties"] = {key: _by_type(part, schema["definitions"]) for key, part in schema["properties"].items()}
     return json.dumps({"$schema": "http://json-schema.org/draft-07/schema#", **schema}, indent=2) + "\n"
+
+
+def _without(schema: Schema, keys: Collection[str]) -> Schema:
+    """The schema without some of its keys, and without the definitions to which only these refer."""
+    left = {**schema, "properties": {key: part for key, part in schema["properties"].items() if key not in keys}}
+    text = json.dumps(left)
+    left["$defs"] = {name: part for name, part in schema["$defs"].items() if f'"#/$defs/{name}"' in text}
+    return left
 
 
 def _by_type(section: Schema, definitions: Schema) -> Schema:

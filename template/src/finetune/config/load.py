@@ -1,4 +1,4 @@
-"""Read a config from YAML or from a run, and say what is wrong with it as one sentence with place and remedy."""
+"""Read a config from YAML or from a run; errors are one sentence with place and remedy."""
 
 import json
 from difflib import get_close_matches
@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from .. import optional
 from ..errors import UserError
 from .config import Config
 from .yaml_lines import Node, parse_override, read_yaml
@@ -20,9 +21,20 @@ def load_config(path: Path, overrides: list[str] | None = None) -> Config:
     root = read_yaml(path)
     for override in overrides or []:
         root.set(*parse_override(override))
+    for key, folder in deleted_keys().items():
+        if key in root.children:
+            raise UserError(
+                f"{root.place((key,))}: '{key}' needs src/finetune/{folder}, which this project has deleted: "
+                f"put the folder back or remove the key"
+            )
     config = _validated(root)
     run = config.run.model_copy(update={"name": config.run.name or path.stem})
     return config.model_copy(update={"run": run})
+
+
+def deleted_keys() -> dict[str, str]:
+    """The keys of optional folders that the project has deleted, each with its folder."""
+    return {key: name for name, part in optional.PARTS.items() if not optional.is_there(name) for key in part.keys}
 
 
 def read_config(path: Path) -> Config:

@@ -50,7 +50,7 @@ def estimate_fisher(
     count = 0
     for example in chosen:
         features = split.features_of[example]
-        for group in micro_batches(split.features, features, budget, task.keeps_together):
+        for group in micro_batches(split.features, features, budget, task.group_by_example):
             batch = collate(split.features, group, task.batch_labels, tokenizer).to(model.device)
             task.loss(forward(model, task, batch, bf16=False), batch.labels).backward()
         for name, parameter in trainable_parameters(model):

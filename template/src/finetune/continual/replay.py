@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from ..files import publish
 from ..tasks.base import Task
 
 EXAMPLES, SEEN = "replay.jsonl", "seen.json"
+NUMBER = "example"
+"""Column that numbers the examples, where an example has several rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +61,12 @@ class Reservoir:
 
     def write(self, folder: Path, task: Task[Any, Any]) -> None:
         """Write it as data that people and `finetune` can read, whole or not at all."""
-        rows = [row for example in self.examples for row in task.columns(example)]
+        rows = [task.to_rows(example) for example in self.examples]
+        if any(len(of_example) > 1 for of_example in rows):  # the lists of two runs may share a query
+            rows = [[{**row, NUMBER: number} for row in of_example] for number, of_example in enumerate(rows)]
 
         def write(target: Path) -> None:
-            lines = (f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+            lines = (f"{json.dumps(row, ensure_ascii=False)}\n" for of_example in rows for row in of_example)
             (target / EXAMPLES).write_text("".join(lines), encoding="utf-8")
             (target / SEEN).write_text(json.dumps(self.seen))
 
@@ -70,5 +75,11 @@ class Reservoir:
     @classmethod
     def read(cls, folder: Path, task: Task[Any, Any]) -> "Reservoir":
         """The inverse of `write`."""
-        rows = read_rows(folder / EXAMPLES, Columns(task.inputs + task.target_columns, task.optional, whole=task.whole))
-        return cls(task.parse(rows), json.loads((folder / SEEN).read_text()))
+        of = task.settings
+        columns = Columns(of.input_columns + of.target_columns, of.optional_columns, whole=of.text_column)
+        rows = read_rows(folder / EXAMPLES, columns)
+        groups = groupby(rows, key=lambda row: row.original.get(NUMBER))
+        return cls(
+            [example for _, group in groups for example in task.parse([*group])],
+            json.loads((folder / SEEN).read_text()),
+        )

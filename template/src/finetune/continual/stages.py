@@ -23,7 +23,7 @@ from ..report.report import write_report
 from ..run.environment import describe_environment
 from ..run.folder import STAGES, RunFolder
 from ..run.saved_model import load_saved_model
-from ..tasks import make_task, task_class
+from ..tasks import make_task
 from ..tasks.base import Task
 from ..train.checkpoint import newest_valid
 from ..train.loop import train
@@ -150,7 +150,7 @@ def read_matrix(run: RunFolder) -> list[list[float | None]]:
 
 def write_matrix(run: RunFolder, config: Config, matrix: list[list[float | None]]) -> dict[str, Any]:
     """Write `stages.json`, whole or not at all; return what it says."""
-    task = task_class(config.task)
+    task = config.task
     # What compares scores is about gains: a perplexity that rises is a loss.
     sign = -1 if task.lower_is_better else 1
     gains = [[None if score is None else sign * score for score in row] for row in matrix]

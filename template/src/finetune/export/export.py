@@ -9,7 +9,6 @@ from ..files import publish
 from ..model.methods import can_be_merged, merge
 from ..run.folder import RunFolder
 from ..run.saved_model import TASK_FILE, load_saved_model
-from ..tasks import task_class
 from .onnx import require_onnx, write_onnx
 
 Format = Literal["safetensors", "onnx"]
@@ -24,7 +23,7 @@ def export(run: RunFolder, folder: Path, form: Format = "safetensors") -> None:
     if folder.exists():
         raise UserError(f"{folder}: exists already: name a new folder")
     if form == "onnx":
-        require_onnx(task_class(run.config().task))
+        require_onnx(run.config().task)
     finetuned = load_saved_model(run.best, to_merge=True)
     model = finetuned.model
     if form == "safetensors" or can_be_merged(finetuned.method):  # a graph may have layers that no ordinary model has

@@ -19,6 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 from ..errors import UserError
 from ..hub.client import first_line
 from ..tasks.base import Task
+from ..tasks.settings import Settings
 
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 FILE = "model.onnx"
@@ -30,7 +31,7 @@ TOLERANCE = 1e-4
 """Largest difference of two logits, as a share of the largest logit where that is above 1."""
 
 
-def require_onnx(task: type[Task[Any, Any]]) -> None:
+def require_onnx(task: Settings) -> None:
     """Raises UserError if a package is missing, or the task's model is not a single graph."""
     if task.auto_model == "AutoModelForSeq2SeqLM":
         raise UserError(

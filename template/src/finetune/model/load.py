@@ -14,6 +14,7 @@ from ..errors import UserError
 from ..hub.client import HUB_NAME, first_line, require_on_hub
 from ..hub.manifest import default_folder, find_manifest
 from ..tasks.base import E, Task
+from ..tasks.settings import Settings
 from .quantization import quantization_of
 from .tiny import is_tiny, tiny_config, tiny_tokenizer
 
@@ -55,14 +56,14 @@ def load_model(model: settings.Model, task: Task[Any, Any], tokenizer: Any, meth
     What is new is drawn from torch's random numbers. Raises UserError if there is no such model, if it is of another
     kind or its weights do not fit, or if it cannot read `max_length` tokens and those that the method puts before them.
     """
-    auto = getattr(transformers, task.auto_model)
+    auto = getattr(transformers, task.settings.auto_model)
     options = {**task.model_options(), "attn_implementation": model.attention, "pad_token_id": tokenizer.pad_token_id}
     if is_tiny(model.name):
         config = tiny_config(model.name, tokenizer, model.max_length + soft_prompt_tokens(method), **options)
-        require_kind(task, config, model.name)
+        require_kind(task.settings, config, model.name)
         return auto.from_config(config), []
     config = load_pretrained(transformers.AutoConfig, model, **options)
-    require_kind(task, config, model.name)
+    require_kind(task.settings, config, model.name)
     if isinstance(method, QLora):
         options["quantization_config"] = quantization_of(method, auto, config)
     loaded, info = load_pretrained(
@@ -104,7 +105,7 @@ def _why_not(name: str, error: Exception) -> str:
     return f"model.name: there is no folder '{name}': correct the path"
 
 
-def require_kind(task: Task[Any, Any], config: Any, name: str) -> None:
+def require_kind(task: Settings, config: Any, name: str) -> None:
     """Refuse a model that was not made for what the task asks of it, where transformers would load it all the same."""
     fits = _is_known(config, task.auto_model)
     # Encoders have heads for causal language models too, and would see the very tokens that they are to foresee.

@@ -32,8 +32,9 @@ from ..model.load import load_pretrained
 from ..model.methods import adapter_weights, apply_method, is_peft, load_adapter, save_adapter
 from ..model.quantization import dequantized, quantization_of, require_quantization
 from ..model.tiny import is_tiny
-from ..tasks import AnyTask, make_task
+from ..tasks import make_task
 from ..tasks.base import Task
+from ..tasks.settings import AnyTask
 
 TASK_FILE = "finetune.json"
 BASE = "base"
@@ -138,7 +139,7 @@ def load_saved_model(folder: Path, *, to_merge: bool = False) -> SavedModel:
     task.load_state(description["state"])
     local = settings.Model(name=str(folder.absolute()))
     method = METHODS.validate_python(description["method"])
-    auto = getattr(transformers, task.auto_model)
+    auto = getattr(transformers, task.settings.auto_model)
     if is_peft(method):
         model = _load_added(folder, description, method, auto, to_merge=to_merge)
     else:

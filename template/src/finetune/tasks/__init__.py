@@ -1,42 +1,18 @@
-"""One file a task. A new file in this folder that defines one is all that it takes to add a task."""
+"""The tasks: their sections of the config (settings), and a file for each that reads, computes the loss and scores.
 
-import pkgutil
-from functools import reduce
-from importlib import import_module
-from operator import or_
-from typing import TYPE_CHECKING, Annotated, Any
+A new task: its section in settings.py, its file, and a line in table.py (docs/new-task.md of the template).
+"""
 
-from pydantic import Field
+from typing import TYPE_CHECKING, Any
 
-from .base import Task
 from .settings import Settings
 
-__all__ = ["TASKS", "AnyTask", "Task", "make_task", "task_class"]
-
-
-def _tasks() -> dict[type[Settings], type[Task[Any, Any]]]:
-    """Every class in the files of this folder that has a section of the config of its own."""
-    modules = [import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
-    classes = [value for module in modules for value in vars(module).values() if isinstance(value, type)]
-    return {cls.settings: cls for cls in classes if issubclass(cls, Task) and "settings" in vars(cls)}
-
-
-TASKS = _tasks()
-"""Every task by its section of the config."""
-
 if TYPE_CHECKING:
-    AnyTask = Settings
-else:
-    AnyTask = Annotated[reduce(or_, TASKS), Field(discriminator="type")]
+    from .base import Task
 
 
-def task_class(settings: Settings) -> type[Task[Any, Any]]:
-    """The task that a section of the config asks for."""
-    return TASKS[type(settings)]
+def make_task(settings: Settings) -> "Task[Any, Any]":
+    """The task of a section of the config; it knows its labels only after `fit` or `load_state`."""
+    from .table import TASKS  # only now, for it imports torch
 
-
-def make_task(settings: Settings) -> Task[Any, Any]:
-    """The task that a section of the config asks for; it knows its labels only after `fit` or `load_state`."""
-    make: Any = task_class(settings)
-    task: Task[Any, Any] = make(settings)
-    return task
+    return TASKS[type(settings)](settings)

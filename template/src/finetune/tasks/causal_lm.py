@@ -1,4 +1,4 @@
-"""Tasks of a decoder: the model foresees each token of a text from those before it."""
+"""Causal language models: a decoder predicts each token of a text from those before it."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -10,61 +10,42 @@ from ..data.features import IGNORE, Feature
 from .base import E
 from .generative import Generated, GenerativeTask, sample_table
 from .results import Scores
-from .settings import Generation, Settings
-
-
-class CausalLMSettings(Settings):
-    """What tasks of a decoder have in common."""
-
-    generation: Generation = Generation()
-    """How the model writes samples and predictions."""
-
-    def require_fit(self, max_length: int) -> None:
-        if self.generation.max_new_tokens >= max_length:
-            raise ValueError(
-                f"task.generation.max_new_tokens is {self.generation.max_new_tokens}, which leaves no room for a "
-                f"prompt in model.max_length, {max_length}: lower the one or raise the other"
-            )
 
 
 class CausalLMTask(GenerativeTask[E]):
-    """A causal language model, whose headline is the perplexity of a token."""
+    """A causal language model, whose main metric is the perplexity of the reference tokens."""
 
-    auto_model = "AutoModelForCausalLM"
-    main_metric = "perplexity"
-    lower_is_better = True
-    scores_texts = False
+    main_metric_needs_texts = False
 
     def model_inputs(self, model: Any, inputs: dict[str, Tensor], labels: Tensor) -> dict[str, Any]:
         return {**inputs, "use_cache": False}
 
-    def aligned(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def align(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         return logits[:, :-1], labels[:, 1:]
 
-    def scored(self, feature: Feature) -> list[int]:
+    def target_tokens(self, feature: Feature) -> list[int]:
         return [int(label) for label in feature.labels[1:] if label != IGNORE]
 
     def feature(self, example: int, ids: list[int], labels: list[int], prompt: list[int]) -> Feature:
-        """`labels` stand at the positions of their tokens; the first one has nothing before it to be foreseen from."""
-        count = sum(label != IGNORE for label in labels[1:])
-        return Feature(example, {"input_ids": ids}, labels, count, prompt=prompt)
+        """`labels` stand at the positions of their tokens; the first token has no context, so it is not scored."""
+        scored_labels = sum(label != IGNORE for label in labels[1:])
+        return Feature(example, {"input_ids": ids}, labels, scored_labels, prompt=prompt)
 
-    def room(self, max_length: int) -> int:
-        """Tokens that a prompt may have."""
-        assert self.generation
+    def prompt_limit(self, max_length: int) -> int:
+        """Longest prompt in tokens: what max_new_tokens leaves of the context."""
         return max_length - self.generation.max_new_tokens
 
     def score(self, examples: Sequence[E], predictions: Sequence[Generated]) -> Scores:
         rows = [
-            [*self.shown(example), answer.text]
-            for example, answer in zip(examples, predictions, strict=True)
-            if answer.text is not None
+            [*self.prompt_and_reference(example), prediction.text]
+            for example, prediction in zip(examples, predictions, strict=True)
+            if prediction.text is not None
         ]
-        return Scores(self.foreseen(predictions), sample_table(["after", "true", "written"], rows))
+        return Scores(self.token_metrics(predictions), sample_table(["prompt", "reference", "generated"], rows))
 
     @abstractmethod
-    def shown(self, example: E) -> tuple[str, str]:
-        """The end of the prompt, and the true text after it."""
+    def prompt_and_reference(self, example: E) -> tuple[str, str]:
+        """The prompt, and the reference text after it."""
 
     def baselines(self, examples: Sequence[E], features: Sequence[Feature]) -> dict[str, list[Generated]]:
-        return {"frequency of each token": self.by_frequency(examples, features)}
+        return {"frequency of each token": self.unigram_baseline(examples, features)}

@@ -1,15 +1,15 @@
-"""Dialogues: the model learns what the assistant says, in the form that its chat template gives to a dialogue."""
+"""Chat (instruction tuning): the assistant's replies in a dialogue, in the form of the model's chat template."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from jinja2 import TemplateError
 
 from ..data.features import IGNORE, Encoded, Feature
 from ..data.rows import Row
 from ..errors import UserError
-from .causal_lm import CausalLMSettings, CausalLMTask
+from .causal_lm import CausalLMTask
 from .generative import end_token
 from .results import Summary
 
@@ -23,30 +23,16 @@ PLAIN_TEMPLATE = (
 """For models that were not made for dialogues. It needs no token that such a model does not know."""
 
 
-class Chat(CausalLMSettings):
-    """The assistant's part of a dialogue. Column: messages, a list of {role, content}."""
-
-    type: Literal["chat"]
-    """What the assistant says in a dialogue."""
-
-
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A dialogue and where it stands; the last message is the assistant's, where its reply is known."""
+    """A dialogue and its place, file:line; the last message is the assistant's, where its reply is known."""
 
     messages: list[Message]
     place: str
 
 
 class ChatTask(CausalLMTask[Example]):
-    """Of a dialogue the tokens of the assistant's messages count, with the token that ends each."""
-
-    settings = Chat
-    inputs = ("messages",)
-    target_columns = ()
-
-    def __init__(self, config: Chat) -> None:
-        super().__init__(config.generation)
+    """Scored are the tokens of the assistant's messages, with the token that ends each."""
 
     def example(self, row: Row) -> Example:
         messages = row.values["messages"]
@@ -60,14 +46,14 @@ class ChatTask(CausalLMTask[Example]):
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
         return {"messages": [{"role": "user", "content": text}]}
 
-    def columns(self, example: Example) -> list[dict[str, Any]]:
+    def to_rows(self, example: Example) -> list[dict[str, Any]]:
         return [{"messages": example.messages}]
 
     def fit(self, examples: Sequence[Example]) -> None:
-        """There are no labels, but something to learn from must be there."""
+        """There are no labels, but each dialogue must have something to train on."""
         for example in examples:
             if not any(message["role"] == "assistant" for message in example.messages):
-                raise UserError(f"{example.place}: the assistant says nothing: add its reply, or take the row out")
+                raise UserError(f"{example.place}: the assistant has no message: add a reply, or take the row out")
 
     def texts(self, examples: Sequence[Example]) -> Iterable[str]:
         for example in examples:
@@ -75,21 +61,21 @@ class ChatTask(CausalLMTask[Example]):
 
     def summary(self, example: Example) -> Summary:
         *before, last = (message["content"] for message in example.messages)
-        return Summary(tuple(before) or (last,), last, writes=True)
+        return Summary(tuple(before) or (last,), last, generates=True)
 
     def encode(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoded:
         if tokenizer.chat_template is None:
             tokenizer.chat_template = PLAIN_TEMPLATE
-        self.vocabulary, self.ends = len(tokenizer), _ends(tokenizer)
+        self.vocabulary, self.stop_tokens = len(tokenizer), _stop_tokens(tokenizer)
         encoded = Encoded([])
         for number, example in enumerate(examples):
             features = [*self._features(number, example, tokenizer, max_length)]
             encoded.truncated += any(feature.length > max_length for feature in features)
-            encoded.features += [_cut(feature, max_length) for feature in features]
+            encoded.features += [_truncate(feature, max_length) for feature in features]
         return encoded
 
     def _features(self, number: int, example: Example, tokenizer: Any, max_length: int) -> Iterator[Feature]:
-        """One for the dialogue; where the template rewrites what was said earlier, one for each reply."""
+        """One for the dialogue; where the template changes earlier messages as more follow, one for each reply."""
         replies = [i for i, message in enumerate(example.messages) if message["role"] == "assistant"]
         prompts = [_rendered(tokenizer, example, end, True) for end in replies]
         wholes = [_rendered(tokenizer, example, end + 1, False) for end in replies]
@@ -99,10 +85,10 @@ class ChatTask(CausalLMTask[Example]):
                     f"{example.place}: the chat template of the model does not let a reply follow its prompt: "
                     f"choose another model, or give its tokenizer another template"
                 )
-        if example.messages[-1]["role"] != "assistant":  # a reply is wanted
+        if example.messages[-1]["role"] != "assistant":  # a reply is to be generated
             open_end = _rendered(tokenizer, example, len(example.messages), True)
             ids = tokenizer(open_end, add_special_tokens=False, verbose=False)["input_ids"]
-            yield self.feature(number, ids, [IGNORE] * len(ids), ids[-self.room(max_length) :])
+            yield self.feature(number, ids, [IGNORE] * len(ids), ids[-self.prompt_limit(max_length) :])
             return
         spans = [(len(prompt), len(whole.rstrip())) for prompt, whole in zip(prompts, wholes, strict=True)]
         if all(wholes[-1].startswith(whole.rstrip()) for whole in wholes):
@@ -112,18 +98,18 @@ class ChatTask(CausalLMTask[Example]):
             yield self._scored(number, whole, [span], tokenizer, max_length)
 
     def _scored(self, number: int, text: str, spans: list[tuple[int, int]], tokenizer: Any, max_length: int) -> Feature:
-        """A rendered dialogue in which the characters of `spans` count."""
+        """A rendered dialogue in which the characters of `spans` are scored."""
         tokens = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         ids = tokens["input_ids"]
-        counts = [
+        scored = [
             any(start <= left and right <= end for start, end in spans) and left < right
             for left, right in tokens["offset_mapping"]
         ]
-        labels = [token if counted else IGNORE for token, counted in zip(ids, counts, strict=True)]
+        labels = [token if is_scored else IGNORE for token, is_scored in zip(ids, scored, strict=True)]
         before = sum(left < spans[-1][0] for left, _ in tokens["offset_mapping"])
-        return self.feature(number, ids, labels, ids[max(0, before - self.room(max_length)) : before])
+        return self.feature(number, ids, labels, ids[max(0, before - self.prompt_limit(max_length)) : before])
 
-    def shown(self, example: Example) -> tuple[str, str]:
+    def prompt_and_reference(self, example: Example) -> tuple[str, str]:
         *before, last = example.messages
         return " / ".join(f"{message['role']}: {message['content']}" for message in before), last["content"]
 
@@ -133,7 +119,7 @@ def _is_message(value: Any) -> bool:
 
 
 def _rendered(tokenizer: Any, example: Example, count: int, replying: bool) -> str:
-    """The first `count` messages in the words of the template; `replying`: up to where the assistant's reply begins."""
+    """The first `count` messages in the template; `replying`: with the header that opens the assistant's reply."""
     try:
         text: str = tokenizer.apply_chat_template(
             example.messages[:count], tokenize=False, add_generation_prompt=replying
@@ -145,7 +131,7 @@ def _rendered(tokenizer: Any, example: Example, count: int, replying: bool) -> s
     return text
 
 
-def _ends(tokenizer: Any) -> list[int]:
+def _stop_tokens(tokenizer: Any) -> list[int]:
     """The token that ends a text, and those with which the template ends a reply."""
     dialogue = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     text = tokenizer.apply_chat_template(dialogue, tokenize=False)
@@ -154,8 +140,8 @@ def _ends(tokenizer: Any) -> list[int]:
     return sorted({end_token(tokenizer), *(token for token in ending[:1] if token in special)})
 
 
-def _cut(feature: Feature, max_length: int) -> Feature:
-    """The end of what is too long: there the last reply stands."""
+def _truncate(feature: Feature, max_length: int) -> Feature:
+    """Truncation keeps the end, where the last reply stands."""
     if feature.length > max_length:
         feature.inputs = {"input_ids": feature.inputs["input_ids"][-max_length:]}
         feature.labels = feature.labels[-max_length:]

@@ -1,10 +1,10 @@
-"""Any number of labels for a text or for a pair of texts."""
+"""Multi-label classification: any number of labels for a text or a pair of texts."""
 
 import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,17 +14,11 @@ from torch.nn import functional as F
 from ..data.features import Feature
 from ..data.rows import Row
 from ..errors import UserError
-from .base import at_least_fp32, label_options, require_known
+from .labels import label_options, require_known
+from .objective import at_least_fp32
 from .results import Scores, Summary, Table
-from .settings import Settings
+from .settings import MultiLabelClassification
 from .texts import TextTask, pair_of
-
-
-class MultiLabelClassification(Settings):
-    """Any number of labels for a text or for a pair of texts. Columns: text, (text_pair), labels."""
-
-    type: Literal["multi-label-classification"]
-    """Any number of labels for a text or for a pair of texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +41,10 @@ class Prediction:
 class MultiLabelClassificationTask(TextTask[Example, Prediction]):
     """Binary cross-entropy for each label; one threshold for all, chosen on the validation data."""
 
-    settings = MultiLabelClassification
-    inputs = ("text",)
-    target_columns = ("labels",)
-    main_metric = "f1_micro"
+    fitted = ("labels", "frequent", "threshold")
 
-    def __init__(self, config: MultiLabelClassification) -> None:
+    def __init__(self, settings: MultiLabelClassification) -> None:
+        super().__init__(settings)
         self.labels: list[str] = []
         self.frequent: list[str] = []
         self.threshold = 0.5
@@ -83,15 +75,9 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
         self.frequent = self._frequent(counts, len(examples))
 
     def _frequent(self, counts: Counter[str], examples: int) -> list[str]:
-        """What most examples have, or at least the commonest label."""
+        """The labels that most examples have, or at least the most frequent one."""
         frequent = [label for label in self.labels if counts[label] > examples / 2]
         return frequent or [max(self.labels, key=lambda label: counts[label])]
-
-    def state(self) -> dict[str, Any]:
-        return {"labels": self.labels, "frequent": self.frequent, "threshold": self.threshold}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        self.labels, self.frequent, self.threshold = state["labels"], state["frequent"], state["threshold"]
 
     def model_options(self) -> dict[str, Any]:
         return label_options(self.labels, problem_type="multi_label_classification")

@@ -1,4 +1,4 @@
-"""Tags of entities: the schemes in which they are written, and the figures that are computed from them."""
+"""Named entities: tagging schemes (IOB1, IOB2, IOBES, BILOU), and metrics by entity and by token."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ IOB2_PREFIX = {"B": "B", "I": "I", "E": "I", "L": "I", "S": "B", "U": "B"}
 
 
 def to_iob2(tags: list[str], place: str) -> list[str]:
-    """IOB1, IOB2, IOBES or BILOU tags as IOB2: every entity opens with B-.
+    """IOB1, IOB2, IOBES or BILOU tags as IOB2: every entity begins with B-.
 
     Raises UserError for a tag of none of these schemes.
     """
@@ -74,7 +74,7 @@ def entity_level(true: list[list[str]], predicted: list[list[str]]) -> tuple[Tab
 
 
 def confusion(types: list[str], true: list[list[str]], predicted: list[list[str]]) -> ConfusionMatrix:
-    """Which type is taken for which, word by word."""
+    """Confusion of types, word by word."""
     from sklearn.metrics import confusion_matrix
 
     sides = ([tag.removeprefix("B-").removeprefix("I-") for tags in side for tag in tags] for side in (true, predicted))

@@ -1,8 +1,8 @@
-"""Put documents in the order in which they answer a query: a cross-encoder reads query and document together."""
+"""Ranking: order documents by relevance to a query; a cross-encoder reads query and document together."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,19 +12,11 @@ from torch.nn import functional as F
 from ..data.features import Encoded, Feature
 from ..data.rows import Row
 from ..errors import UserError
-from .base import Task, at_least_fp32
+from .base import Task
+from .objective import at_least_fp32
 from .results import Scores, Summary, Table
-from .settings import Settings
+from .settings import Ranking
 from .texts import text_of, tokenize
-
-
-class Ranking(Settings):
-    """The order of documents for a query. Columns: query, document, label (relevance, 0 or more)."""
-
-    type: Literal["ranking"]
-    """The order of documents for a query."""
-    loss: Literal["pointwise", "listwise"] = "listwise"
-    """pointwise: each document by itself; listwise: the documents of a query against each other."""
 
 
 @dataclass(slots=True)
@@ -41,15 +33,12 @@ class Example:
 class RankingTask(Task[Example, list[float]]):
     """A score for each document of a query; the higher, the earlier it comes."""
 
-    settings = Ranking
-    inputs = ("query", "document")
-    target_columns = ("label",)
-    main_metric = "ndcg@10"
-    auto_model = "AutoModelForSequenceClassification"
+    settings: Ranking
+    fitted = ("highest",)
 
-    def __init__(self, config: Ranking) -> None:
-        self._loss = config.loss
-        self.keeps_together = config.loss == "listwise"
+    def __init__(self, settings: Ranking) -> None:
+        super().__init__(settings)
+        self.group_by_example = settings.loss == "listwise"
         self.highest = 1.0
 
     def parse(self, rows: Sequence[Row]) -> list[Example]:
@@ -67,7 +56,7 @@ class RankingTask(Task[Example, list[float]]):
         labels = [_relevance(row)] if row.values.get("label") is not None else []
         return Example(text_of(row, "query"), [text_of(row, "document")], labels)
 
-    def columns(self, example: Example) -> list[dict[str, Any]]:
+    def to_rows(self, example: Example) -> list[dict[str, Any]]:
         pairs = zip(example.documents, example.labels, strict=True)
         return [{"query": example.query, "document": document, "label": label} for document, label in pairs]
 
@@ -79,12 +68,6 @@ class RankingTask(Task[Example, list[float]]):
 
     def extend(self, examples: Sequence[Example]) -> None:
         self.highest = max(self.highest, *(label for example in examples for label in example.labels))
-
-    def state(self) -> dict[str, Any]:
-        return {"highest": self.highest}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        self.highest = state["highest"]
 
     def model_options(self) -> dict[str, Any]:
         return {"num_labels": 1, "problem_type": "regression"}
@@ -105,10 +88,11 @@ class RankingTask(Task[Example, list[float]]):
         features = []
         for number, example in enumerate(examples):
             labels = example.labels or [0.0] * len(example.documents)
-            # A list counts once, and only where something in it is relevant; a document counts for itself.
-            counts = [1] * len(labels) if self._loss == "pointwise" else [int(any(labels)), *[0] * (len(labels) - 1)]
-            for label, count in zip(labels, counts, strict=True):
-                features.append(Feature(number, next(tokenized), [label], count))
+            scored = [1] * len(labels)
+            if self.settings.loss == "listwise":  # the list is scored once, and only if a document in it is relevant
+                scored = [int(any(labels)), *[0] * (len(labels) - 1)]
+            for label, scored_labels in zip(labels, scored, strict=True):
+                features.append(Feature(number, next(tokenized), [label], scored_labels))
         return Encoded(features, truncated)
 
     def batch_labels(self, features: Sequence[Feature], length: int) -> Tensor:
@@ -118,7 +102,7 @@ class RankingTask(Task[Example, list[float]]):
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         scores = at_least_fp32(logits).squeeze(-1)
         queries, relevance = labels[:, 0], labels[:, 1].to(scores.dtype)
-        if self._loss == "pointwise":
+        if self.settings.loss == "pointwise":
             return F.binary_cross_entropy_with_logits(scores, relevance / self.highest, reduction="sum")
         lists = [queries == query for query in queries.unique()]
         return torch.stack([_softmax_loss(scores[rows], relevance[rows]) for rows in lists]).sum()
@@ -141,9 +125,9 @@ class RankingTask(Task[Example, list[float]]):
             for example, scores in zip(examples, predictions, strict=True)
             if any(example.labels)  # without a relevant document every order is as good
         ]
-        per_query = [_figures(relevance, scores) for relevance, scores in pairs]
+        per_query = [_metrics(relevance, scores) for relevance, scores in pairs]
         names = ("ndcg@10", "ndcg@3", "mrr", "map", "recall@1", "recall@3")
-        means = {name: float(np.mean([figures[name] for figures in per_query])) if pairs else 0.0 for name in names}
+        means = {name: float(np.mean([metrics[name] for metrics in per_query])) if pairs else 0.0 for name in names}
         documents = sum(len(relevance) for relevance, _ in pairs)
         columns = ["queries with a relevant document", "their documents"]
         return Scores(
@@ -186,7 +170,7 @@ def _softmax_loss(scores: Tensor, relevance: Tensor) -> Tensor:
     return -(shares * scores.log_softmax(-1)).sum()
 
 
-def _figures(relevance: "np.ndarray[Any, Any]", scores: "np.ndarray[Any, Any]") -> dict[str, float]:
+def _metrics(relevance: "np.ndarray[Any, Any]", scores: "np.ndarray[Any, Any]") -> dict[str, float]:
     """Of one query. NDCG has linear gains, as in Järvelin and Kekäläinen (2002) and in scikit-learn."""
     from sklearn.metrics import average_precision_score, ndcg_score
 

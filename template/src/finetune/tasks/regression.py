@@ -1,9 +1,9 @@
-"""A number for a text or for a pair of texts."""
+"""Regression: a number for a text or a pair of texts."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,19 +12,10 @@ from torch.nn import functional as F
 from ..data.features import Feature
 from ..data.rows import Row
 from ..errors import UserError
-from .base import at_least_fp32
+from .objective import at_least_fp32
 from .results import Scatter, Scores, Summary
-from .settings import Settings
+from .settings import Regression
 from .texts import TextTask, pair_of
-
-
-class Regression(Settings):
-    """A number for a text or for a pair of texts. Columns: text, (text_pair), label."""
-
-    type: Literal["regression"]
-    """A number for a text or for a pair of texts."""
-    loss: Literal["mse", "huber"] = "mse"
-    """mse: squared error; huber: linear for large errors, so that wrong labels pull less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +28,13 @@ class Example:
 
 
 class RegressionTask(TextTask[Example, float]):
-    """Squared or Huber error. The model learns standardised numbers; people see them in their own unit."""
+    """Squared or Huber error on standardized numbers; metrics and predictions are in the unit of the data."""
 
-    settings = Regression
-    inputs = ("text",)
-    target_columns = ("label",)
-    main_metric = "r2"
+    settings: Regression
+    fitted = ("mean", "deviation")
 
-    def __init__(self, config: Regression) -> None:
-        self._loss = config.loss
+    def __init__(self, settings: Regression) -> None:
+        super().__init__(settings)
         self.mean, self.deviation = 0.0, 1.0
 
     def example(self, row: Row) -> Example:
@@ -67,12 +56,6 @@ class RegressionTask(TextTask[Example, float]):
         if self.deviation == 0:
             raise UserError(f"data.train: every label is {self.mean:g}: a regression needs numbers that differ")
 
-    def state(self) -> dict[str, Any]:
-        return {"mean": self.mean, "deviation": self.deviation}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        self.mean, self.deviation = state["mean"], state["deviation"]
-
     def model_options(self) -> dict[str, Any]:
         return {"num_labels": 1, "problem_type": "regression"}
 
@@ -88,7 +71,7 @@ class RegressionTask(TextTask[Example, float]):
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         predicted = at_least_fp32(logits).squeeze(-1)
         labels = labels.to(predicted.dtype)
-        if self._loss == "huber":
+        if self.settings.loss == "huber":
             return F.huber_loss(predicted, labels, reduction="sum")
         return F.mse_loss(predicted, labels, reduction="sum")
 
@@ -124,6 +107,3 @@ class RegressionTask(TextTask[Example, float]):
 
     def baselines(self, examples: Sequence[Example], features: Sequence[Feature]) -> dict[str, list[float]]:
         return {f"always the mean, {self.mean:.3g}": [self.mean] * len(examples)}
-
-    def records(self, examples: Sequence[Example], predictions: Sequence[float]) -> list[dict[str, Any]]:
-        return [{"prediction": prediction} for prediction in predictions]

@@ -1,11 +1,11 @@
-"""What tasks return for people: metrics, tables, matrices; nothing here depends on torch."""
+"""Results of an evaluation: metrics, tables, matrices; and the summary of an example. Free of torch."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
 class Table:
-    """A table of an evaluation. Shares and scores are floats, counts are ints."""
+    """A table of an evaluation. Proportions and scores are floats, counts are ints."""
 
     title: str
     columns: list[str]
@@ -35,7 +35,7 @@ class Scatter:
 
 @dataclass(slots=True)
 class Scores:
-    """Metrics by their stable names, and what a person wants to see beside them."""
+    """Metrics by their stable names, with tables and plots."""
 
     metrics: dict[str, float]
     tables: list[Table] = field(default_factory=list)
@@ -45,15 +45,15 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """An example as `check-data` looks at it, whatever the task."""
+    """A labelled example as `check-data` sees it, whatever the task."""
 
     texts: tuple[str, ...]
-    """What the model reads."""
+    """The input texts."""
     answer: str = ""
-    """What it is to say of that, in words: where the texts are the same, so should this be."""
+    """The target in words: equal texts with different answers are conflicting labels."""
     labels: tuple[str, ...] = ()
-    """The names whose balance is of interest, each as often as it occurs: labels, types of entities, ..."""
+    """Names for the class balance, each as often as it occurs: labels, types of entities, ..."""
     number: float | None = None
-    """For a task whose answer is a number: that number."""
-    writes: bool = False
-    """Whether the answer is a text that the model learns to write, and of which there may be several good ones."""
+    """The target, for a task whose target is a number."""
+    generates: bool = False
+    """Whether the answer is a text that the model learns to generate, of which there may be several good ones."""

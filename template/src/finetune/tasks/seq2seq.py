@@ -1,91 +1,71 @@
-"""Tasks of an encoder-decoder: it reads one text and writes another."""
+"""Sequence-to-sequence tasks: an encoder-decoder reads a source and generates a target."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import Field
 from torch import Tensor
 
 from ..data.features import Encoded, Feature
 from ..data.rows import Row
 from .generative import Generated, GenerativeTask, end_token, sample_table
 from .results import Scores, Summary
-from .settings import Generation, Settings
+from .settings import Seq2SeqSettings
 from .texts import text_of, tokenize
-
-
-class Seq2SeqSettings(Settings):
-    """What tasks of an encoder-decoder have in common. Columns: source, target."""
-
-    prefix: str = ""
-    """What the model expects before each source, such as "translate English to German: " for T5."""
-    max_target_length: int = Field(default=128, ge=2, le=1_000_000)
-    """Longest target in tokens; longer ones are cut."""
-    generation: Generation = Generation()
-    """How the model writes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A text to read, and the one to write where it is known."""
+    """A source, and its target where it is known."""
 
     source: str
     target: str | None
 
 
 class Seq2SeqTask(GenerativeTask[Example]):
-    """Cross-entropy of the target's tokens; what the model writes is compared with the target."""
+    """Cross-entropy of the target's tokens; metrics compare generated texts with the targets."""
 
-    inputs = ("source",)
-    target_columns = ("target",)
-    auto_model = "AutoModelForSeq2SeqLM"
-    scores_texts = True
-
-    def __init__(self, config: Seq2SeqSettings) -> None:
-        super().__init__(config.generation)
-        self.prefix, self.max_target_length = config.prefix, config.max_target_length
+    settings: Seq2SeqSettings
+    main_metric_needs_texts = True
 
     def example(self, row: Row) -> Example:
         return Example(text_of(row, "source"), text_of(row, "target") if row.values.get("target") is not None else None)
 
-    def fit(self, examples: Sequence[Example]) -> None:
-        """There are no labels."""
-
     def texts(self, examples: Sequence[Example]) -> Iterable[str]:
         for example in examples:
-            yield self.prefix + example.source
+            yield self.settings.prefix + example.source
             yield str(example.target)
 
     def summary(self, example: Example) -> Summary:
-        return Summary((example.source,), str(example.target), writes=True)
+        return Summary((example.source,), str(example.target), generates=True)
 
     def encode(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoded:
-        self.vocabulary, self.ends = len(tokenizer), [end_token(tokenizer)]
-        sources, cut = tokenize([(self.prefix + example.source, None) for example in examples], tokenizer, max_length)
+        self.vocabulary, self.stop_tokens = len(tokenizer), [end_token(tokenizer)]
+        texts = [self.settings.prefix + example.source for example in examples]
+        sources, truncated = tokenize([(text, None) for text in texts], tokenizer, max_length)
         known = [example.target or "" for example in examples]
-        targets = tokenizer(text_target=known, truncation=True, max_length=self.max_target_length)["input_ids"]
+        longest = self.settings.max_target_length
+        targets = tokenizer(text_target=known, truncation=True, max_length=longest)["input_ids"]
         return Encoded(
             [
                 Feature(i, {"input_ids": row["input_ids"]}, target, len(target), [], len(target), row["input_ids"])
                 for i, (row, target) in enumerate(zip(sources, targets, strict=True))
             ],
-            truncated=cut,
+            truncated=truncated,
         )
 
     def model_inputs(self, model: Any, inputs: dict[str, Tensor], labels: Tensor) -> dict[str, Any]:
         return {**inputs, "decoder_input_ids": model.prepare_decoder_input_ids_from_labels(labels), "use_cache": False}
 
     @abstractmethod
-    def compared(self, truths: list[str], written: list[str]) -> dict[str, float]:
-        """Metrics of texts, the headline first."""
+    def text_metrics(self, references: list[str], generated: list[str]) -> dict[str, float]:
+        """Metrics of generated texts, the main metric first."""
 
     def score(self, examples: Sequence[Example], predictions: Sequence[Generated]) -> Scores:
-        pairs = [(e, a.text) for e, a in zip(examples, predictions, strict=True) if a.text is not None]
-        metrics = self.compared([str(example.target) for example, _ in pairs], [text for _, text in pairs])
-        if any(answer.count for answer in predictions):
-            metrics |= self.foreseen(predictions)
-        assert self.generation
+        pairs = [(e, p.text) for e, p in zip(examples, predictions, strict=True) if p.text is not None]
+        metrics = self.text_metrics([str(example.target) for example, _ in pairs], [text for _, text in pairs])
+        if any(prediction.scored_tokens for prediction in predictions):
+            metrics |= self.token_metrics(predictions)
         shown = [[e.source, str(e.target), text] for e, text in pairs[: self.generation.samples]]
-        return Scores(metrics, sample_table(["source", "true", "written"], shown))
+        return Scores(metrics, sample_table(["source", "reference", "generated"], shown))

@@ -1,31 +1,242 @@
-"""Sections of the config that belong to tasks."""
+"""The sections of the config that belong to tasks, and what each task declares about itself.
 
-from pydantic import Field
+Nothing here imports torch: a config is checked, and its JSON Schema written, in a fraction of a second.
+"""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Discriminator, Field, Tag
 
 from ..section import Section
 
 
 class Settings(Section):
-    """A task's section of the config; a subclass narrows `type` to the name of its task."""
+    """A task's section of the config.
+
+    Its fields are keys of the config. Its class attributes are no keys: they declare what holds for every run of the
+    task, so that a config is checked before the task, and with it torch, is imported.
+    """
 
     type: str
+    """Name of the task."""
+
+    input_columns: ClassVar[tuple[str, ...]]
+    """Columns that every example must have."""
+    target_columns: ClassVar[tuple[str, ...]]
+    """Columns that training and evaluation need as well; they may be absent in prediction."""
+    optional_columns: ClassVar[tuple[str, ...]] = ()
+    """Columns that an example may have."""
+    text_column: ClassVar[str | None] = None
+    """A column that may stand in place of all input and target columns."""
+    main_metric: ClassVar[str]
+    """The metric that chooses the best checkpoint."""
+    lower_is_better: ClassVar[bool] = False
+    """Whether the main metric falls as the model improves."""
+    auto_model: ClassVar[str]
+    """Name of the transformers class that loads a model with the task's head."""
+    new_head: ClassVar[bool] = True
+    """Whether the head starts from random weights, so that every method has to train it."""
+    refused_methods: ClassVar[dict[str, str]] = {}
+    """Methods that cannot train the task, each with the reason and the remedy."""
 
     def require_fit(self, max_length: int) -> None:
         """Raise ValueError, beginning with the key, where the section and `model.max_length` contradict each other."""
 
 
+class TextSettings(Settings):
+    """What tasks with one target for a text or a pair of texts have in common."""
+
+    input_columns = ("text",)
+    target_columns = ("label",)
+    optional_columns = ("text_pair",)
+    auto_model = "AutoModelForSequenceClassification"
+
+
+# With the discriminator, an error is reported in the terms of the form that was meant.
+ClassWeights = Annotated[
+    Annotated[Literal["none", "balanced"], Tag("word")]
+    | Annotated[dict[str, Annotated[float, Field(gt=0, le=1e6)]], Tag("table")],
+    Discriminator(lambda value: "table" if isinstance(value, dict) else "word"),
+]
+
+
+class TextClassification(TextSettings):
+    """Text classification: one label for a text or a pair of texts. Columns: text, (text_pair), label."""
+
+    main_metric = "accuracy"
+
+    type: Literal["text-classification"]
+    """Text classification: one label for a text or a pair of texts."""
+    class_weights: ClassWeights = "none"
+    """Class weights: how much an example counts in the loss, by its label: {spam: 3} (others: 1), or balanced.
+
+    The weighted sum is divided by the number of examples, not by the sum of their weights: so the weight of an example
+    does not depend on the other labels in its batch. Balanced weights have a mean of 1 over the training data.
+    """
+
+
+class MultiLabelClassification(TextSettings):
+    """Multi-label classification: any number of labels for a text. Columns: text, (text_pair), labels."""
+
+    target_columns = ("labels",)
+    main_metric = "f1_micro"
+
+    type: Literal["multi-label-classification"]
+    """Multi-label classification: any number of labels for a text or a pair of texts."""
+
+
+class Regression(TextSettings):
+    """Regression: a number for a text or a pair of texts. Columns: text, (text_pair), label."""
+
+    main_metric = "r2"
+
+    type: Literal["regression"]
+    """Regression: a number for a text or a pair of texts."""
+    loss: Literal["mse", "huber"] = "mse"
+    """Loss function: mse is the squared error; huber is linear for large errors, so that wrong labels pull less."""
+
+
+class TokenClassification(Settings):
+    """Token classification: a tag for every word, such as named entities in IOB. Columns: tokens, tags."""
+
+    input_columns = ("tokens",)
+    target_columns = ("tags",)
+    main_metric = "f1"
+    auto_model = "AutoModelForTokenClassification"
+    refused_methods: ClassVar = {
+        "prompt": "whose added tokens have no tags, so it cannot learn token-classification: use prefix or lora"
+    }
+
+    type: Literal["token-classification"]
+    """Token classification: a tag for every word, such as named entities (NER)."""
+    stride: int = Field(default=32, ge=0)
+    """Sliding window: tokens that neighbouring windows share where a sentence is longer than model.max_length."""
+
+
+class Ranking(Settings):
+    """Ranking: the order of documents for a query. Columns: query, document, label (relevance, 0 or more)."""
+
+    input_columns = ("query", "document")
+    target_columns = ("label",)
+    main_metric = "ndcg@10"
+    auto_model = "AutoModelForSequenceClassification"
+
+    type: Literal["ranking"]
+    """Ranking: a cross-encoder scores how well each document answers a query."""
+    loss: Literal["pointwise", "listwise"] = "listwise"
+    """Loss function: pointwise scores each document by itself, listwise the documents of a query against each other."""
+
+
 class Generation(Section):
-    """How the model writes a text, token after token."""
+    """Text generation: how the model decodes, token after token."""
 
     max_new_tokens: int = Field(default=64, ge=1, le=100_000)
-    """Longest text that it writes, in tokens."""
+    """Maximum length of a generated text, in tokens."""
     beams: int = Field(default=1, ge=1, le=64)
-    """Texts that are written side by side to choose the likeliest; 1 takes the likeliest token each time."""
+    """Beam search: candidate texts that are kept at each step; 1 is greedy decoding."""
     temperature: float = Field(default=0.0, ge=0, le=10)
-    """0 always takes the likeliest token; above, tokens are drawn, the more freely the higher it is."""
+    """Sampling temperature: 0 always takes the likeliest token; above, tokens are sampled, the higher the freer."""
     top_p: float = Field(default=1.0, gt=0, le=1)
-    """Draw only from the likeliest tokens that together have this probability."""
+    """Nucleus sampling: sample only from the likeliest tokens that together have this probability."""
     validation_examples: int = Field(default=200, ge=1)
-    """Examples for which the model writes during a validation, where its score needs that: writing takes time."""
+    """Validation examples for which texts are generated, where the main metric needs them; the loss takes all."""
     samples: int = Field(default=8, ge=0)
-    """Examples that an evaluation shows."""
+    """Generated samples that an evaluation shows."""
+
+
+class GenerativeSettings(Settings):
+    """What tasks that generate texts have in common."""
+
+    new_head = False
+    refused_methods: ClassVar = {
+        "head": "but a generative model has no new head, its last layer is pretrained: use lora"
+    }
+
+    generation: Generation = Generation()
+    """Text generation: how the model decodes samples and predictions."""
+
+
+class CausalLMSettings(GenerativeSettings):
+    """What tasks of a decoder have in common."""
+
+    main_metric = "perplexity"
+    lower_is_better = True
+    auto_model = "AutoModelForCausalLM"
+
+    def require_fit(self, max_length: int) -> None:
+        if self.generation.max_new_tokens >= max_length:
+            raise ValueError(
+                f"task.generation.max_new_tokens is {self.generation.max_new_tokens}, which leaves no room for a "
+                f"prompt in model.max_length, {max_length}: lower the one or raise the other"
+            )
+
+
+class TextGeneration(CausalLMSettings):
+    """Text generation (causal language modeling). Columns: text, or prompt and completion; or a .txt file."""
+
+    input_columns = ("prompt",)
+    target_columns = ("completion",)
+    text_column = "text"
+
+    type: Literal["text-generation"]
+    """Text generation (causal language modeling): texts like those of the data, or completions of prompts."""
+    separator: str = "\n"
+    """Separator: what stands between a prompt and its completion."""
+
+
+class Chat(CausalLMSettings):
+    """Chat (instruction tuning): the assistant's replies. Column: messages, a list of {role, content}."""
+
+    input_columns = ("messages",)
+    target_columns = ()
+
+    type: Literal["chat"]
+    """Chat (instruction tuning): the assistant's replies in a dialogue, in the model's chat template."""
+
+
+class Seq2SeqSettings(GenerativeSettings):
+    """What tasks of an encoder-decoder have in common. Columns: source, target."""
+
+    input_columns = ("source",)
+    target_columns = ("target",)
+    auto_model = "AutoModelForSeq2SeqLM"
+
+    prefix: str = ""
+    """Task prefix: what the model expects before each source, such as "translate English to German: " for T5."""
+    max_target_length: int = Field(default=128, ge=2, le=1_000_000)
+    """Maximum target length in tokens; longer targets are truncated."""
+
+
+class Translation(Seq2SeqSettings):
+    """Machine translation. Columns: source, target."""
+
+    main_metric = "bleu"
+
+    type: Literal["translation"]
+    """Machine translation: a text in another language."""
+    bleu_tokenizer: Literal["13a", "intl", "zh", "char"] = "13a"
+    """BLEU tokenizer of sacreBLEU: 13a for languages with spaces, zh for Chinese, char for characters."""
+
+
+class Summarization(Seq2SeqSettings):
+    """Summarization: a short text that says what matters in a long one. Columns: source, target."""
+
+    main_metric = "rougeL"
+
+    type: Literal["summarization"]
+    """Summarization: a short text that says what matters in a long one."""
+
+
+AnyTask = Annotated[
+    Chat
+    | MultiLabelClassification
+    | Ranking
+    | Regression
+    | Summarization
+    | TextClassification
+    | TextGeneration
+    | TokenClassification
+    | Translation,
+    Field(discriminator="type"),
+]
+"""Every task that a config can name."""

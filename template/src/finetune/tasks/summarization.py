@@ -1,26 +1,18 @@
-"""A short text that says what matters in a long one."""
+"""Summarization: a short text that says what matters in a long one."""
 
 import re
 from collections.abc import Sequence
-from typing import Literal
 
 from ..data.features import Feature
 from .generative import Generated
-from .seq2seq import Example, Seq2SeqSettings, Seq2SeqTask
+from .seq2seq import Example, Seq2SeqTask
 
 WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|\w+")
 """A word, or a character of a script that puts no spaces between words."""
 FIRST_SENTENCE = re.compile(r".*?(?:[.!?](?=\s|$)|[\u3002\uff01\uff1f])|.+", re.DOTALL)
 
 
-class Summarization(Seq2SeqSettings):
-    """A short text that says what matters in a long one. Columns: source, target."""
-
-    type: Literal["summarization"]
-    """A short text that says what matters in a long one."""
-
-
-class Words:
+class WordTokenizer:
     """Splits a text for ROUGE, whose own tokenizer drops every letter that is not English."""
 
     def tokenize(self, text: str) -> list[str]:
@@ -31,15 +23,12 @@ class Words:
 class SummarizationTask(Seq2SeqTask):
     """ROUGE (Lin 2004): mean F1 of shared words, shared pairs of words, and the longest common subsequence."""
 
-    settings = Summarization
-    main_metric = "rougeL"
-
-    def compared(self, truths: list[str], written: list[str]) -> dict[str, float]:
+    def text_metrics(self, references: list[str], generated: list[str]) -> dict[str, float]:
         from rouge_score.rouge_scorer import RougeScorer
 
         names = ["rougeL", "rouge1", "rouge2"]
-        scorer = RougeScorer(names, tokenizer=Words())
-        scores = [scorer.score(true, text) for true, text in zip(truths, written, strict=True)]
+        scorer = RougeScorer(names, tokenizer=WordTokenizer())
+        scores = [scorer.score(true, text) for true, text in zip(references, generated, strict=True)]
         return {name: sum(score[name].fmeasure for score in scores) / max(1, len(scores)) for name in names}
 
     def baselines(self, examples: Sequence[Example], features: Sequence[Feature]) -> dict[str, list[Generated]]:

@@ -1,42 +1,22 @@
-"""One label for a text or for a pair of texts."""
+"""Text classification: one label for a text or a pair of texts."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
-from pydantic import Discriminator, Field, Tag
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..data.features import Feature
 from ..data.rows import Row
 from ..errors import UserError
-from .base import at_least_fp32, label_options, require_known
+from .labels import label_options, require_known
+from .objective import at_least_fp32
 from .results import ConfusionMatrix, Scores, Summary, Table
-from .settings import Settings
+from .settings import TextClassification
 from .texts import TextTask, pair_of
-
-# With the discriminator a mistake is reported in the words of the form that was meant.
-Weights = Annotated[
-    Annotated[Literal["none", "balanced"], Tag("word")]
-    | Annotated[dict[str, Annotated[float, Field(gt=0, le=1e6)]], Tag("table")],
-    Discriminator(lambda value: "table" if isinstance(value, dict) else "word"),
-]
-
-
-class TextClassification(Settings):
-    """One label for a text or for a pair of texts. Columns: text, (text_pair), label."""
-
-    type: Literal["text-classification"]
-    """One label for a text or for a pair of texts."""
-    class_weights: Weights = "none"
-    """How much an example counts in the loss, by its label: {spam: 3} (other labels: 1); balanced: all labels alike.
-
-    The weighted sum is divided by the number of examples, not by the sum of their weights: so an example pulls as much
-    in one batch as in any other, however rare its label is among its neighbours. Balanced weights have a mean of 1.
-    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +39,11 @@ class Prediction:
 class TextClassificationTask(TextTask[Example, Prediction]):
     """Cross-entropy over the labels found in the training data."""
 
-    settings = TextClassification
-    inputs = ("text",)
-    target_columns = ("label",)
-    main_metric = "accuracy"
+    settings: TextClassification
+    fitted = ("labels", "majority", "weights")
 
-    def __init__(self, config: TextClassification) -> None:
-        self.class_weights = config.class_weights
+    def __init__(self, settings: TextClassification) -> None:
+        super().__init__(settings)
         self.labels: list[str] = []
         self.majority = ""
         self.weights: list[float] | None = None
@@ -87,12 +65,12 @@ class TextClassificationTask(TextTask[Example, Prediction]):
             only = next(iter(counts))
             raise UserError(f"data.train: every label is '{only}': a classifier needs examples of two labels or more")
         self.labels, self.weights = [], None
-        self._learn(counts)
+        self._update(counts)
 
     def extend(self, examples: Sequence[Example]) -> None:
-        self._learn(Counter(str(example.label) for example in examples))
+        self._update(Counter(str(example.label) for example in examples))
 
-    def _learn(self, counts: Counter[str]) -> None:
+    def _update(self, counts: Counter[str]) -> None:
         earlier = dict(zip(self.labels, self.weights or [], strict=False))
         self.labels += [label for label in _sorted(counts) if label not in self.labels]
         self.majority = max(self.labels, key=lambda label: counts[label])
@@ -100,22 +78,17 @@ class TextClassificationTask(TextTask[Example, Prediction]):
 
     def _weights(self, counts: Counter[str], earlier: dict[str, float]) -> list[float] | None:
         """One for each label; None if all are 1. A label that does not occur this time keeps its earlier weight."""
-        if self.class_weights == "none":
+        chosen = self.settings.class_weights
+        if chosen == "none":
             return None
-        if self.class_weights == "balanced":
+        if chosen == "balanced":
             return [
                 counts.total() / (len(counts) * counts[label]) if counts[label] else earlier[label]
                 for label in self.labels
             ]
-        for label in self.class_weights:
+        for label in chosen:
             require_known("label", label, self.labels, "task.class_weights")
-        return [self.class_weights.get(label, 1.0) for label in self.labels]
-
-    def state(self) -> dict[str, Any]:
-        return {"labels": self.labels, "majority": self.majority, "weights": self.weights}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        self.labels, self.majority, self.weights = state["labels"], state["majority"], state["weights"]
+        return [chosen.get(label, 1.0) for label in self.labels]
 
     def model_options(self) -> dict[str, Any]:
         # problem_type: a single label must not be taken for a regression where there happen to be few labels.

@@ -1,4 +1,4 @@
-"""Texts, and pairs of texts, as model inputs: what several tasks share."""
+"""Texts and pairs of texts: what several tasks need to encode them."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
@@ -28,12 +28,9 @@ T = TypeVar("T", bound=HasText)
 class TextTask(Task[T, P]):
     """A task with one target for a text or a pair of texts."""
 
-    optional = ("text_pair",)
-    auto_model = "AutoModelForSequenceClassification"
-
     @abstractmethod
     def target(self, example: T) -> list[int] | list[float]:
-        """What the model should say of an example; anything of the right size where that is not known."""
+        """The target of an example as numbers; anything of the right size where it is not known."""
 
     def texts(self, examples: Sequence[T]) -> Iterable[str]:
         for example in examples:
@@ -67,17 +64,17 @@ def pair_of(row: Row) -> Text:
 
 
 def tokenize(texts: Sequence[Text], tokenizer: Any, max_length: int) -> tuple[list[dict[str, list[int]]], int]:
-    """Model inputs of each text or pair, cut to `max_length` tokens, and how many had to be cut."""
+    """Model inputs of each text or pair, truncated to `max_length` tokens, and how many were truncated."""
     rows = _tokenized(tokenizer, texts)
     long = [number for number, row in enumerate(rows) if len(row["input_ids"]) > max_length]
-    cut = _tokenized(tokenizer, [texts[number] for number in long], truncation=True, max_length=max_length)
-    for number, row in zip(long, cut, strict=True):
+    truncated = _tokenized(tokenizer, [texts[number] for number in long], truncation=True, max_length=max_length)
+    for number, row in zip(long, truncated, strict=True):
         rows[number] = row
     return rows, len(long)
 
 
 def _tokenized(tokenizer: Any, texts: Sequence[Text], **options: Any) -> list[dict[str, list[int]]]:
-    """Texts with and without a partner may be mixed; each kind goes through the tokenizer at once."""
+    """Single texts and pairs may be mixed; each kind is tokenized in one call."""
     rows: list[dict[str, list[int]]] = [{} for _ in texts]
     for paired in (False, True):
         numbers = [i for i, (_, partner) in enumerate(texts) if (partner is not None) == paired]

@@ -1,12 +1,11 @@
-"""Entities in a sentence of words, as IOB2 tags; long sentences go through overlapping windows."""
+"""Token classification: a tag for every word, as IOB2; long sentences go through overlapping windows."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -14,19 +13,12 @@ from ..console import counted
 from ..data.features import IGNORE, Encoded, Feature
 from ..data.rows import Row
 from ..errors import UserError
-from .base import Task, at_least_fp32, label_options, require_known
+from .base import Task
+from .labels import label_options, require_known
 from .ner_tags import confusion, entities, entity_level, to_iob2, token_level
+from .objective import at_least_fp32
 from .results import Scores, Summary
-from .settings import Settings
-
-
-class TokenClassification(Settings):
-    """Entities in a sentence, as IOB tags. Columns: tokens, tags."""
-
-    type: Literal["token-classification"]
-    """A tag for every word: named entities and the like."""
-    stride: int = Field(default=32, ge=0)
-    """Tokens that neighbouring windows share where a sentence is longer than model.max_length."""
+from .settings import TokenClassification
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +40,12 @@ class Prediction:
 class TokenClassificationTask(Task[Example, Prediction]):
     """Cross-entropy at the first sub-word of each word; every word is scored exactly once."""
 
-    settings = TokenClassification
-    inputs = ("tokens",)
-    target_columns = ("tags",)
-    main_metric = "f1"
-    auto_model = "AutoModelForTokenClassification"
+    settings: TokenClassification
     splits_into_words = True
-    refuses: ClassVar = {
-        "prompt": "whose added tokens have no tags, so it cannot learn token-classification: use prefix or lora"
-    }
+    fitted = ("labels", "dictionary")
 
-    def __init__(self, config: TokenClassification) -> None:
-        self.stride = config.stride
+    def __init__(self, settings: TokenClassification) -> None:
+        super().__init__(settings)
         self.labels: list[str] = []
         self.dictionary: dict[str, str] = {}
 
@@ -93,12 +79,6 @@ class TokenClassificationTask(Task[Example, Prediction]):
     def _types(self) -> list[str]:
         return [label[2:] for label in self.labels if label.startswith("B-")]
 
-    def state(self) -> dict[str, Any]:
-        return {"labels": self.labels, "dictionary": self.dictionary}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        self.labels, self.dictionary = state["labels"], state["dictionary"]
-
     def model_options(self) -> dict[str, Any]:
         return label_options(self.labels)
 
@@ -113,9 +93,10 @@ class TokenClassificationTask(Task[Example, Prediction]):
     def encode(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoded:
         if not tokenizer.is_fast:
             raise UserError(
-                "model.name: this model's tokenizer cannot tell words apart: choose one with a tokenizer.json"
+                "model.name: this model has no fast tokenizer, which token-classification needs to tell words apart: "
+                "choose one with a tokenizer.json"
             )
-        overlap = min(self.stride, (max_length - tokenizer.num_special_tokens_to_add()) // 2)
+        overlap = min(self.settings.stride, (max_length - tokenizer.num_special_tokens_to_add()) // 2)
         batch = tokenizer(
             [example.tokens for example in examples],
             is_split_into_words=True,
@@ -158,7 +139,7 @@ class TokenClassificationTask(Task[Example, Prediction]):
     def predictions(
         self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any]
     ) -> list[Prediction]:
-        # A word that the tokenizer drops (a lone control character) is never seen: it stays O and counts as such.
+        # A word that the tokenizer drops (a lone control character) has no prediction: it is scored as O.
         tags = [["O"] * len(example.tokens) for example in examples]
         probabilities = [[1.0] * len(example.tokens) for example in examples]
         for feature, row in zip(features, decoded, strict=True):

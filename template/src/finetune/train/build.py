@@ -77,7 +77,7 @@ def build(config: Config, console: Console, world: World = SINGLE_PROCESS) -> Se
         tokenizer = earlier.finetuned.tokenizer if earlier else load_tokenizer(config.model, task, train_examples)
         train_split = encode_split(config, task, tokenizer, train_examples)
         validation = encode_split(config, task, tokenizer, validation_examples) if validation_examples else None
-        task.observe(train_split.features)
+        task.fit_features(train_split.features)
         mixture = ReplaySampler(len(train_split.lengths))
         if earlier:
             train_split, mixture = earlier.mixed(train_split, task)
@@ -109,13 +109,13 @@ def build(config: Config, console: Console, world: World = SINGLE_PROCESS) -> Se
 def first_model(config: Config, task: Task[Any, Any], tokenizer: Any, total_steps: int) -> tuple[Any, Base]:
     """The model that the config names, with the method applied, and what a finetuned one needs of it."""
     model, new = load_model(config.model, task, tokenizer, config.method)
-    base = Base.of(config, model, head_of(model, new) if task.new_head else [])
+    base = Base.of(config, model, head_of(model, new) if task.settings.new_head else [])
     return apply_method(config.method, model, base.head, total_steps), base
 
 
 def make_packing(task: Task[Any, Any], model: Any) -> Packing:
     """Let the model read packed rows. Raises UserError if its architecture cannot."""
-    return Packing(use_packed_attention(model), causal=task.auto_model == "AutoModelForCausalLM")
+    return Packing(use_packed_attention(model), causal=task.settings.auto_model == "AutoModelForCausalLM")
 
 
 def distribute(

@@ -180,7 +180,7 @@ def make_micro_batches(config: Config, setup: Setup, rows: Sequence[int]) -> lis
     features, budget = setup.train.features, config.train.micro_batch_tokens
     if setup.packing:
         return setup.packing.groups(features, chosen, budget)
-    return micro_batches(features, chosen, budget, setup.task.keeps_together)
+    return micro_batches(features, chosen, budget, setup.task.group_by_example)
 
 
 def make_batch(setup: Setup, group: list[int]) -> Batch:
@@ -223,7 +223,7 @@ def validate(
     else:
         progress.stale += 1
     record = {"step": progress.step, "epoch": round(epoch, 4), "loss": result.loss, **metrics, "best": better}
-    log.validation(record, setup.task.main_metric)
+    log.validation(record, setup.task.settings.main_metric)
 
 
 def scored(setup: Setup, split: Split, result: Inference) -> dict[str, float]:

@@ -1,0 +1,57 @@
+"""Evaluation: how a task turns logits into predictions, scores them and shows them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+from torch import Tensor
+
+from ..data.features import Feature
+from .preprocessing import E
+from .results import Scores
+from .settings import Generation, Settings
+
+P = TypeVar("P")
+"""A prediction for one example."""
+
+
+class Evaluation(ABC, Generic[E, P]):
+    """Logits → predictions → metrics. A task writes at least `decode`, `predictions` and `score`."""
+
+    settings: Settings
+    generation: Generation | None = None
+    """How texts are generated, for tasks whose predictions are texts."""
+    stop_tokens: Sequence[int] = ()
+    """The tokens that end a generated text."""
+
+    def generation_limit(self, purpose: str) -> int | None:
+        """For how many examples a text is generated in a validation, an evaluation or a prediction; None for all."""
+        return None
+
+    @abstractmethod
+    def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
+        """What `predictions` needs of the logits, an entry for each row of the batch, off the device."""
+
+    def calibrate(self, examples: Sequence[E], features: Sequence[Feature], decoded: Sequence[Any]) -> None:
+        """Choose on the validation data what training does not, such as a threshold; part of `state`."""
+
+    @abstractmethod
+    def predictions(self, examples: Sequence[E], features: Sequence[Feature], decoded: Sequence[Any]) -> list[P]:
+        """One prediction for each example; `decoded` runs parallel to `features`."""
+
+    @abstractmethod
+    def score(self, examples: Sequence[E], predictions: Sequence[P]) -> Scores:
+        """Metrics and tables of labelled examples."""
+
+    def comparable_score(self, metrics: dict[str, float]) -> float:
+        """The main metric as a number that rises as the model improves."""
+        value = metrics[self.settings.main_metric]
+        return -value if self.settings.lower_is_better else value
+
+    def baselines(self, examples: Sequence[E], features: Sequence[Feature]) -> dict[str, list[P]]:
+        """Predictions of trivial models by name, which a trained model has to beat."""
+        return {}
+
+    def records(self, examples: Sequence[E], predictions: Sequence[P]) -> list[dict[str, Any]]:
+        """What `predict` adds to each row that the examples were parsed from: prediction, probability, ..."""
+        return [{"prediction": prediction} for prediction in predictions]

@@ -1,0 +1,48 @@
+"""Training objective: how a task computes its loss."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..data.features import IGNORE, Feature
+
+
+def at_least_fp32(logits: Tensor) -> Tensor:
+    """Half precision is too coarse for a loss or a probability; fp64 stays fp64."""
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+class Objective(ABC):
+    """Labels and logits → loss. A task writes at least `batch_labels` and `loss`.
+
+    A loss is a sum over the scored labels: the training loop divides it once by their number in the whole step, so
+    that gradient accumulation and data parallelism do not change the result.
+    """
+
+    group_by_example: bool = False
+    """Whether the loss needs all features of an example in the same micro-batch."""
+
+    @abstractmethod
+    def batch_labels(self, features: Sequence[Feature], length: int) -> Tensor:
+        """The labels of a batch whose rows are padded to `length` tokens: (rows,) or (rows, ...)."""
+
+    def model_inputs(self, model: Any, inputs: dict[str, Tensor], labels: Tensor) -> dict[str, Any]:
+        """The arguments of the model's forward pass."""
+        return inputs
+
+    @abstractmethod
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Sum of the losses of all scored labels (a scalar, fp32)."""
+
+    def distillation_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
+        """Knowledge distillation: sum of the cross-entropies with a teacher's logits, where a label is scored.
+
+        The square of the temperature keeps the size of the gradient (Hinton et al. 2015).
+        """
+        scored = labels != IGNORE
+        soft = (at_least_fp32(targets[scored]) / temperature).softmax(-1)
+        return F.cross_entropy(at_least_fp32(logits[scored]) / temperature, soft, reduction="sum") * temperature**2
