@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from ..report.plots import BLUE, GREEN, GREY, ORANGE, sheet, shortened
+from ..plotting import BLUE, GREEN, GREY, ORANGE, sheet, shortened
 
 COLOURS = {"train": BLUE, "validation": ORANGE, "test": GREEN}
 LABELS = 15
