@@ -21,10 +21,11 @@ import yaml
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from finetune.cli import main, quiet_libraries
+from finetune import plotting
+from finetune.cli import main
 from finetune.config.load import load_config
+from finetune.console import quiet_libraries
 from finetune.model import load as loading
-from finetune.report import plots as report_pictures
 from finetune.train import loop as training
 
 quiet_libraries()
@@ -165,7 +166,7 @@ def _pictures(request: pytest.FixtureRequest, _blank_picture: bytes, monkeypatch
 
     Where a test says usefixtures("drawn") they are drawn, with a sixteenth of the dots.
     """
-    monkeypatch.setattr(report_pictures, "DOTS_PER_INCH", report_pictures.DOTS_PER_INCH // 4)
+    monkeypatch.setattr(plotting, "DOTS_PER_INCH", plotting.DOTS_PER_INCH // 4)
     if "drawn" not in request.fixturenames:
         monkeypatch.setattr(Figure, "savefig", lambda self, path, **options: path.write_bytes(_blank_picture))
 

@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .. import optional
 from ..config.config import Config
 from ..console import share
-from ..continual.stages import stage_config
 from ..data.rows import Row
 from ..dataset import read_chosen
 from ..files import sha256_of, write_atomic
@@ -69,8 +69,11 @@ class Lengths:
 
 
 def trainings_of(config: Config) -> list[Config]:
-    """The stages, each as a config of its own; or else the one training."""
-    return [stage_config(config, number) for number in range(len(config.stages))] or [config]
+    """The trainings of a config: each stage as a config of its own, or without stages the config itself."""
+    stages = optional.find("continual", "stages") if config.stages else None
+    if stages is None:
+        return [config]
+    return [stages.stage_config(config, number) for number in range(len(config.stages))]
 
 
 def check_data(config: Config) -> dict[str, Any]:
