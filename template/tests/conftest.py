@@ -21,7 +21,7 @@ import yaml
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from finetune import plotting
+from finetune import optional, plotting
 from finetune.cli import main
 from finetune.config.load import load_config
 from finetune.console import quiet_libraries
@@ -107,6 +107,11 @@ TINY = {
 """The model built on the spot that fits each task."""
 WRITING = [task for task in TASKS if TINY[task] != "tiny:bert"]
 """Tasks whose predictions are texts."""
+
+
+def needs(*folders: str) -> pytest.MarkDecorator:
+    """Skip a test of another part if it also uses an optional folder that the project has deleted."""
+    return pytest.mark.skipif(not all(map(optional.is_there, folders)), reason=f"needs {' and '.join(folders)}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

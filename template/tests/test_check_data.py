@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import TASKS, Project
-from rich.console import Console
+from conftest import TASKS, Project, needs
 
 from finetune.check_data.check import check_data, paragraphs
 from finetune.check_data.duplicates import find_duplicates
@@ -19,7 +18,6 @@ from finetune.check_data.tag_problems import illegal, scheme_of
 from finetune.check_data.text_problems import CHECKS, is_mojibake
 from finetune.cli import main
 from finetune.config.load import load_config
-from finetune.continual.stages import train_stages
 from finetune.tasks.results import Summary
 from finetune.tasks.texts import TextTask
 
@@ -268,6 +266,7 @@ def test_a_text_without_blank_lines_is_checked_by_its_lines() -> None:
     assert [row.place for row in paragraphs(Path("a.txt"), "\none\ntwo\n")] == ["a.txt:2", "a.txt:3"]
 
 
+@needs("continual")
 def test_each_stage_is_checked_by_itself(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     """The second one has its rows by a pattern, and a label that its training data lack."""
     rows = [
@@ -290,13 +289,14 @@ def test_each_stage_is_checked_by_itself(project: Project, capsys: pytest.Captur
     assert found(new)["unknown-label"]["places"] == ["odd.jsonl:1"]
 
 
+@needs("continual", "report")
 def test_the_report_of_a_stage_shows_its_check(project: Project) -> None:
     data = {"train": "train.jsonl", "test": "validation.jsonl"}
     path = project.config("text-classification", train={"max_steps": 1})
     config = {name: section for name, section in yaml.safe_load(path.read_text()).items() if name != "data"}
     path.write_text(yaml.safe_dump({**config, "stages": [{"name": name, "data": data} for name in ("one", "two")]}))
     assert main(["check-data", str(path)]) == 0
-    assert train_stages(load_config(path), console=Console(quiet=True))
+    assert main(["train", str(path)]) == 0
     for name in ("1-one", "2-two"):
         assert "also occur in train" in Path(f"runs/config/stages/{name}/report/index.html").read_text()
 
@@ -348,6 +348,7 @@ def test_places_are_printed_as_they_are(project: Project, refused: Callable[...,
     assert refused("check-data", project.config("text-classification")).startswith("train.jsonl:100: ")
 
 
+@needs("report")
 def test_the_report_shows_the_check_of_its_data(project: Project) -> None:
     config = project.config("text-classification", train={"max_steps": 1})
     assert main(["check-data", str(config)]) == 0

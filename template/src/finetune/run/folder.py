@@ -6,15 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock, Timeout
 
+from ..config.config import Config
+from ..config.load import read_config
 from ..errors import UserError
 from ..files import recover, write_atomic
-
-if TYPE_CHECKING:
-    from ..config.config import Config
 
 STAGES = "stages"
 """In the folder of a run with stages: the folder of the runs of its stages."""
@@ -60,13 +59,11 @@ class RunFolder:
         """The metrics on a split."""
         return self.path / f"evaluation-{split}.json"
 
-    def config(self) -> "Config":
+    def config(self) -> Config:
         """The resolved config of the run."""
-        from ..config.load import read_config  # imports torch, which the report of a run does not need
-
         return read_config(self.config_file)
 
-    def create(self, config: "Config", environment: dict[str, Any]) -> None:
+    def create(self, config: Config, environment: dict[str, Any]) -> None:
         """Make the folder; an earlier run of that name is renamed to `<name>-1`, `-2`, ..."""
         if self.path.exists():
             os.replace(self.path, self._free_name())
