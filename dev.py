@@ -2,7 +2,7 @@
 
 python3 dev.py demo           stamp out a project under build/, set it up, train and evaluate its demo
 python3 dev.py test [ARG...]  run the tests, a file on each core; what follows goes to pytest (-n 0: one by one)
-python3 dev.py lint           check format, style and types
+python3 dev.py lint           check format, style, types and the directions of imports
 python3 dev.py bench [NAME]   run benchmarks/NAME.py; without a name, list them
 """
 
@@ -26,6 +26,7 @@ import setup_env  # noqa: E402
 from setup_env import Console, Project, SetupError  # noqa: E402
 
 PYTHON = Path(setup_env.program_in(ROOT / ".venv", "python"))
+LINT_IMPORTS = Path(setup_env.program_in(ROOT / ".venv", "lint-imports"))  # import-linter has no module to run with -m
 DEMO = ROOT / "build" / "demo-project"
 TEMPLATE = ("cookiecutter.json", "hooks", "template")  # what a stamped out project depends on
 LEFTOVERS = {".venv", "__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache", "models", "runs"}
@@ -141,13 +142,15 @@ def test(*arguments: str) -> int:
 def lint() -> int:
     """Run all checks, so that one run shows all that is wrong."""
     prepare("test,lint")  # types are checked against the packages themselves
+    os.environ["PYTHONPATH"] = str(ROOT / "template" / "src")  # where lint-imports finds the package
     checks = (
         ("ruff", "format", "--check", "."),
         ("ruff", "check", "."),
         ("mypy",),
         ("mypy", "--strict", *TYPED),
     )
-    return max([call(PYTHON, "-m", *check) for check in checks])
+    codes = [call(PYTHON, "-m", *check) for check in checks]
+    return max([*codes, call(LINT_IMPORTS, "--no-logo")])
 
 
 def bench(name: str = "", *arguments: str) -> int:

@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "template" / "src")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
-from finetune.cli import quiet_libraries
 from finetune.config.config import Config
+from finetune.console import quiet_libraries
 from finetune.evaluate import evaluate
 from finetune.run.folder import RunFolder
 from finetune.train.loop import train

@@ -25,8 +25,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import numpy as np
 import torch
 import transformers
-from finetune.cli import quiet_libraries
 from finetune.config.config import Config
+from finetune.console import quiet_libraries
 from finetune.data.features import IGNORE
 from finetune.data.rows import read_rows
 from finetune.dataset import columns_of

@@ -108,13 +108,14 @@ def test_lint_runs_all_checks_and_fails_if_one_fails(dev: ModuleType, monkeypatc
     ran: list[str] = []
 
     def call(*command: str | Path) -> int:
-        ran.append(str(command[2]))
+        ran.append(str(command[2] if command[0] == dev.PYTHON else command[0]))
         return int(command[2:4] == ("ruff", "check"))
 
     monkeypatch.setattr(dev, "prepare", lambda extra: None)
     monkeypatch.setattr(dev, "call", call)
+    monkeypatch.setenv("PYTHONPATH", "")
     assert dev.lint() == 1
-    assert ran == ["ruff", "ruff", "mypy", "mypy"]
+    assert ran == ["ruff", "ruff", "mypy", "mypy", str(dev.LINT_IMPORTS)]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="CI runs on Linux")

@@ -9,8 +9,9 @@ import sys
 
 import pytest
 from conftest import Bake
-from finetune.cli import main, quiet_libraries
+from finetune.cli import main
 from finetune.config.load import load_config
+from finetune.console import quiet_libraries
 from finetune.train.loop import train
 from rich.console import Console
 

@@ -6,8 +6,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from finetune.cli import main, quiet_libraries
+from finetune.cli import main
 from finetune.config.config import Config, Data
+from finetune.console import quiet_libraries
 from finetune.data.rows import read_rows
 from finetune.dataset import columns_of
 from finetune.tasks.settings import TokenClassification

@@ -21,16 +21,16 @@ import yaml
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from finetune import optional
-from finetune.cli import main, quiet_libraries
+from finetune import optional, plotting
+from finetune.cli import main
 from finetune.config.config import Config
 from finetune.config.load import load_config
+from finetune.console import quiet_libraries
 from finetune.model import load as loading
 from finetune.train import loop as training
 
 quiet_libraries()
 
-report_plots = optional.find("report", "plots")
 QUIET = Console(quiet=True)
 ROOT = Path(__file__).resolve().parent.parent
 """The project under test."""
@@ -111,6 +111,11 @@ WRITING = [task for task in TASKS if TINY[task] != "tiny:bert"]
 """Tasks whose predictions are texts."""
 
 
+def needs(*folders: str) -> pytest.MarkDecorator:
+    """Skip a test of another part if it also uses an optional folder that the project has deleted."""
+    return pytest.mark.skipif(not all(map(optional.is_there, folders)), reason=f"needs {' and '.join(folders)}")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the proofs: left out by default, run by `pytest -m proof`."""
     for item in items:
@@ -168,8 +173,7 @@ def _pictures(request: pytest.FixtureRequest, _blank_picture: bytes, monkeypatch
 
     A test with usefixtures("drawn") gets real ones, at a quarter of the resolution.
     """
-    if report_plots:
-        monkeypatch.setattr(report_plots, "DOTS_PER_INCH", report_plots.DOTS_PER_INCH // 4)
+    monkeypatch.setattr(plotting, "DOTS_PER_INCH", plotting.DOTS_PER_INCH // 4)
     if "drawn" not in request.fixturenames:
         monkeypatch.setattr(Figure, "savefig", lambda self, path, **options: path.write_bytes(_blank_picture))
 
@@ -237,11 +241,6 @@ def filled(folder: Path) -> Project:
     project.write("train.conll", conll(SENTENCES))
     project.write("validation.conll", conll(SENTENCES[:3]))
     return project
-
-
-def needs(folder: str) -> pytest.MarkDecorator:
-    """For tests of an optional folder of the package, which a project may have deleted."""
-    return pytest.mark.skipif(not optional.is_there(folder), reason=f"this project has no {folder}")
 
 
 def build(config: Config) -> training.Setup:

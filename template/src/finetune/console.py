@@ -1,11 +1,62 @@
-"""The one way to write to a terminal."""
+"""Output to the terminal: consoles, lines, tables, counts and shares in words."""
 
+import warnings
+from collections.abc import Iterable, Sequence
+
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+Cell = str | int | float | Text
+"""Floats are shown with four digits; strings are shown as they are, without rich markup."""
 
 
 def make_console(*, stderr: bool = False, quiet: bool = False) -> Console:
-    """A console that writes what it is given: rich would see an emoji in data.jsonl:100:."""
+    """A rich console without emoji codes, which would turn the line number in `data.jsonl:100:` into an emoji."""
     return Console(stderr=stderr, quiet=quiet, emoji=False)
+
+
+def print_line(console: Console, markup: str) -> None:
+    """Print a line of rich markup without wrapping or highlighting, so that a path in it can be copied."""
+    console.print(markup, highlight=False, soft_wrap=True)
+
+
+def print_table(
+    console: Console, columns: Sequence[str], rows: Iterable[Sequence[Cell]], text_columns: int | None = None
+) -> None:
+    """Print a table. The first `text_columns` columns are left-aligned; by default those without any number."""
+    rows = [list(row) for row in rows]
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for number, column in enumerate(columns):
+        if text_columns is None:
+            is_text = not any(isinstance(row[number], int | float) for row in rows)
+        else:
+            is_text = number < text_columns
+        table.add_column(Text(column), justify="left" if is_text else "right")
+    for row in rows:
+        table.add_row(*map(_as_text, row))
+    console.print(table, highlight=False)
+
+
+def _as_text(cell: Cell) -> Text:
+    if isinstance(cell, Text):
+        return cell
+    return Text(f"{cell:.4f}" if isinstance(cell, float) else str(cell))
+
+
+def quiet_libraries() -> None:
+    """Silence progress bars and warnings of transformers, torch and peft that do not concern the user."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    # peft reads every attribute of a model, also those that transformers is about to rename.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+    # FSDP2 warns of views that are changed in place; none of the models does that (see proofs/test_distributed.py).
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module", module="torch")
+    # model/soft_prompts.py numbers the positions after a prompt itself.
+    warnings.filterwarnings("ignore", message="Position ids are not supported", module="peft")
 
 
 def counted(count: int, noun: str) -> str:
@@ -14,7 +65,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """A share as people write it: never 0 % of something, never 100 % of all but one."""
+    """A percentage that rounds neither to 0 % nor, below the whole, to 100 %."""
     if part == whole:
         return "100 %"
     percent = 100 * part / whole

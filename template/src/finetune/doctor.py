@@ -1,4 +1,4 @@
-"""Look at the machine as a training will find it, and say how to mend what is in its way."""
+"""Check the machine for training: Python, packages, accelerator, memory, disk; each problem with its remedy."""
 
 import os
 import platform
@@ -9,7 +9,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
+
+from .console import Cell, counted, print_table
 
 GIB = 2**30
 PACKAGES = (
@@ -19,27 +21,23 @@ PACKAGES = (
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """One thing looked at; `remedy` is empty where all is well."""
+    """The result of one check; `remedy` is empty if nothing is wrong."""
 
     name: str
     value: str
     remedy: str = ""
 
 
-def examine(console: Console) -> bool:
-    """Print what was found; returns whether a training can start."""
-    findings = [_python(), *_packages()]
-    if not any(finding.remedy for finding in findings):
-        findings += [_accelerator(), _precision()]
-    findings += [_memory(), _disk(Path.cwd())]
-    table = Table(title="doctor")
-    for column in ("", "found", "remedy"):
-        table.add_column(column)
-    for finding in findings:
-        mark = "[yellow]![/]" if finding.remedy else "[green]✓[/]"
-        table.add_row(f"{mark} {finding.name}", finding.value, finding.remedy)
-    console.print(table)
-    return not any(finding.remedy for finding in findings)
+def diagnose(console: Console) -> bool:
+    """Print the result of every check; returns whether a training can start."""
+    results = [_python(), *_packages()]
+    if not any(one.remedy for one in results):
+        results += [_accelerator(), _precision()]
+    results += [_memory(), _disk(Path.cwd())]
+    passed, failed = Text("✓", "green"), Text("!", "yellow")
+    rows: list[list[Cell]] = [[failed if one.remedy else passed, one.name, one.value, one.remedy] for one in results]
+    print_table(console, ["", "", "found", "remedy"], rows)
+    return not any(one.remedy for one in results)
 
 
 def _python() -> Diagnosis:
@@ -49,13 +47,13 @@ def _python() -> Diagnosis:
 
 
 def _packages() -> list[Diagnosis]:
-    findings = []
+    results = []
     for name in PACKAGES:
         try:
-            findings.append(Diagnosis(name, version(name)))
+            results.append(Diagnosis(name, version(name)))
         except PackageNotFoundError:
-            findings.append(Diagnosis(name, "missing", "run setup_env.py"))
-    return findings
+            results.append(Diagnosis(name, "missing", "run setup_env.py"))
+    return results
 
 
 def _accelerator() -> Diagnosis:
@@ -73,7 +71,7 @@ def _accelerator() -> Diagnosis:
         remedy = "there is an NVIDIA driver: " + (
             "update it" if torch.version.cuda else 'set accelerator = "cuda" in pyproject.toml and run setup_env.py'
         )
-    return Diagnosis("accelerator", f"none, {torch.get_num_threads()} CPU threads ({built})", remedy)
+    return Diagnosis("accelerator", f"none, {counted(torch.get_num_threads(), 'CPU thread')} ({built})", remedy)
 
 
 def _precision() -> Diagnosis:

@@ -1,8 +1,10 @@
-"""The one exception that is meant for the user."""
+"""The exception for wrong input, and the exit codes of the command line."""
+
+OK, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 class UserError(Exception):
-    """The user's input is wrong. The message is one sentence: what, where (file:line, key) and how to mend it.
+    """The user's input is wrong. The message is one sentence: what, where (file:line, key) and the remedy.
 
     The command line prints it without a traceback and exits with code 2.
     """

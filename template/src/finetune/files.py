@@ -1,7 +1,7 @@
-"""Files and folders that are complete or not there: a kill at any moment leaves the last complete version.
+"""Atomic writes of files and folders: after a kill at any moment the last complete version is there.
 
-A folder is written under a temporary name, every byte is forced to the disk together with a manifest of checksums,
-and only then the folder gets its name. Reading trusts a folder only if it matches its manifest.
+A folder is written under a temporary name, flushed to the disk together with a manifest of checksums, and then renamed.
+A folder is valid only if it matches its manifest.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes; a resumed run must see the same data."""
+    """SHA-256 of a file, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -23,10 +23,10 @@ MANIFEST = "manifest.json"
 
 
 def publish(folder: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary folder, and give it the name `folder` when it is safe on the disk.
+    """Let `write` fill a temporary folder, flush it to the disk and rename it to `folder`.
 
-    An older `folder` stays until then, and after a failure, of which nothing else is left. `recover` mends the one
-    moment in which neither has the name.
+    An older `folder` is kept until then, and if `write` fails. A kill between the two renames leaves neither version
+    under that name: `recover` repairs this.
     """
     temporary, old = _sibling(folder, "tmp"), _sibling(folder, "old")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -50,14 +50,14 @@ def publish(folder: Path, write: Callable[[Path], None]) -> None:
 
 
 def recover(folder: Path) -> None:
-    """Give `folder` back its older version if a kill came between taking the old name away and giving the new one."""
+    """Restore the older version of `folder` after a kill between the two renames of `publish`."""
     old = _sibling(folder, "old")
     if old.exists() and not folder.exists():
         os.replace(old, folder)
 
 
 def is_valid(folder: Path) -> bool:
-    """Whether every file of the folder is there and has the bytes that were written."""
+    """Whether every file of the folder matches its checksum in the manifest."""
     try:
         checksums = json.loads((folder / MANIFEST).read_text())
         return all(sha256_of(folder / name) == checksum for name, checksum in checksums.items())
@@ -66,7 +66,7 @@ def is_valid(folder: Path) -> bool:
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Write a file under a temporary name, then give it its own: a reader sees the old text or the new one."""
+    """Write a file under a temporary name and rename it: a reader sees the old text or the new one, never a part."""
     temporary = _sibling(path, "tmp")
     temporary.write_text(text, encoding="utf-8")
     _sync(temporary)
@@ -79,7 +79,7 @@ def _sibling(path: Path, ending: str) -> Path:
 
 def _sync(path: Path) -> None:
     if path.is_dir() and os.name == "nt":
-        return  # Windows cannot open a folder; NTFS keeps a log of renames by itself.
+        return  # Windows cannot open a folder; NTFS journals renames itself.
     handle = os.open(path, os.O_RDONLY if path.is_dir() or os.name != "nt" else os.O_RDWR)
     try:
         with contextlib.suppress(PermissionError):  # some network file systems refuse it

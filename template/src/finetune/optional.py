@@ -1,6 +1,8 @@
-"""The optional folders of this package: what a project does not need it deletes, folder by folder.
+"""The optional folders of the package. A project deletes those that it does not need, with their tests.
 
-Nothing outside an optional folder imports it; verbs and config keys that belong to one are looked up here.
+Nothing outside an optional folder imports it: its commands, its config keys and what the core calls in it are looked up
+here. `continual/` trains on from an earlier run, `check_data/` checks the dataset, `report/` writes the HTML report,
+`export/` writes models for other programs.
 """
 
 from dataclasses import dataclass
@@ -11,10 +13,10 @@ from types import ModuleType
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What comes with an optional folder."""
+    """What an optional folder adds."""
 
     verbs: tuple[str, ...] = ()
-    """Verbs of the command line, each a click command in `<folder>/command.py`."""
+    """Commands: each is a click command in `<folder>/command.py`, named like the verb with `_` for `-`."""
     keys: tuple[str, ...] = ()
     """Top-level keys of the config."""
 
@@ -28,11 +30,11 @@ PARTS = {
 
 
 def is_there(folder: str) -> bool:
-    """Whether the project has the folder. Git may leave an empty one behind, which does not count."""
+    """Whether the folder is there. Without `__init__.py`, as git may leave it behind, it does not count."""
     spec = find_spec(f"{__package__}.{folder}")
     return spec is not None and spec.origin is not None
 
 
 def find(folder: str, module: str) -> ModuleType | None:
-    """A module of an optional folder; None where the folder was deleted."""
+    """A module of an optional folder; None if the folder was deleted."""
     return import_module(f"{__package__}.{folder}.{module}") if is_there(folder) else None

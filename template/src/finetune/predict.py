@@ -1,4 +1,4 @@
-"""Predict for a file or for single texts with a run's best model."""
+"""Predictions of a run's best model for a file or for single texts."""
 
 import csv
 import io
@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .config.config import Data
+from .config.config import Config, Data
+from .data.features import Encoded
 from .data.rows import Row, read_rows
 from .dataset import columns_of
 from .errors import UserError
 from .files import write_atomic
-from .inference import infer
+from .inference import Inference, Purpose, infer
 from .model.device import choose_device, uses_bf16
 from .run.folder import RunFolder
 from .run.saved_model import SavedModel, load_saved_model
@@ -21,42 +22,49 @@ from .run.saved_model import SavedModel, load_saved_model
 Record = dict[str, Any]
 
 
+def infer_examples(
+    config: Config, saved: SavedModel, examples: Sequence[Any], purpose: Purpose
+) -> tuple[Encoded, Inference]:
+    """Encode examples and run a saved model on them, with the device, precision and token budget of the config."""
+    model = saved.model.to(choose_device(config.train.device))
+    encoded = saved.task.encode(examples, saved.tokenizer, saved.max_length)
+    bf16 = uses_bf16(config.train.precision, model.device, model.config.hidden_size)
+    budget = config.train.micro_batch_tokens
+    return encoded, infer(model, saved.task, saved.tokenizer, encoded.features, purpose, budget=budget, bf16=bf16)
+
+
 class Predictor:
-    """A run's best model on the device that its config asks for."""
+    """A run's best model, with the settings of its config."""
 
     def __init__(self, run: RunFolder) -> None:
         self._config = run.config()
-        self._finetuned: SavedModel = load_saved_model(run.best)
-        self._finetuned.model.to(choose_device(self._config.train.device))
+        self._saved: SavedModel = load_saved_model(run.best)
 
     @property
     def data(self) -> Data:
-        """How the run's files name their columns."""
+        """The data section of the config, which names the columns of files."""
         return self._config.data
 
     def predict(self, rows: Sequence[Row]) -> list[Record]:
         """One record for each row: prediction, probability, ... Raises UserError for a row that cannot be read."""
-        task, model = self._finetuned.task, self._finetuned.model
+        task = self._saved.task
         examples = task.parse(rows)
-        encoded = task.encode(examples, self._finetuned.tokenizer, self._finetuned.max_length)
-        bf16 = uses_bf16(self._config.train.precision, model.device, model.config.hidden_size)
-        budget = self._config.train.micro_batch_tokens
-        result = infer(model, task, self._finetuned.tokenizer, encoded.features, "prediction", budget=budget, bf16=bf16)
+        encoded, result = infer_examples(self._config, self._saved, examples, "prediction")
         return task.records(examples, task.predictions(examples, encoded.features, result.decoded))
 
     def predict_file(self, path: Path) -> tuple[list[Row], list[Record]]:
-        """The rows of a file, which need no labels, and the record of each."""
-        rows = read_rows(path, columns_of(self._finetuned.task, self.data, labelled=False))
+        """The rows of a file, which may be unlabelled, and a record for each."""
+        rows = read_rows(path, columns_of(self._saved.task, self.data, labelled=False))
         return rows, self.predict(rows)
 
     def predict_texts(self, texts: Sequence[str], pair: str | None = None) -> list[Record]:
-        """Records for single texts; where the task works on words, these are split at spaces."""
-        values = [self._finetuned.task.row_of(text, pair) for text in texts]
+        """Records for single texts; a task on words splits them at spaces."""
+        values = [self._saved.task.row_of(text, pair) for text in texts]
         return self.predict([Row("--text", value, value) for value in values])
 
 
 def predict_to_file(run: RunFolder, path: Path, output: Path | None) -> Path:
-    """Write a file's rows with their predictions in the same format; by default into the run's `predictions/`."""
+    """Write the rows of a file with their predictions in the same format; by default into the run's `predictions/`."""
     output = output or run.path / "predictions" / path.name
     if output.suffix.lower() != path.suffix.lower():
         raise UserError(f"{output}: the output has the format of the input: let its name end in {path.suffix}")
@@ -115,7 +123,7 @@ def _write_conll(path: Path, rows: Sequence[Row], records: Sequence[Record]) -> 
 
 
 def _flat(record: Record) -> dict[str, str | float]:
-    """A record as cells: a list as words, the probability of each label in a column of its own."""
+    """A record as cells of a table: a list joined by spaces, the probability of each label in its own column."""
     cells: dict[str, str | float] = {}
     for name, value in record.items():
         if isinstance(value, dict):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import TASKS, Project, assert_resumes_to_the_bit, stop_after
+from conftest import TASKS, Project, assert_resumes_to_the_bit, needs, stop_after
 from rich.console import Console
 from safetensors.torch import load_file
 from test_invariance import gradients, set_up
@@ -366,6 +366,7 @@ def sequence(project: Project) -> Path:
     return project.write("sequence.yaml", f"{text}stages:\n{indented}")
 
 
+@needs("report")
 @pytest.mark.usefixtures("drawn")
 def test_stages_train_score_and_report(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     path = sequence(project)

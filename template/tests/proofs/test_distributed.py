@@ -24,7 +24,7 @@ import pytest
 import sklearn.metrics  # noqa: F401  once here, not in every pair of processes
 import torch
 import yaml
-from conftest import WRITING, Project
+from conftest import WRITING, Project, needs
 from rich.console import Console
 from safetensors.torch import load_file
 from torch import distributed as dist
@@ -32,8 +32,6 @@ from torch import distributed as dist
 from finetune.cli import main
 from finetune.config.config import Config
 from finetune.config.load import load_config
-from finetune.continual.previous_run import PreviousRun
-from finetune.continual.stages import train_stages
 from finetune.distributed.parallel import gather_full, shard
 from finetune.distributed.world import SINGLE_PROCESS, OtherRankFailed, World
 from finetune.errors import UserError
@@ -184,10 +182,13 @@ def test_both_go_with_compiled_layers(project: Project, monkeypatch: pytest.Monk
     assert_equals_single(*configs)
 
 
+@needs("continual")
 def test_methods_against_forgetting_are_exact(
     project: Project, finished: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In fp32, for the teacher of a distillation is."""
+    from finetune.continual.previous_run import PreviousRun
+
     finished("text-classification")
     model = PreviousRun.model
     monkeypatch.setattr(PreviousRun, "model", lambda *arguments: (without_dropout((m := model(*arguments))[0]), m[1]))
@@ -361,9 +362,12 @@ def test_resume_with_another_number_of_ranks(project: Project) -> None:
 
 
 def in_stages(world: World, config: Config) -> bool:
+    from finetune.continual.stages import train_stages
+
     return train_stages(config, console=QUIET, world=world)
 
 
+@needs("continual")
 def test_stages_follow_each_other_on_all(project: Project) -> None:
     data = {name: str(config_of(project, "text-classification").data.train) for name in ("train", "test")}
     stages = [{"name": name, "data": data, "train": {"max_steps": 2}} for name in ("a", "b")]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from conftest import TASKS, WRITING, Project, assert_resumes_to_the_bit, weights_that_matter
+from conftest import TASKS, WRITING, Project, assert_resumes_to_the_bit, needs, weights_that_matter
 from method_checks import ADDED, ADDING, IDENTICAL_AT_FIRST, check_saved_and_merged, learn_a_little, with_method
 from rich.console import Console
 
@@ -250,6 +250,7 @@ def test_a_named_base_is_not_saved_again(method: str, project: Project, refused:
     assert "the model in 'base', which is gone or has changed" in refused("predict", "runs/config", "--text", "a")
 
 
+@needs("export")
 @pytest.mark.parametrize(
     ("task", "method"), [(TASKS[0], "head"), (TASKS[0], "lora"), (TASKS[0], "adalora"), (TASKS[1], "ia3")]
 )
@@ -268,6 +269,7 @@ def test_export_parity(task: str, method: str, project: Project, refused: Callab
     assert "plain: exists already" in refused("export", "runs/config", "plain")
 
 
+@needs("export")
 @pytest.mark.parametrize("method", ["prefix", "prompt", "adapter"])
 def test_export_of_what_cannot_be_merged_is_refused(method: str, project: Project, refused: Callable[..., str]) -> None:
     project.train(project.config("text-classification", method={"type": method}, train={"max_steps": 1}))

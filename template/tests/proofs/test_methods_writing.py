@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from conftest import WRITING, Project, weights_that_matter
+from conftest import WRITING, Project, needs, weights_that_matter
 from method_checks import ADDED, ADDING
 from rich.console import Console
 from torch import Tensor
@@ -77,6 +77,7 @@ def test_head_is_refused(task: str, project: Project, refused: Callable[..., str
     assert "method.type is head, but a generative model has no new head" in refused("train", path)
 
 
+@needs("export")
 @pytest.mark.parametrize(("task", "method"), [("text-generation", "lora"), ("translation", "ia3"), ("chat", "adalora")])
 def test_export_writes_the_same_with_plain_transformers(task: str, method: str, project: Project) -> None:
     config, setup = set_up(project, task, method)

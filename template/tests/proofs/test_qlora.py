@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from conftest import Project, stop_after
+from conftest import Project, needs, stop_after
 from rich.console import Console
 
 from finetune.cli import main
@@ -139,6 +139,7 @@ def test_trains_beside_4_bits_and_dequantizes(base: Path, project: Project) -> N
     assert torch.equal(logits(setup, load_saved_model(Path("saved")).model), learnt)
 
 
+@needs("export")
 @needs_bitsandbytes
 @pytest.mark.usefixtures("on_cpu")
 def test_exported_model_computes_the_same(base: Path, project: Project) -> None:

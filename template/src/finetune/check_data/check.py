@@ -1,7 +1,7 @@
-"""Look at the data before a training does: what is in them, what is amiss, and which rows are strange.
+"""Check a dataset before training: distributions, problems and outliers. The data are not changed.
 
-Nothing is changed. What is found is written to `<run.dir>/<run.name>-data/`, from where the report of the run takes it.
-Stages are checked one by one, a .txt file by its paragraphs.
+The result is written to `<run.dir>/<run.name>-data/`, where the report of the run finds it. Each stage is checked by
+itself, a .txt file by its paragraphs.
 """
 
 import json
@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .. import optional
 from ..config.config import Config
 from ..console import share
-from ..continual.stages import stage_config
 from ..data.rows import Row
 from ..dataset import read_chosen
 from ..files import sha256_of, write_atomic
@@ -34,20 +34,20 @@ from .text_problems import text_problem_findings
 FORMAT = 1
 """Version of the keys in data-check.json."""
 PLACES = 1000
-"""Places of a finding that are written."""
+"""Most places of a finding that are written."""
 EXCERPT = 120
-"""Characters of a strange row that are."""
+"""Most characters of an outlier's text that are written."""
 BINS = 30
-"""Bars of the histogram of lengths."""
-UNCUT = 10**9
-"""A length that cuts nothing."""
+"""Bins of the histogram of lengths, and one for longer rows."""
+NO_LIMIT = 10**9
+"""A length to which nothing is truncated."""
 WORTH_A_WARNING = 0.01
-"""Share of texts that are cut from which on the score suffers."""
+"""Share of truncated texts from which on the score suffers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A split as it was read."""
+    """A split: its rows, as examples of the task and as entries of the check."""
 
     name: str
     path: Path
@@ -58,35 +58,38 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """Tokens of each row of a split, and how many rows are cut."""
+    """Tokens of each row of a split, and how many rows are truncated."""
 
     tokens: list[int]
-    cut: int
+    truncated: int
     targets: list[int]
-    """Tokens of what a decoder of its own is to write; zeros where there is none."""
-    cut_targets: int
+    """Tokens of the target of an encoder-decoder model; zeros for other models."""
+    truncated_targets: int
 
 
 def trainings_of(config: Config) -> list[Config]:
-    """The stages, each as a config of its own; or else the one training."""
-    return [stage_config(config, number) for number in range(len(config.stages))] or [config]
+    """The trainings of a config: each stage as a config of its own, or without stages the config itself."""
+    stages = optional.find("continual", "stages") if config.stages else None
+    if stages is None:
+        return [config]
+    return [stages.stage_config(config, number) for number in range(len(config.stages))]
 
 
 def check_data(config: Config) -> dict[str, Any]:
-    """Check all splits of one training; returns what is written as JSON.
+    """Check all splits of one training; returns the content of data-check.json.
 
-    Raises UserError for what a training would refuse, but for a label that only the other splits have: that is found.
+    Raises UserError for what a training would refuse, except for labels that train lacks, which are a finding.
     """
-    task = make_task(_with_whole_targets(config.task))
+    task = make_task(_without_target_limit(config.task))
     parts = [_read(config, task, name, path) for name, path in _files(config).items()]
     entries = [entry for part in parts for entry in part.entries]
     lengths = _lengths(config, task, parts)
-    twins = find_duplicates(entries)
+    duplicates = find_duplicates(entries)
     findings = [
-        *duplicate_findings(entries, twins),
+        *duplicate_findings(entries, duplicates),
         *balance_findings(entries),
-        *_cut_findings("cut", "model.max_length", config.model.max_length, parts, lengths),
-        *_cut_findings("cut-target", "task.max_target_length", _target_limit(config.task), parts, lengths),
+        *_truncation_findings("cut", "model.max_length", config.model.max_length, parts, lengths),
+        *_truncation_findings("cut-target", "task.max_target_length", _target_limit(config.task), parts, lengths),
         *(
             found
             for part in parts
@@ -109,16 +112,16 @@ def check_data(config: Config) -> dict[str, Any]:
         "findings": [_written(finding) for finding in by_severity(findings)],
         "strangest": [
             {
-                **{"split": strange.entry.split, "place": strange.entry.place, "score": round(strange.score, 2)},
-                **{"reasons": strange.reasons, "text": " ".join(strange.entry.text.split())[:EXCERPT]},
+                **{"split": outlier.entry.split, "place": outlier.entry.place, "score": round(outlier.score, 2)},
+                **{"reasons": outlier.reasons, "text": " ".join(outlier.entry.text.split())[:EXCERPT]},
             }
-            for strange in find_outliers(entries, tokens, twins)
+            for outlier in find_outliers(entries, tokens, duplicates)
         ],
     }
 
 
 def write_check(document: dict[str, Any], folder: Path) -> Path:
-    """Write `data-check.json` and `data-check.png`; returns the picture."""
+    """Write `data-check.json` and `data-check.png`; returns the path of the plot."""
     from .plot import draw_data
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -132,7 +135,7 @@ def _files(config: Config) -> dict[str, Path]:
 
 
 def _read(config: Config, task: Task[Any, Any], name: str, path: Path) -> Part:
-    """The rows of a file as examples of their own; the task knows no labels yet, so it refuses none."""
+    """Read a split. The task has not been fitted yet, so it accepts every label."""
     found = read_chosen(config.data, task, path)
     if path.suffix.lower() == ".txt":
         found = paragraphs(path, found[0].values["text"])
@@ -142,7 +145,7 @@ def _read(config: Config, task: Task[Any, Any], name: str, path: Path) -> Part:
 
 
 def paragraphs(path: Path, text: str) -> list[Row]:
-    """What stands between blank lines; each line, where there are none."""
+    """The paragraphs of a text, separated by blank lines; its lines, if there are no blank ones."""
     lines = [(number, line.strip()) for number, line in enumerate(text.split("\n"), start=1)]
     blocks = [list(block) for has_words, block in groupby(lines, lambda pair: bool(pair[1])) if has_words]
     if len(blocks) == 1:
@@ -152,52 +155,56 @@ def paragraphs(path: Path, text: str) -> list[Row]:
 
 
 def _target_limit(settings: Settings) -> int:
-    return settings.max_target_length if isinstance(settings, Seq2SeqSettings) else UNCUT
+    return settings.max_target_length if isinstance(settings, Seq2SeqSettings) else NO_LIMIT
 
 
-def _with_whole_targets(settings: Settings) -> Settings:
+def _without_target_limit(settings: Settings) -> Settings:
     if not isinstance(settings, Seq2SeqSettings):
         return settings
-    return settings.model_copy(update={"max_target_length": UNCUT})
+    return settings.model_copy(update={"max_target_length": NO_LIMIT})
 
 
 def _lengths(config: Config, task: Task[Any, Any], parts: Sequence[Part]) -> dict[str, Lengths]:
-    """Lengths by the tokenizer that the training would use."""
+    """Lengths in tokens, by the tokenizer of the training."""
     task.fit([example for part in parts for example in part.examples])
     tokenizer = load_tokenizer(config.model, task, parts[0].examples)
     found = {}
     for part in parts:
         tokens, targets = [0] * len(part.examples), [0] * len(part.examples)
-        for feature in task.encode(part.examples, tokenizer, UNCUT).features:
+        for feature in task.encode(part.examples, tokenizer, NO_LIMIT).features:
             tokens[feature.example] = max(tokens[feature.example], feature.length)
             targets[feature.example] = max(targets[feature.example], feature.target_length)
-        # What becomes of a long row the task knows: it may go through windows.
+        # Only the task knows whether it truncates a long row or splits it into windows.
         long = [one for one, count in zip(part.examples, tokens, strict=True) if count > config.model.max_length]
-        cut = task.encode(long, tokenizer, config.model.max_length).truncated if long else 0
-        cut_targets = sum(count > _target_limit(config.task) for count in targets)
-        found[part.name] = Lengths(tokens, cut, targets, cut_targets)
+        truncated = task.encode(long, tokenizer, config.model.max_length).truncated if long else 0
+        truncated_targets = sum(count > _target_limit(config.task) for count in targets)
+        found[part.name] = Lengths(tokens, truncated, targets, truncated_targets)
     return found
 
 
-def _cut_findings(
+def _truncation_findings(
     kind: Literal["cut", "cut-target"], key: str, limit: int, parts: Sequence[Part], lengths: dict[str, Lengths]
 ) -> Iterator[Finding]:
-    """Rows of which the end is not read, or not learnt to be written."""
+    """Rows or targets that are truncated."""
     of_targets = kind == "cut-target"
-    cut = {name: some.cut_targets if of_targets else some.cut for name, some in lengths.items()}
+    truncated = {name: some.truncated_targets if of_targets else some.truncated for name, some in lengths.items()}
     tokens = {name: some.targets if of_targets else some.tokens for name, some in lengths.items()}
-    shares = {part.name: cut[part.name] / len(part.rows) for part in parts}
+    shares = {part.name: truncated[part.name] / len(part.rows) for part in parts}
     if not any(shares.values()):
         return
-    told = [f"{share(cut[part.name], len(part.rows))} of {part.name}" for part in parts if shares[part.name]]
+    told = [f"{share(truncated[part.name], len(part.rows))} of {part.name}" for part in parts if shares[part.name]]
     enough = int(np.quantile([count for some in tokens.values() for count in some], 0.99))
-    effect = "the end of these targets is never learnt" if of_targets else "the rest of these rows is not read"
+    effect = (
+        "the model does not learn the end of these targets"
+        if of_targets
+        else "the model does not read the rest of these rows"
+    )
     yield Finding(
         kind,
         "warning" if max(shares.values()) >= WORTH_A_WARNING else "note",
         max(shares, key=lambda name: shares[name]),
-        f"{key}, {limit} tokens, cuts {', '.join(told)}: {effect}",
-        f"raise it to {enough}, into which 99 % fit" if enough > limit else "fine where the end says little",
+        f"{key}, {limit} tokens, truncates {', '.join(told)}: {effect}",
+        f"raise it to {enough}, the 99th percentile" if enough > limit else "fine if the end of a text matters little",
         [
             f"{row.place} ({count:,} tokens)"
             for part in parts
@@ -208,7 +215,7 @@ def _cut_findings(
 
 
 def _edges(tokens: Sequence[int]) -> list[int]:
-    """Limits of the bars of the histogram, up to where nearly all are; the last takes the others."""
+    """Bin edges of the histogram, up to the 99.5th percentile; the last bin takes longer rows."""
     step = max(1, ceil(float(np.quantile(tokens, 0.995)) / BINS))
     return list(range(0, (BINS + 1) * step + 1, step))
 
@@ -221,8 +228,8 @@ def _described(part: Part, lengths: Lengths, edges: Sequence[int]) -> dict[str, 
         "rows": len(part.rows),
         "tokens": dict(zip(("min", "median", "p95", "p99", "max"), quantiles, strict=True)),
         "token_histogram": counts.tolist(),
-        "cut": lengths.cut,
-        **({"cut_targets": lengths.cut_targets} if any(lengths.targets) else {}),
+        "cut": lengths.truncated,
+        **({"cut_targets": lengths.truncated_targets} if any(lengths.targets) else {}),
         **balance(part.entries),
     }
 

@@ -1,4 +1,4 @@
-"""What a check of the data works on, and what it finds: rows with their place, findings with their remedy."""
+"""Rows and findings of a data check."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -9,12 +9,12 @@ from ..tasks.results import Summary
 
 Severity = Literal["alarm", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("alarm", "warning", "note")
-"""alarm: a score would be wrong, or the training refused; warning: look at it; note: good to know."""
+"""alarm: a score would be wrong, or the training would be refused; warning: look at it; note: for information."""
 
 FEW_WORDS = 4
-"""Shorter texts ("Good morning") come twice by nature, and with different meanings: little follows from it."""
+"""Words: shorter texts ("Good morning") are often repeated, also with different labels."""
 
-# A Chinese or Japanese character counts for a word: nothing stands between words there.
+# Each Chinese or Japanese character counts as a word: these scripts have no spaces between words.
 WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_]+")
 
 
@@ -29,33 +29,33 @@ class Entry:
 
     @property
     def text(self) -> str:
-        """All that the model reads."""
+        """All texts that the model reads."""
         return " ".join(self.summary.texts)
 
     @property
     def is_short(self) -> bool:
-        """Whether the text has hardly any words."""
+        """Whether the text has fewer than `FEW_WORDS` words."""
         words = WORD.finditer(self.text)
         return sum(1 for _ in zip(range(FEW_WORDS), words, strict=False)) < FEW_WORDS
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is amiss, as a sentence, with all the places where it is."""
+    """One problem of the data, with all places where it occurs."""
 
     kind: str
     """A stable name, for programs."""
     severity: Severity
     split: str
-    """The split that it concerns; of two, the later one."""
+    """The split with the problem; of two splits, the later one."""
     message: str
     remedy: str
     places: list[str] = field(default_factory=list)
-    """file:line of each; where two rows are concerned, both with what connects them."""
+    """file:line of each; of a pair of rows, both."""
 
 
 def by_severity(findings: Iterable[Finding]) -> list[Finding]:
-    """The most severe first; findings of one severity stay in their order."""
+    """Sorted by severity, the most severe first (stable)."""
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
 
 

@@ -1,4 +1,4 @@
-"""The labels of each split: how often each occurs, and what the training or the score will suffer from."""
+"""Label distribution of each split, and its problems: rare and unknown labels, class imbalance, label shift."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,19 +10,19 @@ from ..console import counted, share
 from .findings import Entry, Finding, splits_of
 
 HANDFUL = 5
-"""Examples of a label below which nothing is learnt of it, and nothing measured."""
+"""Examples below which a label can be neither learned nor measured."""
 ONE_SIDED = 0.9
-"""Share of one label from which on it is a good score always to name it."""
+"""Share of the majority label from which on always predicting it scores well."""
 SHIFT = 0.1
-"""Part of a split that would have to change its label for the balance of the training data ..."""
+"""Label shift: total variation distance to the label distribution of train, from which on it is reported ..."""
 CHANCE = 1e-3
-"""... where chance alone would seldom make such a difference."""
+"""... if the p-value of a chi-squared test is below this."""
 FEW_VALUES = 12
-"""Different numbers up to which they are counted one by one, as grades are."""
+"""Distinct numbers up to which each is counted, as for ratings."""
 
 
 def balance(entries: Sequence[Entry]) -> dict[str, Any]:
-    """What the answers of a split are: counts of labels, the distribution of numbers, or lengths of written texts."""
+    """The distribution of the targets: counts of labels, quantiles of numbers, or word counts of texts."""
     numbers = [entry.summary.number for entry in entries if entry.summary.number is not None]
     if numbers:
         found = dict(zip(("min", "q25", "median", "q75", "max"), quantiles(numbers), strict=True))
@@ -36,12 +36,12 @@ def balance(entries: Sequence[Entry]) -> dict[str, Any]:
 
 
 def quantiles(numbers: Sequence[float]) -> list[float]:
-    """Smallest, quarter, half, three quarters, largest."""
+    """Minimum, first quartile, median, third quartile, maximum."""
     return [float(number) for number in np.quantile(numbers, (0, 0.25, 0.5, 0.75, 1))]
 
 
 def balance_findings(entries: Sequence[Entry]) -> Iterator[Finding]:
-    """Labels that are unknown to the training, rare, overwhelming, never measured, or of another balance elsewhere."""
+    """Labels that are rare, dominant, missing in a split, unknown in train, or distributed differently in a split."""
     splits = splits_of(entries)
     train = _counts(splits["train"])
     if not train:
@@ -60,21 +60,21 @@ def _rare(train: Counter[str], entries: Sequence[Entry]) -> Iterator[Finding]:
     for label in sorted(label for label, count in train.items() if count < HANDFUL):
         times = "once" if train[label] == 1 else f"{train[label]} times"
         places = [entry.place for entry in entries if label in entry.summary.labels]
-        remedy = "add examples, or join it with another"
+        remedy = "add examples, or merge it with another label"
         yield Finding("rare-label", "warning", "train", f"'{label}' occurs only {times} in train", remedy, places)
 
 
 def _one_sided(train: Counter[str], entries: Sequence[Entry]) -> Iterator[Finding]:
     if any(len(entry.summary.labels) != 1 for entry in entries):
-        return  # with several labels a row, or none, to name the same one always is no strategy
+        return  # with several labels a row, or none, there is no majority baseline
     label, count = train.most_common(1)[0]
     if count > ONE_SIDED * len(entries):
         yield Finding(
             "one-sided",
             "note",
             "train",
-            f"{share(count, len(entries))} of train are '{label}': a model that says nothing else has that accuracy",
-            "look at macro F1 and at the rows of the rare labels",
+            f"{share(count, len(entries))} of train are '{label}': always predicting it has that accuracy",
+            "look at macro F1 and at the metrics of the rare labels",
         )
 
 
@@ -82,7 +82,7 @@ def _unknown(train: Counter[str], counts: Counter[str], split: str, entries: Seq
     for label in sorted(counts.keys() - train.keys()):
         places = [entry.place for entry in entries if label in entry.summary.labels]
         found = counted(len(places), "row")
-        message = f"'{label}' occurs in {found} of {split}, and never in train: the training will refuse it"
+        message = f"'{label}' occurs in {found} of {split}, but not in train: the training will refuse it"
         yield Finding("unknown-label", "alarm", split, message, "correct it, or add examples of it to train", places)
 
 
@@ -91,8 +91,8 @@ def _unmeasured(train: Counter[str], counts: Counter[str], split: str) -> Iterat
     missing = sorted(label for label in train.keys() - counts.keys() if train[label] * expected >= HANDFUL)
     if missing:
         names = ", ".join(f"'{label}'" for label in missing)
-        message = f"{split} has no example of {names}, so its score says nothing of that"
-        yield Finding("unmeasured-label", "warning", split, message, f"draw {split} from the same source as train")
+        message = f"{split} has no example of {names}: its score does not measure them"
+        yield Finding("unmeasured-label", "warning", split, message, f"sample {split} from the same source as train")
 
 
 def _shifted(train: Counter[str], counts: Counter[str], split: str) -> Iterator[Finding]:
@@ -110,9 +110,9 @@ def _shifted(train: Counter[str], counts: Counter[str], split: str) -> Iterator[
             "other-balance",
             "note",
             split,
-            f"the labels of {split} are balanced otherwise than in train: "
-            f"'{labels[most]}' has {shares[1][most]:.0%} instead of {shares[0][most]:.0%}",
-            "fine where it is meant; else draw both from the same source",
+            f"the label distribution of {split} differs from that of train: "
+            f"'{labels[most]}' is {shares[1][most]:.0%} instead of {shares[0][most]:.0%}",
+            "if this is not intended, sample both from the same source",
         )
 
 

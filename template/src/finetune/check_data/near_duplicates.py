@@ -21,11 +21,11 @@ from .findings import WORD
 NEAR = 0.8
 WIDTH = 3
 LEAST_WORDS = 8
-"""In shorter texts one word that differs is half of the text, or the whole of its meaning."""
+"""Shorter texts are not compared: a single different word changes too much of them."""
 SKETCH = 100
-"""Sequences that stand for a text: all of them, or those with the smallest hashes where there are more."""
+"""Most sequences kept of a text: those with the smallest hashes (bottom-k sketch)."""
 COMMON = 50
-"""Texts that are looked up for one sequence; one that more texts share says little."""
+"""Most texts that are looked up for one sequence: one that many texts share distinguishes little."""
 
 Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 DIGITS = re.compile(r"\d+")
@@ -33,7 +33,7 @@ DIGITS = re.compile(r"\d+")
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """A text and an earlier one that is nearly the same."""
+    """A text and an earlier near-duplicate, by index."""
 
     index: int
     other: int
@@ -46,9 +46,9 @@ def words_of(text: str) -> list[str]:
 
 
 def near_pairs(texts: Sequence[tuple[str, ...]]) -> Iterator[Near]:
-    """For each text an earlier one that is near, if there is one: of the same words rather than alike, then the first.
+    """For each text, which may have several parts, an earlier near-duplicate if there is one.
 
-    A text may have several parts.
+    One with equal sequences is preferred to a similar one, then the first.
     """
     sketches = [_sketch(parts) for parts in texts]
     hashes, counts = np.unique(np.concatenate([*sketches, np.empty(0, np.uint64)]), return_counts=True)
@@ -70,7 +70,7 @@ def near_pairs(texts: Sequence[tuple[str, ...]]) -> Iterator[Near]:
 
 
 def _sketch(parts: tuple[str, ...]) -> Hashes:
-    """The hashes of a text's three-word sequences, sorted; none for a short text."""
+    """The sorted hashes of a text's three-word sequences; empty for a short text."""
     words = [word for part in parts for word in words_of(part)]
     if len(words) < LEAST_WORDS:
         return np.empty(0, np.uint64)
@@ -83,9 +83,9 @@ def _sketch(parts: tuple[str, ...]) -> Hashes:
 
 
 def jaccard(one: frozenset[int], other: frozenset[int]) -> float:
-    """Shared part of two sets, from their sketches: exact for sets that are smaller than a sketch."""
+    """Jaccard similarity of two sets from their sketches; exact for sets smaller than a sketch."""
     shorter, longer = sorted((len(one), len(other)))
-    if shorter < NEAR * longer:  # too unlike in length, however much they share
+    if shorter < NEAR * longer:  # their lengths alone exclude it
         return 0.0
     if longer < SKETCH:
         shared = len(one & other)
@@ -95,7 +95,7 @@ def jaccard(one: frozenset[int], other: frozenset[int]) -> float:
 
 
 def _same_parts(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    """Whether each part is similar by its words: one premise with two short hypotheses is not the same twice."""
+    """Whether each part is similar by its words: one premise with two short hypotheses is no near-duplicate."""
     if len(one) != len(other):
         return False
     pairs = [(set(words_of(a)), set(words_of(b))) for a, b in zip(one, other, strict=True)] if len(one) > 1 else []

@@ -1,4 +1,4 @@
-"""The picture of a data check: how long the texts are, and how the answers are distributed, split by split."""
+"""The plot of a data check: distributions of lengths and of labels or numbers, for each split."""
 
 from pathlib import Path
 from typing import Any
@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from ..report.plots import BLUE, GREEN, GREY, ORANGE, sheet, shortened
+from ..plotting import BLUE, GREEN, GREY, ORANGE, sheet, shortened
 
 COLOURS = {"train": BLUE, "validation": ORANGE, "test": GREEN}
 LABELS = 15
-"""Labels that are drawn; the other ones are rarer."""
+"""The most frequent labels, which are drawn."""
 
 
 def draw_data(document: dict[str, Any], path: Path) -> Path:
-    """Lengths on the left; labels or numbers on the right, where there are any."""
+    """Lengths on the left; labels or numbers, if there are any, on the right."""
     splits = document["splits"]
     right = {"labels": _labels, "numbers": _numbers}
     kind = next((kind for kind in right if kind in splits["train"]), None)
@@ -27,7 +27,7 @@ def draw_data(document: dict[str, Any], path: Path) -> Path:
 
 
 def _lengths(axes: Axes, document: dict[str, Any]) -> None:
-    """The share of each split's rows by length, and where they are cut."""
+    """Histogram of the lengths of each split, with max_length."""
     edges = document["token_edges"]
     for name, split in document["splits"].items():
         shares = np.array(split["token_histogram"]) / split["rows"]
@@ -38,19 +38,19 @@ def _lengths(axes: Axes, document: dict[str, Any]) -> None:
         axes.axvline(limit, color=GREY, linestyle=":")
         axes.annotate(f"max_length {limit}", (limit, 1), (-4, -4), xycoords=("data", "axes fraction"),
                       textcoords="offset points", ha="right", va="top", rotation=90, fontsize=8)  # fmt: skip
-    axes.set(title="Tokens of a row", xlabel=f"tokens; the last bar holds all from {edges[-2]} on", ylabel="share")
+    axes.set(title="Tokens per row", xlabel=f"tokens; the last bin holds all from {edges[-2]} on", ylabel="share")
     axes.legend(frameon=False)
 
 
 def _labels(axes: Axes, counts: dict[str, dict[str, int]]) -> None:
-    """The share of each label among all of its split."""
+    """The share of each label in each split."""
     names = list(dict.fromkeys(name for some in counts.values() for name in some))
     _bars(axes, counts, names[:LABELS])
     axes.set(title="Labels" if len(names) <= LABELS else f"The {LABELS} most frequent of {len(names)} labels")
 
 
 def _numbers(axes: Axes, numbers: dict[str, dict[str, Any]]) -> None:
-    """Grades one by one, other numbers as quarters: the box holds the middle half, the line is the median."""
+    """Few distinct numbers as bars, others as box plots."""
     counts = {name: some["counts"] for name, some in numbers.items()}
     if all(counts.values()):
         _bars(axes, counts, sorted({value for some in counts.values() for value in some}, key=float))
@@ -65,7 +65,7 @@ def _numbers(axes: Axes, numbers: dict[str, dict[str, Any]]) -> None:
         for line in drawn[part]:
             line.set_color(GREY)
     axes.invert_yaxis()
-    axes.set(title="Numbers", xlabel="smallest, quarter, half, three quarters, largest")
+    axes.set(title="Numbers", xlabel="minimum, quartiles, maximum")
 
 
 def _bars(axes: Axes, counts: dict[str, dict[str, int]], names: list[str]) -> None:

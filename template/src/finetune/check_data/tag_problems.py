@@ -1,4 +1,4 @@
-"""Tags that break the rules of their own scheme. Reading takes them for the nearest legal ones in silence."""
+"""Tags that are invalid in their tagging scheme. Reading silently converts them to the nearest valid ones."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,7 +11,7 @@ Problem = tuple[int, str]
 
 
 def tag_findings(split: str, rows: Sequence[Row]) -> Iterator[Finding]:
-    """The words of a split whose tags are not legal, each with its line."""
+    """The words of a split with invalid tags, each with its line."""
     sentences = [_tags(row) for row in rows]
     scheme = scheme_of(sentences)
     places = [
@@ -24,44 +24,44 @@ def tag_findings(split: str, rows: Sequence[Row]) -> Iterator[Finding]:
             "illegal-tags",
             "warning",
             split,
-            f"{counted(len(places), 'tag')} of {split} against {scheme}, the scheme of the others",
+            f"{counted(len(places), 'invalid tag')} in {split} for {scheme}, the scheme of the other tags",
             "correct them: they are read as if an entity began or ended there",
             places,
         )
 
 
 def scheme_of(sentences: Sequence[Sequence[str]]) -> str:
-    """IOB1, IOB2, IOBES or BILOU: the scheme that a file is written in, by how its entities open."""
+    """The tagging scheme: IOB1, IOB2, IOBES or BILOU, by the tags that begin an entity."""
     prefixes = {tag[0] for tags in sentences for tag in tags}
     if prefixes & set("ESLU"):
         return "BILOU" if prefixes & set("LU") else "IOBES"
     opening = [tag[0] for tags in sentences for before, tag in _with_previous(tags) if before[2:] != tag[2:]]
-    # In IOB1 an entity opens with I-, but for one that follows another of its type.
+    # In IOB1 an entity begins with I-, unless it directly follows another one of its type.
     return "IOB1" if opening.count("I") > opening.count("B") else "IOB2"
 
 
 def illegal(tags: Sequence[str], scheme: str) -> Iterator[Problem]:
-    """The words of a sentence whose tags the scheme does not allow."""
+    """The words of a sentence with tags that are invalid in the scheme."""
     if scheme in ("IOB1", "IOB2"):
         for position, (before, tag) in enumerate(_with_previous(tags)):
             opens = before[2:] != tag[2:]  # O has no type
             if scheme == "IOB2" and tag[0] == "I" and opens:
-                yield position, f"{tag} after {before}, where an entity has to open with B-"
+                yield position, f"{tag} after {before}, where an entity has to begin with B-"
             elif scheme == "IOB1" and tag[0] == "B" and opens:
-                yield position, f"{tag} after {before}, where an entity opens with I-"
+                yield position, f"{tag} after {before}, where an entity begins with I-"
         return
     last, only = ("L", "U") if scheme == "BILOU" else ("E", "S")
     for position, (before, tag) in enumerate(_with_previous([*tags, "O"])):
         is_open = before[0] in "BI"
         continues = tag[0] in ("I", last)
         if is_open and not (continues and tag[2:] == before[2:]):
-            yield position - 1, f"{before} before {tag}, where its entity has to go on or to end with {last}-"
+            yield position - 1, f"{before} before {tag}, where the entity has to continue or to end with {last}-"
         elif continues and not is_open:
-            yield position, f"{tag} after {before}, where an entity has to open with B- or {only}-"
+            yield position, f"{tag} after {before}, where an entity has to begin with B- or {only}-"
 
 
 def _with_previous(tags: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Each tag with the one before it, which is O at the start."""
+    """Each tag with the previous one, O for the first."""
     return zip(["O", *tags[:-1]], tags, strict=True)
 
 
@@ -71,7 +71,7 @@ def _tags(row: Row) -> list[str]:
 
 
 def _place(row: Row, position: int) -> str:
-    """The line of a word: a .conll file has one for each, and says in which the sentence begins."""
+    """The line of a word in a .conll file, whose row has the line of the first word; else the number of the word."""
     if isinstance(row.original, list):
         path, _, line = row.place.rpartition(":")
         return f"{path}:{int(line) + position}:"

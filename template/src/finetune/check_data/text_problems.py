@@ -1,4 +1,4 @@
-"""Texts that something has gone wrong with before they came here: encoding, mark-up, rows without a word."""
+"""Text problems: wrong encoding, HTML, control characters, rows without words, very long rows."""
 
 import re
 import unicodedata
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ..console import counted, share
 from .findings import WORD, Entry, Finding, splits_of
 
-# Control characters other than tab and line end; the sign for a byte that could not be decoded; invisible marks.
+# Control characters other than tab and line feed, the replacement character, byte order marks.
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd\ufeff]")
 # The bytes of UTF-8 for Latin letters, punctuation and emoji, read as Windows-1252: "Ã¼" for "ü".
 MOJIBAKE = re.compile(r"[ÂÃâïð][\x80-\xbfŒœŠšŽžŸƒˆ˜–—‘’‚“”„†‡•…‰‹›€™]{1,3}")  # noqa: RUF001
@@ -24,31 +24,31 @@ REPEATED = re.compile(r"([^\W_]|[!?])\1{14,}")
 LONG = 20
 """Times the median length from which on a text is very long ..."""
 LONG_WORDS = 1000
-"""... if it has so many words, too."""
+"""... if it also has more words than this."""
 
 WINDOWS_BYTES = {bytes([b]).decode("cp1252", "ignore") or chr(b): b for b in range(256)}
 
 
 def is_mojibake(text: str) -> bool:
-    """Whether a part of the text reads as UTF-8 once it is turned back into the bytes that it was misread from."""
+    """Whether a part of the text, encoded as Windows-1252, is valid UTF-8."""
     return any(_decodes(match[0]) for match in MOJIBAKE.finditer(text))
 
 
 def is_without_words(text: str) -> bool:
-    """Whether there is nothing but punctuation; a sign such as an emoji may say something."""
+    """Whether there is nothing but punctuation and white space; an emoji may carry meaning."""
     return not WORD.search(text) and all(unicodedata.category(character)[0] in "PZC" for character in text)
 
 
 def has_html(text: str) -> bool:
-    """Whether there is a tag or an entity."""
+    """Whether the text has an HTML tag or entity."""
     return bool(TAG.search(text) or ENTITY.search(text))
 
 
 class Check(NamedTuple):
-    """Something odd that a text may have."""
+    """A text problem."""
 
     kind: str
-    is_odd: Callable[[str], object]
+    applies: Callable[[str], object]
     what: str
     remedy: str
 
@@ -57,33 +57,35 @@ CHECKS = (
     Check(
         "control-characters",
         CONTROL.search,
-        "control characters, or the sign for a byte that could not be read",
-        "take them out, or read the source in its own encoding",
+        "control characters or U+FFFD, which replaces undecodable bytes",
+        "remove them, or read the source in its own encoding",
     ),
     Check(
         "mojibake",
         is_mojibake,
-        "letters in a wrong encoding, such as Ã¼ for ü",
+        "mojibake (letters in a wrong encoding), such as Ã¼ for ü",
         "read the source as UTF-8 and write it again",
     ),
     Check(
         "html",
         has_html,
         "remains of HTML, such as <br> or &amp;",
-        "take the tags out and turn the entities into characters, here and where the model will be used",
+        "remove the tags and decode the entities, here and in real use",
     ),
-    Check("no-words", is_without_words, "nothing but punctuation", "take the rows out, or fill them in"),
-    Check("repeated-character", REPEATED.search, "one character 15 times or more in a row", "look whether it is noise"),
+    Check("no-words", is_without_words, "nothing but punctuation", "remove the rows, or fill them in"),
+    Check(
+        "repeated-character", REPEATED.search, "one character 15 times or more in a row", "check whether it is noise"
+    ),
 )
 
 
 def text_problem_findings(entries: Sequence[Entry], in_words: bool) -> Iterator[Finding]:
-    """Odd texts of each split. `in_words` says that a row is a sentence of words, for which "..." is a fine one."""
+    """Text problems of each split. `in_words`: rows are tokenized sentences, where "..." alone may be one."""
     for split, some in splits_of(entries).items():
         for check in CHECKS:
             if check.kind == "no-words" and in_words:
                 continue
-            if places := [entry.place for entry in some if any(map(check.is_odd, _texts(entry)))]:
+            if places := [entry.place for entry in some if any(map(check.applies, _texts(entry)))]:
                 found = f"{counted(len(places), 'row')} of {split} ({share(len(places), len(some))})"
                 verb = "has" if len(places) == 1 else "have"
                 yield Finding(check.kind, "warning", split, f"{found} {verb} {check.what}", check.remedy, places)
@@ -100,7 +102,7 @@ def _very_long(entries: Sequence[Entry], split: str) -> Iterator[Finding]:
             "warning",
             split,
             f"{counted(len(long), 'row')} of {split} of over {LONG} times the median length, {median} words",
-            "look whether a quote is missing, or rows have run together",
+            "check for a missing quote that joins rows",
             [entry.place for _, entry in long],
         )
 
@@ -110,7 +112,7 @@ def _texts(entry: Entry) -> tuple[str, ...]:
 
 
 def _decodes(text: str) -> bool:
-    """A part of the text from its start, for a lead of UTF-8 says itself how many bytes follow."""
+    """Whether the text begins with a misread UTF-8 character, whose first byte determines its length."""
     size = {"Â": 2, "Ã": 2, "â": 3, "ï": 3, "ð": 4}[text[0]]
     try:
         bytes(WINDOWS_BYTES[character] for character in text[:size]).decode()

@@ -1,4 +1,4 @@
-"""The report of a run: one HTML page with everything in it, made from the run's folder and the check of its data."""
+"""The report of a run: one HTML page with embedded plots, from the run's folder and the check of its data."""
 
 import base64
 import json
@@ -8,19 +8,20 @@ from typing import Any
 
 import yaml
 
+from .. import plotting
 from ..errors import UserError
 from ..files import MANIFEST
 from ..run.folder import data_check_folder
 from ..run.history import TrainingHistory, read_history
+from . import plots
+from .page import render
 
 
 def write_report(run: Path) -> Path:
-    """Write `report/index.html` and its pictures into the run's folder; return the page.
+    """Write `report/index.html` and its plots into the run's folder; return the path of the page.
 
-    Whatever the run does not have yet is named on the page. Raises UserError if `run` is not the folder of a run.
+    The page names what the run does not have yet. Raises UserError if `run` is not the folder of a run.
     """
-    from .page import render
-
     config_file = run / "config.json"
     if not config_file.is_file():
         raise UserError(f"{run} is not a run folder: it has no config.json; name a folder such as runs/demo")
@@ -52,24 +53,24 @@ def write_report(run: Path) -> Path:
 
 
 def read_evaluations(run: Path) -> list[dict[str, Any]]:
-    """What was evaluated, the test split first: it is what a reader came for."""
+    """The evaluations of the run, that of the test split first."""
     paths = sorted(run.glob("evaluation-*.json"), key=lambda path: (path.stem != "evaluation-test", path.stem))
     return [
-        # The name of the file decides where pictures are written, not what stands in it.
+        # Plots are named after the file: a name from its content could lead out of the folder.
         {**read_object(path, "remove it and evaluate again"), "split": path.stem.removeprefix("evaluation-")}
         for path in paths
     ]
 
 
 def read_data_check(run: Path, config: dict[str, Any]) -> dict[str, Any] | None:
-    """What `check-data` found, if it looked at the very data, tokenizer and limit that the run was trained with."""
+    """What `check-data` found, if it checked the same data, tokenizer and max_length that the run was trained with."""
     folder = data_check_folder(run.parent, config.get("run", {}).get("name") or run.name)
     environment = run / "environment.json"
     if not (folder / "data-check.json").is_file() or not environment.is_file():
         return None
     check = read_object(folder / "data-check.json", "check the data again")
     inputs = read_object(environment, "start the training again").get("data", {})
-    files = {path: checksum for path, checksum in inputs.items() if Path(path).name != MANIFEST}  # less an earlier run
+    files = {path: checksum for path, checksum in inputs.items() if Path(path).name != MANIFEST}  # data only
     model, where = config.get("model", {}), config.get("data", {}).get("where", {})
     trained_with = (files, where, model.get("name"), model.get("max_length"))
     if (check.get("data"), check.get("where"), check.get("model"), check.get("max_length")) != trained_with:
@@ -78,14 +79,12 @@ def read_data_check(run: Path, config: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def read_stages(run: Path, folder: Path) -> dict[str, Any] | None:
-    """What a sequence of stages has learnt and forgotten, with its picture; None for a run that is not one."""
+    """The scores of continual training with stages, with their plot; None for any other run."""
     path = run / "stages.json"
     if not path.is_file():
         return None
-    from .plots import stage_matrix
-
     content = read_object(path, "continue the training with --resume")
-    return {**content, "picture": embed(stage_matrix(content, folder / "stages.png"))}
+    return {**content, "picture": embed(plots.stage_matrix(content, folder / "stages.png"))}
 
 
 def read_object(path: Path, remedy: str) -> dict[str, Any]:
@@ -100,7 +99,7 @@ def read_object(path: Path, remedy: str) -> dict[str, Any]:
 
 
 def facts(config: dict[str, Any], history: TrainingHistory, main_metric: str | None) -> dict[str, str]:
-    """What stands under the title."""
+    """The facts under the title."""
     found: dict[str, Any] = {
         "task": config.get("task", {}).get("type"),
         "model": config.get("model", {}).get("name"),
@@ -117,41 +116,35 @@ def facts(config: dict[str, Any], history: TrainingHistory, main_metric: str | N
 
 
 def draw_curves(history: TrainingHistory, main_metric: str | None, folder: Path) -> list[Path]:
-    """Pictures of what was logged; none if nothing was."""
-    from ..report import plots as pictures
-
+    """The training curves; none if nothing was logged."""
     drawn = []
     if history.values("train", "loss") or history.values("validation", "loss"):
-        drawn.append(pictures.loss_curve(history, folder / "loss.png"))
+        drawn.append(plots.loss_curve(history, folder / "loss.png"))
     if main_metric and history.values("validation", main_metric):
-        drawn.append(pictures.metric_curve(history, main_metric, folder / "metric.png"))
+        drawn.append(plots.metric_curve(history, main_metric, folder / "metric.png"))
     if history.values("train", "lr"):
-        drawn.append(pictures.learning_rate(history, folder / "learning-rate.png"))
+        drawn.append(plots.learning_rate(history, folder / "learning-rate.png"))
     return drawn
 
 
 def draw_results(evaluation: dict[str, Any], folder: Path) -> list[Path]:
-    """A picture of each confusion matrix, then of each scatter plot of an evaluation."""
-    from ..report import plots as pictures
-
+    """The plots of an evaluation: each confusion matrix, then each scatter plot."""
     split = evaluation["split"]
     return [
         *(
-            pictures.confusion_matrix(matrix, folder / f"confusion-{split}-{number}.png")
+            plots.confusion_matrix(matrix, folder / f"confusion-{split}-{number}.png")
             for number, matrix in enumerate(evaluation["matrices"], start=1)
         ),
         *(
-            pictures.scatter(points, folder / f"scatter-{split}-{number}.png")
+            plots.scatter(points, folder / f"scatter-{split}-{number}.png")
             for number, points in enumerate(evaluation["scatters"], start=1)
         ),
     ]
 
 
 def embed(picture: Path) -> dict[str, Any]:
-    """A picture as a data URL, so that the page needs no other file; `width` in CSS pixels."""
-    from .plots import DOTS_PER_INCH
-
+    """A PNG file as a data URL, so that the page needs no other file; `width` in CSS pixels."""
     data = picture.read_bytes()
-    dots = int.from_bytes(data[16:20])  # every PNG has its width there
+    dots = int.from_bytes(data[16:20])  # the width in the header of a PNG
     url = f"data:image/png;base64,{base64.b64encode(data).decode()}"
-    return {"name": picture.stem, "url": url, "width": dots * 96 // DOTS_PER_INCH}
+    return {"name": picture.stem, "url": url, "width": dots * 96 // plotting.DOTS_PER_INCH}

@@ -1,4 +1,4 @@
-"""The folder of a run: its files by name, who may write to it, and how to find it again."""
+"""The folder of a run: the names of its files, its lock, and how to find it."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from ..errors import UserError
 from ..files import recover, write_atomic
 
 STAGES = "stages"
-"""The folder of a sequence of trainings in which each has its own run."""
+"""In the folder of a run with stages: the folder of the runs of its stages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,34 +37,34 @@ class RunFolder:
 
     @property
     def metrics_file(self) -> Path:
-        """One JSON object a line: what was logged while training."""
+        """The training log: one JSON object a line."""
         return self.path / "metrics.jsonl"
 
     @property
     def checkpoints(self) -> Path:
-        """`step-N/` folders to resume from."""
+        """The folder of the checkpoints, `step-N/`."""
         return self.path / "checkpoints"
 
     @property
     def best(self) -> Path:
-        """The best model, complete in itself: weights, tokenizer, labels."""
+        """The best model: weights, tokenizer, labels."""
         return self.path / "best"
 
     @property
     def stages_file(self) -> Path:
-        """For a sequence of stages: the scores of the model after each of them on the data of all."""
+        """With stages: the scores of the model after each stage on the data of every stage."""
         return self.path / "stages.json"
 
     def evaluation_file(self, split: str) -> Path:
-        """The figures of a split."""
+        """The metrics on a split."""
         return self.path / f"evaluation-{split}.json"
 
     def config(self) -> Config:
-        """The config that the run was made with."""
+        """The resolved config of the run."""
         return read_config(self.config_file)
 
     def create(self, config: Config, environment: dict[str, Any]) -> None:
-        """Make the folder; an earlier run of that name moves aside to `<name>-1`, `-2`, ..."""
+        """Make the folder; an earlier run of that name is renamed to `<name>-1`, `-2`, ..."""
         if self.path.exists():
             os.replace(self.path, self._free_name())
         self.path.mkdir(parents=True)
@@ -79,7 +79,7 @@ class RunFolder:
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Keep other processes from training into this folder meanwhile."""
+        """Lock the folder against other trainings. Raises UserError if another one holds the lock."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.path.with_name(f".{self.path.name}.lock"))
         try:
@@ -96,9 +96,9 @@ class RunFolder:
 
 
 def data_check_folder(runs: Path, name: str) -> Path:
-    """Where `check-data` writes: beside the runs of that name, for a run starts with an empty folder.
+    """Where `check-data` writes: beside the run of that name, because a run starts with an empty folder.
 
-    That of a stage lies in the folder of the whole sequence.
+    That of a stage is inside the one of the run with stages.
     """
     if runs.name == STAGES and runs.parent.name:
         return data_check_folder(runs.parent.parent, runs.parent.name) / name
@@ -106,10 +106,7 @@ def data_check_folder(runs: Path, name: str) -> Path:
 
 
 def find_run(name: str, runs: Path = Path("runs")) -> RunFolder:
-    """The run in the folder `name`; `latest` is the one in `runs` that was started last.
-
-    Raises UserError if there is none.
-    """
+    """The run in the folder `name`; `latest` is the one in `runs` that was started last. Raises UserError."""
     if name == "latest":
         started = {path.parent: path.stat().st_mtime for path in runs.glob("*/config.json")}
         if not started:

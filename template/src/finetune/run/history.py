@@ -1,4 +1,4 @@
-"""What a training has logged, read back from metrics.jsonl."""
+"""Read the training log, metrics.jsonl."""
 
 import json
 import math
@@ -25,11 +25,11 @@ class TrainingHistory:
         return [(record["step"], record[name]) for record in records if math.isfinite(record.get(name, math.nan))]
 
     def first_metric(self) -> str | None:
-        """The metric that stands first in the validation records: a task lists its headline first."""
+        """The first metric of the validation records, which is the main metric of the task."""
         return next((name for record in self.validation for name in record if name not in NO_METRIC), None)
 
     def best(self, metric: str | None) -> tuple[int, float] | None:
-        """(step, value) of `metric` at the validation whose model was kept: the last one that was the best so far."""
+        """(step, value) of `metric` at the last validation that was the best so far, whose model was kept."""
         kept = [record for record in self.validation if record.get("best") and metric in record]
         return (kept[-1]["step"], kept[-1][metric]) if metric and kept else None
 
@@ -37,7 +37,7 @@ class TrainingHistory:
 def read_history(path: Path) -> TrainingHistory:
     """Read metrics.jsonl; a missing file is an empty history.
 
-    A kill can cut the last line short, so that one is dropped. Raises UserError for a broken line anywhere else.
+    A broken last line is dropped: the process was killed while writing it. Raises UserError for any other broken line.
     """
     history = TrainingHistory()
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []

@@ -1,0 +1,14 @@
+"""Arguments that several commands share."""
+
+from pathlib import Path
+
+import click
+
+run_argument = click.argument("run_name", metavar="RUN")
+"""The folder of a run, such as runs/demo, or `latest`."""
+
+config_argument = click.argument("config", type=click.Path(path_type=Path))
+"""A config file, such as configs/demo.yaml."""
+
+overrides_argument = click.argument("overrides", nargs=-1, metavar="[key.sub=value ...]")
+"""Settings that replace those of the config file."""

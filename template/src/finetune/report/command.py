@@ -1,0 +1,16 @@
+"""The command `report`."""
+
+import click
+
+from ..arguments import run_argument
+from ..console import make_console, print_line
+
+
+@click.command()
+@run_argument
+def report(run_name: str) -> None:
+    """Write the HTML report of RUN (a folder, or latest) again."""
+    from ..run.folder import find_run
+    from .report import write_report
+
+    print_line(make_console(), f"report: {write_report(find_run(run_name).path)}")
