@@ -434,6 +434,12 @@ def test_faults_of_a_config_are_told_at_its_place(hub: Hub, project: Project, re
         ("\ufeffmodel:\r\n  name: 'ä'\r\nrun:\r\n", "\ufeffmodel:\r\n  name: 'ä'\r\n  revision: \"C\"\r\nrun:\r\n"),
         ("run: {}\nmodel:\n  name: a", 'run: {}\nmodel:\n  name: a\n  revision: "C"'),
         ('{"model": {"name": "a"}}', '{"model": {"name": "a", revision: "C"}}'),
+        # What a round trip through a parser and an emitter changes: null, comments, spaces, wrapped and nested lists.
+        (
+            "model:\n  name: a\n\n  # tokens\n  max_length: 8\ntrain:   {max_steps: null}   # x\nl: [a,\n  b]\ns:\n  - t\n",
+            'model:\n  name: a\n  revision: "C"\n\n  # tokens\n  max_length: 8\ntrain:   {max_steps: null}   # x\n'
+            "l: [a,\n  b]\ns:\n  - t\n",
+        ),
     ],
 )
 def test_a_pin_changes_one_line(before: str, after: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Write the commit of a model into a config, and leave every other byte of it as it is."""
+"""Write the commit of a model into a config, and leave every other byte of the file as it is."""
 
 import os
 import shutil
@@ -11,32 +11,35 @@ from ..errors import UserError
 
 
 def pin_revision(path: Path, commit: str) -> None:
-    """Set `model.revision` of the config at `path`. Raises UserError if that cannot be done without touching more."""
+    """Set `model.revision` of the config at `path`.
+
+    Raises UserError if that would change another value, or the file cannot be written.
+    """
     text = path.read_bytes().decode("utf-8")
-    pinned = _pinned(text, commit)
-    wanted = yaml.safe_load(text)
-    wanted["model"]["revision"] = commit
+    expected = yaml.safe_load(text)
+    expected["model"]["revision"] = commit
+    pinned = _insert_revision(text, commit)
     try:
-        done = yaml.safe_load(pinned)
+        found = yaml.safe_load(pinned)
     except yaml.YAMLError:
-        done = None
-    if done != wanted:
+        found = None
+    if found != expected:
         raise UserError(
             f'{path}: its layout is too unusual to be changed: write revision: "{commit}" under model yourself'
         )
     _replace(path, pinned.encode())
 
 
-def _pinned(text: str, commit: str) -> str:
+def _insert_revision(text: str, commit: str) -> str:
+    """Insert text at the positions that the parser reports: writing the parsed config again would lose its layout."""
     root: Any = yaml.compose(text, Loader=yaml.SafeLoader)
     model = _entries(root)["model"][1]
     entries = _entries(model)
-    # In quotes, for a commit may look like a number.
-    value = f'"{commit}"'
+    value = f'"{commit}"'  # quoted, because a commit may look like a number
     if "revision" in entries:
         old = entries["revision"][1]
         start, end = old.start_mark.index, old.end_mark.index
-        space = " " if text[start - 1] == ":" else ""  # behind the colon of an empty value
+        space = " " if text[start - 1] == ":" else ""  # `revision:` without a value
         return text[:start] + space + value + text[end:]
     key, name = entries["name"]
     end = name.end_mark.index
@@ -50,12 +53,13 @@ def _pinned(text: str, commit: str) -> str:
     return text[: end_of_line + 1] + line + newline + text[end_of_line + 1 :]
 
 
-def _entries(node: Any) -> dict[str, tuple[Any, Any]]:
-    return {key.value: (key, value) for key, value in node.value}
+def _entries(mapping: Any) -> dict[str, tuple[Any, Any]]:
+    """The key node and the value node of each key."""
+    return {key.value: (key, value) for key, value in mapping.value}
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Whole or not at all; the file keeps its mode, and a link stays a link."""
+    """Replace a file atomically; it keeps its mode, and a symbolic link stays one."""
     path = path.resolve()
     temporary = path.with_name(f"{path.name}.tmp")
     try:

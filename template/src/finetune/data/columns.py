@@ -1,0 +1,84 @@
+"""Rows of a data file and the mapping from a task's columns to those of the file."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One example of a data file."""
+
+    place: str
+    """`file:line` of its first line, for error messages."""
+    values: dict[str, Any]
+    """The task's columns."""
+    original: Any
+    """All columns of the file, as they are written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Maps the task's column names to the columns of a file."""
+
+    required: tuple[str, ...]
+    """The task's own names, in its order."""
+    optional: tuple[str, ...] = ()
+    renamed: dict[str, str | int] | None = None
+    """`data.columns` of the config: a name or a position for each renamed column."""
+    header: bool = True
+    """`data.header` of the config: whether the first line of a .csv or .tsv file has the names."""
+    whole: str | None = None
+    """A column that replaces all the required ones, such as `text` for prompt and completion."""
+
+    def names(self) -> tuple[str, ...]:
+        """All names, in the order that a file without a header has them."""
+        return self.required[:1] + self.optional + self.required[1:] + ((self.whole,) if self.whole else ())
+
+    def source(self, name: str) -> str | int:
+        """The name or the position of a column in the file."""
+        return (self.renamed or {}).get(name, name)
+
+
+def check_columns(columns: Columns) -> None:
+    """Raise UserError if `data.columns` names a column that the task does not have."""
+    for name in columns.renamed or {}:
+        if name not in columns.names():
+            raise UserError(
+                f"data.columns: the task has no column '{name}': its columns are {', '.join(columns.names())}"
+            )
+
+
+def row_from_object(value: Any, place: str, columns: Columns) -> Row:
+    """The row of an object that maps the file's column names to values.
+
+    Raises UserError if it is no object, or a required column has no value.
+    """
+    if not isinstance(value, dict):
+        shown = json.dumps(value, ensure_ascii=False)[:40]
+        example = ", ".join(f'"{columns.source(name)}": ...' for name in columns.required)
+        raise UserError(f"{place}: {shown} is not an example: write an object such as {{{example}}}")
+    cells = list(value.values())
+    values = {}
+    for name in columns.names():
+        source = columns.source(name)
+        if isinstance(source, int) and source < len(cells):
+            values[name] = cells[source]
+        elif source in value:
+            values[name] = value[source]
+    require_values(values, place, columns)
+    return Row(place, values, value)
+
+
+def require_values(values: dict[str, Any], place: str, columns: Columns) -> None:
+    """Raise UserError if a required column has no value."""
+    if columns.whole and values.get(columns.whole) is not None:
+        return
+    for name in columns.required:
+        if values.get(name) is None:
+            raise UserError(
+                f"{place}: no value in column '{columns.source(name)}': fill it in, "
+                f"or name the right column in data.columns.{name}"
+            )

@@ -1,0 +1,66 @@
+""".csv and .tsv files."""
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+from ...console import counted
+from ...errors import UserError
+from ..columns import Columns, Row, row_from_object
+from .text import read_text
+
+
+def read_table(path: Path, columns: Columns, separator: str) -> Iterator[Row]:
+    """The rows below the header, if there is one; blank lines are skipped."""
+    # Cells of a .csv file may be quoted; a .tsv file has no quoting, so a lone " in a text is an ordinary character.
+    source = io.StringIO(read_text(path), newline="")
+    if separator == ",":
+        reader = csv.reader(source, delimiter=separator, strict=True)
+    else:
+        reader = csv.reader(source, delimiter=separator, quoting=csv.QUOTE_NONE)
+    header: list[str] | None = None
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise UserError(
+                f"{path}:{line}: this is not a row of {path.suffix} ({error}): correct its quotes"
+            ) from error
+        if not cells:
+            continue
+        place = f"{path}:{line}"
+        if header is None:
+            header = cells if columns.header else _default_header(len(cells), columns)
+            _check_header(header, columns, place)
+            if columns.header:
+                continue
+        if len(cells) != len(header):
+            found = counted(len(cells), "column")
+            raise UserError(f"{place}: {found} where the first line has {len(header)}: correct the row")
+        yield row_from_object(dict(zip(header, cells, strict=True)), place, columns)
+
+
+def _default_header(width: int, columns: Columns) -> list[str]:
+    """Column names for a file without a header: the task's own in their order, or numbers if data.columns is set."""
+    numbers = [str(index) for index in range(width)]
+    if columns.renamed:
+        return numbers
+    known = columns.names() if width >= len(columns.names()) else columns.required
+    return [*known, *numbers[len(known) :]][:width]
+
+
+def _check_header(header: list[str], columns: Columns, place: str) -> None:
+    """Raise UserError if the header lacks a required column."""
+    if columns.whole and columns.source(columns.whole) in header:
+        return
+    for name in columns.required:
+        source = columns.source(name)
+        if source not in header and not (isinstance(source, int) and source < len(header)):
+            raise UserError(
+                f"{place}: no column '{source}' (found: {', '.join(header)}): name it in data.columns.{name}, "
+                f"or set data.header to false if the first line is an example"
+            )
