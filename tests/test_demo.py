@@ -20,7 +20,7 @@ START = {
     "text-generation": (50, 20),
     "chat": (50, 10),
     "translation": (150, 1.5),
-    "summarization": (50, 0.45),
+    "summarization": (50, 0.4),
 }
 """Optimizer steps after which a demo has visibly started to learn, and what it must reach by then."""
 FULL = {

@@ -64,7 +64,7 @@ def torchrun(project: Path, *arguments: str) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
-        timeout=1800,
+        timeout=900,
     )
     assert result.returncode == 0, result.stdout
     return result.stdout
