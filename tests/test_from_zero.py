@@ -28,7 +28,7 @@ NOT_RUN = {
 }
 INSTEAD = {
     "cookiecutter gh:org/ft-template": "cookiecutter {repository}",  # test_ways.py fetches by gh:, too
-    # test_demo.py trains to the end.
+    # test_demo.py trains longer.
     "python -m finetune train configs/demo.yaml": "{command} train.max_steps=80 train.eval_every=40",
     "python -m tensorboard.main --logdir runs": "{command} --port 0",  # 6006 may be taken
 }
