@@ -65,10 +65,18 @@ def commit_all(folder: Path, message: str) -> None:
     git("commit", "--quiet", f"--message={message}", cwd=folder)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Trainings to the end are left out, unless `-m` asks for them (`-m slow`)."""
+    config.addinivalue_line("markers", "slow: trains a demo to its end; run by `-m slow` only")
+    config.option.markexpr = config.option.markexpr or "not slow"
+
+
+LONGEST = ("test_end_to_end.py", "test_demo.py", "test_check_run.py")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first, so that no core waits for it at the end, when the real installation takes all of them."""
-    first, last = "test_demo.py", "test_end_to_end.py"
-    items.sort(key=lambda item: (item.path.name == last, item.path.name != first))
+    """The longest files first, so that at the end no core waits for one of them."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture(scope="session")

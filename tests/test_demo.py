@@ -1,4 +1,4 @@
-"""The demo of each task, as the first press of Train (demo), Evaluate and Predict runs it; the project's own tests."""
+"""The demo of each task, by the commands of Train (demo), Evaluate and Predict; the project's own tests."""
 
 import json
 from pathlib import Path
@@ -9,18 +9,32 @@ from conftest import DATA_FORMAT, TASKS
 from ft_template.create.bake import bake
 from warm import run
 
-WANTED = {
-    "text-classification": 0.90,  # accuracy
-    "multi-label-classification": 0.90,  # micro F1
-    "regression": 0.75,  # R2, of which 0.81 are a correlation of 0.9
-    "token-classification": 0.90,  # F1 of entities
-    "ranking": 0.82,  # NDCG@10
-    "text-generation": 1.6,  # perplexity of a token, which cannot reach 1: the same facts can be said in several ways
-    "chat": 1.3,  # perplexity of a token
-    "translation": 50,  # BLEU
-    "summarization": 0.85,  # ROUGE-L
+# Main metric on the test data, by task: accuracy, micro F1, R2, F1 of entities, NDCG@10, perplexity of a token (twice;
+# lower is better), BLEU, ROUGE-L.
+START = {
+    "text-classification": (150, 0.55),
+    "multi-label-classification": (200, 0.45),
+    "regression": (150, 0.4),
+    "token-classification": (100, 0.25),
+    "ranking": (50, 0.72),
+    "text-generation": (50, 20),
+    "chat": (50, 10),
+    "translation": (150, 1.5),
+    "summarization": (50, 0.4),
 }
-"""The headline that each demo must reach on its test data."""
+"""Optimizer steps after which a demo has visibly started to learn, and what it must reach by then."""
+FULL = {
+    "text-classification": 0.90,
+    "multi-label-classification": 0.90,
+    "regression": 0.75,  # 0.81 are a correlation of 0.9
+    "token-classification": 0.90,
+    "ranking": 0.82,
+    "text-generation": 1.6,  # 1 is out of reach: the same facts can be said in several ways
+    "chat": 1.3,
+    "translation": 50,
+    "summarization": 0.85,
+}
+"""What each demo must reach when it is trained to its end; docs/benchmarks.md has the figures."""
 
 
 @pytest.fixture(scope="module", params=TASKS)
@@ -35,29 +49,45 @@ def demo(task: str, repository: Path, tmp_path_factory: pytest.TempPathFactory) 
     return bake(tmp_path_factory.mktemp("demo"), {"environment": "none", "task": task}, template=repository)
 
 
-def evaluation(project: Path, split: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((project / "runs" / "demo" / f"evaluation-{split}.json").read_text("utf-8"))
+def train_and_evaluate(project: Path, name: str, *overrides: str) -> dict[str, Any]:
+    """Train the demo as the run `name`, and return its evaluation on the test data."""
+    assert "best so far" in run(project, "finetune", "train", "configs/demo.yaml", *overrides)
+    run(project, "finetune", "evaluate", "latest")
+    found: dict[str, Any] = json.loads((project / "runs" / name / "evaluation-test.json").read_text("utf-8"))
     return found
 
 
-def test_demo_learns(demo: Path, task: str) -> None:
-    assert "best so far" in run(demo, "finetune", "train", "configs/demo.yaml")
-    run(demo, "finetune", "evaluate", "latest")
-    test = evaluation(demo, "test")
-    score, baselines = test["metrics"][test["headline"]], [b["metrics"][test["headline"]] for b in test["baseline"]]
-    if test["lower_is_better"]:
-        assert score <= WANTED[task] < 0.1 * min(baselines)
-    else:
-        assert score >= WANTED[task]
-        assert score > max(baselines) + 0.1
-    losses = [json.loads(line) for line in (demo / "runs/demo/metrics.jsonl").read_text().splitlines()]
-    assert losses[-1]["loss"] < losses[0]["loss"]
-    assert (demo / "runs/demo/report/loss.png").stat().st_size > 5_000
+def score_and_baselines(evaluation: dict[str, Any]) -> tuple[float, list[float]]:
+    """The main metric of the model, and that of each baseline."""
+    name = evaluation["headline"]
+    return evaluation["metrics"][name], [baseline["metrics"][name] for baseline in evaluation["baseline"]]
+
+
+def test_demo_starts_to_learn(demo: Path, task: str) -> None:
+    steps, wanted = START[task]
+    evaluation = train_and_evaluate(demo, "start", f"train.max_steps={steps}", "run.name=start")
+    score, (baseline, *_) = score_and_baselines(evaluation)
+    assert score <= wanted < baseline if evaluation["lower_is_better"] else score >= wanted > baseline
+    folder = demo / "runs/start"
+    losses = [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert losses[-1] < losses[0]
+    assert (folder / "report/loss.png").stat().st_size > 5_000
 
     source = Path("data/demo", f"test.{DATA_FORMAT[task]}")
     run(demo, "finetune", "predict", "latest", str(source))
-    predicted = (demo / "runs/demo/predictions" / source.name).read_text("utf-8").splitlines()
+    predicted = (folder / "predictions" / source.name).read_text("utf-8").splitlines()
     assert len(predicted) == len((demo / source).read_text("utf-8").rstrip("\n").splitlines())
+
+
+@pytest.mark.slow
+def test_demo_reaches_its_published_figure(demo: Path, task: str) -> None:
+    evaluation = train_and_evaluate(demo, "demo")
+    score, baselines = score_and_baselines(evaluation)
+    if evaluation["lower_is_better"]:
+        assert score <= FULL[task] < 0.1 * min(baselines)
+    else:
+        assert score >= FULL[task]
+        assert score > max(baselines) + 0.1
 
 
 def test_project_is_clean(demo: Path) -> None:

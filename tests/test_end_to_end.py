@@ -23,7 +23,7 @@ def run(project: Path, *arguments: str) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
-        timeout=900,
+        timeout=3600,  # only what hangs takes so long
         check=False,
     )
     print(result.stdout)  # pytest shows it where this fails

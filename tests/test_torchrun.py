@@ -4,9 +4,9 @@ import contextlib
 import json
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +36,22 @@ def demo(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return project
 
 
-def killed_after_a_checkpoint(project: Path) -> None:
-    """A training that is cut off between two checkpoints."""
-    training = multiprocessing.get_context("fork").Process(target=main, args=([*TRAIN, "run.name=two"],))
+def killed_at_its_second_checkpoint(project: Path) -> None:
+    """A training that is killed while it writes a checkpoint: the file system has it, but not yet under its name."""
+
+    def train() -> None:
+        sys.addaudithook(kill)
+        main([*TRAIN, "run.name=two"])
+
+    def kill(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "os.rename" and Path(arguments[1]).name == "step-20":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    training = multiprocessing.get_context("fork").Process(target=train)
     training.start()
-    while not (project / "runs/two/checkpoints/step-10/manifest.json").exists():
-        assert training.is_alive()
-        time.sleep(0.01)
-    training.kill()
     training.join()
+    assert training.exitcode == -signal.SIGKILL
+    assert [path.name for path in (project / "runs/two/checkpoints").glob("step-*[0-9]")] == ["step-10"]
 
 
 def torchrun(project: Path, *arguments: str) -> str:
@@ -57,7 +64,7 @@ def torchrun(project: Path, *arguments: str) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
-        timeout=400,
+        timeout=900,
     )
     assert result.returncode == 0, result.stdout
     return result.stdout
@@ -71,7 +78,7 @@ def metrics(project: Path, run: str) -> list[dict[str, Any]]:
 
 def test_two_processes_go_on_where_one_was_killed_and_compute_what_it_would(demo: Path) -> None:
     with contextlib.chdir(demo):
-        killed_after_a_checkpoint(demo)
+        killed_at_its_second_checkpoint(demo)
         assert main([*TRAIN, "run.name=one"]) == 0
     said = torchrun(demo, *TRAIN, "run.name=two", "--resume")
     assert said.count("resuming from runs/two/checkpoints/step-") == said.count("report: ") == 1

@@ -19,10 +19,10 @@ _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload(PRELOADED)
 
 
-def run(project: Path, *arguments: str, code: int = 0) -> str:
-    """What a command prints that ends with this exit code."""
+def run(project: Path, *arguments: str, code: int = 0, **variables: str) -> str:
+    """What a command prints that ends with this exit code, with some environment variables set for it."""
     with tempfile.NamedTemporaryFile() as output:
-        process = _processes.Process(target=_command, args=(project, arguments, output.name))
+        process = _processes.Process(target=_command, args=(project, arguments, variables, output.name))
         with patch.dict(os.environ, QUIET):
             process.start()
         process.join()
@@ -31,12 +31,13 @@ def run(project: Path, *arguments: str, code: int = 0) -> str:
     return printed
 
 
-def _command(project: Path, arguments: tuple[str, ...], output: str) -> None:
+def _command(project: Path, arguments: tuple[str, ...], variables: dict[str, str], output: str) -> None:
     """In the copy: be the process that the shell would have started."""
     file = os.open(output, os.O_WRONLY)
     os.dup2(file, 1)
     os.dup2(file, 2)
     sys.stdout, sys.stderr = (os.fdopen(stream, "w", buffering=1, encoding="utf-8") for stream in (1, 2))
+    os.environ.update(variables)
     os.chdir(project)
     sys.path[:0] = [str(project / "src"), ""]
     sys.argv = list(arguments)

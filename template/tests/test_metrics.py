@@ -101,6 +101,6 @@ def test_the_best_validation_is_kept(task: str, project: Project) -> None:
     best = float("-inf")
     for record in project.metrics("config"):
         if record["kind"] == "validation":
-            score = sign * record[made.main_metric]
+            score = sign * record[made.settings.main_metric]
             assert record["best"] == (score > best)
             best = max(best, score)
