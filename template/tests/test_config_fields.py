@@ -538,8 +538,8 @@ def sources_and_targets(case: Case) -> None:
 def chinese_is_split_into_characters(case: Case) -> None:
     case.project.write("zh.jsonl", '{"source": "fine", "target": "今天天气很好"}\n')
     task = case.build("task.bleu_tokenizer=zh", task="translation").task
-    assert task.compared(["今天天气很好"], ["今天天气很好"])["bleu"] == pytest.approx(100)
-    assert task.compared(["今天天气很好吗"], ["今天天气很好"])["bleu"] > 50, "as one word it would score 0"
+    assert task.text_metrics(["今天天气很好"], ["今天天气很好"])["bleu"] == pytest.approx(100)
+    assert task.text_metrics(["今天天气很好吗"], ["今天天气很好"])["bleu"] > 50, "as one word it would score 0"
 
 
 def generated(case: Case, task: str, *overrides: str) -> list[dict[str, Any]]:
