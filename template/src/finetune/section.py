@@ -1,4 +1,4 @@
-"""What every part of the config has in common."""
+"""The base of every section of the config."""
 
 from pydantic import BaseModel, ConfigDict
 

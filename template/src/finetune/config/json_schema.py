@@ -66,5 +66,5 @@ def _by_type(section: Schema, definitions: Schema) -> Schema:
 
 
 def _description(variant: Schema) -> str:
-    """What its `type` means; where that is not said, as in a task that somebody has added, what the whole is."""
+    """The description of its `type`; without one, as an added task may have it, the description of the section."""
     return str(variant["properties"]["type"].get("description") or variant.get("description", ""))

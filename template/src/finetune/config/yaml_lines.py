@@ -1,4 +1,4 @@
-"""YAML that remembers where each key stands, so that every error can name file and line."""
+"""YAML with the line of each key, so that every error can name file and line."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +11,7 @@ from ..errors import UserError
 
 @dataclass
 class Node:
-    """A value of the config and the place that it was written at."""
+    """A value of the config and its place, file:line or the argument."""
 
     value: Any
     origin: str
@@ -32,7 +32,7 @@ class Node:
         node.children[path[-1]] = _from_plain(value, origin)
 
     def place(self, path: tuple[str, ...]) -> str:
-        """Where the longest existing part of `path` was written, such as `configs/train.yaml:12`."""
+        """The place of the longest existing part of `path`, such as `configs/train.yaml:12`."""
         node = self
         for name in path:
             if name not in node.children:
@@ -41,7 +41,7 @@ class Node:
         return node.origin
 
     def known_path(self, location: tuple[str | int, ...]) -> tuple[str, ...]:
-        """The keys of a pydantic location, less what pydantic puts in between: names of union members, indices."""
+        """The keys of a pydantic location, without what pydantic puts in between: names of union members, indices."""
         node, path = self, []
         for index, part in enumerate(location):
             name = str(part)

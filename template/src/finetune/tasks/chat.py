@@ -78,9 +78,9 @@ class ChatTask(CausalLMTask[Example]):
         """One for the dialogue; where the template changes earlier messages as more follow, one for each reply."""
         replies = [i for i, message in enumerate(example.messages) if message["role"] == "assistant"]
         prompts = [_rendered(tokenizer, example, end, True) for end in replies]
-        wholes = [_rendered(tokenizer, example, end + 1, False) for end in replies]
-        for prompt, whole in zip(prompts, wholes, strict=True):
-            if not whole.startswith(prompt):
+        dialogues = [_rendered(tokenizer, example, end + 1, False) for end in replies]
+        for prompt, dialogue in zip(prompts, dialogues, strict=True):
+            if not dialogue.startswith(prompt):
                 raise UserError(
                     f"{example.place}: the chat template of the model does not let a reply follow its prompt: "
                     f"choose another model, or give its tokenizer another template"
@@ -90,12 +90,12 @@ class ChatTask(CausalLMTask[Example]):
             ids = tokenizer(open_end, add_special_tokens=False, verbose=False)["input_ids"]
             yield self.feature(number, ids, [IGNORE] * len(ids), ids[-self.prompt_limit(max_length) :])
             return
-        spans = [(len(prompt), len(whole.rstrip())) for prompt, whole in zip(prompts, wholes, strict=True)]
-        if all(wholes[-1].startswith(whole.rstrip()) for whole in wholes):
-            yield self._scored(number, wholes[-1], spans, tokenizer, max_length)
+        spans = [(len(prompt), len(dialogue.rstrip())) for prompt, dialogue in zip(prompts, dialogues, strict=True)]
+        if all(dialogues[-1].startswith(dialogue.rstrip()) for dialogue in dialogues):
+            yield self._scored(number, dialogues[-1], spans, tokenizer, max_length)
             return
-        for whole, span in zip(wholes, spans, strict=True):
-            yield self._scored(number, whole, [span], tokenizer, max_length)
+        for dialogue, span in zip(dialogues, spans, strict=True):
+            yield self._scored(number, dialogue, [span], tokenizer, max_length)
 
     def _scored(self, number: int, text: str, spans: list[tuple[int, int]], tokenizer: Any, max_length: int) -> Feature:
         """A rendered dialogue in which the characters of `spans` are scored."""

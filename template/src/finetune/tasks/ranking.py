@@ -21,7 +21,7 @@ from .texts import text_of, tokenize
 
 @dataclass(slots=True)
 class Example:
-    """A query and its list of documents; `rows` says at which row of the file each document stood."""
+    """A query and its list of documents; `rows` holds the row of the file of each document."""
 
     query: str
     documents: list[str] = field(default_factory=list)
@@ -45,10 +45,10 @@ class RankingTask(Task[Example, list[float]]):
         """The rows of a query, wherever they stand, form one example."""
         lists: dict[str, Example] = {}
         for number, one in enumerate(map(self.example, rows)):
-            whole = lists.setdefault(one.query, Example(one.query))
-            whole.documents += one.documents
-            whole.labels += one.labels
-            whole.rows.append(number)
+            example = lists.setdefault(one.query, Example(one.query))
+            example.documents += one.documents
+            example.labels += one.labels
+            example.rows.append(number)
         return list(lists.values())
 
     def example(self, row: Row) -> Example:

@@ -46,9 +46,9 @@ class Settings(Section):
 class TextSettings(Settings):
     """What tasks with one target for a text or a pair of texts have in common."""
 
-    input_columns = ("text",)
-    target_columns = ("label",)
-    optional_columns = ("text_pair",)
+    input_columns: ClassVar[tuple[str, ...]] = ("text",)
+    target_columns: ClassVar[tuple[str, ...]] = ("label",)
+    optional_columns: ClassVar[tuple[str, ...]] = ("text_pair",)
     auto_model = "AutoModelForSequenceClassification"
 
 
