@@ -28,13 +28,21 @@ FAST_TESTS = ["tests/test_cli.py", "tests/test_project.py"]
 """Those of the fast tests that concern what a verb leaves behind and what a project holds."""
 
 
+COLLECT = ("pytest", "--quiet", "--collect-only", "-p", "no:cacheprovider", "-m", "")
+
+
+def own_tests(project: Path, folder: str) -> list[Path]:
+    """The tests of an optional folder, by their names."""
+    tests = list(project.glob(f"tests/**/test_{folder}*.py"))
+    assert tests, f"{folder} has no tests of its own"
+    return tests
+
+
 def delete(project: Path, folders: tuple[str, ...]) -> None:
     """Delete folders as the README says: with their tests, which have their names, and what uses them."""
     for folder in folders:
         shutil.rmtree(project / "src" / "finetune" / folder)
-        tests = list(project.glob(f"tests/**/test_{folder}*.py"))
-        assert tests, f"{folder} has no tests of its own"
-        for path in [*tests, *(project / name for name in USERS.get(folder, []))]:
+        for path in [*own_tests(project, folder), *(project / name for name in USERS.get(folder, []))]:
             path.unlink()
     schema = run(project, "finetune", "schema")
     (project / "schemas" / "config.schema.json").write_text(schema, "utf-8")
@@ -46,7 +54,9 @@ def test_the_rest_works_without(folders: tuple[str, ...], bake_project: Bake) ->
     delete(project, folders)
     (project / "every_module.py").write_text(EVERY_MODULE, "utf-8")
     run(project, "every_module")
-    run(project, "pytest", "--quiet", "--collect-only", "-p", "no:cacheprovider", "-m", "")
+    others = [path for folder in PARTS if folder not in folders for path in own_tests(project, folder)]
+    if others:
+        run(project, *COLLECT, *map(str, others))
 
     keys = json.loads((project / "schemas" / "config.schema.json").read_text("utf-8"))["properties"].keys()
     verbs = run(project, "finetune", "--help").split("Commands:")[1]
@@ -75,5 +85,6 @@ def test_its_key_is_refused_with_the_reason(bake_project: Bake) -> None:
 def test_the_fast_tests_of_the_rest_pass(bake_project: Bake) -> None:
     project = bake_project()
     delete(project, tuple(PARTS))
+    run(project, *COLLECT)
     printed = run(project, "pytest", "--quiet", "--exitfirst", "-p", "no:cacheprovider", *FAST_TESTS)
     assert " passed" in printed

@@ -86,3 +86,13 @@ def test_the_wheel_alone_makes_the_same_project(installed: Path, tmp_path: Path,
     assert names(made) == names(baked)
     assert all(path.stat().st_mode & stat.S_IWUSR for path in made.rglob("*")), "the project is the user's to change"
     assert names(bundle) == before
+
+
+def test_the_wheel_of_a_project_holds_the_page_of_its_report(tmp_path: Path, bake_project: Bake) -> None:
+    project = bake_project()
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir"]
+    subprocess.run([*build, tmp_path / "dist", project], check=True)
+    (built,) = (tmp_path / "dist").glob("*.whl")
+    page = "finetune/report/page.html.j2"
+    with zipfile.ZipFile(built) as archive:
+        assert archive.read(page) == (project / "src" / page).read_bytes()

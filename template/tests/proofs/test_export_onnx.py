@@ -116,7 +116,7 @@ def test_a_file_that_computes_otherwise_is_refused_and_leaves_nothing(
     monkeypatch.setattr(export_onnx, "_run", lambda _, batches: [torch.tensor([torch.nan, 0])] * len(batches))
     finished("text-classification")
     sentence = refused("export", "latest", "new", "--format", "onnx")
-    assert sentence.startswith("--format onnx: the converted model computes other logits, by up to nan of ")
+    assert sentence.startswith("--format onnx: the logits of the converted model differ by up to nan of ")
     assert not [path for path in Path.cwd().iterdir() if path.name.startswith("new")]
 
 

@@ -3,12 +3,15 @@
 import base64
 import json
 import re
+import subprocess
+import sys
 import warnings
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import ROOT
 
 from finetune.errors import UserError
 from finetune.report.report import write_report
@@ -229,3 +232,11 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"is not a run folder: it has no config\.json"):
         write_report(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_it_is_written_without_torch(run: Path) -> None:
+    code = (
+        f"import sys; from finetune.cli import main; main(['report', {str(run)!r}]); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT / "src", stdout=subprocess.DEVNULL).returncode == 0
+    assert (run / "report" / "index.html").is_file()

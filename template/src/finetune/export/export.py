@@ -1,4 +1,4 @@
-"""A run's best model as an ordinary one, which needs neither peft nor this package, or as an ONNX file."""
+"""Export a run's best model for transformers, without peft and this package, or as an ONNX model."""
 
 import json
 from pathlib import Path
@@ -15,30 +15,29 @@ Format = Literal["safetensors", "onnx"]
 
 
 def export(run: RunFolder, folder: Path, form: Format = "safetensors") -> None:
-    """Write model, tokenizer and what the task has learnt to the new folder.
+    """Write model, tokenizer and state of the task to a new folder, with the weights of the method merged.
 
-    What a method has added is computed into the weights. Raises UserError if the folder exists, if the method adds what
-    the format has no place for, or if the model cannot be converted.
+    Raises UserError if the folder exists, if the method cannot be merged, or if the model cannot be converted.
     """
     if folder.exists():
         raise UserError(f"{folder}: exists already: name a new folder")
     if form == "onnx":
         require_onnx(run.config().task)
-    finetuned = load_saved_model(run.best, to_merge=True)
-    model = finetuned.model
-    if form == "safetensors" or can_be_merged(finetuned.method):  # a graph may have layers that no ordinary model has
-        model = merge(finetuned.method, model)
+    saved = load_saved_model(run.best, to_merge=True)
+    model = saved.model
+    if form == "safetensors" or can_be_merged(saved.method):  # an ONNX graph can hold the layers of a method
+        model = merge(saved.method, model)
 
     def write(target: Path) -> None:
         if form == "onnx":
-            write_onnx(target, finetuned.task, model, finetuned.tokenizer)
+            write_onnx(target, saved.task, model, saved.tokenizer)
             model.config.save_pretrained(target)
-            finetuned.tokenizer.padding_side = "right"  # the graph numbers positions from the first column
+            saved.tokenizer.padding_side = "right"  # the graph numbers positions from the first column on
         else:
             model.save_pretrained(target)
-        finetuned.tokenizer.save_pretrained(target)
-        # What logits mean beside the label names, such as a threshold or a scale, no file of transformers holds.
-        known = {"max_length": finetuned.max_length, "state": finetuned.task.state()}
+        saved.tokenizer.save_pretrained(target)
+        # No file of transformers has a place for the state of the task, such as a threshold or a scale of the logits.
+        known = {"max_length": saved.max_length, "state": saved.task.state()}
         (target / TASK_FILE).write_text(json.dumps(known, indent=1, ensure_ascii=False), encoding="utf-8")
 
     publish(folder, write)

@@ -1,7 +1,7 @@
-"""A model as an ONNX file, which onnxruntime and others run without torch.
+"""Export a model to ONNX, which onnxruntime and others run without torch.
 
-torch converts it; the file counts only once onnxruntime has computed the same logits from it as the model itself, from
-batches of other sizes and lengths than the one that was traced.
+The exported model is verified: onnxruntime must compute the same logits as torch, also for batches of other sizes and
+lengths than the traced one.
 """
 
 import logging
@@ -24,15 +24,15 @@ from ..tasks.settings import Settings
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 FILE = "model.onnx"
 TRACED = (7, 4)
-"""Tokens of the texts that the model is traced with: more than one of each, for a size of 1 is taken for a constant."""
+"""Lengths in tokens of the traced texts. All sizes are above 1: torch would treat a size of 1 as constant."""
 CHECKED = ((5,), (8, 1, 3))
-"""Tokens of the texts of each batch that the file is checked with."""
+"""Lengths in tokens of the texts of each batch that the export is verified with."""
 TOLERANCE = 1e-4
-"""Largest difference of two logits, as a share of the largest logit where that is above 1."""
+"""Largest allowed difference of two logits, relative to the largest logit if that is above 1."""
 
 
 def require_onnx(task: Settings) -> None:
-    """Raises UserError if a package is missing, or the task's model is not a single graph."""
+    """Raises UserError if a package is missing or the model of the task is not a single graph (encoder-decoder)."""
     if task.auto_model == "AutoModelForSeq2SeqLM":
         raise UserError(
             "--format onnx: a model that reads one text and writes another is two models with a cache between them, "
@@ -45,9 +45,9 @@ def require_onnx(task: Settings) -> None:
 
 
 def write_onnx(folder: Path, task: Task[Any, Any], model: Any, tokenizer: Any) -> None:
-    """Write `model.onnx` to the folder. Raises UserError if the model cannot be converted, or computes otherwise then.
+    """Write `model.onnx` to the folder. Raises UserError if the conversion fails or its logits differ.
 
-    Inputs are those that the tokenizer makes, the output is `logits`; number and length of the texts are free.
+    The inputs are those of the tokenizer, the output is `logits`; batch size and length are dynamic.
     """
     inputs = _texts(model, tokenizer, TRACED)
     logits = _Logits(model.eval(), task, [*inputs]).requires_grad_(False)
@@ -70,11 +70,11 @@ def write_onnx(folder: Path, task: Task[Any, Any], model: Any, tokenizer: Any) -
             ) from error
         assert program
         program.save(folder / FILE)
-    _check(folder / FILE, logits, [_texts(model, tokenizer, lengths) for lengths in CHECKED])
+    _verify(folder / FILE, logits, [_texts(model, tokenizer, lengths) for lengths in CHECKED])
 
 
 class _Logits(torch.nn.Module):
-    """The model as a function of tensors in a fixed order, with nothing but the logits as its value."""
+    """The model as a function from tensors in a fixed order to the logits."""
 
     def __init__(self, model: Any, task: Task[Any, Any], names: Sequence[str]) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class _Logits(torch.nn.Module):
 
 
 def _texts(model: Any, tokenizer: Any, lengths: Sequence[int]) -> dict[str, Tensor]:
-    """Inputs of the model for texts of random tokens, padded."""
+    """Padded inputs of the model: texts of random tokens, each of the given length."""
     random = torch.Generator().manual_seed(0)
     ordinary = torch.tensor([i for i in range(len(tokenizer)) if i not in tokenizer.all_special_ids])
     rows = [ordinary[torch.randint(len(ordinary), (length,), generator=random)] for length in lengths]
@@ -101,29 +101,29 @@ def _texts(model: Any, tokenizer: Any, lengths: Sequence[int]) -> dict[str, Tens
     return {name: inputs[name] for name in inputs if name in tokenizer.model_input_names}
 
 
-def _check(path: Path, logits: torch.nn.Module, batches: Sequence[Mapping[str, Tensor]]) -> None:
+def _verify(path: Path, logits: torch.nn.Module, batches: Sequence[Mapping[str, Tensor]]) -> None:
     for inputs, found in zip(batches, _run(path, batches), strict=True):
         expected = logits(*inputs.values())
-        if expected.ndim == 3:  # of tokens; what stands at the padding means nothing
+        if expected.ndim == 3:  # logits of tokens: those of padding are undefined
             read = inputs["attention_mask"].bool()
             expected, found = expected[read], found[read]
         worst, largest = float((found - expected).abs().max()), float(expected.abs().max())
-        if not worst <= TOLERANCE * max(1.0, largest):  # nan is refused too
+        if not worst <= TOLERANCE * max(1.0, largest):  # also refuses nan
             raise UserError(
-                f"--format onnx: the converted model computes other logits, by up to {worst:.2g} of {largest:.2g}: "
+                f"--format onnx: the logits of the converted model differ by up to {worst:.2g} of {largest:.2g}: "
                 f"export it as safetensors"
             )
 
 
 def _run(path: Path, batches: Sequence[Mapping[str, Tensor]]) -> list[Tensor]:
-    """The logits that onnxruntime computes."""
+    """The logits of onnxruntime."""
     import onnxruntime
 
     arrays = [{name: value.numpy() for name, value in inputs.items()} for inputs in batches]
     try:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         return [torch.from_numpy(session.run(["logits"], inputs)[0]) for inputs in arrays]
-    except Exception as error:  # its errors have no class in common
+    except Exception as error:  # its errors have no common base class
         raise UserError(
             f"--format onnx: onnxruntime cannot run the converted model ({first_line(error)}): export it as safetensors"
         ) from error
@@ -131,7 +131,7 @@ def _run(path: Path, batches: Sequence[Mapping[str, Tensor]]) -> list[Tensor]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep back what the converter says of its own steps."""
+    """Silence the converter's logging and warnings."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
