@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import FILES, ROOT, TASKS, WRITING, Project, needs
+from transformers import AutoModelForSequenceClassification
 
 from finetune import optional
 from finetune.cli import main
@@ -171,3 +172,29 @@ def test_module_starts_without_torch() -> None:
     """`--help` must not wait for torch."""
     code = "import sys; sys.argv = ['finetune', '--help']; import finetune.cli as c\ntry: c.main()\nexcept SystemExit: pass\nsys.exit('torch' in sys.modules)"  # noqa: E501
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT / "src", stdout=subprocess.DEVNULL).returncode == 0
+
+
+@needs("check_data")
+def test_check_data_finds_leakage(project: Project) -> None:
+    """The validation data of the tests are a part of their training data."""
+    assert main(["check-data", str(project.config("text-classification"))]) == 0
+    document = json.loads(Path("runs/config-data/data-check.json").read_text())
+    assert "leak" in {finding["kind"] for finding in document["findings"]}
+
+
+@needs("report")
+def test_a_report_shows_the_metrics(finished: Callable[[str], None]) -> None:
+    finished("text-classification")
+    page = Path("runs/config/report/index.html").read_text()
+    metrics = json.loads(Path("runs/config/evaluation-validation.json").read_text())["metrics"]
+    assert f"{metrics['accuracy']:.4f}" in page
+    assert "data:image/png;base64," in page
+
+
+@needs("export")
+def test_transformers_loads_an_exported_model(project: Project) -> None:
+    project.train(project.config("text-classification", method={"type": "lora"}, train={"max_steps": 1}))
+    assert main(["export", "runs/config", "plain"]) == 0
+    model, info = AutoModelForSequenceClassification.from_pretrained("plain", output_loading_info=True)
+    assert not info["missing_keys"]
+    assert model.config.id2label == {0: "bad", 1: "good"}

@@ -8,6 +8,7 @@ from conftest import TASKS, Project, assert_resumes_to_the_bit
 
 from finetune.cli import main
 from finetune.run.folder import RunFolder
+from finetune.train.checkpoint import newest_valid
 
 
 @pytest.mark.parametrize(("task", "stop"), [*((task, 4) for task in TASKS), (TASKS[0], 1), (TASKS[0], 5)])
@@ -53,3 +54,12 @@ def test_a_run_of_the_same_name_is_moved_aside(project: Project) -> None:
 def test_two_trainings_do_not_share_a_folder(project: Project, refused: Callable[..., str]) -> None:
     with RunFolder(Path("runs/config")).claimed():
         assert "another training is writing here" in refused("train", project.config("text-classification"))
+
+
+def test_a_damaged_checkpoint_is_passed_over(project: Project) -> None:
+    steps = {"max_steps": 2, "eval_every": 1, "keep_checkpoints": 2}
+    project.train(project.config("text-classification", train=steps))
+    older, newest = (Path(f"runs/config/checkpoints/step-{step}") for step in (1, 2))
+    weights = newest / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    assert newest_valid(newest.parent) == (older, [newest])

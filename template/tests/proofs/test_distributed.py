@@ -28,6 +28,7 @@ from conftest import WRITING, Project, needs
 from rich.console import Console
 from safetensors.torch import load_file
 from torch import distributed as dist
+from torch.distributed.tensor import DTensor
 
 from finetune.cli import main
 from finetune.config.config import Config
@@ -66,7 +67,8 @@ def in_two_processes(work: Callable[..., Any], *arguments: Any) -> list[Any]:
     for process in processes:
         process.start()
     try:
-        found = [receiver.recv() for receiver, _ in pipes if receiver.poll(300)]
+        # Only a deadlock lasts so long, however busy the machine is.
+        found = [receiver.recv() for receiver, _ in pipes if receiver.poll(3600)]
     finally:
         for process in processes:
             process.kill()
@@ -119,6 +121,8 @@ def steps(world: World, config: Config) -> Found:
     """What the first steps tell, and the weights after them, whole."""
     training.set_seed(config.train.seed)
     setup = training.build(config, QUIET, world)
+    sharded = any(isinstance(parameter, DTensor) for parameter in setup.model.parameters())
+    assert sharded == (world.size > 1 and config.train.parallel == "fsdp")
     batches = itertools.islice(training.step_batches(config, setup, 0), 5)  # more than an epoch
     told = [training.optimizer_step(config, setup, rows) for _, rows in batches]
     weights = gather_full(setup.model.state_dict(), World(0, world.size))
