@@ -82,7 +82,7 @@ def test_two_processes_go_on_where_one_was_killed_and_compute_what_it_would(demo
         assert main([*TRAIN, "run.name=one"]) == 0
     said = torchrun(demo, *TRAIN, "run.name=two", "--resume")
     assert said.count("resuming from runs/two/checkpoints/step-") == said.count("report: ") == 1
-    assert "2 processes share the examples of a step" in said
+    assert "data parallelism: 2 processes" in said
 
     one, two = metrics(demo, "one"), metrics(demo, "two")
     assert len(one) == len(two) == 9

@@ -7,7 +7,7 @@ import torch
 from conftest import Project, build
 
 from finetune.config.load import load_config
-from finetune.data.batching import collate, epoch_batches, micro_batches
+from finetune.data.batching import Padding, epoch_batches, micro_batches
 from finetune.data.features import Feature
 from finetune.model.tiny import tiny_tokenizer
 from finetune.tasks.settings import TextClassification
@@ -82,7 +82,7 @@ def test_padding_is_masked() -> None:
     task.fit(examples)
     tokenizer = tiny_tokenizer("tiny:bert", ["one two three"] * 3)
     features = task.encode(examples, tokenizer, 16).features
-    batch = collate(features, [1, 0], task.batch_labels, tokenizer)
+    batch = Padding(tokenizer, task.batch_labels).make_batch(features, [1, 0])
     assert batch.inputs["input_ids"].shape == (2, 5)
     assert batch.inputs["attention_mask"].tolist() == [[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]
     assert batch.inputs["input_ids"][0, 3:].tolist() == [tokenizer.pad_token_id] * 2

@@ -631,8 +631,8 @@ def ewc_by_hand(case: Case) -> None:
         for parameter in setup.model.parameters():
             parameter += 0.5
     expected = 6 / 2 * sum(float(tensor.double().sum()) for tensor in fisher.values()) * 0.5**2
-    assert setup.consolidation
-    assert float(setup.consolidation.penalty().detach()) == pytest.approx(expected, rel=1e-3)
+    assert setup.penalty
+    assert float(setup.penalty.penalty().detach()) == pytest.approx(expected, rel=1e-3)
 
 
 @checks("Distillation.weight", "Distillation.temperature")

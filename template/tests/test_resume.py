@@ -41,7 +41,7 @@ def test_resume_of_a_finished_run_says_so(
 ) -> None:
     finished("text-classification")
     assert main(["train", str(project.config("text-classification")), "--resume"]) == 0
-    assert "has already come to its end, at step 6" in capsys.readouterr().out
+    assert "has already ended, at step 6" in capsys.readouterr().out
 
 
 def test_a_run_of_the_same_name_is_moved_aside(project: Project) -> None:

@@ -65,12 +65,12 @@ def train(config: Path, overrides: tuple[str, ...], resume: bool) -> int:
         try:
             finished = start(settings, resume=resume, console=console, world=world)
         except training.NotFiniteError as error:
-            if world.leads:
+            if world.is_main:
                 print_line(make_console(stderr=True), f"[bold red]stopped:[/] {escape(str(error))}")
             return FAILED
     if not finished:
         return INTERRUPTED
-    if not world.leads:
+    if not world.is_main:
         return OK
     run = RunFolder(settings.run_folder)
     if settings.data.validation and not settings.stages:

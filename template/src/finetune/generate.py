@@ -38,7 +38,7 @@ def generate(
     texts: dict[int, str] = {}
     with torch.random.fork_rng():
         batches = enumerate(micro_batches(features, range(len(features)), budget))
-        for (number, rows), own in world.deal([*batches]):
+        for (number, rows), own in world.shard(world.split([*batches])):
             torch.manual_seed(number)
             written = _batch(model, tokenizer, [prompts[row] for row in rows], chosen, bf16)
             if own:

@@ -1,4 +1,4 @@
-"""The passes without gradients, shared by validation, evaluation and prediction."""
+"""Forward passes without gradients, shared by validation, evaluation and prediction."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import torch
 
-from .data.batching import collate, micro_batches
+from .data.batching import Padding
 from .data.features import Feature
 from .distributed.world import SINGLE_PROCESS, World
 from .generate import generate
@@ -20,7 +20,7 @@ Purpose = Literal["validation", "evaluation", "prediction"]
 
 @dataclass(slots=True)
 class Inference:
-    """What the model says of every feature, in their order, and its mean loss over all scored labels."""
+    """What the task decodes from the logits of each feature, in order, and the mean loss over all scored labels."""
 
     decoded: list[Any]
     loss: float
@@ -38,30 +38,30 @@ def infer(
     bf16: bool,
     world: World = SINGLE_PROCESS,
 ) -> Inference:
-    """Run all features through the model, similar lengths together; the order of the batches changes no figure.
+    """Run all features through the model, batched by length with at most `budget` padded tokens.
 
-    The ranks of `world` share the batches, each of which is counted once, and all come to know the whole.
-
-    Where a task's predictions are texts, `decoded` holds pairs of what the task decodes and the text: a prediction is
-    only the text, and while a model is being chosen it writes no more than that takes.
+    The ranks of `world` share the batches and gather the results; every feature counts once. Generative tasks:
+    `decoded` holds pairs of what the task decodes and the generated text; `task.generation_limit` says for how many
+    examples a text is generated.
     """
-    with _evaluating(model):
+    with _evaluation_mode(model):
+        result = Inference([None] * len(features), 0.0)
+        if not task.generation or purpose != "prediction":
+            result = _decode(model, task, tokenizer, features, budget=budget, bf16=bf16, world=world)
         if not task.generation:
-            return _scored(model, task, tokenizer, features, budget, bf16, world)
-        found = Inference([None] * len(features), 0.0)
-        if purpose != "prediction":
-            found = _scored(model, task, tokenizer, features, budget, bf16, world)
+            return result
         chosen = [i for i, feature in enumerate(features) if feature.prompt][: task.generation_limit(purpose)]
         prompts = [features[i].prompt for i in chosen]
-        options: dict[str, Any] = {"budget": budget, "bf16": bf16, "world": world}
-        written = generate(model, tokenizer, prompts, task.generation, task.stop_tokens, **options)
-        texts = dict(zip(chosen, written, strict=True))
-        return Inference([(row, texts.get(i)) for i, row in enumerate(found.decoded)], found.loss)
+        texts = generate(
+            model, tokenizer, prompts, task.generation, task.stop_tokens, budget=budget, bf16=bf16, world=world
+        )
+        text_of = dict(zip(chosen, texts, strict=True))
+        return Inference([(row, text_of.get(i)) for i, row in enumerate(result.decoded)], result.loss)
 
 
 @contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
-    """Dropout off meanwhile, and no compiled code."""
+def _evaluation_mode(model: Any) -> Iterator[None]:
+    """Without dropout and without compiled code."""
     training = model.training
     model.eval()
     with uncompiled(model):
@@ -69,19 +69,27 @@ def _evaluating(model: Any) -> Iterator[None]:
     model.train(training)
 
 
-def _scored(
-    model: Any, task: Task[Any, Any], tokenizer: Any, features: Sequence[Feature], budget: int, bf16: bool, world: World
+def _decode(
+    model: Any,
+    task: Task[Any, Any],
+    tokenizer: Any,
+    features: Sequence[Feature],
+    *,
+    budget: int,
+    bf16: bool,
+    world: World,
 ) -> Inference:
-    device = model.device
+    padding = Padding(tokenizer, task.batch_labels, task.group_by_example)
     decoded: dict[int, Any] = {}
-    total = torch.zeros((), dtype=torch.float64, device=device if device.type != "mps" else "cpu")
-    for rows, own in world.deal(micro_batches(features, range(len(features)), budget, task.group_by_example)):
-        batch = collate(features, rows, task.batch_labels, tokenizer).to(device)
+    total = torch.zeros((), dtype=torch.float64, device=model.device if model.device.type != "mps" else "cpu")
+    micro_batches = padding.make_micro_batches(features, range(len(features)), budget)
+    for rows, counts in world.shard(world.split(micro_batches)):
+        batch = padding.make_batch(features, rows).to(model.device)
         logits = forward(model, task, batch, bf16)
-        if own:
+        if counts:
             total += task.loss(logits, batch.labels).to(total.device)
             decoded |= zip(rows, task.decode(logits, batch.labels), strict=True)
     for others in world.gather(decoded):
         decoded |= others
-    loss = world.sum(float(total))[0] / max(1, sum(feature.scored_labels for feature in features))
+    loss = world.reduce(float(total))[0] / max(1, sum(feature.scored_labels for feature in features))
     return Inference([decoded[row] for row in range(len(features))], loss)

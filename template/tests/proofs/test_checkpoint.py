@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,13 +17,15 @@ import pytest
 import torch
 
 from finetune.config.config import Optim
+from finetune.distributed.world import SINGLE_PROCESS
 from finetune.files import MANIFEST, is_valid, publish, recover
 from finetune.train.checkpoint import TrainingState, load_checkpoint, newest_valid, save_checkpoint
 from finetune.train.optim import make_optimizer, make_schedule
 from finetune.train.throughput import StepStats
 
 
-def trained(seed: int) -> tuple[torch.nn.Module, torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
+def trained(seed: int) -> Any:
+    """What a checkpoint holds, after one step."""
     torch.manual_seed(seed)
     model = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.LayerNorm(64))
     optimizer = make_optimizer(Optim(), model)
@@ -30,7 +33,7 @@ def trained(seed: int) -> tuple[torch.nn.Module, torch.optim.Optimizer, torch.op
     model(torch.randn(4, 64)).sum().backward()
     optimizer.step()
     schedule.step()
-    return model, optimizer, schedule
+    return SimpleNamespace(world=SINGLE_PROCESS, model=model, optimizer=optimizer, schedule=schedule, allocation=None)
 
 
 def test_everything_comes_back(tmp_path: Path) -> None:
@@ -38,30 +41,30 @@ def test_everything_comes_back(tmp_path: Path) -> None:
         step=3, best_step=2, best_score=0.5, stale=1, seconds=9.0, window=StepStats(loss=2.0, count=5)
     )
     saved = trained(1)
-    save_checkpoint(tmp_path, progress, *saved, keep=1)
+    save_checkpoint(tmp_path, progress, saved, keep=1)
     expected = (torch.rand(3), np.random.rand(), random.random())
     other = trained(2)
-    assert load_checkpoint(tmp_path / "step-3", *other) == progress
+    assert load_checkpoint(tmp_path / "step-3", other) == progress
     drawn = (torch.rand(3), np.random.rand(), random.random())
     assert torch.equal(drawn[0], expected[0])
     assert drawn[1:] == expected[1:]
-    for a, b in zip(saved[0].state_dict().values(), other[0].state_dict().values(), strict=True):
+    for a, b in zip(saved.model.state_dict().values(), other.model.state_dict().values(), strict=True):
         assert torch.equal(a, b)
-    assert saved[2].state_dict() == other[2].state_dict()
-    for a, b in zip(saved[1].state_dict()["state"].values(), other[1].state_dict()["state"].values(), strict=True):
+    assert saved.schedule.state_dict() == other.schedule.state_dict()
+    for a, b in zip(*(one.optimizer.state_dict()["state"].values() for one in (saved, other)), strict=True):
         assert all(torch.equal(a[key], b[key]) for key in a)
 
 
 def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     for step in (9, 10, 11):
-        save_checkpoint(tmp_path, TrainingState(step=step), *trained(1), keep=2)
+        save_checkpoint(tmp_path, TrainingState(step=step), trained(1), keep=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-10", "step-11"]
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "remove", "no manifest"])
 def test_corrupt_newest_falls_back(damage: str, tmp_path: Path) -> None:
     for step in (1, 2):
-        save_checkpoint(tmp_path, TrainingState(step=step), *trained(step), keep=2)
+        save_checkpoint(tmp_path, TrainingState(step=step), trained(step), keep=2)
     weights = tmp_path / "step-2" / "model.safetensors"
     data = bytearray(weights.read_bytes())
     match damage:
@@ -139,7 +142,7 @@ def save_once(folder: Path, parts: Any, step: int, kill_at: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(hook)
-    save_checkpoint(folder / "checkpoints", TrainingState(step=step), *parts, keep=2)
+    save_checkpoint(folder / "checkpoints", TrainingState(step=step), parts, keep=2)
     publish(folder / "best", lambda path: (path / "a").write_bytes(b"a" * step) and None)
 
 
@@ -158,7 +161,7 @@ def test_kill_during_save(tmp_path: Path) -> None:
     """Before each file operation of a save, always from the same start, so that none is passed over."""
     context = multiprocessing.get_context("fork")
     parts = trained(1)
-    save_checkpoint(tmp_path / "start" / "checkpoints", TrainingState(step=1), *parts, keep=2)
+    save_checkpoint(tmp_path / "start" / "checkpoints", TrainingState(step=1), parts, keep=2)
     publish(tmp_path / "start" / "best", lambda path: (path / "a").write_bytes(b"a") and None)
     for kill_at in itertools.count(1):
         folder = tmp_path / str(kill_at)
@@ -179,7 +182,7 @@ def test_kill_during_save(tmp_path: Path) -> None:
 def save_for_ever(folder: Path, first: int) -> None:
     parts = trained(first)
     for step in range(first, first + 10**6):
-        save_checkpoint(folder / "checkpoints", TrainingState(step=step), *parts, keep=2)
+        save_checkpoint(folder / "checkpoints", TrainingState(step=step), parts, keep=2)
         publish(folder / "best", lambda path: (path / "a").write_bytes(os.urandom(100_000)) and None)
 
 
@@ -201,7 +204,7 @@ def test_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
         process.join()
         assert assert_whole(tmp_path) > reached
         reached = newest_step(tmp_path)
-        load_checkpoint(tmp_path / "checkpoints" / f"step-{reached}", *trained(0))
+        load_checkpoint(tmp_path / "checkpoints" / f"step-{reached}", trained(0))
 
 
 def newest_step(folder: Path) -> int:

@@ -58,8 +58,8 @@ def assert_equals_eager(project: Project, task: str, *overrides: str) -> None:
     for name, weight in compiled.model.state_dict().items():
         torch.testing.assert_close(weight, expected[name], rtol=1e-10, atol=1e-10)
 
-    save_checkpoint(Path("saved"), TrainingState(), compiled.model, compiled.optimizer, compiled.schedule, keep=1)
-    load_checkpoint(Path("saved/step-0"), eager.model, eager.optimizer, eager.schedule)
+    save_checkpoint(Path("saved"), TrainingState(), compiled, keep=1)
+    load_checkpoint(Path("saved/step-0"), eager)
     assert looked_through(eager) == looked_through(compiled)
 
 

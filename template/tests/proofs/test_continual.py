@@ -24,7 +24,7 @@ from finetune.continual.ewc import EwcPenalty, estimate_fisher, read_fisher
 from finetune.continual.forgetting import average, backward_transfer, forgetting
 from finetune.continual.previous_run import stored_memory
 from finetune.continual.replay import ReplaySampler, Reservoir
-from finetune.data.batching import collate
+from finetune.data.batching import Padding
 from finetune.dataset import read_split
 from finetune.model.forward import forward
 from finetune.run.folder import RunFolder
@@ -116,7 +116,7 @@ def test_accumulation_equals_full_batch(
     setup = exact(whole)
     rows = next(training.step_batches(whole, setup, 0))[1]
     expected = gradients(whole, setup, rows)
-    setup.consolidation = setup.teacher = None
+    setup.penalty = setup.teacher = None
     plain = gradients(whole, setup, rows)
     differs = any(not torch.allclose(a, b, rtol=1e-3) for a, b in zip(expected, plain, strict=True))
     assert differs == (remedy != "replay")
@@ -158,7 +158,7 @@ def test_fisher_is_the_mean_square_of_single_gradients(budget: int, project: Pro
     count = 0
     for row in (0, 3, 4):
         indices = setup.train.features_of[row]
-        batch = collate(setup.train.features, indices, setup.task.batch_labels, setup.tokenizer)
+        batch = Padding(setup.tokenizer, setup.task.batch_labels).make_batch(setup.train.features, indices)
         setup.model.zero_grad()
         setup.task.loss(forward(setup.model, setup.task, batch, bf16=False), batch.labels).backward()
         count += int((batch.labels != -100).sum())
@@ -172,7 +172,7 @@ def test_fisher_is_the_mean_square_of_single_gradients(budget: int, project: Pro
 @pytest.mark.parametrize("task", TASKS)
 def test_nothing_is_nearer_to_the_teacher_than_the_teacher(task: str, project: Project) -> None:
     setup = set_up(load_config(project.config(task, train={"device": "cpu"})))
-    batch = collate(setup.train.features, [0, 1, 2], setup.task.batch_labels, setup.tokenizer)
+    batch = Padding(setup.tokenizer, setup.task.batch_labels).make_batch(setup.train.features, [0, 1, 2])
     targets = forward(setup.model, setup.task, batch, bf16=False).detach()
     logits = targets.clone().requires_grad_()
     setup.task.distillation_loss(logits, targets, batch.labels, 2.0).backward()
@@ -259,8 +259,8 @@ def test_added_weights_are_trained_further(method: str, project: Project) -> Non
     start = training.build(config, QUIET)
     before = load_saved_model(Path("runs/config/best")).model.state_dict()
     assert all(torch.equal(value, before[name]) for name, value in start.model.state_dict().items())
-    assert start.consolidation
-    assert 0 < len(start.consolidation._terms) < len(before)
+    assert start.penalty
+    assert 0 < len(start.penalty._terms) < len(before)
     assert training.train(config, console=QUIET)
     base, kept = (load_file(f"runs/{name}/best/base/model.safetensors") for name in ("config", "further"))
     assert all(torch.equal(value, kept[name]) for name, value in base.items())
@@ -285,7 +285,7 @@ def test_what_is_kept_can_be_made_later_and_grows_over_runs(
     train_file = project.folder / "train.jsonl"
     train_file.write_text(train_file.read_text() + '{"text": "new", "label": "good"}\n')
     message = refused("train", path, "run.name=x", "continue_from=runs/lost", "continual={type: replay}")
-    assert "runs/lost has kept nothing for replay, and train.jsonl" in message
+    assert "runs/lost has stored nothing for replay, and train.jsonl" in message
 
 
 def test_fisher_is_summed_over_runs(project: Project, finished: Callable[[str], None]) -> None:
@@ -313,9 +313,9 @@ def test_replay_of_rankings_keeps_the_lists_of_both_runs_apart(
     finished("ranking")
     config = load_config(further(project, "replay", "ranking"))
     setup = set_up(config)
-    new = setup.mixture.new
+    new = setup.replay.new
     examples = [feature.example for feature in setup.train.features]
-    assert len({*examples}) == len(setup.train.examples) == new + setup.mixture.stored
+    assert len({*examples}) == len(setup.train.examples) == new + setup.replay.stored
     pair = [0, new]
     alone = [training.optimizer_step(config, set_up(config), [row]) for row in pair]
     together = training.optimizer_step(config, setup, pair)
@@ -386,12 +386,11 @@ def test_stages_train_score_and_report(project: Project, capsys: pytest.CaptureF
     assert main(["predict", "latest", "--text", "a day"]) == 0
     assert json.loads(capsys.readouterr().out)["probabilities"].keys() == {"bad", "good", "average"}
     assert main(["train", str(path), "--resume"]) == 0
-    assert "runs/sequence has already come to its end" in capsys.readouterr().out
+    assert "runs/sequence has already ended" in capsys.readouterr().out
 
 
 def test_stages_resume_where_they_were_stopped(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     path = sequence(project)
-    monkeypatch.setattr(stages, "write_report", lambda run: None)
     assert stages.train_stages(load_config(path, ["run.name=whole"]), console=QUIET)
     cut = load_config(path, ["run.name=cut"])
     for stop in (3, 4):  # in the first stage; then, after its other steps, in the second one

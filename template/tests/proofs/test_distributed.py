@@ -37,8 +37,8 @@ from finetune.distributed.parallel import gather_full, shard
 from finetune.distributed.world import SINGLE_PROCESS, OtherRankFailed, World
 from finetune.errors import UserError
 from finetune.inference import Inference, infer
-from finetune.train import build as setting
 from finetune.train import loop as training
+from finetune.train.start import FreshStart
 from finetune.train.throughput import StepStats
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks its processes; this system has no fork")
@@ -90,16 +90,16 @@ def both(work: Callable[..., Any], *arguments: Any) -> list[Any]:
 @pytest.fixture
 def exact(monkeypatch: pytest.MonkeyPatch) -> None:
     """fp64, no dropout, and weights that are not nearly zero."""
-    first_model = setting.first_model
+    load_model = FreshStart.load_model
 
     def doubled(*arguments: Any) -> Any:
-        model, base = first_model(*arguments)
+        model, base = load_model(*arguments)
         for parameter in model.parameters():
             if parameter.ndim >= 2:
                 torch.nn.init.normal_(parameter, std=0.5)
         return without_dropout(model).double(), base
 
-    monkeypatch.setattr(setting, "first_model", doubled)
+    monkeypatch.setattr(FreshStart, "load_model", doubled)
 
 
 def without_dropout(model: torch.nn.Module) -> torch.nn.Module:
@@ -194,22 +194,24 @@ def test_methods_against_forgetting_are_exact(
     from finetune.continual.previous_run import PreviousRun
 
     finished("text-classification")
-    model = PreviousRun.model
-    monkeypatch.setattr(PreviousRun, "model", lambda *arguments: (without_dropout((m := model(*arguments))[0]), m[1]))
+    load = PreviousRun.load_model
+    monkeypatch.setattr(
+        PreviousRun, "load_model", lambda *arguments: (without_dropout((m := load(*arguments))[0]), m[1])
+    )
     going_on = partial(config_of, project, "text-classification", "run.name=more", "continue_from=runs/config")
     remedies = (going_on(f"continual.type={remedy}") for remedy in ("replay", "ewc", "distillation"))
     assert_equals_single(*remedies, rtol=1e-4)
 
 
 def test_weights_that_no_text_reaches_stay_as_they_are(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    first_model = setting.first_model
+    load_model = FreshStart.load_model
 
     def with_more(*arguments: Any) -> Any:
-        model, base = first_model(*arguments)
+        model, base = load_model(*arguments)
         model.unreached = torch.nn.Linear(2, 2)
         return model, base
 
-    monkeypatch.setattr(setting, "first_model", with_more)
+    monkeypatch.setattr(FreshStart, "load_model", with_more)
     config = config_of(project, "text-classification")
     start = training.build(config, QUIET).model.unreached.weight
     for _, weights in both(steps, config):
@@ -220,9 +222,10 @@ def drawn(world: World, config: Config) -> list[float]:
     """The loss of one and the same text, with dropout, as each rank sees it."""
     training.set_seed(config.train.seed)
     setup = training.build(config, QUIET, world)
-    world.part_streams(config.train.seed)
-    batch = training.make_batch(setup, [0])
-    return [float(training.losses(setup, batch, 1.0)[1]) for _ in range(2)]
+    training.separate_random_numbers(config.train.seed, world)
+    batch = setup.batching.make_batch(setup.train.features, [0])
+    logits = (training.forward(setup.model, setup.task, batch, setup.bf16) for _ in range(2))
+    return [float(setup.task.loss(each, batch.labels).detach()) for each in logits]
 
 
 def test_each_rank_draws_its_own_dropout(project: Project) -> None:
@@ -387,12 +390,12 @@ def test_stages_follow_each_other_on_all(project: Project) -> None:
 
 def test_an_error_on_one_rank_is_raised_on_all() -> None:
     def users(world: World) -> None:
-        with world.together():
+        with world.raise_together():
             if world.rank == 1:
                 raise UserError("the file is missing here")
 
     def ours(world: World) -> None:
-        world.once(lambda: {}["missing"])
+        world.on_main(lambda: {}["missing"])
 
     first, second = in_two_processes(users)
     assert isinstance(first, UserError)
@@ -404,18 +407,19 @@ def test_an_error_on_one_rank_is_raised_on_all() -> None:
 
 def test_results_of_rank_0_reach_all_ranks() -> None:
     def work(world: World) -> Any:
-        return world.once(lambda: os.getpid()), world.any(world.rank == 1), world.sum(1, world.rank), world.gather("x")
+        return world.on_main(lambda: os.getpid()), world.reduce(1, world.rank), world.gather("x")
 
     first, second = both(work)
     assert first == second
-    assert first[1:] == (True, [2, 1], ["x", "x"])
+    assert first[1:] == ([2, 1], ["x", "x"])
 
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_work_is_dealt_evenly_and_counted_once(rank: int) -> None:
-    assert World(rank, 2).deal("abc") == ([("a", True), ("c", True)], [("b", True), ("c", False)])[rank]
-    assert World(rank, 2).part([[], ["a"]]) == ([("a", False)], [("a", True)])[rank]
-    assert World(rank, 2).deal("") == []
+    world = World(rank, 2)
+    assert world.shard(world.split("abc")) == ([("a", True), ("c", True)], [("b", True), ("c", False)])[rank]
+    assert world.shard([[], ["a"]]) == ([("a", False)], [("a", True)])[rank]
+    assert world.shard(world.split("")) == []
 
 
 def spoken(rank: int, port: int, arguments: list[str]) -> int:

@@ -66,5 +66,5 @@ def test_killed_run_resumes(project: Project) -> None:
     config = load_config(path)
     setup = training.build(config, Console(quiet=True))
     run = RunFolder(config.run_folder)
-    progress = training.restore(run, setup.model, setup.optimizer, setup.schedule, Console(quiet=True))
+    progress = training.restore(run, setup, Console(quiet=True))
     assert progress.step >= 2

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from finetune.cli import main
 from finetune.config.load import load_config
-from finetune.data.batching import collate
+from finetune.data.batching import Padding
 from finetune.errors import UserError
 from finetune.model.layers import head_of, in_modules
 from finetune.run.saved_model import load_saved_model, save_model
@@ -47,7 +47,7 @@ def logits(setup: training.Setup, model: Any) -> torch.Tensor:
     By a copy, so that all weights begin in memory where kernels like them to: otherwise the last bits may differ.
     """
     features = setup.train.features
-    batch = collate(features, range(len(features)), setup.task.batch_labels, setup.tokenizer)
+    batch = Padding(setup.tokenizer, setup.task.batch_labels).make_batch(features, range(len(features)))
     with torch.no_grad():
         result: torch.Tensor = copy.deepcopy(model).eval()(**batch.inputs).logits
     return result
@@ -71,7 +71,7 @@ def test_frozen_unchanged(task: str, method: str, project: Project) -> None:
     assert bool(beside_it) == (method != "head")
     norms = "LayerNorm" if method == "adapter" else ADDED[method]
     assert all(ADDED[method] in name or norms in name for name in beside_it)
-    save_model(Path("saved"), config, setup.task, setup.model, setup.tokenizer, setup.base)
+    save_model(Path("saved"), config, setup)
     learnt = logits(setup, setup.model)
     assert not torch.equal(learnt, first)
     loaded = load_saved_model(Path("saved"))
@@ -290,7 +290,7 @@ def test_peft_reads_the_files(method: str, project: Project) -> None:
     config, setup = set_up(project, "text-classification", method, "optim.warmup=0")
     for _ in range(6):
         training.optimizer_step(config, setup, range(3))
-    save_model(Path("saved"), config, setup.task, setup.model, setup.tokenizer, setup.base)
+    save_model(Path("saved"), config, setup)
     base = transformers.AutoModelForSequenceClassification.from_pretrained("saved/base")
     assert torch.equal(logits(setup, peft.PeftModel.from_pretrained(base, "saved")), logits(setup, setup.model))
 
@@ -350,7 +350,7 @@ def test_the_start_names_counts_and_memory(project: Project) -> None:
     norms, head = 4 * 2 * 128, 2 * 128 + 2
     total = sum(parameter.numel() for parameter in setup.model.parameters())
     trained = adapters + norms + head
-    assert f"{trained:,} of {total:,} parameters are trained" in text
+    assert f"trainable parameters: {trained:,} of {total:,}" in text
     sizes = [size / 2**20 for size in (4 * total, 4 * trained, 8 * trained)]
     names = ("weights", "gradients", "the optimizer's state")
     assert ", ".join(f"{size:,.1f} MiB for {name}" for size, name in zip(sizes, names, strict=True)) in text

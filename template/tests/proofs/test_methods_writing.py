@@ -14,7 +14,7 @@ from torch import Tensor
 
 from finetune.cli import main
 from finetune.config.load import load_config
-from finetune.data.batching import collate
+from finetune.data.batching import Padding
 from finetune.generate import generate
 from finetune.model.forward import forward
 from finetune.model.size import memory, parameter_counts
@@ -40,7 +40,7 @@ def set_up(project: Project, task: str, method: str, *overrides: str) -> tuple[A
 def logits(setup: training.Setup, model: Any) -> Tensor:
     """Of all training examples in one batch."""
     features = setup.train.features
-    batch = collate(features, range(len(features)), setup.task.batch_labels, setup.tokenizer)
+    batch = Padding(setup.tokenizer, setup.task.batch_labels).make_batch(features, range(len(features)))
     with torch.no_grad():
         return forward(model.eval(), setup.task, batch, bf16=False)
 
@@ -64,7 +64,7 @@ def test_trains_only_its_own_weights_and_saves_what_it_trained(task: str, method
     norms = ("norm", "ln_") if method == "adapter" else ()
     assert changed
     assert all(any(mark in name for mark in (ADDED[method], *norms)) for name in changed)
-    save_model(Path("saved"), config, setup.task, setup.model, setup.tokenizer, setup.base)
+    save_model(Path("saved"), config, setup)
     learnt = logits(setup, setup.model)
     loaded = load_saved_model(Path("saved"))
     assert torch.equal(logits(setup, loaded.model), learnt)

@@ -15,7 +15,7 @@ from rich.console import Console
 from torch.nn import functional as F
 
 from finetune.config.load import load_config
-from finetune.data.batching import collate
+from finetune.data.batching import Padding
 from finetune.data.features import IGNORE
 from finetune.train import loop as training
 
@@ -61,7 +61,7 @@ def theirs(
     shifted = setup.task.settings.auto_model == "AutoModelForCausalLM"
 
     def batch(rows: list[int]) -> dict[str, torch.Tensor]:
-        padded = collate(features, rows, setup.task.batch_labels, setup.tokenizer)
+        padded = Padding(setup.tokenizer, setup.task.batch_labels).make_batch(features, rows)
         batch = {**padded.inputs, "labels": padded.labels}
         if formula and model.config.is_encoder_decoder:  # which otherwise makes it of the labels that it is given
             batch["decoder_input_ids"] = model.prepare_decoder_input_ids_from_labels(padded.labels)

@@ -67,8 +67,8 @@ def no_labels(features: Sequence[Feature], length: int) -> torch.Tensor:
 def packed(model: Any, ids: list[torch.Tensor]) -> dict[str, Any]:
     """The texts in one row, for a model that from now on reads such."""
     features = [Feature(i, {"input_ids": text[0].tolist()}, [0] * len(text[0])) for i, text in enumerate(ids)]
-    packing = Packing(use_packed_attention(model), causal=False)
-    return packing.batch(features, list(range(len(ids))), no_labels).inputs
+    packing = Packing(no_labels, use_packed_attention(model), causal=False)
+    return packing.make_batch(features, list(range(len(ids)))).inputs
 
 
 def test_every_architecture_that_is_named_is_proved() -> None:
@@ -157,8 +157,10 @@ def test_the_kernel_computes_what_is_asked(architecture: str, monkeypatch: pytes
 def test_batches_hold_every_row_within_the_budget(budget: int) -> None:
     draw = random.Random(0)
     features = [Feature(i, {"input_ids": [1] * draw.randint(3, 60)}, [0]) for i in range(200)]
-    packing = Packing(0, causal=False)
-    batches = [packing.batch(features, group, no_labels) for group in packing.groups(features, range(20, 180), budget)]
+    packing = Packing(no_labels, 0, causal=False)
+    batches = [
+        packing.make_batch(features, group) for group in packing.make_micro_batches(features, range(20, 180), budget)
+    ]
     assert sorted(row for batch in batches for row in batch.rows) == list(range(20, 180))
     for batch in batches:
         assert batch.size == batch.inputs["input_ids"].numel() == sum(features[row].length for row in batch.rows)
@@ -170,9 +172,8 @@ def test_batches_hold_every_row_within_the_budget(budget: int) -> None:
 def test_no_text_predicts_the_first_token_of_the_next(causal: bool) -> None:
     features = [Feature(i, {"input_ids": [1, 2, 3]}, [7, 8, 9]) for i in range(2)]
     first = IGNORE if causal else 7
-    packing = Packing(0, causal)
-    labels = packing.batch(features, [0, 1], lambda features, _: torch.tensor([f.labels for f in features])).labels
-    assert labels.tolist() == [[first, 8, 9, first, 8, 9]]
+    packing = Packing(lambda features, _: torch.tensor([f.labels for f in features]), 0, causal)
+    assert packing.make_batch(features, [0, 1]).labels.tolist() == [[first, 8, 9, first, 8, 9]]
 
 
 def test_what_cannot_be_packed_is_refused(project: Project, refused: Callable[..., str]) -> None:
@@ -194,7 +195,7 @@ def test_a_packed_training_leaves_an_ordinary_model(task: str, method: str, proj
     path = project.config(task, method={"type": method}, train={"packing": True, "log_every": 1, "max_steps": 2})
     shown = StringIO()
     assert training.train(load_config(path), console=Console(file=shown, width=200))
-    assert "texts are packed" in shown.getvalue()
+    assert "packing: texts share rows" in shown.getvalue()
     records = project.metrics("config")
     assert [record["kind"] for record in records].count("validation") > 0
     assert {record["padding"] for record in records if record["kind"] == "train"} == {0}

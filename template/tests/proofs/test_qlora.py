@@ -19,7 +19,7 @@ from rich.console import Console
 from finetune.cli import main
 from finetune.config.load import load_config
 from finetune.config.methods import QLora
-from finetune.data.batching import collate
+from finetune.data.batching import Padding
 from finetune.errors import UserError
 from finetune.model import quantization
 from finetune.model.layers import in_modules
@@ -115,7 +115,7 @@ def test_what_transformers_is_told(base: Path, monkeypatch: pytest.MonkeyPatch) 
 def logits(setup: training.Setup, model: Any) -> torch.Tensor:
     """Of all training examples in one batch."""
     features = setup.train.features
-    batch = collate(features, range(len(features)), setup.task.batch_labels, setup.tokenizer)
+    batch = Padding(setup.tokenizer, setup.task.batch_labels).make_batch(features, range(len(features)))
     with torch.no_grad():
         result: torch.Tensor = model.eval()(**batch.inputs).logits
     return result

@@ -69,7 +69,7 @@ class Lengths:
 
 def trainings_of(config: Config) -> list[Config]:
     """The trainings of a config: each stage as a config of its own, or without stages the config itself."""
-    stages = optional.find("continual", "stages") if config.stages else None
+    stages = optional.find("continual", "stage_config") if config.stages else None
     if stages is None:
         return [config]
     return [stages.stage_config(config, number) for number in range(len(config.stages))]

@@ -1,4 +1,4 @@
-"""Learning without forgetting (Li and Hoiem 2016): on the new data, stay near to what the old model says of them."""
+"""Learning without forgetting (Li and Hoiem 2016): knowledge distillation from the previous model on the new data."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from ..tasks.base import Task
 
 
 class Teacher:
-    """The model that a training starts from, as it was."""
+    """The model that a training starts from, frozen."""
 
     def __init__(self, model: Any, weight: float, temperature: float) -> None:
         self._model = model.eval().requires_grad_(False)
@@ -19,9 +19,9 @@ class Teacher:
         self._temperature = temperature
 
     def loss(self, task: Task[Any, Any], batch: Batch, logits: Tensor, bf16: bool) -> Tensor:
-        """What to add to the summed loss of a batch, for which the training model says `logits`.
+        """Distillation term for the summed loss of a batch (a scalar); `logits` are those of the trained model.
 
-        Labels that are new to the teacher come last and are left out: it has no opinion of them.
+        Labels that are new to the teacher come last and are left out.
         """
         with torch.no_grad():
             targets = forward(self._model, task, batch, bf16)

@@ -1,8 +1,8 @@
-"""Elastic weight consolidation (Kirkpatrick et al. 2017): weights that the earlier data depend on are held in place.
+"""Elastic weight consolidation (Kirkpatrick et al. 2017): a penalty on changing weights that matter for earlier data.
 
-How much they depend on a weight is the diagonal of the Fisher information, here of the training labels: the mean square
-of the gradient of one example. Of several trainings the diagonals are added up and the anchor is where the last one
-ended (Huszár 2018), so that what is stored does not grow with their number.
+The importance of a weight is the diagonal of the Fisher information, here of the training labels: the mean square of
+the gradient of one example. Over several trainings the diagonals are summed, around the weights of the last one
+(Huszár 2018), so that storage does not grow with their number.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..data.batching import collate, micro_batches
+from ..data.batching import Padding
 from ..dataset import Split
 from ..files import publish
 from ..model.forward import forward
@@ -23,10 +23,10 @@ FISHER = "fisher.safetensors"
 
 
 class EwcPenalty:
-    """The penalty on leaving the weights that a training starts from."""
+    """Quadratic penalty on the distance from the weights that a training starts from."""
 
     def __init__(self, model: torch.nn.Module, fisher: dict[str, Tensor], strength: float) -> None:
-        """`model` is as the earlier training left it, but for rows that were added behind those of its head."""
+        """`model` has the weights of the earlier training, and perhaps new rows at the end of its head."""
         self._strength = strength
         self._terms = [
             (parameter, fisher[name].to(parameter.device), parameter.detach()[: len(fisher[name])].clone())
@@ -34,7 +34,7 @@ class EwcPenalty:
         ]
 
     def penalty(self) -> Tensor:
-        """What to add to the loss of a step, once: half the strength times the weighted square of the distance."""
+        """Added to the loss of a step once: strength / 2 times the Fisher-weighted squared distance (a scalar)."""
         distances = [
             (fisher * (parameter[: len(anchor)] - anchor).square()).sum() for parameter, fisher, anchor in self._terms
         ]
@@ -44,14 +44,15 @@ class EwcPenalty:
 def estimate_fisher(
     model: Any, task: Task[Any, Any], tokenizer: Any, split: Split, chosen: Iterable[int], budget: int
 ) -> dict[str, Tensor]:
-    """The diagonal, per scored label, from the examples `chosen`; without dropout."""
+    """Diagonal of the Fisher information per scored label, from the examples `chosen`; without dropout."""
     model.eval()
+    padding = Padding(tokenizer, task.batch_labels, task.group_by_example)
     squares = {name: torch.zeros_like(parameter) for name, parameter in trainable_parameters(model)}
     count = 0
     for example in chosen:
         features = split.features_of[example]
-        for group in micro_batches(split.features, features, budget, task.group_by_example):
-            batch = collate(split.features, group, task.batch_labels, tokenizer).to(model.device)
+        for rows in padding.make_micro_batches(split.features, features, budget):
+            batch = padding.make_batch(split.features, rows).to(model.device)
             task.loss(forward(model, task, batch, bf16=False), batch.labels).backward()
         for name, parameter in trainable_parameters(model):
             if parameter.grad is not None:
@@ -62,19 +63,19 @@ def estimate_fisher(
 
 
 def sum_fisher(fisher: dict[str, Tensor], earlier: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The sum of two diagonals; the earlier one may lack the last rows of a head that has grown."""
+    """The sum of two diagonals; the earlier one may lack the last rows of a head that was resized."""
     for name, tensor in earlier.items():
         fisher[name][: len(tensor)] += tensor.to(fisher[name].device)
     return fisher
 
 
 def trainable_parameters(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Parameter]]:
-    """The parameters that training changes, by name."""
+    """Trainable parameters, by name."""
     return ((name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad)
 
 
 def write_fisher(folder: Path, fisher: dict[str, Tensor]) -> None:
-    """Whole or not at all."""
+    """Write it atomically."""
     publish(folder, lambda target: save_file(fisher, target / FISHER))
 
 

@@ -1,7 +1,8 @@
-"""Go on from a finished run: its model, with room for new labels, and what it keeps against forgetting."""
+"""Train a finished run further: its model, with room for new labels, and what it stores against forgetting."""
 
+from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,66 +25,84 @@ from ..run.saved_model import Base, SavedModel, load_saved_model
 from ..tasks import make_task
 from ..tasks.base import Task
 from ..train.resume import flat
+from ..train.start import FreshStart
 from .distillation import Teacher
 from .ewc import EwcPenalty, estimate_fisher, read_fisher, sum_fisher, write_fisher
 from .replay import ReplaySampler, Reservoir
 
 FIXED = ("task", "model", "method")
 FREE = ("model.attention", "model.revision", "model.trust_remote_code")
-"""Of the sections that must be those of the earlier run, what may differ all the same."""
+"""Keys of the sections in FIXED that may differ from those of the previous run."""
 
 
-@dataclass(frozen=True, slots=True)
-class PreviousRun:
-    """The run that this one goes on from."""
+def starting_point(config: Config) -> FreshStart:
+    """The previous run, or the first run of a sequence. Raises UserError as `PreviousRun.prepare` does."""
+    return PreviousRun(config) if config.continue_from else FirstRun(config)
 
-    config: Config
-    """Of the run that goes on."""
-    run: RunFolder
-    finetuned: SavedModel
 
-    @classmethod
-    def of(cls, config: Config) -> "PreviousRun":
-        """Raises UserError as `prepare` does."""
-        run = _run_before(config)
-        return cls(config, run, load_saved_model(run.best))
+class FirstRun(FreshStart):
+    """The first run of a sequence: it ends by storing a replay buffer or Fisher information, if configured."""
 
-    def task(self, examples: list[Any]) -> Task[Any, Any]:
-        """Its task, which has learnt what is new in `examples` as well."""
+    def finish(self, run: RunFolder) -> None:
+        if isinstance(self.config.continual, Replay | Ewc):
+            stored_memory(run, self.config.continual)
+
+
+class PreviousRun(FirstRun):
+    """A finished run, whose best model is trained further."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.run = _previous_run(config)
+
+    @cached_property
+    def saved(self) -> SavedModel:
+        """Its best model."""
+        return load_saved_model(self.run.best)
+
+    def prepare(self) -> None:
+        """Let the previous run store its replay buffer or Fisher information, if it has not; other ranks only read it.
+
+        Raises UserError if `continue_from` is not the folder of a run, or is one of another task, model or method.
+        """
+        if isinstance(self.config.continual, Replay | Ewc):
+            stored_memory(self.run, self.config.continual)
+
+    def fit_task(self, examples: Sequence[Any]) -> Task[Any, Any]:
+        """Its task, extended by the new labels of `examples`."""
         task = make_task(self.config.task)
-        # A copy, for what is new is appended to lists of the earlier task.
-        task.load_state(deepcopy(self.finetuned.task.state()))
+        task.load_state(deepcopy(self.saved.task.state()))  # a copy, because new labels are appended to its lists
         task.extend(examples)
         return task
 
-    def model(self, task: Task[Any, Any]) -> tuple[Any, Base]:
-        """Its model, with new rows in the head for what is new to the task, ready to be trained."""
-        base, model = Base.read(self.run.best), self.finetuned.model
-        if not is_peft(self.config.method):  # the others were applied when the model was loaded
+    def load_tokenizer(self, task: Task[Any, Any], examples: Sequence[Any]) -> Any:
+        return self.saved.tokenizer
+
+    def load_model(self, task: Task[Any, Any], tokenizer: Any, total_steps: int) -> tuple[Any, Base]:
+        """Its model, with new rows in the head for new labels."""
+        base, model = Base.read(self.run.best), self.saved.model
+        if not is_peft(self.config.method):  # adapters were applied when the model was loaded
             model = apply_method(self.config.method, model, base.head)
         unwrap_model(model).set_attn_implementation(self.config.model.attention)
-        resize_head(model, base.head, self.finetuned.task.model_options(), task.model_options())
+        resize_head(model, base.head, self.saved.task.model_options(), task.model_options())
         return model, base
 
-    def mixed(self, split: Split, task: Task[Any, Any]) -> tuple[Split, ReplaySampler]:
-        """The new examples, and behind them what the run keeps for replay if the config asks for it."""
+    def add_replay(self, split: Split, task: Task[Any, Any]) -> tuple[Split, ReplaySampler | None]:
         wanted, train = self.config.continual, self.config.train
         if not isinstance(wanted, Replay):
-            return split, ReplaySampler(len(split.lengths))
+            return split, None
         examples = Reservoir.read(stored_memory(self.run, wanted), task).examples
-        stored = encode_split(self.config, task, self.finetuned.tokenizer, examples)
+        stored = encode_split(self.config, task, self.saved.tokenizer, examples)
         new, old = len(split.lengths), len(stored.lengths)
         return concatenate(split, stored), ReplaySampler.of(new, old, wanted.share, train.batch_size, train.seed)
 
-    def consolidation(self, model: Any) -> EwcPenalty | None:
-        """The penalty of elastic weight consolidation if the config asks for it; `model` is on its device."""
+    def make_penalty(self, model: Any) -> EwcPenalty | None:
         wanted = self.config.continual
         if not isinstance(wanted, Ewc):
             return None
         return EwcPenalty(model, read_fisher(stored_memory(self.run, wanted)), wanted.strength)
 
-    def teacher(self, device: torch.device) -> Teacher | None:
-        """Its model as it was, if the config asks for distillation."""
+    def load_teacher(self, device: torch.device) -> Teacher | None:
         wanted = self.config.continual
         if not isinstance(wanted, Distillation):
             return None
@@ -93,16 +112,7 @@ class PreviousRun:
         return Teacher(model, wanted.weight, wanted.temperature)
 
 
-def prepare_previous_run(config: Config) -> None:
-    """Let the run that `config` goes on from, if there is one, keep what is needed of it; other processes only read it.
-
-    Raises UserError if `continue_from` is not the folder of a run, or is one of another task or model.
-    """
-    if config.continue_from and isinstance(config.continual, Replay | Ewc):
-        stored_memory(_run_before(config), config.continual)
-
-
-def _run_before(config: Config) -> RunFolder:
+def _previous_run(config: Config) -> RunFolder:
     run = RunFolder(Path(str(config.continue_from)))
     before, now = (flat(part.model_dump(mode="json", include={*FIXED})) for part in (run.config(), config))
     for key in sorted(before.keys() | now.keys()):
@@ -117,43 +127,43 @@ def _run_before(config: Config) -> RunFolder:
 
 
 def stored_memory(run: RunFolder, wanted: Replay | Ewc) -> Path:
-    """The folder in which a finished run keeps what a later one needs; made from its training data if it is not there.
+    """The folder with the replay buffer or the Fisher information of a run, computed from its training data if missing.
 
-    Raises UserError where that cannot be done any more.
+    Raises UserError if the training data are no longer there.
     """
     folder = run.path / wanted.type
     recover(folder)
     if is_valid(folder):
         return folder
     config = run.config()
-    if read_environment(run)["data"].get(config.data.train.as_posix()) != _fingerprint(config.data.train):
+    if read_environment(run)["data"].get(config.data.train.as_posix()) != _checksum(config.data.train):
         raise UserError(
-            f"continue_from: {run.path} has kept nothing for {wanted.type}, and {config.data.train}, from which it "
+            f"continue_from: {run.path} has stored nothing for {wanted.type}, and {config.data.train}, from which it "
             f"was trained, is gone or has changed: put the file back, or set continual.type to distillation"
         )
-    with torch.random.fork_rng(devices=[]):  # what a training draws must not depend on when this was made
-        finetuned = load_saved_model(run.best)
-    examples = read_split(config, finetuned.task, config.data.train)
+    with torch.random.fork_rng(devices=[]):  # the random numbers of a training must not depend on when this is computed
+        saved = load_saved_model(run.best)
+    examples = read_split(config, saved.task, config.data.train)
     earlier = stored_memory(RunFolder(config.continue_from), wanted) if config.continue_from else None
     if isinstance(wanted, Replay):
-        reservoir = Reservoir.read(earlier, finetuned.task) if earlier else Reservoir([], 0)
-        reservoir.fill(examples, wanted.budget, config.train.seed).write(folder, finetuned.task)
+        reservoir = Reservoir.read(earlier, saved.task) if earlier else Reservoir([], 0)
+        reservoir.fill(examples, wanted.budget, config.train.seed).write(folder, saved.task)
         return folder
-    fisher = _fisher(config, run, finetuned, examples, wanted.examples)
+    fisher = _fisher(config, run, saved, examples, wanted.examples)
     write_fisher(folder, sum_fisher(fisher, read_fisher(earlier)) if earlier else fisher)
     return folder
 
 
-def _fisher(config: Config, run: RunFolder, finetuned: SavedModel, examples: list[Any], wanted: int) -> Any:
-    model = finetuned.model.to(choose_device(config.train.device))
+def _fisher(config: Config, run: RunFolder, saved: SavedModel, examples: list[Any], wanted: int) -> Any:
+    model = saved.model.to(choose_device(config.train.device))
     if not is_peft(config.method):
         model = apply_method(config.method, model, Base.read(run.best).head)
-    split = encode_split(config, finetuned.task, finetuned.tokenizer, examples)
+    split = encode_split(config, saved.task, saved.tokenizer, examples)
     number = len(split.features_of)
     chosen = np.random.default_rng([config.train.seed, 2]).choice(number, min(wanted, number), replace=False)
     budget = config.train.micro_batch_tokens
-    return estimate_fisher(model, finetuned.task, finetuned.tokenizer, split, chosen.tolist(), budget)
+    return estimate_fisher(model, saved.task, saved.tokenizer, split, chosen.tolist(), budget)
 
 
-def _fingerprint(path: Path) -> str | None:
+def _checksum(path: Path) -> str | None:
     return sha256_of(path) if path.is_file() else None

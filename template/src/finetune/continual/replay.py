@@ -1,4 +1,4 @@
-"""Replay: stored examples of earlier trainings, of which every step takes some beside the new ones."""
+"""Experience replay: every step mixes stored examples of earlier trainings with new ones."""
 
 import json
 from collections.abc import Sequence
@@ -20,17 +20,17 @@ NUMBER = "example"
 
 @dataclass(frozen=True, slots=True)
 class ReplaySampler:
-    """Of which examples of a training split a step is made: new ones, and behind them those that were stored."""
+    """Which stored examples a step takes. In the training split they stand behind the `new` ones."""
 
     new: int
-    stored: int = 0
-    per_step: int = 0
-    """How many stored ones a step takes."""
-    seed: int = 0
+    stored: int
+    per_step: int
+    """Stored examples of each step."""
+    seed: int
 
     @classmethod
     def of(cls, new: int, stored: int, share: float, batch_size: int, seed: int) -> "ReplaySampler":
-        """About `share` of each step is stored, but at least one example, and not all of them."""
+        """About `share` of a step is stored examples; at least one, and at least one is new."""
         return cls(new, stored, min(max(1, round(batch_size * share)), batch_size - 1, stored), seed)
 
     def stored_rows(self, step: int) -> list[int]:
@@ -41,11 +41,11 @@ class ReplaySampler:
 
 @dataclass(frozen=True, slots=True)
 class Reservoir:
-    """A random sample of all examples that were trained on so far."""
+    """Replay buffer: a uniform random sample of all examples that were trained on so far."""
 
     examples: list[Any]
     seen: int
-    """How many those were."""
+    """Number of those."""
 
     def fill(self, examples: Sequence[Any], budget: int, seed: int) -> "Reservoir":
         """A sample of `budget` examples from what was seen before and from `examples`, each of them equally likely.
@@ -60,7 +60,7 @@ class Reservoir:
         return Reservoir([*(self.examples[i] for i in kept), *(examples[i] for i in taken)], seen)
 
     def write(self, folder: Path, task: Task[Any, Any]) -> None:
-        """Write it as data that people and `finetune` can read, whole or not at all."""
+        """Write it atomically, as a data file that `finetune` reads."""
         rows = [task.to_rows(example) for example in self.examples]
         if any(len(of_example) > 1 for of_example in rows):  # the lists of two runs may share a query
             rows = [[{**row, NUMBER: number} for row in of_example] for number, of_example in enumerate(rows)]

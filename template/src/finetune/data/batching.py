@@ -1,4 +1,4 @@
-"""What one step sees: examples of similar length together, cut so that a micro-batch fits its token budget."""
+"""Batches: examples of similar length share a step, and micro-batches keep within a token budget."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -20,19 +20,19 @@ WINDOW = 32
 
 @dataclass(slots=True)
 class Batch:
-    """Padded or packed tensors for one pass through the model."""
+    """Padded or packed tensors for one forward pass."""
 
     inputs: dict[str, Any]
     """(rows, tokens) each: input_ids, attention_mask and, where the model has them, token_type_ids.
 
-    Of a packed batch: position_ids instead of the mask, and where its texts begin and end.
+    A packed batch has position_ids instead of the mask, and the boundaries of its texts (cu_seq_lens_q).
     """
     labels: Tensor
-    """As the task's loss wants them."""
+    """As the task's loss takes them."""
     rows: list[int]
     """Index of each row in the features that the batch was made of."""
     size: int
-    """Tokens that pass through the model, with padding."""
+    """Tokens of the forward pass, padding included."""
 
     def to(self, device: torch.device) -> "Batch":
         """The batch on `device`; copies to a GPU overlap with its work."""
@@ -50,10 +50,10 @@ class Batch:
 
 
 def epoch_batches(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
-    """The examples of every optimizer step of an epoch, each exactly once.
+    """The examples of every optimizer step of an epoch, each exactly once; `lengths` are in tokens.
 
     Examples of similar length share a step. The result is a function of the arguments alone, so a resumed run needs
-    nothing but the number of the step to go on.
+    only the number of the step.
     """
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(len(lengths))
@@ -68,16 +68,16 @@ def epoch_batches(lengths: Sequence[int], batch_size: int, seed: int, epoch: int
 
 
 def micro_batches(
-    features: Sequence[Feature], rows: Sequence[int], budget: int, together: bool = False
+    features: Sequence[Feature], rows: Sequence[int], budget: int, group_by_example: bool = False
 ) -> list[list[int]]:
-    """`rows` of `features` cut into groups of at most `budget` padded tokens; what is larger goes alone.
+    """`rows` of `features` in groups of at most `budget` padded tokens; a larger one is a group by itself.
 
-    Rows with different numbers of end tokens go apart. Of one number, the longest come first: if memory is going to
-    run out, it does so soon. `together`: rows of one example share a group.
+    Rows with different numbers of end tokens are separated. Otherwise the longest come first: if memory runs out, it
+    does so early. `group_by_example`: features of one example stay in one group.
     """
     units: dict[int, list[int]] = defaultdict(list)
     for row in rows:
-        units[features[row].example if together else row].append(row)
+        units[features[row].example if group_by_example else row].append(row)
     longest = {unit: max(features[row].tokens for row in members) for unit, members in units.items()}
     ends = {unit: features[members[0]].end_tokens for unit, members in units.items()}
     groups: list[list[int]] = []
@@ -91,16 +91,28 @@ def micro_batches(
     return groups
 
 
-def collate(features: Sequence[Feature], rows: list[int], make_labels: MakeLabels, tokenizer: Any) -> Batch:
-    """Pad the chosen rows to the longest of them."""
-    chosen = [features[row] for row in rows]
-    length = max(feature.length for feature in chosen)
-    padding = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
-    inputs = {
-        name: torch.tensor([feature.inputs[name] + [padding[name]] * (length - feature.length) for feature in chosen])
-        for name in chosen[0].inputs
-    }
-    lengths = torch.tensor([feature.length for feature in chosen])
-    inputs["attention_mask"] = (torch.arange(length) < lengths[:, None]).long()
-    size = len(chosen) * (length + max(feature.target_length for feature in chosen))
-    return Batch(inputs, make_labels(chosen, length), rows, size)
+@dataclass(frozen=True, slots=True)
+class Padding:
+    """Batches of rows that are padded to the longest of them. `data/packing.py` has the alternative."""
+
+    tokenizer: Any
+    make_labels: MakeLabels
+    group_by_example: bool = False
+
+    def make_micro_batches(self, features: Sequence[Feature], rows: Sequence[int], budget: int) -> list[list[int]]:
+        """`rows` of `features` in groups of at most `budget` padded tokens."""
+        return micro_batches(features, rows, budget, self.group_by_example)
+
+    def make_batch(self, features: Sequence[Feature], rows: Sequence[int]) -> Batch:
+        """The chosen rows as tensors."""
+        chosen = [features[row] for row in rows]
+        length = max(feature.length for feature in chosen)
+        padding = {"input_ids": self.tokenizer.pad_token_id, "token_type_ids": self.tokenizer.pad_token_type_id}
+        inputs = {
+            name: torch.tensor([f.inputs[name] + [padding[name]] * (length - f.length) for f in chosen])
+            for name in chosen[0].inputs
+        }
+        lengths = torch.tensor([feature.length for feature in chosen])
+        inputs["attention_mask"] = (torch.arange(length) < lengths[:, None]).long()
+        size = len(chosen) * (length + max(feature.target_length for feature in chosen))
+        return Batch(inputs, self.make_labels(chosen, length), list(rows), size)

@@ -13,15 +13,16 @@ from .features import IGNORE, Feature
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """How the batches of one model are packed."""
+    """Batches of one row each, for a model that uses packed attention."""
 
+    make_labels: MakeLabels
     first: int
-    """Position of a text's first token."""
+    """Position id of the first token of a text."""
     causal: bool
-    """Whether the model predicts the next token: then no text is a context for the first token of the next one."""
+    """Whether the model predicts the next token: the first token of a text is then not predicted from the last one."""
 
-    def groups(self, features: Sequence[Feature], rows: Sequence[int], budget: int) -> list[list[int]]:
-        """`rows` in groups of at most `budget` tokens; the longest come first, and what is larger goes alone."""
+    def make_micro_batches(self, features: Sequence[Feature], rows: Sequence[int], budget: int) -> list[list[int]]:
+        """`rows` of `features` in groups of at most `budget` tokens, longest first; a larger one stands alone."""
         packed: list[list[int]] = []
         room = 0
         for row in sorted(rows, key=lambda row: -features[row].length):
@@ -32,7 +33,7 @@ class Packing:
             room -= features[row].length
         return packed
 
-    def batch(self, features: Sequence[Feature], rows: list[int], make_labels: MakeLabels) -> Batch:
+    def make_batch(self, features: Sequence[Feature], rows: Sequence[int]) -> Batch:
         """The chosen features in one row."""
         chosen = [features[row] for row in rows]
         lengths = torch.tensor([feature.length for feature in chosen])
@@ -43,8 +44,8 @@ class Packing:
         inputs["position_ids"] = torch.cat([torch.arange(feature.length) for feature in chosen])[None] + self.first
         inputs["cu_seq_lens_q"] = F.pad(lengths.cumsum(0), (1, 0)).int()
         inputs["max_length_q"] = int(lengths.max())
-        labels = [make_labels([feature], feature.length) for feature in chosen]
+        labels = [self.make_labels([feature], feature.length) for feature in chosen]
         if self.causal:
             for row in labels:
                 row[:, 0] = IGNORE
-        return Batch(inputs, torch.cat(labels, dim=1), rows, int(lengths.sum()))
+        return Batch(inputs, torch.cat(labels, dim=1), list(rows), int(lengths.sum()))

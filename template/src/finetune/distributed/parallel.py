@@ -1,11 +1,11 @@
-"""How a model is spread over the processes: a replica on each (DDP), or cut up among them (FSDP2).
+"""Data parallelism: a replica of the model on each rank (DDP), or the model sharded among the ranks (FSDP2).
 
-DDP averages the gradients of the replicas. FSDP2 keeps a part of each weight, its gradient and its optimizer's state on
-each rank, and gathers a layer while it computes. Either way the names of the weights stay as they are.
+DDP all-reduces the gradients of the replicas. FSDP2 keeps a shard of each weight, its gradient and its optimizer state
+on each rank, and all-gathers a layer while it computes. Either way the names of the weights stay as they are.
 """
 
-from collections.abc import Callable
-from contextlib import nullcontext
+import os
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -19,37 +19,42 @@ from ..errors import UserError
 from ..model.layers import find_layers, unwrap_model
 from .world import World
 
-Losses = tuple[Tensor, Tensor]
-"""What to differentiate, and what to tell of it."""
 
+class GradientExchange(nn.Module):
+    """Wraps the trainable parameters for DDP. Its forward pass takes the loss and returns it.
 
-class Replica(nn.Module):
-    """What DDP is to see of a model: the weights that are trained, and a computation with them.
-
-    So the loss is all that passes through DDP, neither the logits nor the buffers do, and whatever is called, is called
-    on the model itself.
+    DDP needs an output of the backward pass, from which it finds the parameters that the pass reaches. Given the loss
+    alone, it leaves the model itself unwrapped (names, `generate`, buffers) and copies no logits.
     """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.trained = nn.ParameterList(parameter for parameter in model.parameters() if parameter.requires_grad)
-        # DDP looks for weights that a pass has not reached, which some architectures have, and warns if it finds none.
-        self.unreached = nn.Parameter(torch.zeros((), device=self.trained[0].device))
+        self.trainable = nn.ParameterList(parameter for parameter in model.parameters() if parameter.requires_grad)
+        # DDP searches for parameters without gradient, which some architectures have, and warns if there are none.
+        self.unused = nn.Parameter(torch.zeros((), device=self.trainable[0].device))
 
-    def forward(self, compute: Callable[[], Losses]) -> Losses:
-        """The losses of a micro-batch."""
-        return compute()
+    def forward(self, loss: Tensor) -> Tensor:
+        return loss
 
 
 def replicate(model: nn.Module) -> DistributedDataParallel:
-    """Let the gradients of the model, which is on its device, be averaged over all ranks by `differentiate`."""
-    return DistributedDataParallel(Replica(model), find_unused_parameters=True, gradient_as_bucket_view=True)
+    """Average the gradients of the model, which is on its device, over all ranks in each backward pass of a loss that
+    went through the returned module."""
+    return DistributedDataParallel(GradientExchange(model), find_unused_parameters=True, gradient_as_bucket_view=True)
+
+
+def accumulate_only(ddp: DistributedDataParallel | None, *, unless: bool) -> AbstractContextManager[None]:
+    """Gradient accumulation: no all-reduce in the backward passes inside, unless it is the last micro-batch.
+
+    FSDP2 reduces the gradients of every micro-batch: to hold them back would take the memory that sharding saves.
+    """
+    return ddp.no_sync() if ddp and not unless else nullcontext()
 
 
 def shard(model: Any, world: World, device: torch.device) -> None:
-    """Cut the model up among the ranks, in place; before there is an optimizer, and instead of moving it to the device.
+    """Shard the model among the ranks, in place; before there is an optimizer, instead of moving it to the device.
 
-    Raises UserError if its passes are not the same on all ranks.
+    Raises UserError if its forward passes differ between ranks.
     """
     body = unwrap_model(model)
     for name in ("layerdrop", "encoder_layerdrop", "decoder_layerdrop"):
@@ -66,25 +71,12 @@ def shard(model: Any, world: World, device: torch.device) -> None:
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Whether the model is cut up."""
+    """Whether the model is sharded among ranks."""
     return any(isinstance(parameter, DTensor) for parameter in model.parameters())
 
 
-def backward(replicas: DistributedDataParallel | None, compute: Callable[[], Losses], *, last: bool) -> Tensor:
-    """Add the gradients of a micro-batch to those of its step, and return what there is to tell.
-
-    With the `last` one, replicas exchange the sum of their gradients. Models that are cut up exchange those of each
-    micro-batch: to hold them back would take the memory that was saved.
-    """
-    with replicas.no_sync() if replicas and not last else nullcontext():
-        objective, loss = replicas(compute) if replicas else compute()
-        objective.backward()
-    told: Tensor = loss
-    return told
-
-
 def full_tensor(tensor: Tensor) -> Tensor:
-    """The tensor on every rank, also where it is cut up."""
+    """The full tensor on every rank, also if it is sharded."""
     if not isinstance(tensor, DTensor):
         return tensor
     complete: Tensor = tensor.full_tensor()
@@ -92,9 +84,9 @@ def full_tensor(tensor: Tensor) -> Tensor:
 
 
 def gather_full(value: Any, world: World) -> Any:
-    """The same tensors, in dicts and lists, whole and on the CPU of the first rank, where they were cut up.
+    """The same nested dicts and lists with full tensors; sharded ones arrive on the CPU of the main rank only.
 
-    Tensors that were one, such as tied weights, stay one.
+    Tied tensors stay tied.
     """
     done: dict[int, Any] = {}
 
@@ -112,14 +104,26 @@ def gather_full(value: Any, world: World) -> Any:
     def gather_tensor(tensor: Tensor) -> Tensor | None:
         if not isinstance(tensor, DTensor):
             return tensor
-        complete = full_tensor(tensor)  # one at a time: all of the model may not fit on a device
-        return complete.cpu() if world.leads else None
+        complete = full_tensor(tensor)  # one at a time: the full model may not fit on a device
+        return complete.cpu() if world.is_main else None
 
     return gather(value)
 
 
 def shard_like(tensor: Tensor, like: Any) -> Tensor:
-    """`tensor`, which every rank has, cut up as `like` is."""
+    """`tensor`, which every rank has, sharded as `like` is."""
     if not isinstance(like, DTensor):
         return tensor
     return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
+
+
+def require_devices(world: World, device: torch.device) -> None:
+    """Raises UserError if the processes of this machine cannot each have a device of this type."""
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", world.size))
+    if world.size > 1 and device.type == "mps":
+        raise UserError("train.device: the processes of torchrun cannot share an Apple GPU: set it to cpu")
+    if world.size > 1 and device.type == "cuda" and processes > torch.cuda.device_count():
+        raise UserError(
+            f"torchrun: {processes} processes were started for {torch.cuda.device_count()} GPUs: start one for each "
+            f"with --nproc-per-node, or set train.device to cpu"
+        )

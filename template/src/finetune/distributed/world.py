@@ -1,7 +1,7 @@
-"""The processes that train one model together, started by `torchrun`; one process by itself is a world of size 1.
+"""The processes that train one model together, started by `torchrun`; a single process is a world of size 1.
 
-All of them read the same files and know what each of them does, so that little has to be said between them: gradients,
-sums for the log, what was found in the validation. The first one writes, and speaks to the user.
+All ranks read the same files and form the same batches, so that they communicate little: gradients, sums for the log,
+predictions of a validation. Rank 0 writes files and prints.
 """
 
 import os
@@ -20,37 +20,64 @@ T = TypeVar("T")
 
 
 class OtherRankFailed(Exception):
-    """Another process has failed, and says why."""
+    """An error of another rank, which reports it."""
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The processes and the place of this one among them. Each method is called by all of them at the same point."""
+    """Rank and world size. Each method is called by all ranks at the same point of the program."""
 
     rank: int = 0
     size: int = 1
 
     @property
-    def leads(self) -> bool:
-        """Whether this process is the one that writes."""
+    def is_main(self) -> bool:
+        """Whether this rank writes files and prints."""
         return self.rank == 0
 
-    def deal(self, items: Sequence[T]) -> list[tuple[T, bool]]:
-        """`items` dealt out like cards; see `part`."""
-        return self.part([items[rank :: self.size] for rank in range(self.size)])
+    def split(self, items: Sequence[T]) -> list[Sequence[T]]:
+        """`items` in one part for each rank, round robin: neighbours of similar length go to different ranks."""
+        return [items[rank :: self.size] for rank in range(self.size)]
 
-    def part(self, parts: Sequence[Sequence[T]]) -> list[tuple[T, bool]]:
-        """This rank's part, each item marked as its own, or not.
+    def shard(self, parts: Sequence[Sequence[T]]) -> list[tuple[T, bool]]:
+        """This rank's part, each item with whether it counts.
 
-        Where another rank has more to do, its items stand in, to be computed and not counted: in each pass through the
-        model the ranks meet, so that all must make the same number of them.
+        Every forward pass may be collective, so all ranks must make the same number of them. A rank with fewer items
+        also gets some of another rank, to compute without counting them.
         """
-        most, own = max(parts, key=len), parts[self.rank]
-        return [(item, True) for item in own] + [(item, False) for item in most[len(own) :]]
+        longest, own = max(parts, key=len), parts[self.rank]
+        return [(item, True) for item in own] + [(item, False) for item in longest[len(own) :]]
+
+    def reduce(self, *values: float) -> list[float]:
+        """All-reduce: each value summed over the ranks, in fp64."""
+        if self.size == 1:
+            return [*values]
+        total = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(total)
+        return [float(value) for value in total]
+
+    def gather(self, value: T) -> list[T]:
+        """All-gather: the value of each rank, in their order."""
+        if self.size == 1:
+            return [value]
+        found: list[Any] = [None] * self.size
+        dist.all_gather_object(found, value)
+        return found
+
+    def on_main(self, work: Callable[[], T]) -> T:
+        """Run `work` on the main rank and return its result on all ranks; what it raises is raised on all."""
+        result: list[Any] = [None]
+        with self.raise_together():
+            if self.is_main:
+                result[0] = work()
+        if self.size > 1:
+            dist.broadcast_object_list(result)
+        found: T = result[0]
+        return found
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """What fails for one rank in here fails for all; inside, they do not meet."""
+    def raise_together(self) -> Iterator[None]:
+        """Re-raise on every rank if one raised; no collectives inside."""
         error: Exception | None = None
         try:
             yield
@@ -63,59 +90,12 @@ class World:
         if errors:
             raise error or errors[0]
 
-    def once(self, work: Callable[[], T]) -> T:
-        """What `work`, done by the first rank for all, returns to all."""
-        result: list[Any] = [None]
-        with self.together():
-            if self.leads:
-                result[0] = work()
-        if self.size > 1:
-            dist.broadcast_object_list(result)
-        found: T = result[0]
-        return found
-
     @contextmanager
-    def held(self, context: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
-        """Inside of a context that the first rank enters for all."""
+    def entered_on_main(self, context: Callable[[], AbstractContextManager[None]]) -> Iterator[None]:
+        """Hold a context manager, such as a lock, on the main rank for all."""
         with ExitStack() as stack:
-            self.once(lambda: stack.enter_context(context()))
+            self.on_main(lambda: stack.enter_context(context()))
             yield
-
-    def gather(self, mine: T) -> list[T]:
-        """What each rank has, in their order."""
-        if self.size == 1:
-            return [mine]
-        found: list[Any] = [None] * self.size
-        dist.all_gather_object(found, mine)
-        return found
-
-    def sum(self, *figures: float) -> list[float]:
-        """Each figure summed over the ranks."""
-        if self.size == 1:
-            return [*figures]
-        total = torch.tensor(figures, dtype=torch.float64)
-        dist.all_reduce(total)
-        return [float(figure) for figure in total]
-
-    def any(self, mine: bool) -> bool:
-        """Whether it is so for any rank."""
-        return self.sum(mine)[0] > 0
-
-    def part_streams(self, seed: int) -> None:
-        """Let each rank draw its own random numbers from here on, as for dropout; the first one goes on as before."""
-        if self.rank:
-            torch.manual_seed(seed + (self.rank << 32))
-
-    def require_devices(self, device: torch.device) -> None:
-        """Raises UserError if the processes of this machine cannot each have such a device."""
-        here = int(os.environ.get("LOCAL_WORLD_SIZE", self.size))
-        if self.size > 1 and device.type == "mps":
-            raise UserError("train.device: the processes of torchrun cannot share an Apple GPU: set it to cpu")
-        if self.size > 1 and device.type == "cuda" and here > torch.cuda.device_count():
-            raise UserError(
-                f"torchrun: {here} processes were started for {torch.cuda.device_count()} GPUs: start one for each "
-                f"with --nproc-per-node, or set train.device to cpu"
-            )
 
 
 SINGLE_PROCESS = World()
@@ -123,9 +103,9 @@ SINGLE_PROCESS = World()
 
 @contextmanager
 def process_group() -> Iterator[World]:
-    """The processes that torchrun has started, or this one alone, until all of them have come to the end of the block.
+    """The ranks that torchrun has started, or this process alone, until all of them have left the block.
 
-    Of errors one process speaks; the others end in silence. GPUs talk through NCCL, all else through gloo.
+    One rank reports an error, the others exit silently. Backends: NCCL for tensors on GPUs, gloo for all else.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield SINGLE_PROCESS
@@ -138,18 +118,18 @@ def process_group() -> Iterator[World]:
     try:
         yield world
     except Exception as error:
-        if _speaks(world, error):
+        if _reports(world, error):
             raise
-        time.sleep(1)  # torchrun stops all when the first one has ended: let the one that speaks come to its end
+        time.sleep(1)  # torchrun stops all when the first one has exited: let the one that reports finish
         raise SystemExit(1) from None
     dist.barrier()
     dist.destroy_process_group()
 
 
-def _speaks(world: World, error: Exception) -> bool:
-    """Whether this process tells of its error: one of the user's is the same on all ranks, any other causes more."""
+def _reports(world: World, error: Exception) -> bool:
+    """Whether this rank reports the error: a user error is the same on all ranks; of others, the first to fail does."""
     if isinstance(error, UserError):
-        return world.leads
+        return world.is_main
     if isinstance(error, OtherRankFailed):
         return False
     store = dist.distributed_c10d._get_default_store()

@@ -10,7 +10,7 @@ from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import transformers
@@ -23,7 +23,7 @@ from ..config import config as settings
 from ..config.config import Config
 from ..config.methods import AnyMethod, QLora
 from ..distributed.parallel import gather_full
-from ..distributed.world import SINGLE_PROCESS, World
+from ..distributed.world import World
 from ..errors import UserError
 from ..files import publish, sha256_of
 from ..hub.manifest import find_manifest
@@ -89,39 +89,41 @@ class SavedModel:
     method: AnyMethod
 
 
-def save_model(
-    folder: Path,
-    config: Config,
-    task: Task[Any, Any],
-    model: Any,
-    tokenizer: Any,
-    base: Base,
-    world: World = SINGLE_PROCESS,
-) -> None:
-    """Write the model to `folder`, whole or not at all."""
+class Trained(Protocol):
+    """What a saved model is made of; the `Setup` of a training has it."""
+
+    world: World
+    task: Task[Any, Any]
+    model: Any
+    tokenizer: Any
+    base: Base
+
+
+def save_model(folder: Path, config: Config, parts: Trained) -> None:
+    """Write the model to `folder` atomically."""
     added = is_peft(config.method)
-    state = adapter_weights(config.method, model) if added else model.state_dict(keep_vars=True)
-    weights = gather_full(state, world)
+    state = adapter_weights(config.method, parts.model) if added else parts.model.state_dict(keep_vars=True)
+    weights = gather_full(state, parts.world)
     description = {
         "task": config.task.model_dump(),
-        "state": task.state(),
+        "state": parts.task.state(),
         "max_length": config.model.max_length,
         "base_model": config.model.name,
-        "base": base.model.model_dump(),
-        "base_files": base.files,
-        "head": base.head,
+        "base": parts.base.model.model_dump(),
+        "base_files": parts.base.files,
+        "head": parts.base.head,
         "method": config.method.model_dump(),
     }
 
     def write(target: Path) -> None:
         if added:
-            _save_added(target, config.method, model, base, weights)
+            _save_added(target, config.method, parts.model, parts.base, weights)
         else:
-            model.save_pretrained(target, state_dict=weights)
-        tokenizer.save_pretrained(target)
+            parts.model.save_pretrained(target, state_dict=weights)
+        parts.tokenizer.save_pretrained(target)
         (target / TASK_FILE).write_text(json.dumps(description, indent=1, ensure_ascii=False), encoding="utf-8")
 
-    world.once(lambda: publish(folder, write))
+    parts.world.on_main(lambda: publish(folder, write))
 
 
 def load_saved_model(folder: Path, *, to_merge: bool = False) -> SavedModel:

@@ -1,44 +1,51 @@
-"""Folders that are whole or not there: a kill at any moment leaves the last complete one.
-
-A folder is written under a temporary name, every byte is forced to the disk together with a manifest of checksums,
-and only then the folder gets its name. Reading trusts a folder only if it matches its manifest.
-"""
+"""Checkpoints: all that a bit-exact resume needs. A kill at any moment leaves the latest complete one."""
 
 import json
 import random
 import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
 from ..distributed.parallel import gather_full, shard_like
-from ..distributed.world import SINGLE_PROCESS, World
+from ..distributed.world import World
 from ..files import is_valid, publish
 from .throughput import StepStats
 
 
 @dataclass(slots=True)
 class TrainingState:
-    """Where a training stands, beside its tensors."""
+    """Progress of a training, in plain numbers."""
 
     step: int = 0
-    """Optimizer steps done; the position in the data follows from it."""
+    """Optimizer steps done; the position in the dataset follows from it."""
     best_step: int = 0
     best_score: float | None = None
     stale: int = 0
-    """Validations since the best one."""
+    """Validations since the best one, for early stopping."""
     seconds: float = 0.0
-    """Training time so far."""
+    """Training time so far, over all resumptions."""
     window: StepStats = field(default_factory=StepStats)
-    """Figures since the last line of the log."""
+    """Statistics since the last line of the log."""
+
+
+class Checkpointed(Protocol):
+    """What a checkpoint holds beside the state; the `Setup` of a training has it."""
+
+    world: World
+    model: Any
+    optimizer: Any
+    schedule: Any
+    allocation: Any
+    """The changing ranks of AdaLoRA, or None."""
 
 
 def newest_valid(checkpoints: Path) -> tuple[Path | None, list[Path]]:
-    """The newest whole checkpoint, and the damaged ones that are newer."""
+    """The newest intact checkpoint, and the damaged ones that are newer."""
     damaged: list[Path] = []
     for folder in sorted(checkpoints.glob("step-*[0-9]"), key=_step_of, reverse=True):
         if is_valid(folder):
@@ -47,69 +54,54 @@ def newest_valid(checkpoints: Path) -> tuple[Path | None, list[Path]]:
     return None, damaged
 
 
-def save_checkpoint(
-    checkpoints: Path,
-    progress: TrainingState,
-    model: torch.nn.Module,
-    optimizer: Any,
-    schedule: Any,
-    allocation: Any = None,
-    *,
-    keep: int,
-    world: World = SINGLE_PROCESS,
-) -> None:
-    """Save all that a bit-exact continuation needs as `step-N`, then drop all but the newest `keep`.
+def save_checkpoint(checkpoints: Path, state: TrainingState, parts: Checkpointed, *, keep: int) -> None:
+    """Save `step-N`, then delete all but the newest `keep` checkpoints.
 
-    `allocation` is AdaLoRA's, if there is one. What is saved is the same however many processes train, but for
-    their random numbers: weights are whole.
+    The content is the same however many processes train, except for their random states: weights are full tensors.
     """
-    weights = gather_full(_unshared(model), world)
-    tensors = {"optimizer": gather_full(optimizer.state_dict(), world), "schedule": schedule.state_dict()}
-    tensors["random"] = world.gather(_random_states())
-    if allocation:
-        tensors["ranks"] = allocation.state_dict()
+    weights = gather_full(_unshared(parts.model), parts.world)
+    tensors = {
+        "optimizer": gather_full(parts.optimizer.state_dict(), parts.world),
+        "schedule": parts.schedule.state_dict(),
+        "random": parts.world.gather(_random_states()),
+    }
+    if parts.allocation:
+        tensors["ranks"] = parts.allocation.state_dict()
 
     def write(folder: Path) -> None:
         save_file(weights, folder / "model.safetensors")
         torch.save(tensors, folder / "trainer.pt")
-        (folder / "progress.json").write_text(json.dumps(asdict(progress)))
+        (folder / "progress.json").write_text(json.dumps(asdict(state)))
 
-    def write_and_drop() -> None:
-        publish(checkpoints / f"step-{progress.step}", write)
+    def write_and_rotate() -> None:
+        publish(checkpoints / f"step-{state.step}", write)
         for folder in sorted(checkpoints.glob("step-*[0-9]"), key=_step_of)[:-keep]:
             shutil.rmtree(folder, ignore_errors=True)
 
-    world.once(write_and_drop)
+    parts.world.on_main(write_and_rotate)
 
 
-def load_checkpoint(
-    folder: Path,
-    model: torch.nn.Module,
-    optimizer: Any,
-    schedule: Any,
-    allocation: Any = None,
-    world: World = SINGLE_PROCESS,
-) -> TrainingState:
-    """Put a checkpoint back into the model, the optimizer, the schedule and the random number generators.
+def load_checkpoint(folder: Path, parts: Checkpointed) -> TrainingState:
+    """Restore the model, the optimizer, the schedule and the random states in place.
 
-    A rank that was not there when it was saved begins with random numbers of its own.
+    A rank that did not exist when the checkpoint was saved keeps its own random state.
     """
-    weights, state = load_file(folder / "model.safetensors"), model.state_dict(keep_vars=True)
-    first = _first_names(state)
-    model.load_state_dict({name: shard_like(weights[first[name]], tensor) for name, tensor in state.items()})
+    weights, current = load_file(folder / "model.safetensors"), parts.model.state_dict(keep_vars=True)
+    first = _first_names(current)
+    parts.model.load_state_dict({name: shard_like(weights[first[name]], tensor) for name, tensor in current.items()})
     tensors = torch.load(folder / "trainer.pt", weights_only=True, map_location="cpu")
-    _load_optimizer(optimizer, tensors["optimizer"])
-    schedule.load_state_dict(tensors["schedule"])
-    if allocation:
-        allocation.load_state_dict(tensors["ranks"])
-    if world.rank < len(tensors["random"]):
-        _set_random_states(tensors["random"][world.rank])
-    progress = json.loads((folder / "progress.json").read_text())
-    return TrainingState(**{**progress, "window": StepStats(**progress["window"])})
+    _load_optimizer(parts.optimizer, tensors["optimizer"])
+    parts.schedule.load_state_dict(tensors["schedule"])
+    if parts.allocation:
+        parts.allocation.load_state_dict(tensors["ranks"])
+    if parts.world.rank < len(tensors["random"]):
+        _set_random_states(tensors["random"][parts.world.rank])
+    state = json.loads((folder / "progress.json").read_text())
+    return TrainingState(**{**state, "window": StepStats(**state["window"])})
 
 
 def _unshared(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Its tensors, tied ones once, under their first names: safetensors' own choice differs from process to process."""
+    """Its tensors, tied ones once, under their first names: safetensors' own choice differs between processes."""
     state = model.state_dict(keep_vars=True)
     return {name: state[name] for name, first in _first_names(state).items() if name == first}
 

@@ -1,25 +1,24 @@
-"""The training loop, to be read from top to bottom: set up, step, validate, keep the best, stop early.
+"""The training loop, to be read from top to bottom: set up, step, validate, keep the best model, stop early.
 
-One optimizer step sees `batch_size` examples. Its loss is the sum over all their scored labels divided by their
-number, whatever ranks and micro-batches the examples are dealt out to, so the cut never changes the result.
+One optimizer step sees `batch_size` examples. Its loss is the sum over all their scored labels divided by their number,
+whatever micro-batches and ranks the examples are split into: gradient accumulation and data parallelism do not change
+the result.
 """
 
 import math
 import random
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 import numpy as np
 import torch
 from rich.console import Console
+from torch.nn.utils import clip_grad_norm_
 
 from ..config.config import Config
-from ..config.continual import Ewc, Replay
 from ..console import make_console
-from ..continual.previous_run import prepare_previous_run, stored_memory
-from ..data.batching import Batch, collate, epoch_batches, micro_batches
+from ..data.batching import epoch_batches
 from ..dataset import Split
-from ..distributed.parallel import Losses, backward, full_tensor
+from ..distributed.parallel import accumulate_only, full_tensor
 from ..distributed.world import SINGLE_PROCESS, World
 from ..inference import Inference, infer
 from ..model.forward import forward
@@ -27,59 +26,64 @@ from ..run.environment import describe_environment
 from ..run.folder import RunFolder
 from ..run.log import NullLog, TrainingLog
 from ..run.saved_model import save_model
-from .build import Setup, build, print_summary
+from .build import Setup, build
 from .checkpoint import TrainingState, save_checkpoint
 from .interrupt import stop_signal
 from .optim import Plateau
 from .resume import require_same_config, require_same_inputs, restore
+from .start import starting_point
+from .summary import print_summary
 from .throughput import StepStats, Stopwatch, log_values
 
 
 class NotFiniteError(Exception):
-    """The loss or its gradient is not a number; the weights are still those of the step before."""
+    """The loss or the gradient norm is not finite; the weights are still those of the step before."""
 
 
 def train(
     config: Config, *, resume: bool = False, console: Console | None = None, world: World = SINGLE_PROCESS
 ) -> bool:
-    """Train a run, or continue it from its newest checkpoint; all ranks of `world` do so together, one of them writes.
+    """Train a run, or resume it from its latest checkpoint, on all ranks of `world`; the main rank writes.
 
-    Returns whether it came to its end; False after an interruption, which has saved a checkpoint.
+    Returns whether it ended; False after an interruption, which saves a checkpoint.
     Raises UserError for a config or data that cannot work, NotFiniteError if the training diverges.
     """
-    console = (console or make_console()) if world.leads else Console(quiet=True)
+    console = (console or make_console()) if world.is_main else Console(quiet=True)
     run = RunFolder(config.run_folder)
-    with world.held(run.claimed):
+    with world.entered_on_main(run.claimed):
         if resume:
-            world.once(lambda: require_same_config(run, config))
-        world.once(lambda: prepare_previous_run(config))
+            world.on_main(lambda: require_same_config(run, config))
+        world.on_main(lambda: starting_point(config).prepare())
         set_seed(config.train.seed)
         setup = build(config, console, world)
-        world.part_streams(config.train.seed)
-        world.once(lambda: open_folder(config, run, setup, resume, console))
-        progress = TrainingState()
-        if resume:
-            parts = (setup.model, setup.optimizer, setup.schedule)
-            progress = restore(run, *parts, console, setup.allocation, world)
-        if progress.step >= setup.total_steps or out_of_patience(config, progress):
-            console.print(f"{run.path} has already come to its end, at step {progress.step}")
+        separate_random_numbers(config.train.seed, world)
+        world.on_main(lambda: open_folder(config, run, setup, resume, console))
+        state = restore(run, setup, console) if resume else TrainingState()
+        if state.step >= setup.total_steps or out_of_patience(config, state):
+            console.print(f"{run.path} has already ended, at step {state.step}")
             return True
         print_summary(config, setup, console)
-        finished = fit(config, run, setup, progress, console)
-        if finished and isinstance(config.continual, Replay | Ewc):
-            world.once(partial(stored_memory, run, config.continual))
+        finished = fit(config, run, setup, state, console)
+        if finished:
+            world.on_main(lambda: setup.start.finish(run))
         return finished
 
 
 def set_seed(seed: int) -> None:
-    """Start every random number generator from `seed`."""
+    """Seed every random number generator."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
 
 
+def separate_random_numbers(seed: int, world: World) -> None:
+    """From here on each rank draws its own random numbers, for dropout; the main rank continues with its own."""
+    if not world.is_main:
+        torch.manual_seed(seed + (world.rank << 32))
+
+
 def open_folder(config: Config, run: RunFolder, setup: Setup, resume: bool, console: Console) -> None:
-    """A folder for a new run, or that of an earlier one if its inputs are still the same. Raises UserError."""
+    """Create the folder of a new run, or check that the inputs of a resumed one are the same. Raises UserError."""
     environment = describe_environment(config, setup.model.device, setup.world.size)
     if resume:
         require_same_inputs(run, environment, console)
@@ -87,153 +91,156 @@ def open_folder(config: Config, run: RunFolder, setup: Setup, resume: bool, cons
         run.create(config, environment)
 
 
-def fit(config: Config, run: RunFolder, setup: Setup, progress: TrainingState, console: Console) -> bool:
-    """The loop. Returns False if a signal has ended it before its time."""
-    log = TrainingLog(run, console, setup.total_steps, done=progress.step) if setup.world.leads else NullLog()
-    watch = Stopwatch(progress.seconds)
+def fit(config: Config, run: RunFolder, setup: Setup, state: TrainingState, console: Console) -> bool:
+    """Steps, validations and checkpoints until the last step. Returns False if a signal interrupted it."""
+    log = TrainingLog(run, console, setup.total_steps, done=state.step) if setup.world.is_main else NullLog()
+    watch = Stopwatch(state.seconds)
     with log.live(), stop_signal() as stopped:
-        for epoch, rows in step_batches(config, setup, start=progress.step):
-            progress.window.add(optimizer_step(config, setup, rows))
-            progress.step += 1
-            log.advance(progress.step)
-            last = progress.step == setup.total_steps
-            if progress.step % config.train.log_every == 0 or last:
-                rates = log_values(progress.window, watch.lap())
-                log.step({"step": progress.step, "epoch": round(epoch, 4), **rates, "seconds": watch.seconds})
-                progress.window = StepStats()
-            stop = setup.world.any(stopped.is_set())
-            due = last or is_due(config.train.eval_every, progress.step, setup.steps_per_epoch)
+        for epoch, rows in step_batches(config, setup, start=state.step):
+            state.window.add(optimizer_step(config, setup, rows))
+            state.step += 1
+            log.advance(state.step)
+            last = state.step == setup.total_steps
+            if state.step % config.train.log_every == 0 or last:
+                values = log_values(state.window, watch.lap())
+                log.step({"step": state.step, "epoch": round(epoch, 4), **values, "seconds": watch.seconds})
+                state.window = StepStats()
+            stop = setup.world.reduce(stopped.is_set())[0] > 0
+            due = last or is_due(config.train.eval_every, state.step, setup.steps_per_epoch)
             with watch.outside_lap():
                 if due:
-                    validate(config, run, setup, progress, epoch, log)
+                    validate(config, run, setup, state, epoch, log)
                 if due or stop:
-                    progress.seconds = watch.seconds
-                    save(config, run, setup, progress)
-            if out_of_patience(config, progress):
-                console.print(f"stopped early: no better validation in {progress.stale} tries")
+                    state.seconds = watch.seconds
+                    save_checkpoint(run.checkpoints, state, setup, keep=config.train.keep_checkpoints)
+            if out_of_patience(config, state):
+                console.print(f"early stopping: no better validation in {state.stale} tries")
                 break
             if stop and not last:
-                console.print(f"interrupted and saved at step {progress.step}: --resume continues from here")
+                console.print(f"interrupted and saved at step {state.step}: --resume continues from here")
                 return False
     return True
 
 
 def step_batches(config: Config, setup: Setup, start: int) -> Iterator[tuple[float, list[int]]]:
-    """The examples of each step from `start` on, with the epochs that are done after it."""
-    per_epoch, mixture = setup.steps_per_epoch, setup.mixture
-    new, size = setup.train.lengths[: mixture.new], config.train.batch_size - mixture.per_step
+    """The examples of each step from `start` on, with the number of epochs after it."""
+    replay, per_epoch = setup.replay, setup.steps_per_epoch
+    lengths = setup.train.lengths[: setup.new_examples]
+    size = config.train.batch_size - (replay.per_step if replay else 0)
     batches: list[list[int]] = []
     for step in range(start, setup.total_steps):
         epoch, position = divmod(step, per_epoch)
         if position == 0 or not batches:
-            batches = epoch_batches(new, size, config.train.seed, epoch)
-        yield (step + 1) / per_epoch, batches[position] + mixture.stored_rows(step)
+            batches = epoch_batches(lengths, size, config.train.seed, epoch)
+        yield (step + 1) / per_epoch, batches[position] + (replay.stored_rows(step) if replay else [])
 
 
 def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> StepStats:
-    """One step over the examples `rows`, dealt to the ranks. Raises NotFiniteError before the weights are touched."""
-    model, world = setup.model, setup.world
-    chosen = [setup.train.features[feature] for row in rows for feature in setup.train.features_of[row]]
-    count = sum(feature.scored_labels for feature in chosen)
-    for part in (setup.allocation, setup.consolidation):  # first: the same on all ranks, it is also its mean over them
-        if part:
-            part.penalty().backward()
-    # Neighbours in `rows` are of similar length, so that no rank waits long for another.
-    passes = world.part([make_micro_batches(config, setup, rows[rank :: world.size]) for rank in range(world.size)])
-    total, padded = torch.zeros((), dtype=model.dtype, device=model.device), 0
-    for number, (group, own) in enumerate(passes, 1):
-        batch = make_batch(setup, group).to(model.device)
-        compute = partial(losses, setup, batch, own / max(1, count))
-        total += backward(setup.replicas, compute, last=number == len(passes))
-        padded += batch.size * own
-    loss, size = world.sum(float(total), padded)
-    trained = [parameter for group in setup.optimizer.param_groups for parameter in group["params"]]
-    norm = float(full_tensor(torch.nn.utils.clip_grad_norm_(trained, config.train.clip_norm or float("inf"))))
-    if not math.isfinite(loss + norm):
+    """One step over the examples `rows`, sharded among the ranks. Raises NotFiniteError before weights change."""
+    model, task, world = setup.model, setup.task, setup.world
+    indices = [index for row in rows for index in setup.train.features_of[row]]
+    features = [setup.train.features[index] for index in indices]
+    scored_labels = sum(feature.scored_labels for feature in features)
+
+    # Penalties on the weights: equal on all ranks, so that their gradient is also its mean over the ranks.
+    for term in (setup.allocation, setup.penalty):
+        if term:
+            term.penalty().backward()
+
+    # Micro-batches: of each rank's examples, within the token budget.
+    micro_batches = world.shard(
+        [
+            setup.batching.make_micro_batches(
+                setup.train.features,
+                [index for row in part for index in setup.train.features_of[row]],
+                config.train.micro_batch_tokens,
+            )
+            for part in world.split(rows)
+        ]
+    )
+    total, padded_tokens = torch.zeros((), dtype=model.dtype, device=model.device), 0
+    for number, (micro_batch, counts) in enumerate(micro_batches, 1):
+        batch = setup.batching.make_batch(setup.train.features, micro_batch).to(model.device)
+        share = counts / max(1, scored_labels)  # 0 for another rank's micro-batch, computed to keep step with it
+        with accumulate_only(setup.ddp, unless=number == len(micro_batches)):
+            # Forward
+            logits = forward(model, task, batch, setup.bf16)
+            # Loss
+            loss = objective = task.loss(logits, batch.labels) * share
+            if setup.teacher:
+                objective = loss + setup.teacher.loss(task, batch, logits, setup.bf16) * share
+            if setup.ddp:
+                objective = setup.ddp(objective)
+            # Backward. The gradients of the ranks are averaged, not summed.
+            (objective * world.size).backward()
+        total += loss.detach()
+        padded_tokens += batch.size * counts
+    step_loss, size = world.reduce(float(total), padded_tokens)
+
+    # Gradient clipping
+    norm = float(full_tensor(clip_grad_norm_(setup.trainable, config.train.clip_norm or math.inf)))
+    if not math.isfinite(step_loss + norm):
         raise NotFiniteError(
-            f"the loss is {loss} and its gradient {norm} in a step over examples {sorted(rows)}: "
+            f"the loss is {step_loss} and the gradient norm {norm} in a step over examples {sorted(rows)}: "
             "lower optim.lr or set train.precision to fp32"
         )
+
+    # Optimizer and scheduler
     lr = float(setup.schedule.get_last_lr()[0])
     setup.optimizer.step()
     setup.schedule.step()
     if setup.allocation:
-        setup.allocation.update(setup.schedule.last_epoch)  # which counts steps
+        setup.allocation.update(setup.schedule.last_epoch)  # the number of steps so far
     setup.optimizer.zero_grad()
-    tokens = sum(feature.tokens for feature in chosen)
-    return StepStats(loss * count, count, lr, norm, len(rows), tokens, int(size))
 
-
-def losses(setup: Setup, batch: Batch, weight: float) -> Losses:
-    """Of a micro-batch of this rank: what to differentiate, and its share of the loss of the step."""
-    logits = forward(setup.model, setup.task, batch, setup.bf16)
-    loss = setup.task.loss(logits, batch.labels) * weight
-    objective = loss
-    if setup.teacher:
-        objective = loss + setup.teacher.loss(setup.task, batch, logits, setup.bf16) * weight
-    return objective * setup.world.size, loss.detach()  # the gradients of the ranks are averaged, not summed
-
-
-def make_micro_batches(config: Config, setup: Setup, rows: Sequence[int]) -> list[list[int]]:
-    """The features of examples, in groups that go through the model at once."""
-    chosen = [feature for row in rows for feature in setup.train.features_of[row]]
-    features, budget = setup.train.features, config.train.micro_batch_tokens
-    if setup.packing:
-        return setup.packing.groups(features, chosen, budget)
-    return micro_batches(features, chosen, budget, setup.task.group_by_example)
-
-
-def make_batch(setup: Setup, group: list[int]) -> Batch:
-    """A group as tensors."""
-    if setup.packing:
-        return setup.packing.batch(setup.train.features, group, setup.task.batch_labels)
-    return collate(setup.train.features, group, setup.task.batch_labels, setup.tokenizer)
+    return StepStats(
+        loss=step_loss * scored_labels,
+        count=scored_labels,
+        lr=lr,
+        grad_norm=norm,
+        examples=len(rows),
+        tokens=sum(feature.tokens for feature in features),
+        padded=int(size),
+    )
 
 
 def is_due(every: int | str, step: int, steps_per_epoch: int) -> bool:
-    """Whether a validation falls on this step."""
+    """Whether a validation is due after this step."""
     return step % (steps_per_epoch if isinstance(every, str) else every) == 0
 
 
-def out_of_patience(config: Config, progress: TrainingState) -> bool:
-    """Whether validation has not improved for `train.patience` times."""
-    return config.train.patience is not None and progress.stale >= config.train.patience
+def out_of_patience(config: Config, state: TrainingState) -> bool:
+    """Early stopping: whether `train.patience` validations in a row were not better than the best."""
+    return config.train.patience is not None and state.stale >= config.train.patience
 
 
 def validate(
-    config: Config, run: RunFolder, setup: Setup, progress: TrainingState, epoch: float, log: TrainingLog
+    config: Config, run: RunFolder, setup: Setup, state: TrainingState, epoch: float, log: TrainingLog
 ) -> None:
-    """Score the validation data and keep the model if it is the best so far; without such data keep the newest."""
-    keep = partial(save_model, run.best, config, setup.task, setup.model, setup.tokenizer, setup.base, setup.world)
-    if setup.validation is None:
-        keep()
-        progress.best_step = progress.step
-        return
-    split, budget = setup.validation, config.train.micro_batch_tokens
-    parts = (setup.model, setup.task, setup.tokenizer, split.features)
-    result = infer(*parts, "validation", budget=budget, bf16=setup.bf16, world=setup.world)
-    metrics = setup.world.once(lambda: scored(setup, split, result))  # by one, for it decides what all do next
-    score = setup.task.comparable_score(metrics)
-    if isinstance(setup.schedule, Plateau):
-        setup.schedule.observe(score)
-    better = progress.best_score is None or score > progress.best_score
+    """Evaluate on the validation data; keep the model if it is the best so far, or without such data the latest."""
+    model, task, world = setup.model, setup.task, setup.world
+    split, better, budget = setup.validation, True, config.train.micro_batch_tokens
+    if split:
+        result = infer(
+            model, task, setup.tokenizer, split.features, "validation", budget=budget, bf16=setup.bf16, world=world
+        )
+        # On one rank, because the metrics decide what all ranks do next.
+        metrics = world.on_main(lambda: validation_metrics(setup, split, result))
+        score = task.comparable_score(metrics)
+        if isinstance(setup.schedule, Plateau):
+            setup.schedule.observe(score)
+        better = state.best_score is None or score > state.best_score
+        state.best_score, state.stale = (score, 0) if better else (state.best_score, state.stale + 1)
     if better:
-        keep()
-        progress.best_step, progress.best_score, progress.stale = progress.step, score, 0
-    else:
-        progress.stale += 1
-    record = {"step": progress.step, "epoch": round(epoch, 4), "loss": result.loss, **metrics, "best": better}
-    log.validation(record, setup.task.settings.main_metric)
+        state.best_step = state.step
+        save_model(run.best, config, setup)
+    if split:
+        record = {"step": state.step, "epoch": round(epoch, 4), "loss": result.loss, **metrics, "best": better}
+        log.validation(record, task.settings.main_metric)
 
 
-def scored(setup: Setup, split: Split, result: Inference) -> dict[str, float]:
-    """The metrics of a validation; the task learns from it what it calibrates."""
+def validation_metrics(setup: Setup, split: Split, result: Inference) -> dict[str, float]:
+    """The metrics of a validation; the task also chooses its calibration (a threshold) on it."""
     setup.task.calibrate(split.examples, split.features, result.decoded)
     predictions = setup.task.predictions(split.examples, split.features, result.decoded)
     return setup.task.score(split.examples, predictions).metrics
-
-
-def save(config: Config, run: RunFolder, setup: Setup, progress: TrainingState) -> None:
-    """Save a checkpoint."""
-    parts = (setup.model, setup.optimizer, setup.schedule, setup.allocation)
-    save_checkpoint(run.checkpoints, progress, *parts, keep=config.train.keep_checkpoints, world=setup.world)

@@ -1,18 +1,16 @@
-"""Go on with a run that was interrupted, killed or stopped; only where it stays the same experiment."""
+"""Resume a run that was interrupted or killed, if it stays the same experiment."""
 
 import re
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
 from ..config.config import Config
-from ..distributed.world import SINGLE_PROCESS, World
 from ..errors import UserError
 from ..run.environment import read_environment
 from ..run.folder import RunFolder
-from .checkpoint import TrainingState, load_checkpoint, newest_valid
+from .checkpoint import Checkpointed, TrainingState, load_checkpoint, newest_valid
 
 FREE_TO_CHANGE = {
     *("run", "train.log_every", "train.keep_checkpoints", "train.device", "train.micro_batch_tokens"),
@@ -64,20 +62,12 @@ def require_same_inputs(run: RunFolder, environment: dict[str, Any], console: Co
             )
 
 
-def restore(
-    run: RunFolder,
-    model: torch.nn.Module,
-    optimizer: Any,
-    schedule: Any,
-    console: Console,
-    allocation: Any = None,
-    world: World = SINGLE_PROCESS,
-) -> TrainingState:
-    """Continue from the newest whole checkpoint. Raises UserError if there is none."""
-    folder = world.once(lambda: _newest(run, console))
+def restore(run: RunFolder, parts: Checkpointed, console: Console) -> TrainingState:
+    """Resume from the newest intact checkpoint. Raises UserError if there is none."""
+    folder = parts.world.on_main(lambda: _newest(run, console))
     console.print(f"resuming from {folder}")
-    with world.together():
-        return load_checkpoint(folder, model, optimizer, schedule, allocation, world)
+    with parts.world.raise_together():
+        return load_checkpoint(folder, parts)
 
 
 def _newest(run: RunFolder, console: Console) -> Path:

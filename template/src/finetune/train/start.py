@@ -1,0 +1,94 @@
+"""What a training starts from: a pretrained model, or (with the optional folder `continual`) an earlier run."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from .. import optional
+from ..config.config import Config
+from ..data.batching import Batch
+from ..dataset import Split
+from ..model.layers import head_of
+from ..model.load import load_model, load_tokenizer
+from ..model.methods import apply_method
+from ..run.folder import RunFolder
+from ..run.saved_model import Base
+from ..tasks import make_task
+from ..tasks.base import Task
+
+
+class ReplaySampler(Protocol):
+    """Stored examples, behind the new ones of the training split, of which each step takes some."""
+
+    @property
+    def new(self) -> int: ...
+    @property
+    def stored(self) -> int: ...
+    @property
+    def per_step(self) -> int: ...
+    def stored_rows(self, step: int) -> list[int]: ...
+
+
+class Teacher(Protocol):
+    """A frozen model, from which the trained one is distilled."""
+
+    def loss(self, task: Task[Any, Any], batch: Batch, logits: Tensor, bf16: bool) -> Tensor: ...
+
+
+class Penalty(Protocol):
+    """A term of the loss that depends on the weights alone."""
+
+    def penalty(self) -> Tensor: ...
+
+
+class FreshStart:
+    """A pretrained model and a task that knows no labels yet."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def prepare(self) -> None:
+        """Write what the training reads; called on the main rank only, before the others start to read."""
+
+    def fit_task(self, examples: Sequence[Any]) -> Task[Any, Any]:
+        """The task with the labels of the training examples."""
+        task = make_task(self.config.task)
+        task.fit(examples)
+        return task
+
+    def load_tokenizer(self, task: Task[Any, Any], examples: Sequence[Any]) -> Any:
+        """The tokenizer of the model; that of a tiny model is trained on the examples."""
+        return load_tokenizer(self.config.model, task, examples)
+
+    def add_replay(self, split: Split, task: Task[Any, Any]) -> tuple[Split, ReplaySampler | None]:
+        """The training split with stored examples appended, and how many of them a step takes."""
+        return split, None
+
+    def load_model(self, task: Task[Any, Any], tokenizer: Any, total_steps: int) -> tuple[Any, Base]:
+        """The model on the CPU, with the method applied, and what a saved model needs to know of its base model."""
+        model, new_modules = load_model(self.config.model, task, tokenizer, self.config.method)
+        base = Base.of(self.config, model, head_of(model, new_modules) if task.settings.new_head else [])
+        return apply_method(self.config.method, model, base.head, total_steps), base
+
+    def load_teacher(self, device: torch.device) -> Teacher | None:
+        """The teacher of a knowledge distillation."""
+        return None
+
+    def make_penalty(self, model: Any) -> Penalty | None:
+        """The penalty on changing important weights; `model` is on its device."""
+        return None
+
+    def finish(self, run: RunFolder) -> None:
+        """Store what a later training may need; called on the main rank only."""
+
+
+def starting_point(config: Config) -> FreshStart:
+    """What the config starts from. Raises UserError if the earlier run is missing or does not fit."""
+    if config.continue_from is None and config.continual.type == "none":
+        return FreshStart(config)
+    continual = optional.find("continual", "previous_run")
+    assert continual, "load_config refuses the keys of a deleted folder"
+    start: FreshStart = continual.starting_point(config)
+    return start

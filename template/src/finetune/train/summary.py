@@ -1,0 +1,40 @@
+"""What a training prints before its first step."""
+
+from rich.console import Console
+
+from ..config.config import Config
+from ..console import counted
+from ..model.size import memory, parameter_counts
+from .build import Setup
+from .optim import STATES
+
+
+def print_summary(config: Config, setup: Setup, console: Console) -> None:
+    """Print model, method, trainable parameters, memory, dataset and number of steps."""
+    trained, total = parameter_counts(setup.model)
+    needs = [f"{size:,.1f} MiB for {name}" for name, size in memory(setup.model, STATES[config.optim.name]).items()]
+    precision = "bf16" if setup.bf16 else "fp32"
+    validation = f", validation {len(setup.validation.features_of):,}" if setup.validation else ", no validation"
+    console.print(
+        f"[bold]{config.run_folder}[/]: {config.task.type} with {config.model.name}, method {config.method.type}"
+        f"{f', continuing {config.continue_from}' if config.continue_from else ''}\n"
+        f"  trainable parameters: {trained:,} of {total:,}, on {setup.model.device} in {precision}\n"
+        f"  memory: {', '.join(needs)}; plus activations\n"
+        f"  {counted(setup.new_examples, 'example')}{validation}; {counted(setup.total_steps, 'step')} of up to "
+        f"{counted(config.train.batch_size, 'example')}",
+        highlight=False,
+    )
+    if setup.world.size > 1:
+        how = "the model is sharded among them" if config.train.parallel == "fsdp" else "each has a replica"
+        console.print(f"  data parallelism: {setup.world.size} processes, {how}")
+    if config.train.compile:
+        console.print("  the layers are compiled: the first steps take a while")
+    if config.train.packing:
+        console.print("  packing: texts share rows, and attention has no dropout")
+    if setup.replay:
+        console.print(
+            f"  replay: {setup.replay.per_step} examples of a step are of {setup.replay.stored:,} stored ones"
+        )
+    if setup.train.truncated:
+        share = setup.train.truncated / len(setup.train.examples)
+        console.print(f"  [yellow]truncation: {share:.1%} of the texts are longer than model.max_length[/]")
