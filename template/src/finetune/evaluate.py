@@ -16,7 +16,8 @@ from .dataset import read_split
 from .errors import UserError
 from .files import write_atomic
 from .inference import infer
-from .model.device import choose_device, uses_bf16
+from .model.device import choose_device
+from .model.precision import infers_in_bf16
 from .report.report import write_report
 from .run.folder import RunFolder
 from .run.saved_model import SavedModel, load_saved_model
@@ -55,7 +56,7 @@ def measure(config: Config, finetuned: SavedModel, examples: list[Any]) -> tuple
     task = finetuned.task
     encoded = task.encode(examples, finetuned.tokenizer, finetuned.max_length)
     model = finetuned.model.to(choose_device(config.train.device))
-    bf16 = uses_bf16(config.train.precision, model.device, model.config.hidden_size)
+    bf16 = infers_in_bf16(config.train.precision, finetuned.bf16, model.device)
     budget = config.train.micro_batch_tokens
     result = infer(model, task, finetuned.tokenizer, encoded.features, "evaluation", budget=budget, bf16=bf16)
     scores = task.score(examples, task.predictions(examples, encoded.features, result.decoded))

@@ -14,7 +14,8 @@ from .dataset import columns_of
 from .errors import UserError
 from .files import write_atomic
 from .inference import infer
-from .model.device import choose_device, uses_bf16
+from .model.device import choose_device
+from .model.precision import infers_in_bf16
 from .run.folder import RunFolder
 from .run.saved_model import SavedModel, load_saved_model
 
@@ -39,7 +40,7 @@ class Predictor:
         task, model = self._finetuned.task, self._finetuned.model
         examples = task.parse(rows)
         encoded = task.encode(examples, self._finetuned.tokenizer, self._finetuned.max_length)
-        bf16 = uses_bf16(self._config.train.precision, model.device, model.config.hidden_size)
+        bf16 = infers_in_bf16(self._config.train.precision, self._finetuned.bf16, model.device)
         budget = self._config.train.micro_batch_tokens
         result = infer(model, task, self._finetuned.tokenizer, encoded.features, "prediction", budget=budget, bf16=bf16)
         return task.records(examples, task.predictions(examples, encoded.features, result.decoded))

@@ -436,7 +436,8 @@ def test_faults_of_a_config_are_told_at_its_place(hub: Hub, project: Project, re
         ('{"model": {"name": "a"}}', '{"model": {"name": "a", revision: "C"}}'),
         # What a round trip through a parser and an emitter changes: null, comments, spaces, wrapped and nested lists.
         (
-            "model:\n  name: a\n\n  # tokens\n  max_length: 8\ntrain:   {max_steps: null}   # x\nl: [a,\n  b]\ns:\n  - t\n",
+            "model:\n  name: a\n\n  # tokens\n  max_length: 8\ntrain:   {max_steps: null}   # x\n"
+            "l: [a,\n  b]\ns:\n  - t\n",
             'model:\n  name: a\n  revision: "C"\n\n  # tokens\n  max_length: 8\ntrain:   {max_steps: null}   # x\n'
             "l: [a,\n  b]\ns:\n  - t\n",
         ),

@@ -86,6 +86,8 @@ class SavedModel:
     tokenizer: Any
     max_length: int
     method: AnyMethod
+    bf16: bool = False
+    """Whether it was trained in mixed precision."""
 
 
 def save_model(
@@ -96,6 +98,8 @@ def save_model(
     tokenizer: Any,
     base: Base,
     world: World = SINGLE_PROCESS,
+    *,
+    bf16: bool = False,
 ) -> None:
     """Write the model to `folder`, whole or not at all."""
     added = is_peft(config.method)
@@ -110,6 +114,7 @@ def save_model(
         "base_files": base.files,
         "head": base.head,
         "method": config.method.model_dump(),
+        "precision": "bf16" if bf16 else "fp32",
     }
 
     def write(target: Path) -> None:
@@ -146,7 +151,8 @@ def load_saved_model(folder: Path, *, to_merge: bool = False) -> SavedModel:
         if info["missing_keys"] or info["mismatched_keys"]:
             raise _not_whole(folder)
     tokenizer = load_pretrained(transformers.AutoTokenizer, local)
-    return SavedModel(task, model, tokenizer, description["max_length"], method)
+    bf16 = description.get("precision") == "bf16"  # models of earlier versions do not have it
+    return SavedModel(task, model, tokenizer, description["max_length"], method, bf16)
 
 
 def _copy_of_weights(model: Any) -> dict[str, Tensor]:

@@ -19,11 +19,12 @@ from ..dataset import Split, encode_split, read_split
 from ..distributed.parallel import replicate, shard
 from ..distributed.world import SINGLE_PROCESS, World
 from ..model.compile import compile_layers
-from ..model.device import choose_device, uses_bf16
+from ..model.device import choose_device
 from ..model.layers import head_of, unwrap_model
 from ..model.load import load_model, load_tokenizer
 from ..model.methods import apply_method
 from ..model.packed_attention import use_packed_attention
+from ..model.precision import trains_in_bf16
 from ..model.quantization import require_quantization
 from ..model.size import memory, parameter_counts
 from ..run.saved_model import Base
@@ -92,6 +93,8 @@ def build(config: Config, console: Console, world: World = SINGLE_PROCESS) -> Se
     optimizer = make_optimizer(config.optim, model, base.head)
     with world.together():
         consolidation = earlier.consolidation(model) if earlier else None
+    # One rank decides for all: timing may differ between them.
+    bf16 = world.once(lambda: trains_in_bf16(config.train.precision, model, device))
     return Setup(
         world, task, tokenizer, train_split, validation, model, replicas, base, packing,
         allocation=RankAllocation(model, config.method.orthogonality) if isinstance(config.method, AdaLora) else None,
@@ -100,7 +103,7 @@ def build(config: Config, console: Console, world: World = SINGLE_PROCESS) -> Se
         teacher=teacher,
         optimizer=optimizer,
         schedule=make_schedule(config.optim, optimizer, total_steps),
-        bf16=uses_bf16(config.train.precision, device, model.config.hidden_size),
+        bf16=bf16,
         steps_per_epoch=steps_per_epoch,
         total_steps=total_steps,
     )  # fmt: skip

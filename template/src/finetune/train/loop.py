@@ -31,7 +31,7 @@ from .build import Setup, build, print_summary
 from .checkpoint import TrainingState, save_checkpoint
 from .interrupt import stop_signal
 from .optim import Plateau
-from .resume import require_same_config, require_same_inputs, restore
+from .resume import require_same_config, require_same_inputs, restore, with_same_precision
 from .throughput import StepStats, Stopwatch, log_values
 
 
@@ -52,6 +52,7 @@ def train(
     with world.held(run.claimed):
         if resume:
             world.once(lambda: require_same_config(run, config))
+            config = world.once(partial(with_same_precision, run, config))
         world.once(lambda: prepare_previous_run(config))
         set_seed(config.train.seed)
         setup = build(config, console, world)
@@ -81,6 +82,7 @@ def set_seed(seed: int) -> None:
 def open_folder(config: Config, run: RunFolder, setup: Setup, resume: bool, console: Console) -> None:
     """A folder for a new run, or that of an earlier one if its inputs are still the same. Raises UserError."""
     environment = describe_environment(config, setup.model.device, setup.world.size)
+    environment["precision"] = "bf16" if setup.bf16 else "fp32"
     if resume:
         require_same_inputs(run, environment, console)
     else:
@@ -204,7 +206,9 @@ def validate(
     config: Config, run: RunFolder, setup: Setup, progress: TrainingState, epoch: float, log: TrainingLog
 ) -> None:
     """Score the validation data and keep the model if it is the best so far; without such data keep the newest."""
-    keep = partial(save_model, run.best, config, setup.task, setup.model, setup.tokenizer, setup.base, setup.world)
+    keep = partial(
+        save_model, run.best, config, setup.task, setup.model, setup.tokenizer, setup.base, setup.world, bf16=setup.bf16
+    )
     if setup.validation is None:
         keep()
         progress.best_step = progress.step

@@ -64,6 +64,12 @@ def require_same_inputs(run: RunFolder, environment: dict[str, Any], console: Co
             )
 
 
+def with_same_precision(run: RunFolder, config: Config) -> Config:
+    """`config` with the precision that the run was started in, which `auto` need not choose a second time."""
+    precision = read_environment(run).get("precision", config.train.precision)
+    return config.model_copy(update={"train": config.train.model_copy(update={"precision": precision})})
+
+
 def restore(
     run: RunFolder,
     model: torch.nn.Module,
