@@ -130,7 +130,7 @@ def test_wrong_arguments(finished: Callable[[str], None], refused: Callable[...,
     [
         ("tiny:bret", "the tiny models are tiny:bert, tiny:gpt2, tiny:t5"),
         ("./nowhere", "there is no folder './nowhere'"),
-        ("someone/unheard-of", "no folder here and not in the cache, and HF_HUB_OFFLINE forbids to fetch it"),
+        ("someone/unheard-of", "neither a local folder nor in the cache, and HF_HUB_OFFLINE is set"),
         ("empty", "the folder 'empty' cannot be loaded"),
     ],
 )

@@ -75,10 +75,10 @@ def _accelerator() -> Diagnosis:
 
 
 def _precision() -> Diagnosis:
-    from .model.device import choose_device, uses_bf16
+    from .model.device import choose_device, has_bf16
 
     device = choose_device("auto")
-    return Diagnosis("precision", "bf16 for large models" if uses_bf16("auto", device, hidden_size=768) else "fp32")
+    return Diagnosis("precision", "bf16 where it is faster, else fp32" if has_bf16(device) else "fp32")
 
 
 def _memory() -> Diagnosis:

@@ -224,7 +224,7 @@ def test_a_reset_is_continued_too(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> 
 def test_what_came_before_a_failure_is_continued_by_the_next_call(hub: Hub, refused: Callable[..., str]) -> None:
     hub.cuts = [5000]
     refuse_after(hub, 1)
-    assert "run it again, and it goes on from there" in refused("fetch", NAME)
+    assert "run it again to resume the download" in refused("fetch", NAME)
     assert not FOLDER.exists()
     assert (PARTIAL / "model.safetensors").read_bytes() == WEIGHTS[:5000]
 
@@ -281,7 +281,7 @@ def test_wrong_bytes_are_refused(
     monkeypatch.setattr(hub, "about", lambda commit: told)
     right = hub.files[name]
     hub.files[name] = b"?" * len(right)
-    assert f"{name}: what came from http://127.0.0.1" in refused("fetch", NAME)
+    assert f"{name}: the download from http://127.0.0.1" in refused("fetch", NAME)
     assert not FOLDER.exists()
     assert not (PARTIAL / name).exists(), "it must not be continued"
     hub.files[name] = right
@@ -303,7 +303,7 @@ def test_a_damaged_part_is_brought_again(hub: Hub, refused: Callable[..., str]) 
     ("name", "refusal", "sentence"),
     [
         ("org/gated", GATED, "MODEL: 'org/gated' is gated: accept its terms"),
-        ("org/none", MISSING_REPO, "MODEL: 'org/none' is neither a folder here nor a public model on the Hub"),
+        ("org/none", MISSING_REPO, "MODEL: 'org/none' is neither a local folder nor a public model on the Hub"),
         ("org/old", MISSING_REVISION, "MODEL: 'org/old' has no revision 'v9': correct the revision"),
         ("org/busy", (503, ""), "cannot be reached (Server error"),
         ("model.safetensors", GATED, "'org/model' is gated"),
@@ -320,10 +320,10 @@ def test_refusals_of_the_hub(
 
 def test_models_that_cannot_be_fetched(hub: Hub, refused: Callable[..., str]) -> None:
     assert "'org/model' has no revision 'v9'" in refused("fetch", NAME, "--revision", "v9")
-    assert "built on the spot: there is nothing to fetch" in refused("fetch", "tiny:bert")
+    assert "created locally: there is nothing to fetch" in refused("fetch", "tiny:bert")
     Path("local").mkdir()
-    assert "'local' is a folder here already" in refused("fetch", "local")
-    assert "'https://x.org/a' is no name on the Hub" in refused("fetch", "https://x.org/a")
+    assert "'local' is a local folder" in refused("fetch", "local")
+    assert "'https://x.org/a' is not a model name of the Hub" in refused("fetch", "https://x.org/a")
     assert "'a--b' is neither" in refused("fetch", "a--b")
     assert "name a MODEL such as" in refused("fetch")
     del hub.files["config.json"]
@@ -338,7 +338,7 @@ def test_no_network(hub: Hub, refused: Callable[..., str], monkeypatch: pytest.M
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nobody answers
     assert "http://127.0.0.1:9 cannot be reached" in refused("fetch", NAME)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert "HF_HUB_OFFLINE forbids to fetch it" in refused("fetch", NAME)
+    assert "cannot be downloaded while HF_HUB_OFFLINE is set" in refused("fetch", NAME)
 
 
 def test_a_small_disk_is_told_before_anything_comes(
@@ -365,7 +365,7 @@ def test_the_second_call_does_nothing(
     assert main(["fetch", NAME]) == 0
     hub.asked.clear()
     assert main(["fetch", NAME]) == 0
-    assert "is there already" in capsys.readouterr().out
+    assert "is downloaded already" in capsys.readouterr().out
     assert not hub.asked
     hub.names.clear()
     assert main(["fetch", NAME, "--revision", COMMIT]) == 0
@@ -380,9 +380,9 @@ def test_folders_of_others_stay_as_they_are(hub: Hub, refused: Callable[..., str
     Path("mine").mkdir()
     assert main(["fetch", NAME, "--to", "mine"]) == 0, "an empty folder is fine"
     Path("mine/finetune-fetch.json").unlink()
-    assert "mine: exists, and was not fetched" in refused("fetch", NAME, "--to", "mine")
+    assert "mine: exists, but was not fetched" in refused("fetch", NAME, "--to", "mine")
     Path("file").touch()
-    assert "file: exists, and was not fetched" in refused("fetch", NAME, "--to", "file")
+    assert "file: exists, but was not fetched" in refused("fetch", NAME, "--to", "file")
     assert "cannot be written" in refused("fetch", NAME, "--to", "file/model")
     assert contents(Path("mine")) == BERT
 
@@ -415,9 +415,9 @@ def test_the_config_is_pinned(hub: Hub, project: Project, refused: Callable[...,
 
 def test_faults_of_a_config_are_told_at_its_place(hub: Hub, project: Project, refused: Callable[..., str]) -> None:
     tiny = project.config("text-classification")
-    assert f"{tiny}: model.name: 'tiny:bert' is built on the spot" in refused("fetch", "--config", tiny)
+    assert f"{tiny}: model.name: 'tiny:bert' is created locally" in refused("fetch", "--config", tiny)
     code = {"name": NAME, "revision": COMMIT, "trust_remote_code": True}
-    assert "code is not fetched" in refused("fetch", "--config", project.config("regression", model=code))
+    assert "code is not downloaded" in refused("fetch", "--config", project.config("regression", model=code))
 
 
 @pytest.mark.parametrize(

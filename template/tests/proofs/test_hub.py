@@ -53,7 +53,7 @@ def use(monkeypatch: pytest.MonkeyPatch, port: int) -> str:
     ("name", "sentence"),
     [
         ("org/gated", "is gated: accept its terms"),
-        ("org/unknown", "is neither a folder here nor a public model"),
+        ("org/unknown", "is neither a local folder nor a public model"),
         ("org/old", "has no revision 'v9'"),
     ],
 )

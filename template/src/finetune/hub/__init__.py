@@ -1,1 +1,1 @@
-"""The Hugging Face Hub: find, fetch and pin base models."""
+"""The Hugging Face Hub: download base models and pin their revision."""

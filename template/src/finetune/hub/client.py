@@ -1,4 +1,4 @@
-"""The Hugging Face Hub, asked once and at once: a name that is not there must not cost a minute of retries."""
+"""Requests to the Hugging Face Hub, without retries: a misspelled model name must fail at once."""
 
 import re
 from collections.abc import Iterator
@@ -17,25 +17,25 @@ from ..errors import UserError
 
 HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 TIMEOUT = 20
-"""Seconds to wait for the Hub's answer."""
+"""Timeout of a request, in seconds."""
 
 
 def require_on_hub(name: str, revision: str | None) -> None:
-    """Raise UserError with the reason if a model is neither in the local cache nor to be had from the Hub."""
+    """Raise UserError with the reason if a model is neither in the local cache nor available on the Hub."""
     with hub_errors("model.name", name, revision, remedy="check the network, name a local folder, or use tiny:bert"):
         if isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str):
             return
         if constants.HF_HUB_OFFLINE:
             raise UserError(
-                f"model.name: '{name}' is no folder here and not in the cache, and HF_HUB_OFFLINE forbids to fetch it: "
-                f"name a local folder, or use tiny:bert"
+                f"model.name: '{name}' is neither a local folder nor in the cache, and HF_HUB_OFFLINE is set: unset "
+                f"it, name a local folder, or use tiny:bert"
             )
         HfApi().model_info(name, revision=revision, timeout=TIMEOUT)
 
 
 @contextmanager
 def hub_errors(place: str, name: str, revision: str | None, remedy: str) -> Iterator[None]:
-    """Tell what goes wrong between here and the Hub as a sentence about `place`; `remedy` is for a lost connection."""
+    """Turn errors of the Hub and of the connection into a UserError about `place`; `remedy` is for the connection."""
     try:
         yield
     except GatedRepoError as error:
@@ -48,15 +48,16 @@ def hub_errors(place: str, name: str, revision: str | None, remedy: str) -> Iter
         ) from error
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise UserError(
-            f"{place}: '{name}' is neither a folder here nor a public model on the Hub: check the spelling "
+            f"{place}: '{name}' is neither a local folder nor a public model on the Hub: check the spelling "
             f"(such as google-bert/bert-base-cased), or log in with `hf auth login` if it is private"
         ) from error
     except (HTTPError, OSError) as error:
         raise UserError(
-            f"{place}: '{name}' is not here, and {constants.ENDPOINT} cannot be reached ({first_line(error)}): {remedy}"
+            f"{place}: '{name}' cannot be downloaded: {constants.ENDPOINT} cannot be reached ({first_line(error)}): "
+            f"{remedy}"
         ) from error
 
 
 def first_line(error: Exception) -> str:
-    """What an exception says, short enough for a sentence."""
+    """The first line of an exception's message, or its type if it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

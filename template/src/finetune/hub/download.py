@@ -1,4 +1,4 @@
-"""Bring the files of a model from the Hub into a folder: continued where they broke off, and checked byte for byte."""
+"""Download the files of a model from the Hub: resumable, and verified by size and checksum."""
 
 import hashlib
 import logging
@@ -12,7 +12,7 @@ from typing import Any
 from huggingface_hub import constants, hf_hub_url
 from huggingface_hub.errors import HTTPError
 
-# `hf_hub_download` throws away the part of a file that came before an interruption; its transfer can continue it.
+# `hf_hub_download` discards a partial file after an interruption; `http_get` below it can resume one.
 from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import build_hf_headers, disable_progress_bars
 from rich.console import Console
@@ -22,42 +22,42 @@ from ..errors import UserError
 from .client import hub_errors
 from .manifest import Manifest, ManifestFile
 
-AGAIN = "run it again, and it goes on from there"
+RESUME = "run it again to resume the download"
 
 
 def download(model: Manifest, folder: Path, place: str, console: Console) -> None:
-    """Bring all files of `model` into `folder`, which may hold some of them, or parts of them.
+    """Download all files of `model` into `folder`, which may have some of them already, complete or partial.
 
-    Raises UserError, about `place`, if the Hub or the disk refuses; what has come stays.
+    Raises UserError about `place` for an error of the Hub or the disk; the partial download stays.
     """
     disable_progress_bars()
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it would write into the bar
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its lines would break the progress bar
     columns = (TextColumn("{task.description}"), BarColumn(20), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("", total=model.size, completed=bytes_there(model, folder))
+        task = progress.add_task("", total=model.size, completed=downloaded_bytes(model, folder))
         for file in sorted(model.files, key=lambda file: file.size):
             progress.update(task, description=file.name)
-            with hub_errors(place, model.name, model.revision, remedy=AGAIN), disk_errors(folder):
-                _bring(model, file, folder / file.name, lambda count: progress.advance(task, count))
+            with hub_errors(place, model.name, model.revision, remedy=RESUME), disk_errors(folder):
+                _download_file(model, file, folder / file.name, lambda count: progress.advance(task, count))
 
 
-def bytes_there(model: Manifest, folder: Path) -> int:
-    """How much of `model` has come already."""
+def downloaded_bytes(model: Manifest, folder: Path) -> int:
+    """Size of the files of `model` in `folder`, as far as they are downloaded."""
     return sum(min(file.size, _size(folder / file.name)) for file in model.files)
 
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Tell what the file system refuses as a sentence."""
+    """Turn an error of the file system into a UserError."""
     try:
         yield
     except OSError as error:
-        if error.errno is None:  # of the connection: the libraries above it know no number
+        if error.errno is None:  # an error of the connection, which `hub_errors` handles
             raise
-        raise UserError(f"{folder}: cannot be written ({error.strerror}): mend that, then {AGAIN}") from error
+        raise UserError(f"{folder}: cannot be written ({error.strerror}): fix that, then {RESUME}") from error
 
 
-def _bring(model: Manifest, file: ManifestFile, path: Path, moved: Callable[[int], Any]) -> None:
+def _download_file(model: Manifest, file: ManifestFile, path: Path, advance: Callable[[int], Any]) -> None:
     if _is_intact(path, file):
         return
     if _size(path) >= file.size:
@@ -65,39 +65,39 @@ def _bring(model: Manifest, file: ManifestFile, path: Path, moved: Callable[[int
     while not path.exists() or _size(path) < file.size:
         before = _size(path)
         try:
-            _transfer(model, file, path, moved)
+            _transfer(model, file, path, advance)
         except (HTTPError, OSError):
-            if _size(path) <= before:  # a line that breaks is worth another try as long as something comes
+            if _size(path) <= before:  # retry a broken connection only as long as it makes progress
                 raise
     if not _is_intact(path, file):
         path.unlink()
         raise UserError(
-            f"{file.name}: what came from {constants.ENDPOINT} does not have the size and checksum given there: run it "
-            f"again, and look at HF_ENDPOINT and the proxy if that does not help"
+            f"{file.name}: the download from {constants.ENDPOINT} does not match its size and checksum: run it again, "
+            f"and check HF_ENDPOINT and the proxy if that does not help"
         )
 
 
-def _transfer(model: Manifest, file: ManifestFile, path: Path, moved: Callable[[int], Any]) -> None:
+def _transfer(model: Manifest, file: ManifestFile, path: Path, advance: Callable[[int], Any]) -> None:
     url = hf_hub_url(model.name, file.name, revision=model.commit)
-    # A part of a compressed answer could not be continued.
+    # A compressed response could not be resumed.
     headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
-    with Partial(path, moved) as target:
+    with Partial(path, advance) as target:
         http_get(url, target, resume_size=target.tell(), headers=headers, expected_size=file.size)
         target.flush()
         os.fsync(target.fileno())
 
 
 class Partial(BufferedWriter):
-    """A file that grows at its end, and says by how much."""
+    """A file opened for appending, which reports the number of bytes written."""
 
-    def __init__(self, path: Path, moved: Callable[[int], Any]) -> None:
+    def __init__(self, path: Path, advance: Callable[[int], Any]) -> None:
         super().__init__(FileIO(path, "ab"))
-        self.moved = moved
+        self.advance = advance
 
     def write(self, data: Any) -> int:
         """Append `data`."""
         written = super().write(data)
-        self.moved(written)
+        self.advance(written)
         return written
 
 
@@ -107,9 +107,9 @@ def _is_intact(path: Path, file: ManifestFile) -> bool:
     with path.open("rb") as content:
         if file.sha256:
             return hashlib.file_digest(content, "sha256").hexdigest() == file.sha256
-        # Git's checksum of a file begins with a header.
-        start = b"blob %d\0" % file.size
-        return file.git_sha1 in (None, hashlib.file_digest(content, lambda: hashlib.sha1(start)).hexdigest())
+        # The checksum of a git blob covers a header and the content.
+        header = b"blob %d\0" % file.size
+        return file.git_sha1 in (None, hashlib.file_digest(content, lambda: hashlib.sha1(header)).hexdigest())
 
 
 def _size(path: Path) -> int:

@@ -1,4 +1,7 @@
-"""A base model in a folder of the project: what it was fetched as, and where the loader finds it instead of the Hub."""
+"""The manifest of a downloaded base model: its revision, and the size and checksum of each file.
+
+A model with a manifest is loaded from its local folder instead of the Hub.
+"""
 
 from pathlib import Path
 
@@ -8,56 +11,56 @@ from ..config.config import Model
 from ..section import Section
 
 MODELS = Path("models")
-DESCRIPTION = "finetune-fetch.json"
+MANIFEST_FILE = "finetune-fetch.json"
 
 
 class ManifestFile(Section):
-    """A file as the Hub describes it."""
+    """A file, as the Hub lists it."""
 
     name: str
     size: int
     sha256: str | None
-    """Known of large files."""
+    """Of files in large file storage, such as the weights; otherwise None."""
     git_sha1: str | None
-    """Git's checksum; of a large file it is that of a pointer to it."""
+    """The checksum of the git blob; of a file in large file storage it belongs to the pointer."""
 
 
 class Manifest(Section):
-    """A model at one commit."""
+    """The files of a model at one commit."""
 
     name: str
     commit: str
     revision: str
-    """What was asked for: the commit itself, or the branch or tag that stood there."""
+    """The requested revision: a branch, a tag or the commit itself."""
     files: list[ManifestFile]
 
     @property
     def size(self) -> int:
-        """Bytes of all files."""
+        """Total size in bytes."""
         return sum(file.size for file in self.files)
 
 
 def default_folder(name: str) -> Path:
-    """Where a model of this name is put, and looked for."""
+    """The folder to which a model of this name is downloaded by default."""
     return MODELS / name.replace("/", "--")
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """What a folder was fetched as; None if it was not fetched."""
+    """The manifest in a folder; None if there is no valid one."""
     try:
-        return Manifest.model_validate_json((folder / DESCRIPTION).read_bytes())
+        return Manifest.model_validate_json((folder / MANIFEST_FILE).read_bytes())
     except (OSError, ValidationError):
         return None
 
 
 def find_manifest(model: Model) -> Manifest | None:
-    """The model as it lies in its default folder; None if that is not there or holds another revision.
+    """The manifest of the model in its default folder; None if it is missing or belongs to another revision.
 
-    Code is not fetched, so a model that needs its own is left to the Hub.
+    Code is not downloaded, so a model with remote code is always loaded from the Hub.
     """
     if Path(model.name).is_dir() or model.trust_remote_code:
         return None
-    fetched = read_manifest(default_folder(model.name))
-    if fetched is None or fetched.name != model.name:
+    manifest = read_manifest(default_folder(model.name))
+    if manifest is None or manifest.name != model.name:
         return None
-    return fetched if model.revision in (None, fetched.commit, fetched.revision) else None
+    return manifest if model.revision in (None, manifest.commit, manifest.revision) else None

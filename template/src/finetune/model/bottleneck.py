@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from .layers import ATTENTION_OUTPUT, MLP_OUTPUT, find_in_layers, layers_of, width_of
+from .layers import ATTENTION_OUTPUT, MLP_OUTPUT, find_in_layers, layers_of, linear_shape
 
 
 class Bottleneck(nn.Module):
@@ -39,7 +39,7 @@ def insert_adapters(model: Any, width: int, dropout: float) -> None:
     for names in (ATTENTION_OUTPUT, MLP_OUTPUT):
         for linear in find_in_layers(model, names, "adapter").values():
             # As a child of the layer that it follows, so that no weight of the model changes its name.
-            linear.adapter = Bottleneck(width_of(linear), width, dropout).to(linear.weight)
+            linear.adapter = Bottleneck(linear_shape(linear)[1], width, dropout).to(linear.weight)
             linear.register_forward_hook(_adapt)
 
 

@@ -1,4 +1,4 @@
-"""Device and precision of a training."""
+"""The device of a training, and what it computes in."""
 
 from contextlib import nullcontext
 from typing import Any
@@ -18,19 +18,15 @@ def choose_device(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
-def uses_bf16(precision: str, device: torch.device, hidden_size: int) -> bool:
-    """Whether the forward pass runs in bf16: where asked for, or where the hardware multiplies it faster than fp32."""
-    if precision != "auto":
-        return precision == "bf16"
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device has instructions for matrix products in bf16."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
-        # Small matrices lose more by the conversion than the instruction gains.
-        supported = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        return bool(supported) and hidden_size >= 512
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return False
 
 
 def autocast(bf16: bool, device: torch.device) -> Any:
-    """Context of the forward pass; the weights, the loss and the optimizer stay in fp32."""
+    """Context of the forward pass in mixed precision; the weights, the loss and the optimizer stay in fp32."""
     return torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext()

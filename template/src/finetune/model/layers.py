@@ -60,9 +60,9 @@ def is_linear(module: nn.Module | None) -> bool:
     return isinstance(module, nn.Linear | Conv1D)
 
 
-def width_of(linear: Any) -> int:
-    """Number of features that a linear map puts out."""
-    return int(linear.nf if isinstance(linear, Conv1D) else linear.out_features)
+def linear_shape(linear: Any) -> tuple[int, int]:
+    """Input and output features of a linear layer."""
+    return (linear.nx, linear.nf) if isinstance(linear, Conv1D) else (linear.in_features, linear.out_features)
 
 
 def layers_of(model: Any, method: str) -> dict[str, nn.Module]:

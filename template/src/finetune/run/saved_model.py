@@ -87,6 +87,8 @@ class SavedModel:
     tokenizer: Any
     max_length: int
     method: AnyMethod
+    bf16: bool = False
+    """Whether it was trained in mixed precision."""
 
 
 class Trained(Protocol):
@@ -97,6 +99,7 @@ class Trained(Protocol):
     model: Any
     tokenizer: Any
     base: Base
+    bf16: bool
 
 
 def save_model(folder: Path, config: Config, parts: Trained) -> None:
@@ -113,6 +116,7 @@ def save_model(folder: Path, config: Config, parts: Trained) -> None:
         "base_files": parts.base.files,
         "head": parts.base.head,
         "method": config.method.model_dump(),
+        "precision": "bf16" if parts.bf16 else "fp32",
     }
 
     def write(target: Path) -> None:
@@ -149,7 +153,8 @@ def load_saved_model(folder: Path, *, to_merge: bool = False) -> SavedModel:
         if info["missing_keys"] or info["mismatched_keys"]:
             raise _not_whole(folder)
     tokenizer = load_pretrained(transformers.AutoTokenizer, local)
-    return SavedModel(task, model, tokenizer, description["max_length"], method)
+    bf16 = description.get("precision") == "bf16"  # models of earlier versions do not have it
+    return SavedModel(task, model, tokenizer, description["max_length"], method, bf16)
 
 
 def _copy_of_weights(model: Any) -> dict[str, Tensor]:

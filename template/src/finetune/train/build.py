@@ -15,9 +15,10 @@ from ..dataset import Split, encode_split, read_split
 from ..distributed.parallel import replicate, require_devices, shard
 from ..distributed.world import SINGLE_PROCESS, World
 from ..model.compile import compile_layers
-from ..model.device import choose_device, uses_bf16
+from ..model.device import choose_device
 from ..model.layers import unwrap_model
 from ..model.packed_attention import use_packed_attention
+from ..model.precision import trains_in_bf16
 from ..model.quantization import require_quantization
 from ..run.saved_model import Base
 from ..tasks import make_task
@@ -95,6 +96,8 @@ def build(config: Config, console: Console, world: World = SINGLE_PROCESS) -> Se
     optimizer = make_optimizer(config.optim, model, base.head)
     with world.raise_together():
         penalty = start.make_penalty(model)
+    # On one rank, because timings may differ between ranks.
+    bf16 = world.on_main(lambda: trains_in_bf16(config.train.precision, model, device))
     return Setup(
         world=world,
         start=start,
@@ -112,7 +115,7 @@ def build(config: Config, console: Console, world: World = SINGLE_PROCESS) -> Se
         teacher=teacher,
         optimizer=optimizer,
         schedule=make_schedule(config.optim, optimizer, total_steps),
-        bf16=uses_bf16(config.train.precision, device, model.config.hidden_size),
+        bf16=bf16,
         steps_per_epoch=steps_per_epoch,
         total_steps=total_steps,
     )

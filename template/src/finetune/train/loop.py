@@ -30,7 +30,7 @@ from .build import Setup, build
 from .checkpoint import TrainingState, save_checkpoint
 from .interrupt import stop_signal
 from .optim import Plateau
-from .resume import require_same_config, require_same_inputs, restore
+from .resume import require_same_config, require_same_inputs, restore, with_same_precision
 from .start import starting_point
 from .summary import print_summary
 from .throughput import StepStats, Stopwatch, log_values
@@ -53,6 +53,7 @@ def train(
     with world.entered_on_main(run.claimed):
         if resume:
             world.on_main(lambda: require_same_config(run, config))
+            config = world.on_main(lambda: with_same_precision(run, config))
         world.on_main(lambda: starting_point(config).prepare())
         set_seed(config.train.seed)
         setup = build(config, console, world)
@@ -85,6 +86,7 @@ def separate_random_numbers(seed: int, world: World) -> None:
 def open_folder(config: Config, run: RunFolder, setup: Setup, resume: bool, console: Console) -> None:
     """Create the folder of a new run, or check that the inputs of a resumed one are the same. Raises UserError."""
     environment = describe_environment(config, setup.model.device, setup.world.size)
+    environment["precision"] = "bf16" if setup.bf16 else "fp32"
     if resume:
         require_same_inputs(run, environment, console)
     else:

@@ -62,6 +62,12 @@ def require_same_inputs(run: RunFolder, environment: dict[str, Any], console: Co
             )
 
 
+def with_same_precision(run: RunFolder, config: Config) -> Config:
+    """`config` with the precision of the run so far, which `auto` might not choose again."""
+    precision = read_environment(run).get("precision", config.train.precision)
+    return config.model_copy(update={"train": config.train.model_copy(update={"precision": precision})})
+
+
 def restore(run: RunFolder, parts: Checkpointed, console: Console) -> TrainingState:
     """Resume from the newest intact checkpoint. Raises UserError if there is none."""
     folder = parts.world.on_main(lambda: _newest(run, console))

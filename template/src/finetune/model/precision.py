@@ -1,0 +1,94 @@
+"""Mixed precision: whether the forward pass runs in bf16. On a CPU a probe of the model's layers decides."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from time import perf_counter, thread_time
+
+import torch
+from torch.nn import functional as F
+
+from .device import autocast, has_bf16
+from .layers import is_linear, linear_shape
+
+SMALL_MODEL = 2_000_000
+"""Weights of linear layers below which `auto` is fp32 on a CPU: demos and tests then compute the same on every CPU."""
+PROBE_TOKENS = 256
+PROBE_WIDTH = 512
+"""Wider layers are timed at this width: the probe stays short, and the gain from bf16 hardly changes beyond it."""
+PROBE_REPEATS = 3
+CLEARLY_FASTER = 0.8
+"""Share of the time in fp32 that bf16 may take at most; a smaller gain is not worth the rounding."""
+
+clock = perf_counter if os.name == "nt" else thread_time
+"""Processor time, which does not grow with the load of the machine; Windows counts it in ticks of 16 ms."""
+
+
+def trains_in_bf16(precision: str, model: torch.nn.Module, device: torch.device) -> bool:
+    """Whether a new run computes its forward pass in bf16; `precision` is `train.precision`.
+
+    `auto` takes bf16 on a GPU that has it, and on a CPU that has it where the layers of the model gain from it. A probe
+    may decide otherwise the next time, so a run must keep what was decided at its start.
+    """
+    if precision != "auto":
+        return precision == "bf16"
+    return has_bf16(device) and (device.type != "cpu" or bf16_is_faster(model))
+
+
+def infers_in_bf16(precision: str, trained_in_bf16: bool, device: torch.device) -> bool:
+    """Whether a trained model is evaluated in bf16: `auto` takes the precision of its training if the device has it."""
+    if precision != "auto":
+        return precision == "bf16"
+    return trained_in_bf16 and has_bf16(device)
+
+
+def bf16_is_faster(model: torch.nn.Module) -> bool:
+    """Whether the linear layers of a model are clearly faster in bf16 on this CPU."""
+    weights: Counter[tuple[int, int]] = Counter()
+    for module in model.modules():
+        if is_linear(module):
+            inputs, outputs = linear_shape(module)
+            weights[min(inputs, PROBE_WIDTH), min(outputs, PROBE_WIDTH)] += inputs * outputs
+    return weights.total() >= SMALL_MODEL and _probe(tuple(sorted(weights.items())))
+
+
+@cache
+def _probe(weights: tuple[tuple[tuple[int, int], int], ...]) -> bool:
+    """Time layers of these shapes, in which the model has so many weights; takes about 0.1 s.
+
+    It runs on one thread: several would wait for each other on a busy machine. The best of several runs counts.
+    """
+    fp32 = bf16 = 0.0
+    with _one_thread():
+        for (inputs, outputs), count in weights:
+            runs = [
+                (_seconds(inputs, outputs, bf16=False), _seconds(inputs, outputs, bf16=True))
+                for _ in range(PROBE_REPEATS)
+            ]
+            layers = count / (inputs * outputs)
+            fp32 += layers * min(seconds for seconds, _ in runs)
+            bf16 += layers * min(seconds for _, seconds in runs)
+    return bf16 < CLEARLY_FASTER * fp32
+
+
+def _seconds(inputs: int, outputs: int, *, bf16: bool) -> float:
+    """Time of the forward and the backward pass of a linear layer, including the casts of autocast."""
+    x = torch.ones(PROBE_TOKENS, inputs, requires_grad=True)
+    weight = torch.ones(outputs, inputs, requires_grad=True)
+    start = clock()
+    with autocast(bf16, x.device):
+        y = F.linear(x, weight)
+    torch.autograd.grad(y, (x, weight), torch.ones_like(y))
+    return clock() - start
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,156 @@
+"""Mixed precision: what `train.precision: auto` chooses, by a probe with a fake timer, and that a run keeps it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import Project, stop_after
+from rich.console import Console
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers.pytorch_utils import Conv1D
+
+from finetune.config.load import load_config
+from finetune.distributed.world import World
+from finetune.model import precision
+from finetune.model.precision import bf16_is_faster, infers_in_bf16, trains_in_bf16
+from finetune.run.saved_model import load_saved_model
+from finetune.train import build, loop
+
+CPU = torch.device("cpu")
+
+
+class Timer:
+    """Stands in for the probe's timing of one layer: fp32 takes 1 s, bf16 what the test says."""
+
+    def __init__(self) -> None:
+        self.bf16: dict[tuple[int, int], list[float]] = {}
+        self.timed: list[tuple[int, int]] = []
+
+    def __call__(self, inputs: int, outputs: int, *, bf16: bool) -> float:
+        self.timed.append((inputs, outputs))
+        return self.bf16[inputs, outputs].pop(0) if bf16 else 1.0
+
+
+@pytest.fixture
+def timer(monkeypatch: pytest.MonkeyPatch) -> Timer:
+    """A CPU with instructions for bf16, whose probe times nothing."""
+    timer = Timer()
+    monkeypatch.setattr(precision, "has_bf16", lambda device: True)
+    monkeypatch.setattr(precision, "_seconds", timer)
+    precision._probe.cache_clear()
+    return timer
+
+
+def layers(*shapes: tuple[int, int]) -> nn.Sequential:
+    with torch.device("meta"):
+        return nn.Sequential(*(nn.Linear(*shape) for shape in shapes))
+
+
+@pytest.mark.parametrize(("seconds", "chosen"), [([9.0, 0.79, 9.0], True), ([0.81, 0.9, 9.0], False)])
+def test_the_best_of_several_runs_must_be_clearly_faster(seconds: list[float], chosen: bool, timer: Timer) -> None:
+    timer.bf16[384, 512] = seconds
+    model = layers(*[(384, 1536)] * 4)
+    assert trains_in_bf16("auto", model, CPU) is chosen
+    assert timer.timed == [(384, 512)] * 6, "wide layers are timed at width 512"
+    assert trains_in_bf16("auto", model, CPU) is chosen
+    assert len(timer.timed) == 6, "the next stage of the same process is not timed again"
+
+
+@pytest.mark.parametrize(("many", "chosen"), [((512, 512), True), ((256, 512), False)])
+def test_layers_count_as_often_as_the_model_has_them(many: tuple[int, int], chosen: bool, timer: Timer) -> None:
+    """bf16 takes 0.5 of the time in one shape and 1.2 in the other; the model has 21 layers of one, 1 of the other."""
+    timer.bf16 = {(512, 512): [0.5] * 3, (256, 512): [1.2] * 3}
+    assert bf16_is_faster(layers(*[many] * 20, (512, 512), (256, 512))) is chosen
+
+
+def test_the_shapes_of_gpt2_are_the_right_way_round(timer: Timer) -> None:
+    timer.bf16[300, 400] = [0.5] * 3
+    assert bf16_is_faster(nn.Sequential(*(Conv1D(400, 300) for _ in range(20))))
+
+
+def test_small_models_are_not_timed(timer: Timer) -> None:
+    assert not trains_in_bf16("auto", layers((384, 1536), (1536, 384)), CPU)
+    assert not timer.timed
+
+
+def test_what_needs_no_probe(timer: Timer, monkeypatch: pytest.MonkeyPatch) -> None:
+    large = layers((4096, 4096))
+    assert trains_in_bf16("bf16", large, CPU)
+    assert not trains_in_bf16("fp32", large, CPU)
+    assert trains_in_bf16("auto", large, torch.device("cuda"))
+    monkeypatch.setattr(precision, "has_bf16", lambda device: False)
+    assert trains_in_bf16("bf16", large, CPU)
+    assert not trains_in_bf16("auto", large, CPU)
+    assert not timer.timed
+
+
+def test_inference_takes_the_precision_of_the_training(timer: Timer, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [infers_in_bf16("auto", trained, CPU) for trained in (True, False)] == [True, False]
+    assert infers_in_bf16("bf16", False, CPU)
+    assert not infers_in_bf16("fp32", True, CPU)
+    monkeypatch.setattr(precision, "has_bf16", lambda device: False)
+    assert not infers_in_bf16("auto", True, CPU)
+    assert not timer.timed
+
+
+class Operations(TorchDispatchMode):
+    """Counts matrix products and casts."""
+
+    count = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += function in (torch.ops.aten.mm.default, torch.ops.aten._to_copy.default)
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(("bf16", "count"), [(False, 3), (True, 7)])
+def test_the_probe_times_both_passes_and_the_casts(bf16: bool, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One product forward and two backward; bf16 casts the input and the weight, and their gradients back."""
+    with Operations() as done:
+        monkeypatch.setattr(precision, "clock", lambda: done.count)
+        assert precision._seconds(8, 4, bf16=bf16) == count
+
+
+def test_the_probe_leaves_random_numbers_and_threads_as_they_are() -> None:
+    model = layers((8, precision.SMALL_MODEL // 8))
+    random, threads = torch.get_rng_state(), torch.get_num_threads()
+    precision._probe.cache_clear()
+    bf16_is_faster(model)
+    assert precision._probe.cache_info().currsize == 1
+    assert torch.equal(torch.get_rng_state(), random)
+    assert torch.get_num_threads() == threads
+
+
+def test_a_run_keeps_its_precision(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The probe says bf16 at the start and fp32 later: resume, validation and evaluation stay with bf16."""
+    path = project.config("text-classification", train={"max_steps": 4, "epochs": 4, "eval_every": 2})
+    with monkeypatch.context() as patch:
+        patch.setattr(build, "trains_in_bf16", lambda wanted, model, device: True)
+        stop_after(2, patch)
+        assert not loop.train(load_config(path), console=Console(quiet=True))
+    assert json.loads(Path("runs/config/environment.json").read_text())["precision"] == "bf16"
+    assert json.loads(Path("runs/config/config.json").read_text())["train"]["precision"] == "auto"
+    used = []
+    fit = loop.fit
+    monkeypatch.setattr(loop, "fit", lambda c, run, setup, *rest: used.append(setup.bf16) or fit(c, run, setup, *rest))
+    assert loop.train(load_config(path), resume=True, console=Console(quiet=True))
+    assert used == [True]
+    assert load_saved_model(Path("runs/config/best")).bf16
+
+
+def test_fp32_is_kept_too(project: Project) -> None:
+    project.train(project.config("text-classification", train={"max_steps": 1}))
+    assert json.loads(Path("runs/config/environment.json").read_text())["precision"] == "fp32"
+    assert not load_saved_model(Path("runs/config/best")).bf16
+
+
+def test_one_rank_decides_for_all(project: Project) -> None:
+    class OtherRank(World):
+        def once(self, work: Any) -> Any:
+            return True  # what the first rank has found
+
+    config = load_config(project.config("text-classification"))
+    assert build.build(config, Console(quiet=True), OtherRank()).bf16
