@@ -246,7 +246,7 @@ def filled(folder: Path) -> Project:
 def build(config: Config) -> training.Setup:
     """All that a training works with, from the seed of the config."""
     training.set_seed(config.train.seed)
-    return training.build(config, QUIET)
+    return training.build(config)
 
 
 def messages(*turns: str) -> list[dict[str, str]]:

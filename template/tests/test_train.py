@@ -42,7 +42,7 @@ def test_method_head_trains_the_head_only(project: Project) -> None:
     path = project.config("text-classification", method={"type": "head"}, optim={"lr": 0.1})
     config = load_config(path)
     training.set_seed(config.train.seed)
-    before = training.build(config, Console(quiet=True)).model.state_dict()
+    before = training.build(config).model.state_dict()
     project.train(path)
     after = load_file("runs/config/best/model.safetensors")
     changed = {name for name in before if not torch.equal(before[name].cpu(), after[name])}
@@ -82,7 +82,7 @@ def test_training_without_validation_keeps_the_last(project: Project) -> None:
 
 def test_nan_stops(project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     config = load_config(project.config("text-classification"))
-    setup = training.build(config, Console(quiet=True))
+    setup = training.build(config)
     before = {name: value.clone() for name, value in setup.model.state_dict().items()}
     monkeypatch.setattr(type(setup.task), "loss", lambda self, logits, labels: logits.sum() * float("nan"))
     with pytest.raises(training.NotFiniteError, match=r"lower optim\.lr"):

@@ -40,9 +40,8 @@ def infer(
 ) -> Inference:
     """Run all features through the model, batched by length with at most `budget` padded tokens.
 
-    The ranks of `world` share the batches and gather the results; every feature counts once. Generative tasks:
-    `decoded` holds pairs of what the task decodes and the generated text; `task.generation_limit` says for how many
-    examples a text is generated.
+    The ranks of `world` share the batches and gather the results; every feature counts once. For generative tasks,
+    `decoded` holds pairs of what the task decodes and the generated text, or None beyond `task.generation_limit`.
     """
     with _evaluation_mode(model):
         result = Inference([None] * len(features), 0.0)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from conftest import Project
-from rich.console import Console
 from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor
 
@@ -47,7 +46,7 @@ def gradients(project: Project, weights: str, budget: int) -> list[Tensor]:
     path = project.config("text-classification", train={"clip_norm": None, "device": "cpu"})
     config = load_config(path, [f"train.micro_batch_tokens={budget}", f"task.class_weights={weights}"])
     training.set_seed(1)
-    setup = training.build(config, Console(quiet=True))
+    setup = training.build(config)
     setup.model.double().eval()
     found: list[Tensor] = []
     setup.optimizer.register_step_pre_hook(

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from conftest import Project
-from rich.console import Console
 
 from finetune.config.config import Config
 from finetune.config.load import load_config
@@ -25,7 +24,7 @@ def set_up(project: Project, task: str, *overrides: str) -> tuple[Config, traini
     loop = {"batch_size": 4, "micro_batch_tokens": 24, "device": "cpu"}
     config = load_config(project.config(task, train=loop), list(overrides))
     training.set_seed(config.train.seed)
-    setup = training.build(config, Console(quiet=True))
+    setup = training.build(config)
     for module in setup.model.double().modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0

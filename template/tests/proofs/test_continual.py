@@ -223,7 +223,7 @@ def test_a_head_grows_behind_the_labels_that_it_has(method: str, project: Projec
     for name in heads:
         assert new[name].shape[0] == 4
         torch.testing.assert_close(new[name][:2], old[name], rtol=0, atol=1e-7)  # the rate is not quite 0
-    setup = training.build(config, QUIET)
+    setup = training.build(config)
     fresh = dict(setup.model.state_dict())
     assert all(torch.equal(fresh[name][:2], old[name]) for name in heads)
     assert after.model.config.id2label[3] == "zero"
@@ -256,7 +256,7 @@ def test_every_task_goes_on(task: str, project: Project, finished: Callable[[str
 def test_added_weights_are_trained_further(method: str, project: Project) -> None:
     project.train(project.config("text-classification", method={"type": method}, train={"max_steps": 1}))
     config = load_config(further(project, "ewc", method={"type": method}, train={"max_steps": 2}))
-    start = training.build(config, QUIET)
+    start = training.build(config)
     before = load_saved_model(Path("runs/config/best")).model.state_dict()
     assert all(torch.equal(value, before[name]) for name, value in start.model.state_dict().items())
     assert start.penalty

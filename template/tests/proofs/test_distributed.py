@@ -120,7 +120,7 @@ def config_of(project: Project, task: str, *overrides: str) -> Config:
 def steps(world: World, config: Config) -> Found:
     """What the first steps tell, and the weights after them, whole."""
     training.set_seed(config.train.seed)
-    setup = training.build(config, QUIET, world)
+    setup = training.build(config, world)
     sharded = any(isinstance(parameter, DTensor) for parameter in setup.model.parameters())
     assert sharded == (world.size > 1 and config.train.parallel == "fsdp")
     batches = itertools.islice(training.step_batches(config, setup, 0), 5)  # more than an epoch
@@ -213,7 +213,7 @@ def test_weights_that_no_text_reaches_stay_as_they_are(project: Project, monkeyp
 
     monkeypatch.setattr(FreshStart, "load_model", with_more)
     config = config_of(project, "text-classification")
-    start = training.build(config, QUIET).model.unreached.weight
+    start = training.build(config).model.unreached.weight
     for _, weights in both(steps, config):
         assert torch.equal(torch.tensor(weights["unreached.weight"]), start)
 
@@ -221,7 +221,7 @@ def test_weights_that_no_text_reaches_stay_as_they_are(project: Project, monkeyp
 def drawn(world: World, config: Config) -> list[float]:
     """The loss of one and the same text, with dropout, as each rank sees it."""
     training.set_seed(config.train.seed)
-    setup = training.build(config, QUIET, world)
+    setup = training.build(config, world)
     training.separate_random_numbers(config.train.seed, world)
     batch = setup.batching.make_batch(setup.train.features, [0])
     logits = (training.forward(setup.model, setup.task, batch, setup.bf16) for _ in range(2))
@@ -245,7 +245,7 @@ def looked_through(world: World, configs: list[Config]) -> list[tuple[Inference,
     results = []
     for config in configs:
         training.set_seed(config.train.seed)
-        setup = training.build(config, QUIET, world)
+        setup = training.build(config, world)
         counted: list[int] = []
         setup.task.decode = partial(counting, setup.task.decode, counted)  # type: ignore[method-assign]
         features = setup.train.features[:7]

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 import torch
 from conftest import TINY, WRITING, Project, weights_that_matter
-from rich.console import Console
 
 from finetune.config.config import Config
 from finetune.config.load import load_config
@@ -22,7 +21,7 @@ def setup(request: pytest.FixtureRequest, project: Project, monkeypatch: pytest.
 
 def set_up(config: Config) -> training.Setup:
     training.set_seed(7)
-    setup = training.build(config, Console(quiet=True))
+    setup = training.build(config)
     with torch.no_grad():  # an untrained T5 would only repeat the padding that it starts from
         setup.model.get_input_embeddings().weight[setup.tokenizer.pad_token_id] = 0
     setup.model.double().eval()

@@ -64,7 +64,7 @@ def test_killed_run_resumes(project: Project) -> None:
     process.kill()
     process.join()
     config = load_config(path)
-    setup = training.build(config, Console(quiet=True))
+    setup = training.build(config)
     run = RunFolder(config.run_folder)
     progress = training.restore(run, setup, Console(quiet=True))
     assert progress.step >= 2

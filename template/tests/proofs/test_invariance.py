@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 from conftest import GOOD, TASKS, WRITING, Project
-from rich.console import Console
 
 from finetune.config.config import Config
 from finetune.config.load import load_config
@@ -32,7 +31,7 @@ def config_of(project: Project, task: str, *overrides: str, max_length: int = 32
 def set_up(config: Config) -> training.Setup:
     """The loop's setup with weights that matter (the usual 0.02 hides mistakes), in fp64, without dropout."""
     training.set_seed(config.train.seed)
-    setup = training.build(config, Console(quiet=True))
+    setup = training.build(config)
     setup.model.double().eval()
     for parameter in setup.model.parameters():
         if parameter.ndim >= 2:
@@ -181,7 +180,7 @@ def test_bf16_close_to_fp32(project: Project) -> None:
     for precision in ("fp32", "bf16"):
         config = load_config(path, [f"train.precision={precision}"])
         training.set_seed(config.train.seed)
-        setup = training.build(config, Console(quiet=True))
+        setup = training.build(config)
         for module in setup.model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0

@@ -34,7 +34,7 @@ def set_up(project: Project, task: str, method: str, *overrides: str) -> tuple[A
     path = project.config(task, method={"type": method}, train=train, optim={"lr": 0.01, "warmup": 0})
     config = load_config(path, list(overrides))
     training.set_seed(config.train.seed)
-    return config, training.build(config, Console(quiet=True))
+    return config, training.build(config)
 
 
 def logits(setup: training.Setup, model: Any) -> Tensor:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import pytest
 import torch
 from conftest import Project
-from rich.console import Console
 
 from finetune.config.config import Optim
 from finetune.config.load import load_config
@@ -16,7 +15,7 @@ from finetune.train.optim import Plateau, make_schedule
 @pytest.mark.parametrize("method", ["full", "head", "lora", "adapter"])
 def test_head_lr(method: str, project: Project) -> None:
     path = project.config("text-classification", method={"type": method}, optim={"lr": 1e-4, "head_lr": 1e-2})
-    setup = training.build(load_config(path), Console(quiet=True))
+    setup = training.build(load_config(path))
     names = {id(parameter): name for name, parameter in setup.model.named_parameters() if parameter.requires_grad}
     rates = {names.pop(id(p)): group["initial_lr"] for group in setup.optimizer.param_groups for p in group["params"]}
     assert not names, "every trained parameter is in one group"
@@ -34,7 +33,7 @@ def test_head_lr_is_refused_without_a_new_head(project: Project, refused: Callab
 
 def test_scales_of_ia3_do_not_decay(project: Project) -> None:
     path = project.config("text-classification", method={"type": "ia3"})
-    setup = training.build(load_config(path), Console(quiet=True))
+    setup = training.build(load_config(path))
     decays = {id(p): group["weight_decay"] for group in setup.optimizer.param_groups for p in group["params"]}
     scales = [parameter for name, parameter in setup.model.named_parameters() if "ia3_l" in name]
     assert len(scales) == 6
@@ -100,7 +99,7 @@ def test_every_optimizer_learns(name: str, schedule: str, lr: float, project: Pr
 
 
 def test_weight_decay_groups(project: Project) -> None:
-    setup = training.build(load_config(project.config("text-classification")), Console(quiet=True))
+    setup = training.build(load_config(project.config("text-classification")))
     groups = setup.optimizer.param_groups
     assert [group["weight_decay"] for group in groups] == [0.01, 0.0]
     assert all(parameter.ndim >= 2 for parameter in groups[0]["params"])

@@ -11,7 +11,6 @@ import pytest
 import torch
 import transformers
 from conftest import Project
-from rich.console import Console
 from torch.nn import functional as F
 
 from finetune.config.load import load_config
@@ -31,7 +30,7 @@ def set_up(project: Project, task: str, precision: torch.dtype) -> tuple[Any, tr
     path = project.config(task, model={"max_length": 64}, optim=OPTIM, train=loop)
     config = load_config(path, ["train.micro_batch_tokens=40"])
     training.set_seed(config.train.seed)
-    setup = training.build(config, Console(quiet=True))
+    setup = training.build(config)
     for module in setup.model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0

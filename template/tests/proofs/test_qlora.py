@@ -40,7 +40,7 @@ needs_bitsandbytes = pytest.mark.skipif(not HAS_BITSANDBYTES, reason="pip instal
 def base(project: Project) -> Path:
     """A config that trains the pretrained model in the folder `base` with QLoRA, on the CPU."""
     path = project.config("text-classification", train={"device": "cpu", "max_steps": 1})
-    setup = training.build(load_config(path), Console(quiet=True))
+    setup = training.build(load_config(path))
     with torch.no_grad():
         for parameter in setup.model.parameters():
             parameter.mul_(4)  # weights that matter
@@ -125,7 +125,7 @@ def logits(setup: training.Setup, model: Any) -> torch.Tensor:
 @pytest.mark.usefixtures("on_cpu")
 def test_trains_beside_4_bits_and_dequantizes(base: Path, project: Project) -> None:
     config = load_config(base)
-    setup = training.build(config, Console(quiet=True))
+    setup = training.build(config)
     weights = {name: p for name, p in setup.model.named_parameters() if hasattr(p, "quant_state")}
     assert len(weights) == 12  # the linear layers of two layers of BERT, and not the pooler and the classifier
     before = {name: weight.detach().clone() for name, weight in weights.items()}
@@ -145,7 +145,7 @@ def test_trains_beside_4_bits_and_dequantizes(base: Path, project: Project) -> N
 def test_exported_model_computes_the_same(base: Path, project: Project) -> None:
     project.train(base)
     assert main(["export", "runs/config", "plain"]) == 0
-    setup = training.build(load_config(base), Console(quiet=True))
+    setup = training.build(load_config(base))
     plain = transformers.AutoModelForSequenceClassification.from_pretrained("plain")
     learnt = logits(setup, load_saved_model(Path("runs/config/best")).model)
     torch.testing.assert_close(logits(setup, plain), learnt, rtol=1e-4, atol=1e-4)
@@ -180,8 +180,8 @@ def test_resumed_run_equals_uninterrupted_one(base: Path, project: Project, monk
 @needs_bitsandbytes
 @pytest.mark.usefixtures("on_cpu")
 def test_counts_and_memory(base: Path, project: Project) -> None:
-    quantized = training.build(load_config(base), Console(quiet=True)).model
-    whole = training.build(load_config(base, ["method={type: lora}"]), Console(quiet=True)).model
+    quantized = training.build(load_config(base)).model
+    whole = training.build(load_config(base, ["method={type: lora}"])).model
     assert parameter_counts(quantized) == parameter_counts(whole)
     body = 2 * (4 * 128 * 128 + 2 * 128 * 512)
     saved = (memory(whole, 2)["weights"] - memory(quantized, 2)["weights"]) * 2**20

@@ -50,10 +50,9 @@ class Batch:
 
 
 def epoch_batches(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
-    """The examples of every optimizer step of an epoch, each exactly once; `lengths` are in tokens.
+    """The examples of every step of an epoch, each exactly once, similar lengths (in tokens) together.
 
-    Examples of similar length share a step. The result is a function of the arguments alone, so a resumed run needs
-    only the number of the step.
+    The result is a function of the arguments alone, so a resumed run needs only the number of the step.
     """
     random = np.random.default_rng([seed, epoch])
     order = random.permutation(len(lengths))

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from rich.console import Console
 from torch.nn.parallel import DistributedDataParallel
 
 from ..config.config import Config
@@ -67,7 +66,7 @@ class Setup:
         return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
 
-def build(config: Config, console: Console, world: World = SINGLE_PROCESS) -> Setup:
+def build(config: Config, world: World = SINGLE_PROCESS) -> Setup:
     """Read the data, load the model, distribute it over the ranks, make the optimizer. Raises UserError."""
     with world.raise_together():
         device = choose_device(config.train.device)

@@ -1,8 +1,7 @@
 """The training loop, to be read from top to bottom: set up, step, validate, keep the best model, stop early.
 
 One optimizer step sees `batch_size` examples. Its loss is the sum over all their scored labels divided by their number,
-whatever micro-batches and ranks the examples are split into: gradient accumulation and data parallelism do not change
-the result.
+so that gradient accumulation and data parallelism do not change the result.
 """
 
 import math
@@ -56,7 +55,7 @@ def train(
             config = world.on_main(lambda: with_same_precision(run, config))
         world.on_main(lambda: starting_point(config).prepare())
         set_seed(config.train.seed)
-        setup = build(config, console, world)
+        setup = build(config, world)
         separate_random_numbers(config.train.seed, world)
         world.on_main(lambda: open_folder(config, run, setup, resume, console))
         state = restore(run, setup, console) if resume else TrainingState()
