@@ -1,9 +1,10 @@
-"""Work on this repository with nothing but Python 3.11 and git; each command makes or mends `.venv` first.
+"""Work on this repository with only Python 3.11 and git; each command creates or updates `.venv` first.
 
-python3 dev.py demo           stamp out a project under build/, set it up, train and evaluate its demo
-python3 dev.py test [ARG...]  run the tests, a file on each core; what follows goes to pytest (-n 0: one by one)
-python3 dev.py lint           check format, style, types and the directions of imports
-python3 dev.py bench [NAME]   run benchmarks/NAME.py; without a name, list them
+python3 dev.py demo             generate a project under build/, install it, train and evaluate its demo
+python3 dev.py test [ARG...]    run the tests, a file per core; arguments go to pytest (-n 0: one process)
+python3 dev.py proofs [ARG...]  run the exactness proofs of the package, and train every demo to its end
+python3 dev.py lint             check format, style, types and the direction of imports
+python3 dev.py bench [NAME]     run benchmarks/NAME.py; without a name, list them
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
-sys.dont_write_bytecode = True  # nothing of ours may appear in template/, which is stamped out as it is
+sys.dont_write_bytecode = True  # template/ is copied as it is: no bytecode may appear in it
 sys.path.insert(0, str(ROOT / "template"))
 
 import setup_env  # noqa: E402
@@ -28,7 +29,7 @@ from setup_env import Console, Project, SetupError  # noqa: E402
 PYTHON = Path(setup_env.program_in(ROOT / ".venv", "python"))
 LINT_IMPORTS = Path(setup_env.program_in(ROOT / ".venv", "lint-imports"))  # import-linter has no module to run with -m
 DEMO = ROOT / "build" / "demo-project"
-TEMPLATE = ("cookiecutter.json", "hooks", "template")  # what a stamped out project depends on
+TEMPLATE = ("cookiecutter.json", "hooks", "template")  # what a generated project depends on
 LEFTOVERS = {".venv", "__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache", "models", "runs"}
 STAMP_OUT = """
 import sys
@@ -41,12 +42,12 @@ TYPED = ("dev.py", "template/setup_env.py")  # beside the files that pyproject.t
 
 
 def prepare(extra: str) -> None:
-    """This repository's own environment, with the pins of the projects that it stamps out."""
+    """This repository's own environment, with the pins of a generated project."""
     setup_env.set_up(Project.read(ROOT, extra, "template/constraints.txt"), Console(sys.stdout))
 
 
 def call(*command: str | Path, folder: Path = ROOT, quiet: bool = False) -> int:
-    """Run a command in view (if quiet, only its errors) and return its exit code."""
+    """Run a command, showing its output (if quiet, only its errors), and return its exit code."""
     tools = str(PYTHON.parent) + os.pathsep + os.environ.get("PATH", "")  # uv is there: no need to fetch it again
     output = subprocess.DEVNULL if quiet else None
     parts = [str(part) for part in command]
@@ -59,20 +60,20 @@ def call(*command: str | Path, folder: Path = ROOT, quiet: bool = False) -> int:
 
 
 def must(*command: str | Path, folder: Path = ROOT, quiet: bool = False) -> None:
-    """Run a command that the next step builds on."""
+    """Run a command; the next step needs its success."""
     code = call(*command, folder=folder, quiet=quiet)
     if code == 130:
         raise KeyboardInterrupt
     if code != 0:
         words = " ".join(str(part) for part in command if "\n" not in str(part))
-        raise SetupError(f"`{words}` failed with exit code {code}; the lines above say why.")
+        raise SetupError(f"`{words}` failed with exit code {code}; see the lines above.")
 
 
 # ----------------------------------------------------------------------------------------------------------------- demo
 
 
 def demo() -> int:
-    """From nothing to a trained and evaluated model; what is done already is not done again."""
+    """From a clone to a trained and evaluated model; steps that are done are skipped."""
     started = time.monotonic()
     python = Path(setup_env.program_in(DEMO / ".venv", "python"))
     evaluation = DEMO / "runs" / "demo" / "evaluation-test.json"
@@ -87,11 +88,11 @@ def demo() -> int:
         print("Trained and evaluated already.")
     else:
         must(python, "-m", "finetune", "train", "configs/demo.yaml", folder=DEMO)
-        say("5/5  The trained model on texts that it has not seen")
+        say("5/5  Evaluation on the test data")
         must(python, "-m", "finetune", "evaluate", "runs/demo", "--split", "test", folder=DEMO)
     say(f"Done in {setup_env.duration(time.monotonic() - started)}")
     print(f"Report: {(DEMO / 'runs' / 'demo' / 'report' / 'index.html').as_uri()}")
-    print(f"To look around, open this folder in PyCharm: {DEMO}")
+    print(f"Open this folder in PyCharm: {DEMO}")
     return 0
 
 
@@ -100,7 +101,7 @@ def say(title: str) -> None:
 
 
 def stamp_out() -> None:
-    """Make the demo project anew where the template has changed; its environment moves into the new one."""
+    """Generate the demo project again if the template has changed; its environment moves along."""
     mark, wanted = DEMO.with_suffix(".stamp"), template_fingerprint()
     if DEMO.is_dir() and mark.is_file() and mark.read_text(encoding="utf-8") == wanted:
         print("Unchanged.")
@@ -118,7 +119,7 @@ def stamp_out() -> None:
 
 
 def template_fingerprint() -> str:
-    """A digest of all files that a stamped out project depends on."""
+    """A digest of all files that a generated project depends on."""
     digest = hashlib.sha256()
     for top in TEMPLATE:
         for path in sorted([ROOT / top, *(ROOT / top).rglob("*")]):
@@ -132,17 +133,34 @@ def template_fingerprint() -> str:
 
 
 def test(*arguments: str) -> int:
-    """Run the template's tests, which run those of the projects, a file on each core; the last line is pytest's."""
+    """Run the template's tests, among them the fast tests of a generated project; the last line is pytest's."""
     prepare("test")
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # with one process on each core, threads only wait for each other
-    at_once = ("--numprocesses", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder")
-    return call(PYTHON, "-m", "pytest", *at_once, *arguments)
+    return pytest("--dist", "loadfile", *arguments)
+
+
+def proofs(*arguments: str) -> int:
+    """Run the proofs of the package in place, then the trainings that reach the published metrics of the demos."""
+    prepare("test")
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    in_place = pytest(
+        "--dist", "loadfile", "-m", "proof", "-p", "no:cacheprovider", *arguments, folder=ROOT / "template"
+    )
+    return max(in_place, pytest("--dist", "load", "-m", "slow", *arguments))
+
+
+def pytest(*arguments: str, folder: Path = ROOT) -> int:
+    """Run pytest with a process per core; more threads would only wait for each other."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    processes = ("--numprocesses", "auto", "--maxprocesses", "4", "--no-loadscope-reorder")
+    return call(PYTHON, "-m", "pytest", *processes, *arguments, folder=folder)
 
 
 def lint() -> int:
     """Run all checks, so that one run shows all that is wrong."""
     prepare("test,lint")  # types are checked against the packages themselves
-    os.environ["PYTHONPATH"] = str(ROOT / "template" / "src")  # where lint-imports finds the package
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        str(ROOT / path) for path in ("generator", "template/src")
+    )  # for lint-imports
     checks = (
         ("ruff", "format", "--check", "."),
         ("ruff", "check", "."),
@@ -163,12 +181,12 @@ def bench(name: str = "", *arguments: str) -> int:
     return call(PYTHON, ROOT / "benchmarks" / f"{name}.py", *arguments)
 
 
-COMMANDS: dict[str, Callable[..., int]] = {"demo": demo, "test": test, "lint": lint, "bench": bench}
+COMMANDS: dict[str, Callable[..., int]] = {"demo": demo, "test": test, "proofs": proofs, "lint": lint, "bench": bench}
 
 
 def main(arguments: list[str]) -> int:
     command = COMMANDS.get(arguments[0]) if arguments else None
-    takes_more = command in (test, bench)
+    takes_more = command in (test, proofs, bench)
     if command is None or (arguments[1:] and not takes_more):
         print(__doc__.strip(), file=sys.stderr)
         return 2

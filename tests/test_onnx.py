@@ -1,4 +1,4 @@
-"""ONNX export: the project's own tests of it, which it skips where the extra is not installed, and its README."""
+"""ONNX export: the example in the README of a project."""
 
 import ast
 import json
@@ -11,13 +11,6 @@ from finetune.config.load import load_config
 from finetune.console import quiet_libraries
 from finetune.train.loop import train
 from rich.console import Console
-from warm import run
-
-
-def test_the_projects_own_tests_of_it_pass(bake_project: Bake) -> None:
-    printed = run(bake_project(), "pytest", "-q", "-p", "no:cacheprovider", "tests/test_export_onnx.py")
-    assert " passed" in printed
-    assert "skipped" not in printed
 
 
 def test_the_example_of_the_readme_says_what_predict_says(

@@ -83,7 +83,7 @@ def test_accepted_with_both(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_refused_for_a_model_that_is_built_on_the_spot(project: Project, refused: Callable[..., str]) -> None:
     path = project.config("text-classification", method={"type": "qlora"})
-    assert "method.type is qlora, which keeps a pretrained model in 4 bits, and model.name is built" in refused(
+    assert "method.type is qlora, which quantizes a pretrained model, and model.name has random weights" in refused(
         "train", path
     )
 
