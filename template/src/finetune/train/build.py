@@ -20,7 +20,7 @@ from ..distributed.parallel import replicate, shard
 from ..distributed.world import SINGLE_PROCESS, World
 from ..model.compile import compile_layers
 from ..model.device import choose_device
-from ..model.layers import head_of, unwrap_model
+from ..model.layers import head_modules, unwrap_model
 from ..model.load import load_model, load_tokenizer
 from ..model.methods import apply_method
 from ..model.packed_attention import use_packed_attention
@@ -112,7 +112,7 @@ def build(config: Config, console: Console, world: World = SINGLE_PROCESS) -> Se
 def first_model(config: Config, task: Task[Any, Any], tokenizer: Any, total_steps: int) -> tuple[Any, Base]:
     """The model that the config names, with the method applied, and what a finetuned one needs of it."""
     model, new = load_model(config.model, task, tokenizer, config.method)
-    base = Base.of(config, model, head_of(model, new) if task.new_head else [])
+    base = Base.of(config, model, head_modules(model, new) if task.new_head else [])
     return apply_method(config.method, model, base.head, total_steps), base
 
 
