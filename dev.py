@@ -142,9 +142,8 @@ def proofs(*arguments: str) -> int:
     """Run the proofs of the package in place, then the trainings that reach the published metrics of the demos."""
     prepare("test")
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-    in_place = pytest(
-        "--dist", "loadfile", "-m", "proof", "-p", "no:cacheprovider", *arguments, folder=ROOT / "template"
-    )
+    only = ("-m", "proof", "-p", "no:cacheprovider")
+    in_place = pytest("--dist", "loadfile", *only, *arguments, folder=ROOT / "template")
     return max(in_place, pytest("--dist", "load", "-m", "slow", *arguments))
 
 
@@ -158,9 +157,8 @@ def pytest(*arguments: str, folder: Path = ROOT) -> int:
 def lint() -> int:
     """Run all checks, so that one run shows all that is wrong."""
     prepare("test,lint")  # types are checked against the packages themselves
-    os.environ["PYTHONPATH"] = os.pathsep.join(
-        str(ROOT / path) for path in ("generator", "template/src")
-    )  # for lint-imports
+    sources = ("generator", "template/src")  # where lint-imports finds the packages
+    os.environ["PYTHONPATH"] = os.pathsep.join(str(ROOT / folder) for folder in sources)
     checks = (
         ("ruff", "format", "--check", "."),
         ("ruff", "check", "."),

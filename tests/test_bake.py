@@ -32,7 +32,8 @@ pyproject.toml setup_env.py
 .idea/runConfigurations/All_tests.xml .idea/runConfigurations/Check_data.xml
 .idea/runConfigurations/Debug_one_batch.xml .idea/runConfigurations/Doctor.xml
 .idea/runConfigurations/Download_base_model.xml .idea/runConfigurations/Evaluate.xml
-.idea/runConfigurations/Install_dependencies.xml .idea/runConfigurations/Predict.xml .idea/runConfigurations/Resume.xml
+.idea/runConfigurations/Install_dependencies.xml .idea/runConfigurations/Predict.xml .idea/runConfigurations/Proofs.xml
+.idea/runConfigurations/Resume.xml
 .idea/runConfigurations/TensorBoard.xml
 .idea/runConfigurations/Train.xml .idea/runConfigurations/Train__demo_.xml
 .idea/runConfigurations/Train__demo____TensorBoard.xml

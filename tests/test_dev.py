@@ -119,9 +119,10 @@ def test_lint_runs_all_checks_and_fails_if_one_fails(dev: ModuleType, monkeypatc
 
 
 @pytest.mark.skipif(os.name == "nt", reason="CI runs on Linux")
-def test_ci_runs_lint_and_test() -> None:
+def test_ci_runs_lint_tests_and_proofs() -> None:
     script = REPOSITORY / ".ci" / "run"
     assert os.access(script, os.X_OK)
     assert subprocess.run(["bash", "-n", str(script)], check=False).returncode == 0
     lines = script.read_text(encoding="utf-8").splitlines()
-    assert [line for line in lines if "dev.py" in line] == ["python3 dev.py lint", "python3 dev.py test"]
+    commands = ["lint", "test", "proofs"]
+    assert [line for line in lines if "dev.py" in line] == [f"python3 dev.py {command}" for command in commands]

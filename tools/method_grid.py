@@ -13,8 +13,8 @@ from typing import Any, get_args
 import transformers
 from finetune.config.methods import AnyMethod
 from finetune.errors import UserError
-from finetune.model.layers import head_of
-from finetune.model.load import require_kind
+from finetune.model.layers import head_modules
+from finetune.model.load import require_architecture
 from finetune.model.methods import apply_method
 from finetune.tasks.settings import AnyTask
 
@@ -89,7 +89,7 @@ def of_architectures(notes: Notes) -> list[list[str]]:
 
 def _is_made_for(task: Any, config: Any) -> bool:
     try:
-        require_kind(task, config, "it")
+        require_architecture(task, config, "it")
     except UserError:
         return False
     return True
@@ -105,7 +105,7 @@ def _by_model(task: Any, name: str, config: Any) -> str:
     name = name.replace("qlora", "lora")  # 4 bits need a GPU; which layers they are for does not
     model = getattr(transformers, task.auto_model).from_config(config)
     try:
-        apply_method(METHODS[name](type=name), model, head_of(model) if task.new_head else [])
+        apply_method(METHODS[name](type=name), model, head_modules(model) if task.new_head else [])
     except UserError as error:
         sentence = str(error).removeprefix("method.type: ")
         return sentence.replace(f"a {config.model_type} model", "such a model")

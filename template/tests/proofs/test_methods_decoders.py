@@ -10,7 +10,7 @@ from method_checks import ADDED, ADDING, IDENTICAL_AT_FIRST, check_saved_and_mer
 from torch import Tensor, nn
 
 from finetune.errors import UserError
-from finetune.model.layers import head_of, in_modules
+from finetune.model.layers import head_modules, in_modules
 
 TOKENS = {"vocab_size": 50, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "num_labels": 3}
 STACK = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
@@ -44,10 +44,12 @@ WRITERS = [
 ]
 CLASSIFIERS = [(*head, method) for head in HEADS for method in ADDING
                if method != "adalora" and (head[0], method) != ("TokenClassification", "prompt")]  # fmt: skip
-HIDES_IDS = r"prompt hides the ids of the text, by which the head of a {} model finds the end of it: use lora"
-NO_KEYS = r"prefix puts keys before those of .*, which .*\ba {} model .*: use lora"
+NEEDS_IDS = (
+    r"prompt replaces input ids by embeddings, but the head of a {} model finds the last token by its id: use lora"
+)
+NO_KEYS = r"prefix needs past keys and values.*, which .*\ba {} model .*: use lora"
 REFUSED = {
-    **{("SequenceClassification", name, "prompt"): HIDES_IDS for name in ("gpt2", "llama", "t5", "bart")},
+    **{("SequenceClassification", name, "prompt"): NEEDS_IDS for name in ("gpt2", "llama", "t5", "bart")},
     **{("SequenceClassification", name, "prefix"): NO_KEYS for name in ("t5", "bart")},
     ("TokenClassification", "t5", "prefix"): NO_KEYS,
 }
@@ -79,7 +81,7 @@ def on_ids(model: Any, padding: int = 0) -> Tensor:
 def check(architecture: str, kind: str, method: str, folder: Path) -> tuple[Any, Any]:
     """All that must hold for every method; returns the trained model and, where there is one, the merged."""
     base = make(architecture, kind)
-    head = head_of(base) if "Classification" in kind else []
+    head = head_modules(base) if "Classification" in kind else []
     model = with_method(method, base, head)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     first = on_ids(model)
@@ -113,7 +115,7 @@ def test_heads(kind: str, architecture: str, method: str, tmp_path: Path) -> Non
     if sentence := REFUSED.get((kind, architecture, method)):
         base = make(architecture, kind)
         with pytest.raises(UserError, match=rf"^method\.type: {sentence.format(architecture)}$"):
-            with_method(method, base, head_of(base))
+            with_method(method, base, head_modules(base))
         return
     check(architecture, kind, method, tmp_path)
 
@@ -144,7 +146,7 @@ def test_every_attention_is_reached(architecture: str, method: str, count: int) 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_body_without_a_name_of_its_own_is_not_taken_for_a_head(architecture: str) -> None:
     base = make(architecture, "CausalLM" if architecture in DECODERS else "Seq2SeqLM")
-    assert set(head_of(base)) <= {"lm_head"}
+    assert set(head_modules(base)) <= {"lm_head"}
 
 
 TEXTS = [[5, 6, 7, 8, 9], [10, 11]]

@@ -185,7 +185,7 @@ def test_what_cannot_be_packed_is_refused(project: Project, refused: Callable[..
     assert "method.type is prefix, which adds trainable tokens" in refused("train", words, "method.type=prefix")
     assert "model.attention is eager" in refused("train", words, "model.attention=eager")
     deberta = transformers.DebertaV2Config(**{**SIZES, "num_attention_heads": 2})
-    with pytest.raises(UserError, match=r"^train\.packing: a deberta-v2 model is not known to keep packed texts apart"):
+    with pytest.raises(UserError, match=r"^train\.packing: packing is not supported for a deberta-v2 model"):
         use_packed_attention(transformers.AutoModelForTokenClassification.from_config(deberta))
 
 

@@ -157,9 +157,9 @@ def test_weights_that_gpt2_keeps_transposed_are_given_back_in_its_form(tmp_path:
     auto = transformers.AutoModelForCausalLM
     config = transformers.GPT2Config(n_embd=64, n_layer=2, n_head=2, vocab_size=50, initializer_range=0.5)
     auto.from_config(config).save_pretrained(tmp_path)
-    settings = quantization.quantization_of(QLora(type="qlora", compute="fp32"), auto, config)
+    settings = quantization.quantization_config(QLora(type="qlora", compute="fp32"), auto, config)
     quantized = auto.from_pretrained(tmp_path, quantization_config=settings).eval()
-    plain = quantization.dequantized(quantized, auto.from_pretrained(tmp_path)).eval()
+    plain = quantization.dequantize(quantized, auto.from_pretrained(tmp_path)).eval()
     assert settings.llm_int8_skip_modules == ["lm_head"]
     ids = torch.arange(9)[None]
     torch.testing.assert_close(plain(input_ids=ids).logits, quantized(input_ids=ids).logits, rtol=1e-4, atol=1e-4)

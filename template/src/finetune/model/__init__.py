@@ -1,1 +1,1 @@
-"""The model: loading, device and precision, PEFT methods, attention, compilation."""
+"""The model: loading, device and precision, fine-tuning methods (PEFT), attention, compilation."""

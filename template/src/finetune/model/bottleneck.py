@@ -1,14 +1,14 @@
-"""Bottleneck adapters (Houlsby et al. 2019): a narrow network in every layer is trained, the layer itself is not."""
+"""Bottleneck adapters (Houlsby et al. 2019): small trainable networks inside frozen layers."""
 
 from typing import Any
 
 from torch import Tensor, nn
 
-from .layers import ATTENTION_OUTPUT, MLP_OUTPUT, find_in_layers, layers_of, linear_shape
+from .layers import ATTENTION_OUTPUT, MLP_OUTPUT, find_linear_layers, linear_shape, require_layers
 
 
 class Bottleneck(nn.Module):
-    """Adds `up(gelu(down(x)))` to x. It starts as the identity: `up` is zero, and learns before `down` does."""
+    """Computes `x + up(gelu(down(x)))`. It starts as the identity, because `up` is initialized with zeros."""
 
     def __init__(self, size: int, width: int, dropout: float) -> None:
         super().__init__()
@@ -20,25 +20,25 @@ class Bottleneck(nn.Module):
         nn.init.zeros_(self.up.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`x` has `size` features."""
+        """`x`: (..., size); the result has the same shape."""
         narrow = self.dropout(self.activation(self.down(x)))
         widened: Tensor = self.up(narrow)
         return x + widened
 
 
 def insert_adapters(model: Any, width: int, dropout: float) -> None:
-    """Put an adapter behind the output of attention and of MLP in every layer of the body, before the residual sum.
+    """Insert an adapter after attention and after the MLP in every layer, before the residual connection.
 
-    The layer norms are trained with them, as in the paper; nothing else in the body is. Raises UserError for an
-    architecture whose layers are not known.
+    The layer norms are trainable too, as in the paper; the other weights of the layers stay frozen. `width` is the
+    adapter's inner size. Raises UserError for an unsupported architecture.
     """
-    for layer in layers_of(model, "adapter").values():
+    for layer in require_layers(model, "adapter").values():
         for module in layer.modules():
             if type(module).__name__.endswith("Norm"):
                 module.requires_grad_(True)
     for names in (ATTENTION_OUTPUT, MLP_OUTPUT):
-        for linear in find_in_layers(model, names, "adapter").values():
-            # As a child of the layer that it follows, so that no weight of the model changes its name.
+        for linear in find_linear_layers(model, names, "adapter").values():
+            # A child of the linear layer before it, so that the names of the model's weights stay as they are.
             linear.adapter = Bottleneck(linear_shape(linear)[1], width, dropout).to(linear.weight)
             linear.register_forward_hook(_adapt)
 

@@ -1,4 +1,4 @@
-"""torch.compile of the layers: the code of one serves all that are alike, and names of weights stay as they are."""
+"""torch.compile of each layer: layers of the same shape share the compiled code, and weights keep their names."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +12,9 @@ from .layers import find_layers, unwrap_model
 
 
 def compile_layers(model: Any, device: torch.device) -> None:
-    """Compile each layer of the body in place, for inputs of any length; the whole model where no layers are found.
+    """Compile each layer in place with dynamic shapes; the whole model where no layers are found.
 
-    Raises UserError if nothing can be compiled here.
+    Raises UserError if the machine cannot compile.
     """
     require_compiler(device)
     for module in find_layers(unwrap_model(model)).values() or [unwrap_model(model)]:
@@ -22,7 +22,7 @@ def compile_layers(model: Any, device: torch.device) -> None:
 
 
 def require_compiler(device: torch.device) -> None:
-    """Compile a sum: what is missing, a compiler or its headers, cannot be told by names and paths."""
+    """Raise UserError if a trial compilation fails; a missing compiler or header shows in no other way."""
     try:
         torch.compile(lambda x: x + 1)(torch.ones(2, device=device))
     except Exception as error:
@@ -34,7 +34,7 @@ def require_compiler(device: torch.device) -> None:
 
 @contextmanager
 def uncompiled(model: torch.nn.Module) -> Iterator[None]:
-    """Meanwhile as if nothing were compiled: what is found in a validation must be what `evaluate` finds again."""
+    """Run eagerly in this context, so that validation computes exactly what `evaluate` computes later."""
     if all(module._compiled_call_impl is None for module in model.modules()):
         yield
         return

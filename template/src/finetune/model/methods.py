@@ -1,6 +1,6 @@
-"""Which weights are trained: all, the head, or the head and a few that are added to the body, mostly through peft.
+"""Fine-tuning methods: train all parameters, the head alone, or the head and an adapter on a frozen base model.
 
-Whatever the method, the head is trained and saved whole. What a method adds is saved without the body.
+Most adapters come from peft. An adapter is saved together with the head, and without the base model.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,24 +16,24 @@ from transformers.pytorch_utils import Conv1D
 from ..config.methods import AdaLora, Adapter, AnyMethod, Full, Head, Ia3, Lora, Prefix, Prompt, QLora
 from ..errors import UserError
 from .bottleneck import insert_adapters
-from .layers import KEYS, MLP_OUTPUT, VALUES, find_in_layers, in_modules, linears_of
+from .layers import KEYS, MLP_OUTPUT, VALUES, find_linear_layers, in_modules, linear_layer_names
 from .quantization import prepare_quantized
-from .soft_prompts import hide_prompt, token_options
+from .soft_prompts import hide_prompt, virtual_token_options
 
 WEIGHTS_FILE = "adapter_model.safetensors"  # the name that peft gives it
 PeftMethod = Lora | QLora | AdaLora | Ia3 | Prefix | Prompt
 
 
 def is_peft(method: AnyMethod) -> bool:
-    """Whether the method adds weights to a body that stays as it was, which need not be saved with every model."""
+    """Whether the method trains an adapter on a frozen base model, which is not saved with the adapter."""
     return not isinstance(method, Full | Head)
 
 
 def apply_method(method: AnyMethod, model: Any, head: Sequence[str], total_steps: int = 1) -> Any:
-    """Freeze what the method does not train, add what it trains beside the modules `head`; returns the model to use.
+    """Freeze parameters and insert adapters; the modules `head` stay trainable. Returns the model to use.
 
-    `total_steps` is the length of the training, for a method that changes in its course. Raises UserError where the
-    method and the architecture do not go together.
+    `total_steps` is the length of the training, which AdaLoRA's rank allocation depends on. Raises UserError if the
+    method does not support the architecture.
     """
     if isinstance(method, Full):
         return model
@@ -54,13 +54,13 @@ def apply_method(method: AnyMethod, model: Any, head: Sequence[str], total_steps
             if isinstance(method, Prompt) and _task_type(model.get_base_model()) == "CAUSAL_LM":
                 hide_prompt(model)
             for name, parameter in model.named_parameters():
-                if "ranknum" in name:  # AdaLoRA's divisor: a constant, which peft 0.21 would train, but does not save
+                if "ranknum" in name:  # a constant of AdaLoRA, which peft 0.21 makes trainable but does not save
                     parameter.requires_grad_(False)
             return model
 
 
 def peft_config(method: PeftMethod, model: Any, head: Sequence[str], total_steps: int) -> Any:
-    """The method in peft's words. Targets are full names of layers of the body, so that heads stay whole."""
+    """The method as peft's config. Target modules are full names, so that no module of the head is targeted."""
     import peft
 
     common: dict[str, Any] = {
@@ -72,7 +72,7 @@ def peft_config(method: PeftMethod, model: Any, head: Sequence[str], total_steps
         case Lora() | QLora():
             return peft.LoraConfig(r=method.r, **low_rank, **common)
         case AdaLora():
-            total_steps = max(2, total_steps)  # the last cut needs a step before it to weigh the ranks
+            total_steps = max(2, total_steps)  # the last pruning needs a step before it to score the ranks
             begin, end = int(method.begin * total_steps), max(2, ceil(method.end * total_steps))
             return peft.AdaLoraConfig(
                 init_r=method.init_r,
@@ -84,8 +84,8 @@ def peft_config(method: PeftMethod, model: Any, head: Sequence[str], total_steps
                 **common,
             )
         case Ia3():
-            keys, values, mlp = (find_in_layers(model, names, "ia3") for names in (KEYS, VALUES, MLP_OUTPUT))
-            targets = [*{**keys, **values, **mlp}]  # once each, also where one matrix makes keys and values
+            keys, values, mlp = (find_linear_layers(model, names, "ia3") for names in (KEYS, VALUES, MLP_OUTPUT))
+            targets = [*{**keys, **values, **mlp}]  # without duplicates where one matrix computes keys and values
             return peft.IA3Config(
                 target_modules=targets,
                 feedforward_modules=[*mlp],
@@ -93,24 +93,24 @@ def peft_config(method: PeftMethod, model: Any, head: Sequence[str], total_steps
                 **common,
             )
         case Prefix():
-            return peft.PrefixTuningConfig(**token_options(method, model), **common)
+            return peft.PrefixTuningConfig(**virtual_token_options(method, model), **common)
         case Prompt():
-            return peft.PromptTuningConfig(**token_options(method, model), **common)
+            return peft.PromptTuningConfig(**virtual_token_options(method, model), **common)
 
 
 def save_adapter(method: AnyMethod, model: Any, folder: Path, weights: dict[str, Tensor]) -> None:
-    """Write what the method has added, and the head: `weights`, all that differs from the model it started from."""
+    """Write the adapter's config and `weights`, which are those of the adapter and the head."""
     if not isinstance(method, Adapter):
-        with _all_ranks(method, model) as config:
+        with _unpruned(method, model) as config:
             config.save_pretrained(folder)
     contiguous = {name: tensor.contiguous() for name, tensor in weights.items()}
     save_file(contiguous, folder / WEIGHTS_FILE, metadata={"format": "pt"})
 
 
 def load_adapter(method: AnyMethod, model: Any, folder: Path) -> None:
-    """Read it back into a model that `apply_method` has made.
+    """Load a saved adapter into a model that `apply_method` has prepared.
 
-    Raises KeyError, OSError or SafetensorError if it is not what such a model needs.
+    Raises KeyError, OSError or SafetensorError if the file is missing, damaged or has other weights.
     """
     weights = load_file(folder / WEIGHTS_FILE)
     differing = adapter_weights(method, model).keys() ^ weights.keys()
@@ -125,36 +125,36 @@ def load_adapter(method: AnyMethod, model: Any, folder: Path) -> None:
 
 
 def can_be_merged(method: AnyMethod) -> bool:
-    """Whether an ordinary model, of the same layers, can compute what the method has learnt."""
+    """Whether the adapter can be merged into the weights of the base model."""
     return isinstance(method, Full | Head | Lora | QLora | AdaLora | Ia3)
 
 
 def merge(method: AnyMethod, model: Any) -> Any:
-    """An ordinary model that computes the same, made in place. Raises UserError if the method does not allow that."""
+    """Merge the adapter into the base model, in place. Raises UserError if the method does not allow that."""
     match method:
         case Full() | Head():
             return model
         case Lora() | QLora() | AdaLora() | Ia3():
             _unwrap_head(model)
             return model.merge_and_unload()
-    raise UserError(f"method.type: what {method.type} adds cannot be computed into the weights of an ordinary model")
+    raise UserError(f"method.type: {method.type} cannot be merged into the weights of the base model")
 
 
 def adapter_weights(method: AnyMethod, model: Any) -> dict[str, Tensor]:
-    """What the method has added, and the head, by the names that they have in its file."""
+    """The weights of the adapter and the head, by their names in the adapter file."""
     if isinstance(method, Adapter):
         return {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
     import peft
 
-    with _all_ranks(method, model):
+    with _unpruned(method, model):
         return dict(peft.get_peft_model_state_dict(model, save_embedding_layers=False))
 
 
 @contextmanager
-def _all_ranks(method: AnyMethod, model: Any) -> Iterator[Any]:
-    """peft's config, in which AdaLoRA has not cut ranks.
+def _unpruned(method: AnyMethod, model: Any) -> Iterator[Any]:
+    """peft's config without AdaLoRA's rank pattern, so that pruned ranks are saved as zeros.
 
-    Cut ranks are zeros in the weights. peft would leave them out, and sums over fewer ranks round in another way.
+    peft would leave them out, and sums over fewer ranks are rounded differently.
     """
     config = model.peft_config[model.active_adapter]
     if not isinstance(method, AdaLora):
@@ -168,7 +168,7 @@ def _all_ranks(method: AnyMethod, model: Any) -> Iterator[Any]:
 
 
 def _unwrap_head(model: Any) -> None:
-    # peft 0.21 does it as well, but for IA3 it stumbles over heads of more than one layer.
+    # peft 0.21 unwraps heads itself, but fails for IA3 if the head has several layers.
     from peft.utils import ModulesToSaveWrapper
 
     base = model.get_base_model()
@@ -185,7 +185,7 @@ def _task_type(model: Any) -> str:
 
 
 def _transposed(model: Any, targets: Sequence[str]) -> bool:
-    """Whether the matrices are stored as GPT-2 does."""
+    """Whether the weight matrices are stored transposed, as in GPT-2."""
     return any(isinstance(model.get_submodule(target), Conv1D) for target in targets)
 
 
@@ -200,12 +200,12 @@ def _low_rank(method: Lora | QLora | AdaLora, model: Any) -> dict[str, Any]:
 
 
 def _targets(method: Lora | QLora | AdaLora, model: Any) -> list[str]:
-    linears = linears_of(model, method.type)
+    names = linear_layer_names(model, method.type)
     if method.targets is None:
-        return [*linears]
-    chosen = {target: [name for name in linears if f".{name}".endswith(f".{target}")] for target in method.targets}
+        return [*names]
+    chosen = {target: [name for name in names if f".{name}".endswith(f".{target}")] for target in method.targets}
     for target, found in chosen.items():
         if not found:
-            known = ", ".join(sorted(set(linears.values())))
-            raise UserError(f"method.targets: the body has no linear layer '{target}': choose among {known}")
+            known = ", ".join(sorted(set(names.values())))
+            raise UserError(f"method.targets: the model has no linear layer '{target}': choose among {known}")
     return sorted({name for found in chosen.values() for name in found})

@@ -1,7 +1,7 @@
-"""Attention for packed rows: several texts behind each other in one row, attention within each of them only.
+"""Attention implementation for packing: several sequences in one row, with attention inside each of them only.
 
-transformers looks attention up by name: ours is told where the texts of a row begin. Rows that are not packed, such as
-those of a validation, go through it as through transformers' own scaled dot-product attention.
+It is registered with transformers by name, and receives the boundaries of the sequences. Batches that are not packed,
+such as those of validation, use transformers' own scaled dot-product attention (SDPA).
 """
 
 from typing import Any
@@ -16,14 +16,14 @@ from transformers.masking_utils import sdpa_mask
 from ..errors import UserError
 
 PACKED_ATTENTION = "packed"
-"""Of our attention, among those of transformers."""
+"""Name of the attention implementation in transformers."""
 
 
 ARCHITECTURES = (
     *("albert", "bert", "camembert", "distilbert", "electra", "modernbert", "roberta", "xlm-roberta"),
     *("gpt2", "llama", "mistral", "qwen2", "qwen3"),
 )
-"""Those that are proved to compute in a packed row what they compute alone (tests/test_packing.py)."""
+"""Model types for which tests/proofs/test_packing.py proves that packing changes no result."""
 
 
 def packed_attention(
@@ -40,9 +40,10 @@ def packed_attention(
     max_length_q: int = 0,
     **others: Any,
 ) -> tuple[Tensor, None]:
-    """(1, heads, tokens, width) to (1, tokens, heads, width); `cu_seq_lens_q` are the bounds of the texts.
+    """Attention of (1, heads, tokens, width), returned as (1, tokens, heads, width).
 
-    In a packed row attention has no dropout, for the kernel of the GPU has none: so it is the same everywhere.
+    `cu_seq_lens_q` are the cumulative sequence lengths. Packed rows have no attention dropout on any device, because
+    the GPU kernel has none.
     """
     if cu_seq_lens_q is None:
         return sdpa_attention_forward(
@@ -57,7 +58,7 @@ def packed_attention(
 
 
 def has_kernel(query: Tensor) -> bool:
-    """Whether torch has a kernel for texts of any lengths here."""
+    """Whether torch has a variable-length attention kernel for this device and dtype."""
     return query.is_cuda and query.dtype in (torch.bfloat16, torch.float16)
 
 
@@ -70,11 +71,11 @@ def varlen_attention(
     window: tuple[int, int],
     scale: float | None,
 ) -> Tensor:
-    """All texts in one call of torch's kernel, which runs on a GPU in half precision."""
+    """All sequences in one call of torch's variable-length kernel, which needs a GPU and half precision."""
     from torch.nn.attention.varlen import varlen_attn
 
     q, k, v = (states[0].transpose(0, 1) for states in (query, key, value))
-    k, v = (states.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for states in (k, v))  # where heads share them
+    k, v = (states.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for states in (k, v))  # grouped-query attention
     result = varlen_attn(q, k, v, bounds, bounds, longest, longest, scale=scale, window_size=window)
     assert isinstance(result, Tensor), "only without return_aux"
     return result[None]
@@ -83,18 +84,19 @@ def varlen_attention(
 def attention_per_text(
     query: Tensor, key: Tensor, value: Tensor, bounds: Tensor, window: tuple[int, int], scale: float | None
 ) -> Tensor:
-    """One call a text: for any device and precision."""
+    """One SDPA call for each sequence: for any device and dtype."""
     lengths = bounds.diff().tolist()
-    texts = zip(*(states.split(lengths, dim=2) for states in (query, key, value)), strict=True)
-    shared = query.shape[1] != key.shape[1]
+    sequences = zip(*(states.split(lengths, dim=2) for states in (query, key, value)), strict=True)
+    grouped = query.shape[1] != key.shape[1]
     attended = [
-        F.scaled_dot_product_attention(q, k, v, _within(q, window), scale=scale, enable_gqa=shared) for q, k, v in texts
+        F.scaled_dot_product_attention(q, k, v, _window_mask(q, window), scale=scale, enable_gqa=grouped)
+        for q, k, v in sequences
     ]
     return torch.cat(attended, dim=2).transpose(1, 2)
 
 
-def _within(query: Tensor, window: tuple[int, int]) -> Tensor | None:
-    """Who may look at whom in a text: as far as the window reaches to either side, where -1 is without end."""
+def _window_mask(query: Tensor, window: tuple[int, int]) -> Tensor | None:
+    """Mask of a sliding window, (tokens, tokens): its reach backward and forward; -1 is unlimited."""
     if window == (-1, -1):
         return None
     place = torch.arange(query.shape[2], device=query.device)
@@ -104,7 +106,7 @@ def _within(query: Tensor, window: tuple[int, int]) -> Tensor | None:
 
 
 def packed_mask(*, attention_mask: Tensor | None = None, **options: Any) -> Tensor | None:
-    """No mask for a packed row, which is the only one to come without one of its own; otherwise the usual mask."""
+    """No mask for a packed row, the only kind of batch without an attention mask; otherwise SDPA's mask."""
     if attention_mask is None:
         return None
     mask: Tensor | None = sdpa_mask(attention_mask=attention_mask, **options)
@@ -116,17 +118,17 @@ AttentionMaskInterface.register(PACKED_ATTENTION, packed_mask)
 
 
 def use_packed_attention(model: Any) -> int:
-    """Let `model` read packed rows too; returns the position that it gives to the first token of a text.
+    """Set the attention implementation of `model`; returns the position id of the first token of a sequence.
 
-    Raises UserError if the architecture is not known to compute in a packed row what it computes alone.
+    Raises UserError for an architecture without a proof that packing changes no result.
     """
     kind = model.config.model_type
     if kind not in ARCHITECTURES:
         raise UserError(
-            f"train.packing: a {kind} model is not known to keep packed texts apart: set it to false, or choose "
-            f"one of {', '.join(ARCHITECTURES)}"
+            f"train.packing: packing is not supported for a {kind} model: set it to false, or choose one of "
+            f"{', '.join(ARCHITECTURES)}"
         )
     model.set_attn_implementation(PACKED_ATTENTION)
     tables = [module for name, module in model.named_modules() if name.endswith("position_embeddings")]
     padding = next((table.padding_idx for table in tables if isinstance(table, torch.nn.Embedding)), None)
-    return 0 if padding is None else padding + 1  # RoBERTa counts from behind its padding index
+    return 0 if padding is None else padding + 1  # RoBERTa's position ids start after its padding index

@@ -1,4 +1,4 @@
-"""Weights in 4 bits for QLoRA (Dettmers et al. 2023), through bitsandbytes: loaded, counted, and turned back."""
+"""4-bit quantization for QLoRA (Dettmers et al. 2023), through bitsandbytes."""
 
 from importlib.util import find_spec
 from typing import Any
@@ -9,14 +9,14 @@ from transformers.pytorch_utils import Conv1D
 
 from ..config.methods import AnyMethod, QLora
 from ..errors import UserError
-from .layers import is_linear, linears_of
+from .layers import is_linear, linear_layer_names
 from .size import quantization_state
 
 COMPUTE = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 
 
 def require_quantization(method: AnyMethod, device: torch.device) -> None:
-    """Raises UserError if the method needs 4 bits and this machine cannot compute with them."""
+    """Raise UserError if the method needs quantization and this machine does not support it."""
     if not isinstance(method, QLora):
         return
     if device.type != "cuda":
@@ -25,28 +25,28 @@ def require_quantization(method: AnyMethod, device: torch.device) -> None:
         raise UserError("method.type: qlora needs a package that is not installed: pip install bitsandbytes")
 
 
-def quantization_of(method: QLora, auto: Any, config: Any) -> Any:
-    """What `auto.from_pretrained` takes as `quantization_config` for a model of this config.
+def quantization_config(method: QLora, auto: Any, config: Any) -> Any:
+    """The `quantization_config` of `auto.from_pretrained` for a model of this config.
 
-    The linear layers of the body are quantised, and nothing else: left to itself, transformers takes new heads too.
+    Only the linear layers inside the transformer layers are quantized; by default transformers quantizes new heads too.
     """
     with torch.device("meta"):
         skeleton = auto.from_config(config)
-    body = linears_of(skeleton, method.type)
-    whole = [name for name, module in skeleton.named_modules() if is_linear(module) and name not in body]
+    quantized = linear_layer_names(skeleton, method.type)
+    skipped = [name for name, module in skeleton.named_modules() if is_linear(module) and name not in quantized]
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type=method.quantization,
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=COMPUTE[method.compute],
-        llm_int8_skip_modules=whole,
+        llm_int8_skip_modules=skipped,
     )
 
 
 def prepare_quantized(model: Any) -> Any:
-    """A frozen model whose layers are computed again in the backward pass; 4-bit weights leave its state dict.
+    """Freeze a quantized model and turn on activation checkpointing; 4-bit weights are left out of its state dict.
 
-    They cannot be loaded from one, and follow from the model that was quantised.
+    They cannot be loaded from a state dict, and are quantized again from the base model.
     """
     import peft
 
@@ -58,8 +58,8 @@ def prepare_quantized(model: Any) -> Any:
     return model
 
 
-def dequantized(quantized: Any, model: Any) -> Any:
-    """`model`, the same one in full precision, with the weights that the quantised one computes with."""
+def dequantize(quantized: Any, model: Any) -> Any:
+    """Copy the dequantized weights of `quantized` into `model`, the same one in full precision, and return it."""
     from bitsandbytes.functional import dequantize_4bit
 
     for name, module in quantized.named_modules():

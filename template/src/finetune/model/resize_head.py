@@ -1,4 +1,4 @@
-"""A head with more labels than it was trained for: the rows that it has stay as they are, to the bit."""
+"""Extend a classification head by new labels; the weights of the old labels stay identical."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,13 +10,13 @@ from ..errors import UserError
 from .layers import in_modules, unwrap_model
 
 WRAPPED = (".original_module", ".modules_to_save.default")
-"""Where peft keeps the head that it was given, and the one that is trained."""
+"""peft's names for the original head and its trainable copy."""
 
 
 def resize_head(model: Any, head: Iterable[str], before: dict[str, Any], after: dict[str, Any]) -> None:
-    """Give the model the labels of the options `after`, which come behind those of `before`.
+    """Extend the head from the labels of the model options `before` to those of `after`, which follow the old ones.
 
-    New rows are drawn as those of a new model. Raises UserError where the head does not end in a linear map.
+    New rows are initialized as in a new model. Raises UserError if the head does not end in a linear layer.
     """
     old, new = before.get("num_labels"), after.get("num_labels")
     if old == new:
@@ -25,7 +25,7 @@ def resize_head(model: Any, head: Iterable[str], before: dict[str, Any], after: 
         if layer.out_features != old:
             raise UserError(
                 f"continue_from: the data have {new} labels, the run had {old}, and the head of a "
-                f"{model.config.model_type} model cannot grow: train a new run on all data"
+                f"{model.config.model_type} model cannot be extended: train a new run on all data"
             )
         _add_rows(layer, new - old, model.config.initializer_range)
     unwrap_model(model).num_labels = new
@@ -33,7 +33,7 @@ def resize_head(model: Any, head: Iterable[str], before: dict[str, Any], after: 
 
 
 def _output_layers(model: Any, head: Iterable[str]) -> list[nn.Linear]:
-    """The last linear map of the head; peft has two copies of it."""
+    """The last linear layer of the head; both copies of it if peft has wrapped the head."""
     layers: dict[str, list[nn.Linear]] = {}
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear) and in_modules(f"{name}.weight", head):

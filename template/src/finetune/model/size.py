@@ -1,4 +1,4 @@
-"""Counts of parameters, and the memory that they, their gradients and the optimizer's state take."""
+"""Parameter counts, and the memory of weights, gradients and optimizer states."""
 
 from math import prod
 from typing import Any
@@ -9,35 +9,35 @@ MIB = 2**20
 
 
 def parameter_counts(model: torch.nn.Module) -> tuple[int, int]:
-    """Numbers of trained and of all parameters; one that two modules share counts once."""
-    sizes = [(numbers_in(parameter), parameter.requires_grad) for parameter in model.parameters()]
-    return sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes)
+    """Numbers of trainable and of all parameters; tied weights count once."""
+    sizes = [(numel(parameter), parameter.requires_grad) for parameter in model.parameters()]
+    return sum(size for size, trainable in sizes if trainable), sum(size for size, _ in sizes)
 
 
 def memory(model: torch.nn.Module, states: int) -> dict[str, float]:
-    """MiB that weights, gradients and the optimizer's state take; it keeps `states` numbers for a trained weight."""
-    sizes = [(bytes_of(parameter), parameter.requires_grad) for parameter in model.parameters()]
-    trained = sum(size for size, is_trained in sizes if is_trained) / MIB
+    """MiB of weights, gradients and optimizer states, of which each trainable parameter has `states`."""
+    sizes = [(nbytes(parameter), parameter.requires_grad) for parameter in model.parameters()]
+    trainable = sum(size for size, is_trainable in sizes if is_trainable) / MIB
     return {
         "weights": sum(size for size, _ in sizes) / MIB,
-        "gradients": trained,
-        "the optimizer's state": trained * states,
+        "gradients": trainable,
+        "the optimizer's state": trainable * states,
     }
 
 
-def numbers_in(parameter: torch.nn.Parameter) -> int:
-    """How many weights a parameter holds, of which several may share a byte."""
+def numel(parameter: torch.nn.Parameter) -> int:
+    """Number of elements, also of a quantized parameter, which packs several into a byte."""
     state = quantization_state(parameter)
     return prod(state.shape if state else parameter.shape)
 
 
-def bytes_of(parameter: torch.nn.Parameter) -> int:
-    """What a parameter takes in memory, with the scales that belong to 4-bit weights."""
+def nbytes(parameter: torch.nn.Parameter) -> int:
+    """Size in bytes, including the scales of a quantized parameter."""
     state = quantization_state(parameter)
     scales = state.as_dict(packed=True).values() if state else ()
     return int(parameter.nbytes + sum(tensor.nbytes for tensor in scales))
 
 
 def quantization_state(parameter: Any) -> Any:
-    """What bitsandbytes keeps beside a 4-bit weight: its shape and scales; None for an ordinary weight."""
+    """The shape and scales that bitsandbytes stores with a 4-bit weight; None for other weights."""
     return getattr(parameter, "quant_state", None)

@@ -1,26 +1,26 @@
-"""Prefix and prompt: the shape of what peft puts before a text, and the models that cannot take it."""
+"""Prefix tuning and prompt tuning: the shape of the virtual tokens, and the models that do not support them."""
 
 import inspect
 from typing import Any
 
 from ..config.methods import Prefix, Prompt
 from ..errors import UserError
-from .layers import reads_one_way
+from .layers import is_causal
 
 
-def token_options(method: Prefix | Prompt, model: Any) -> dict[str, Any]:
-    """The shape in peft's words, which finds it by itself only where a config has BERT's names.
+def virtual_token_options(method: Prefix | Prompt, model: Any) -> dict[str, Any]:
+    """The shape of the virtual tokens as options of peft's config; peft infers it only for some architectures.
 
-    Raises UserError if the model does not take such tokens.
+    Raises UserError if the model does not support virtual tokens.
     """
     decoder = model.config.get_text_config(decoder=True)
     if isinstance(method, Prompt):
-        _require_no_ids(model)
-        # In an encoder-decoder the encoder alone reads them: peft would add as many that nothing reads.
+        _require_head_without_ids(model)
+        # An encoder-decoder has virtual tokens in its encoder only; peft would add unused ones for the decoder.
         size = {"token_dim": model.config.hidden_size, "num_transformer_submodules": 1}
     else:
         _require_past_keys(model)
-        size = {"token_dim": _size_of_keys(decoder)}
+        size = {"token_dim": _key_size(decoder)}
     return {
         "num_virtual_tokens": method.tokens,
         "num_layers": getattr(decoder, "num_decoder_layers", None) or decoder.num_hidden_layers,
@@ -30,10 +30,9 @@ def token_options(method: Prefix | Prompt, model: Any) -> dict[str, Any]:
 
 
 def hide_prompt(model: Any) -> None:
-    """Let a language model with a prompt before its text look as if it had none.
+    """Correct a causal language model with prompt tuning by hooks: logits of the text only, positions by the mask.
 
-    peft's `forward` gives logits for the prompt as well, and its `generate` numbers the positions as if no text were
-    padded on its left.
+    peft's `forward` returns logits for the virtual tokens too, and its `generate` ignores left padding in position ids.
     """
     model.register_forward_hook(_logits_of_the_text, with_kwargs=True)
     base = model.get_base_model()
@@ -41,10 +40,10 @@ def hide_prompt(model: Any) -> None:
         base.register_forward_pre_hook(_positions_by_mask, with_kwargs=True)
 
 
-def _size_of_keys(config: Any) -> int:
-    """Numbers in the keys of a token, which need not be as many as in its embedding; one set for each head.
+def _key_size(config: Any) -> int:
+    """Size of the keys of a token over all attention heads, which may differ from the hidden size.
 
-    Where several heads share a set of keys, peft sees to it.
+    peft reduces it for grouped-query attention.
     """
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     return int(size * config.num_attention_heads)
@@ -54,21 +53,21 @@ def _require_past_keys(model: Any) -> None:
     kind = model.config.model_type
     if "past_key_values" not in inspect.signature(model.base_model.forward).parameters:
         raise UserError(
-            f"method.type: prefix puts keys before those of the text, which the attention of a {kind} model does not "
-            f"take: use lora"
+            f"method.type: prefix needs past keys and values, which the attention of a {kind} model does not accept: "
+            f"use lora"
         )
     if model.config.is_encoder_decoder and not model.can_generate():
         raise UserError(
-            f"method.type: prefix puts keys before those of a decoder, which a {kind} model with this head keeps to "
-            f"itself: use lora"
+            f"method.type: prefix needs past keys and values of the decoder, which a {kind} model with this head does "
+            f"not accept: use lora"
         )
 
 
-def _require_no_ids(model: Any) -> None:
-    if "SequenceClassification" in type(model).__name__ and reads_one_way(model):
+def _require_head_without_ids(model: Any) -> None:
+    if "SequenceClassification" in type(model).__name__ and is_causal(model):
         raise UserError(
-            f"method.type: prompt hides the ids of the text, by which the head of a {model.config.model_type} model "
-            f"finds the end of it: use lora"
+            f"method.type: prompt replaces input ids by embeddings, but the head of a {model.config.model_type} model "
+            f"finds the last token by its id: use lora"
         )
 
 

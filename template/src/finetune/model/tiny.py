@@ -1,4 +1,4 @@
-"""Tiny models built on the spot: no download, and a demo that trains in seconds on a CPU."""
+"""Tiny models with random weights and a tokenizer of their own: no download, trained in seconds on a CPU."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -10,20 +10,20 @@ VOCABULARY = 2000
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 END = "<|endoftext|>"
 DROPOUT = 0.0
-"""Of the models that write. They see their data a few times only: with the usual 0.1, tiny:t5 learns half as fast."""
+"""Of generative models, which train for few epochs: with the usual 0.1, tiny:t5 learns half as fast."""
 
 
 def is_tiny(name: str) -> bool:
-    """Whether a model name asks for a model built on the spot. Raises UserError for a tiny model that is not known."""
+    """Whether a model name is that of a tiny model. Raises UserError for an unknown tiny model."""
     if name.startswith("tiny:") and name not in TINY:
         raise UserError(f"model.name: '{name}' is unknown: the tiny models are {', '.join(TINY)}")
     return name in TINY
 
 
 def tiny_tokenizer(name: str, texts: Iterable[str], words: bool = False) -> Any:
-    """A tokenizer, cased, trained on `texts`; the same texts give the same vocabulary.
+    """A cased tokenizer trained on `texts`; the same texts give the same vocabulary.
 
-    `words`: it will be given lists of words.
+    `words`: its inputs will be lists of words.
     """
     match name:
         case "tiny:bert":
@@ -35,7 +35,7 @@ def tiny_tokenizer(name: str, texts: Iterable[str], words: bool = False) -> Any:
 
 
 def tiny_config(name: str, tokenizer: Any, max_length: int, **options: Any) -> Any:
-    """The config of a model of width 128 that reads `max_length` tokens; its weights are to be drawn at random."""
+    """The config of a model with hidden size 128 and room for `max_length` tokens."""
     match name:
         case "tiny:bert":
             return _bert(tokenizer, max_length, options)
@@ -56,7 +56,7 @@ def _bert(tokenizer: Any, max_length: int, options: dict[str, Any]) -> Any:
         num_attention_heads=2,
         intermediate_size=512,
         max_position_embeddings=max_length,
-        initializer_range=0.05,  # with BERT's 0.02, made for a width of 768, so narrow a model is slow to start
+        initializer_range=0.05,  # BERT's 0.02 is meant for hidden size 768, and slows the start of so small a model
         **options,
     )
 
@@ -104,8 +104,8 @@ def _word_pieces(texts: list[str]) -> Any:
     from transformers import BertTokenizer
 
     trainer = BertWordPieceTokenizer(lowercase=False)
-    # The trainer numbers the inner characters of words as it meets them in a hash map, and breaks ties by number:
-    # naming them first makes the vocabulary a function of the texts.
+    # The trainer numbers characters inside words in the order of a hash map, and breaks ties by number. As special
+    # tokens they are numbered first, so that the same texts always give the same vocabulary.
     inner = sorted({character for text in texts for word in _words(trainer, text) for character in word[1:]})
     trainer.train_from_iterator(
         texts,
@@ -143,7 +143,7 @@ def _t5_tokenizer(texts: Iterable[str]) -> Any:
 
 
 def _byte_pairs(texts: Iterable[str], special: list[str]) -> Any:
-    """Byte-level BPE: whatever the text, no token is unknown."""
+    """Byte-level BPE, which has no unknown tokens."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())

@@ -30,7 +30,7 @@ from ..hub.manifest import find_manifest
 from ..model.device import choose_device
 from ..model.load import load_pretrained
 from ..model.methods import adapter_weights, apply_method, is_peft, load_adapter, save_adapter
-from ..model.quantization import dequantized, quantization_of, require_quantization
+from ..model.quantization import dequantize, quantization_config, require_quantization
 from ..model.tiny import is_tiny
 from ..tasks import make_task
 from ..tasks.base import Task
@@ -202,8 +202,8 @@ def _load_base(folder: Path, method: AnyMethod, auto: Any, base: settings.Model,
     if not isinstance(method, QLora):
         return load()
     require_quantization(method, choose_device("auto"))
-    quantized = load(quantization_config=quantization_of(method, auto, config))
-    return dequantized(quantized, load()) if to_merge else quantized
+    quantized = load(quantization_config=quantization_config(method, auto, config))
+    return dequantize(quantized, load()) if to_merge else quantized
 
 
 def _not_whole(folder: Path) -> UserError:

@@ -10,7 +10,7 @@ from .. import optional
 from ..config.config import Config
 from ..data.batching import Batch
 from ..dataset import Split
-from ..model.layers import head_of
+from ..model.layers import head_modules
 from ..model.load import load_model, load_tokenizer
 from ..model.methods import apply_method
 from ..run.folder import RunFolder
@@ -69,7 +69,7 @@ class FreshStart:
     def load_model(self, task: Task[Any, Any], tokenizer: Any, total_steps: int) -> tuple[Any, Base]:
         """The model on the CPU, with the method applied, and what a saved model needs to know of its base model."""
         model, new_modules = load_model(self.config.model, task, tokenizer, self.config.method)
-        base = Base.of(self.config, model, head_of(model, new_modules) if task.settings.new_head else [])
+        base = Base.of(self.config, model, head_modules(model, new_modules) if task.settings.new_head else [])
         return apply_method(self.config.method, model, base.head, total_steps), base
 
     def load_teacher(self, device: torch.device) -> Teacher | None:
