@@ -2,9 +2,9 @@
 
 python dev.py bench mutants [--count N] [--seed N] [--keep FOLDER]
 
-A random sample of all mutants of train/, tasks/, data/, model/ and continual/ in a generated project. mutmut records which
-tests execute which function, and runs only those, the quickest first, until one fails. The tests are the fast ones and
-the proofs, except those that start processes of their own or compile code, which do not run inside of mutmut.
+A random sample of the mutants of train/, tasks/, data/, model/ and continual/ in a generated project. mutmut records
+which tests execute which function, and runs only those, the quickest first, until one fails. The tests are the fast
+ones and the proofs, except those that start processes of their own or compile code, which do not run inside of mutmut.
 """
 
 import argparse

@@ -137,8 +137,8 @@ def server() -> Iterator[socket.socket]:
 
 
 def test_a_breakpoint_in_the_loop_shows_the_batch(project: Path, tmp_path: Path, server: socket.socket) -> None:
-    loop, batches = (project / "src" / "finetune" / name for name in ("train.py", "batching.py"))
-    loss, padding = line_of(loop, breakpoint_text()), line_of(batches, "return Batch(inputs, task.batch_labels(")
+    loop, batches = (project / "src" / "finetune" / name for name in ("train/loop.py", "data/batching.py"))
+    loss, padding = line_of(loop, breakpoint_text()), line_of(batches, "return Batch(inputs, self.make_labels(")
     output = tmp_path / "output.txt"
     process = debug(project, "Debug one batch", server.getsockname()[1], output)
     try:

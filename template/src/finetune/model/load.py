@@ -14,6 +14,7 @@ from ..errors import UserError
 from ..hub.client import HUB_NAME, first_line, require_on_hub
 from ..hub.manifest import default_folder, find_manifest
 from ..tasks.base import E, Task
+from ..tasks.settings import Settings
 from .quantization import quantization_config
 from .tiny import is_tiny, tiny_config, tiny_tokenizer
 
@@ -107,7 +108,7 @@ def _load_error(source: str, error: Exception) -> UserError:
     return UserError(f"model.name: there is no folder '{source}': correct the path")
 
 
-def require_architecture(task: Task[Any, Any], config: Any, name: str) -> None:
+def require_architecture(task: Settings, config: Any, name: str) -> None:
     """Raise UserError if the architecture does not fit the task; transformers would load some of these models."""
     fits = _is_known(config, task.auto_model)
     # transformers has causal heads for encoders too, whose attention would see the tokens to predict.
