@@ -84,7 +84,7 @@ def test_texts_without_prompts_go_on_without_a_separator(tokenizer) -> None:
 
 def test_a_text_file_is_one_text(project: Project) -> None:
     path = project.write("play.txt", "To be,\n\nor not.\n")
-    [row] = read_rows(path, Columns(("prompt", "completion"), whole="text"))
+    [row] = read_rows(path, Columns(("prompt", "completion"), text_column="text"))
     assert fitted().example(row) == Example("", "To be,\n\nor not.\n")
     with pytest.raises(UserError, match=r"play\.txt: a \.txt file is one text to continue"):
         read_rows(path, Columns(("text", "label")))
@@ -93,7 +93,7 @@ def test_a_text_file_is_one_text(project: Project) -> None:
 def test_a_prompt_without_a_completion_is_refused_in_training(project: Project) -> None:
     path = project.write("half.jsonl", '{"text": "whole"}\n{"prompt": "half"}\n')
     with pytest.raises(UserError, match=r"half\.jsonl:2: no value in column 'completion'"):
-        read_rows(path, Columns(("prompt", "completion"), whole="text"))
+        read_rows(path, Columns(("prompt", "completion"), text_column="text"))
 
 
 def test_loss_and_decoding_are_those_of_the_shifted_tokens(tokenizer) -> None:

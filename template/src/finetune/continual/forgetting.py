@@ -11,19 +11,19 @@ Matrix = Sequence[Sequence[float | None]]
 
 
 def average(matrix: Matrix) -> float:
-    """Of the scores of the last model on all stages up to its own."""
+    """Mean score of the last model on all stages up to its own."""
     last = [_known(score) for score in matrix[-1][: len(matrix)]]
     return sum(last) / len(last)
 
 
 def backward_transfer(matrix: Matrix) -> float | None:
-    """How much later stages have changed the score of an earlier one, on average; below 0 they have harmed it."""
+    """Mean change of the score of a stage by later stages; negative: they harmed it (Lopez-Paz and Ranzato 2017)."""
     changes = [_known(matrix[-1][j]) - _known(matrix[j][j]) for j in range(len(matrix) - 1)]
     return sum(changes) / len(changes) if changes else None
 
 
 def forgetting(matrix: Matrix) -> float | None:
-    """How far the last model stays behind the best earlier one on the stages before its own, on average."""
+    """Mean loss of score on earlier stages, compared with the best earlier model (Chaudhry et al. 2018)."""
     losses = [
         max(score for row in matrix[:-1] if (score := row[j]) is not None) - _known(matrix[-1][j])
         for j in range(len(matrix) - 1)

@@ -30,12 +30,12 @@ class Columns:
     """`data.columns` of the config: a name or a position for each renamed column."""
     header: bool = True
     """`data.header` of the config: whether the first line of a .csv or .tsv file has the names."""
-    whole: str | None = None
+    text_column: str | None = None
     """A column that replaces all the required ones, such as `text` for prompt and completion."""
 
     def names(self) -> tuple[str, ...]:
         """All names, in the order that a file without a header has them."""
-        return self.required[:1] + self.optional + self.required[1:] + ((self.whole,) if self.whole else ())
+        return self.required[:1] + self.optional + self.required[1:] + ((self.text_column,) if self.text_column else ())
 
     def source(self, name: str) -> str | int:
         """The name or the position of a column in the file."""
@@ -74,7 +74,7 @@ def row_from_object(value: Any, place: str, columns: Columns) -> Row:
 
 def require_values(values: dict[str, Any], place: str, columns: Columns) -> None:
     """Raise UserError if a required column has no value."""
-    if columns.whole and values.get(columns.whole) is not None:
+    if columns.text_column and values.get(columns.text_column) is not None:
         return
     for name in columns.required:
         if values.get(name) is None:

@@ -1,4 +1,4 @@
-"""What a run was made with: versions, hardware and the bytes of the data."""
+"""Environment of a run: versions, hardware and checksums of the data."""
 
 import json
 import platform
@@ -37,13 +37,13 @@ def describe_environment(config: Config, device: torch.device, processes: int = 
 
 
 def read_environment(run: RunFolder) -> dict[str, Any]:
-    """What `describe_environment` has said when the run was started."""
+    """The environment that was recorded when the run was started."""
     found: dict[str, Any] = json.loads(run.environment_file.read_text(encoding="utf-8"))
     return found
 
 
 def device_name(device: torch.device) -> str:
-    """The device in words, such as `cuda (NVIDIA H100)` or `cpu (8 threads)`."""
+    """Name of the device, such as `cuda (NVIDIA H100)` or `cpu (8 threads)`."""
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
     if device.type == "cpu":

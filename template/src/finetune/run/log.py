@@ -1,4 +1,4 @@
-"""What a training says of itself: a live line for people, metrics.jsonl for programs, TensorBoard for curves."""
+"""Training log: a progress line on the terminal, metrics.jsonl for programs, TensorBoard for curves."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ LINE = (
 
 
 class TrainingLog:
-    """Writes each record everywhere. On a terminal one line moves; elsewhere every record is a line of its own."""
+    """Writes each record to all three. A terminal has one live line; other output has a line per record."""
 
     def __init__(self, run: RunFolder, console: Console, total_steps: int, done: int) -> None:
         self.console = console
@@ -35,7 +35,7 @@ class TrainingLog:
 
     @staticmethod
     def _drop_after(run: RunFolder, step: int) -> None:
-        """Forget what was logged after the checkpoint that the run resumes from: it will happen again."""
+        """Delete records after the checkpoint that the run resumes from: those steps are repeated."""
         if run.metrics_file.exists():
             lines = run.metrics_file.read_text(encoding="utf-8").splitlines()
             kept = [line for line in lines if _step_of(line) <= step]
@@ -43,7 +43,7 @@ class TrainingLog:
 
     @contextmanager
     def live(self) -> Iterator[None]:
-        """Show the moving line meanwhile, and close the files at the end."""
+        """Show the progress line inside the block, and close the files at its end."""
         with self._bar:
             try:
                 yield
@@ -52,7 +52,7 @@ class TrainingLog:
                 self._file.close()
 
     def advance(self, step: int) -> None:
-        """Move the bar."""
+        """Update the progress bar."""
         self._bar.update(self._task, completed=step)
 
     def step(self, record: dict[str, Any]) -> None:
@@ -83,7 +83,7 @@ class TrainingLog:
 
 
 class NullLog(TrainingLog):
-    """The log of a process that does not lead: it writes and shows nothing."""
+    """The log of ranks other than the main one: writes and shows nothing."""
 
     def __init__(self) -> None:
         pass
@@ -103,7 +103,7 @@ class NullLog(TrainingLog):
 
 
 def _step_of(line: str) -> float:
-    """The step of a line; a line cut short by a kill lies in the future."""
+    """The step of a record; infinite for a line truncated by a kill, so that it is deleted."""
     try:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError):

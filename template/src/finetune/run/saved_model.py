@@ -1,8 +1,7 @@
-"""A finetuned model as a folder: weights, tokenizer, and what its task has learnt.
+"""A saved model: a folder with weights, tokenizer and the state of the task.
 
-Methods that train the body save an ordinary model, which transformers loads without us. Methods that keep the body save
-what they have added, in the files that peft has for it, beside the name of the model that they started from; and that
-model itself, where it has no name that could bring it back.
+Full fine-tuning saves an ordinary model, which plain transformers loads. PEFT methods save the adapter in peft's
+format and the name of the base model; of a tiny model, which has no other source, also the base model itself.
 """
 
 import json
@@ -44,20 +43,20 @@ METHODS: TypeAdapter[AnyMethod] = TypeAdapter(AnyMethod)
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The model that a training starts from, as far as a finetuned one cannot do without it."""
+    """What a saved model needs to know of the base model."""
 
     model: settings.Model
     """Its name, at the commit that was loaded."""
     head: list[str]
-    """The modules of the finetuned model that did not come with it, or are not to be taken from it."""
+    """Modules of the saved model that the base model lacks, or that are not taken from it."""
     files: dict[str, str]
-    """Checksums of its weights by their files, where it is a folder, which may change."""
+    """Checksums of its weight files, if it is a local folder."""
     weights: dict[str, Tensor]
-    """A copy, where it was built on the spot; otherwise empty."""
+    """A copy of the weights of a tiny model; otherwise empty."""
 
     @classmethod
     def of(cls, config: Config, model: Any, head: list[str]) -> "Base":
-        """Before the method is applied."""
+        """Of a model to which the method has not been applied yet."""
         fetched = find_manifest(config.model)
         commit = fetched.commit if fetched else getattr(model.config, "_commit_hash", None)
         named = config.model.model_copy(update={"revision": commit or config.model.revision})
@@ -67,7 +66,7 @@ class Base:
 
     @classmethod
     def read(cls, folder: Path) -> "Base":
-        """That of the finetuned model in `folder`, for a training that goes on from it."""
+        """The base model of the saved model in `folder`, for a training that continues it."""
         description = json.loads((folder / TASK_FILE).read_text(encoding="utf-8"))
         copy = folder / BASE / "model.safetensors"
         return cls(
@@ -131,9 +130,9 @@ def save_model(folder: Path, config: Config, parts: Trained) -> None:
 
 
 def load_saved_model(folder: Path, *, to_merge: bool = False) -> SavedModel:
-    """Read the model back; `to_merge`: without 4-bit weights, into which nothing can be computed without loss.
+    """Load a saved model; `to_merge`: with dequantized weights, because merging into 4-bit weights would round.
 
-    Raises UserError if the folder is not a whole finetuned model, its base is gone, or the machine cannot run it.
+    Raises UserError if the folder is incomplete, its base model is missing, or the machine cannot run it.
     """
     try:
         description = json.loads((folder / TASK_FILE).read_text(encoding="utf-8"))
@@ -151,14 +150,14 @@ def load_saved_model(folder: Path, *, to_merge: bool = False) -> SavedModel:
     else:
         model, info = load_pretrained(auto, local, use_safetensors=True, output_loading_info=True)
         if info["missing_keys"] or info["mismatched_keys"]:
-            raise _not_whole(folder)
+            raise _incomplete(folder)
     tokenizer = load_pretrained(transformers.AutoTokenizer, local)
     bf16 = description.get("precision") == "bf16"  # models of earlier versions do not have it
     return SavedModel(task, model, tokenizer, description["max_length"], method, bf16)
 
 
 def _copy_of_weights(model: Any) -> dict[str, Tensor]:
-    """The state dict, in which a weight that several modules share comes once: transformers ties it again."""
+    """The state dict with tied weights once; transformers ties them again on loading."""
     once = {tensor.data_ptr(): name for name, tensor in reversed(model.state_dict().items())}
     return {name: tensor.clone() for name, tensor in model.state_dict().items() if name in once.values()}
 
@@ -191,7 +190,7 @@ def _load_added(folder: Path, description: dict[str, Any], method: AnyMethod, au
     try:
         load_adapter(method, model, folder)
     except (KeyError, OSError, SafetensorError) as error:
-        raise _not_whole(folder) from error
+        raise _incomplete(folder) from error
     return model.eval()
 
 
@@ -206,5 +205,5 @@ def _load_base(folder: Path, method: AnyMethod, auto: Any, base: settings.Model,
     return dequantize(quantized, load()) if to_merge else quantized
 
 
-def _not_whole(folder: Path) -> UserError:
+def _incomplete(folder: Path) -> UserError:
     return UserError(f"{folder}: the model lacks weights: train the run again")

@@ -1,4 +1,4 @@
-"""The two things that AdaLoRA (Zhang et al. 2023) does in the course of training, which peft leaves to the loop."""
+"""AdaLoRA (Zhang et al. 2023): rank allocation and orthogonality penalty, which peft leaves to the loop."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class RankAllocation:
-    """Shares a falling budget of ranks out to the matrices, by how much the loss depends on each rank."""
+    """Allocates a decreasing budget of ranks to the matrices, by the importance of each rank for the loss."""
 
     def __init__(self, model: Any, orthogonality: float) -> None:
         """`model` is peft's model with AdaLoRA layers."""
@@ -20,17 +20,17 @@ class RankAllocation:
         )
 
     def penalty(self) -> Tensor:
-        """What to add to the loss of a step, once: how far the directions of the updates are from orthogonal."""
+        """Orthogonality penalty, added to the loss of a step once (a scalar)."""
         products = [right @ right.T for right in self._right] + [left.T @ left for left in self._left]
         distances = [torch.linalg.matrix_norm(product - torch.eye(len(product)).to(product)) for product in products]
         return self._orthogonality * torch.stack(distances).mean()
 
     def update(self, step: int) -> None:
-        """After optimizer step `step`, counted from 1, while its gradients are still there: weigh ranks, cut some."""
+        """After optimizer step `step`, counted from 1, before its gradients are cleared: score ranks and prune some."""
         self._tuner.update_and_allocate(step)
 
     def ranks(self) -> dict[str, int]:
-        """Ranks that are in use now, by the name of the layer."""
+        """Current ranks, by the name of the layer."""
         return {
             name.removesuffix(".lora_E.default"): int(parameter.count_nonzero())
             for name, parameter in self._tuner.named_parameters()
@@ -38,7 +38,7 @@ class RankAllocation:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a bit-exact continuation needs beside the weights."""
+        """State for a bit-exact resume, beside the weights."""
         allocator = self._tuner.rankallocator
         kept = {name: getattr(allocator, name) for name in ("ipt", "exp_avg_ipt", "exp_avg_unc")}
         return {**kept, "rank_pattern": self._config.rank_pattern}

@@ -14,25 +14,25 @@ from ..model.layers import in_modules
 
 SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
 STATES = {"adamw": 2, "sgd": 1}
-"""Numbers that the optimizer keeps for each trained weight."""
+"""Values of optimizer state per trainable parameter."""
 
 
 def make_optimizer(config: Optim, model: torch.nn.Module, head: Sequence[str] = ()) -> torch.optim.Optimizer:
-    """AdamW or SGD over the trained parameters, in torch's fused form; `head` names the modules for `head_lr`."""
+    """AdamW or SGD over the trainable parameters, fused; `head` names the modules that use `head_lr`."""
     groups = parameter_groups(config, model, head)
     if config.name == "sgd":
-        fused = not is_sharded(model)  # torch has no fused form of it for what is cut up
+        fused = not is_sharded(model)  # torch has no fused SGD for sharded parameters
         return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, fused=fused)
     return torch.optim.AdamW(groups, lr=config.lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=True)
 
 
 def parameter_groups(config: Optim, model: torch.nn.Module, head: Sequence[str]) -> list[dict[str, Any]]:
-    """Matrices decay; biases, scales of norms and those of IA3 do not. The head has its own rate."""
+    """Weight decay for matrices; not for biases, norm scales and those of IA3. The head has its own learning rate."""
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            # All that does not decay has one dimension, but for the scales of IA3, which decay would pull from 1 to 0,
-            # and T5's table of biases for distances.
+            # What does not decay has one dimension, except the scales of IA3, which decay would pull from 1 to 0, and
+            # T5's relative position bias.
             decays = parameter.ndim >= 2 and "ia3_l" not in name and "bias" not in name
             decay = config.weight_decay if decays else 0.0
             rate = config.head_lr if config.head_lr and in_modules(name, head) else config.lr
@@ -41,7 +41,7 @@ def parameter_groups(config: Optim, model: torch.nn.Module, head: Sequence[str])
 
 
 def make_schedule(config: Optim, optimizer: torch.optim.Optimizer, total_steps: int) -> LambdaLR:
-    """The learning rate rises from 0 during the warm-up, then follows the schedule, mostly until `total_steps`."""
+    """Learning-rate schedule: warm-up from 0, rounded up to full steps, then the schedule until `total_steps`."""
     warmup = math.ceil(config.warmup * total_steps) if config.warmup < 1 else int(config.warmup)
     if config.schedule == "plateau":
         return Plateau(optimizer, warmup, config.plateau_patience, config.plateau_factor)
@@ -52,7 +52,7 @@ def make_schedule(config: Optim, optimizer: torch.optim.Optimizer, total_steps: 
 
 
 class Plateau(LambdaLR):
-    """Constant after the warm-up, and lowered whenever the validation has not improved for a while.
+    """Reduce on plateau: constant after the warm-up, lowered when the validation metric stops improving.
 
     All that it knows is in its `state_dict`, so that a resumed training goes on in the same way.
     """
@@ -65,7 +65,7 @@ class Plateau(LambdaLR):
         super().__init__(optimizer, self._share)
 
     def observe(self, score: float) -> None:
-        """A validation has given `score`; higher is better. Takes effect with the next optimizer step."""
+        """Take the `score` of a validation (higher is better); takes effect with the next optimizer step."""
         if self.best is None or score > self.best:
             self.best, self.stale = score, 0
             return

@@ -16,7 +16,7 @@ FREE_TO_CHANGE = {
     *("run", "train.log_every", "train.keep_checkpoints", "train.device", "train.micro_batch_tokens"),
     *("train.parallel", "train.compile"),
 }
-"""What may differ between a run and its continuation; the rest would make it another experiment."""
+"""Keys that may differ when a run is resumed; any other would make it another experiment."""
 
 
 def require_same_config(run: RunFolder, config: Config) -> None:
@@ -49,7 +49,7 @@ def flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def require_same_inputs(run: RunFolder, environment: dict[str, Any], console: Console) -> None:
-    """Refuse to resume on data files that are not those of the start; say so if packages are not."""
+    """Refuse to resume on changed data files; warn of changed package versions."""
     before = read_environment(run)
     for name, version in environment["packages"].items():
         if before["packages"].get(name) != version:

@@ -1,4 +1,4 @@
-"""Figures of the steps between two lines of the log."""
+"""Statistics of the steps between two lines of the log: loss, gradient norm, throughput, padding."""
 
 import time
 from collections.abc import Iterator
@@ -17,15 +17,15 @@ class StepStats:
     lr: float = 0.0
     """The learning rate of the last step."""
     grad_norm: float = 0.0
-    """The largest, before clipping."""
+    """The largest gradient norm, before clipping."""
     examples: int = 0
     tokens: int = 0
-    """Real tokens, without padding."""
+    """Tokens without padding."""
     padded: int = 0
     """Tokens with padding."""
 
     def add(self, step: "StepStats") -> None:
-        """Take in one more step."""
+        """Add one more step."""
         self.loss += step.loss
         self.count += step.count
         self.lr = step.lr
@@ -36,7 +36,7 @@ class StepStats:
 
 
 class Stopwatch:
-    """Training time in seconds, over all resumptions, and that since the last lap."""
+    """Training time in seconds: in total over all resumptions, and since the last lap."""
 
     def __init__(self, seconds: float) -> None:
         self._began = time.perf_counter() - seconds
@@ -54,14 +54,14 @@ class Stopwatch:
 
     @contextmanager
     def outside_lap(self) -> Iterator[None]:
-        """What happens meanwhile counts for the training, but not for the lap: rates are those of the steps alone."""
+        """Time inside counts for the total, but not for the lap: throughput is that of the steps alone."""
         began = time.perf_counter()
         yield
         self._lap += time.perf_counter() - began
 
 
 def log_values(window: StepStats, elapsed: float) -> dict[str, float]:
-    """What the log says of a window that took `elapsed` seconds: loss per label, rates, share of padding."""
+    """Values for the log of steps that took `elapsed` seconds: mean loss, throughput, share of padding, ..."""
     return {
         "loss": window.loss / max(1, window.count),
         "lr": window.lr,

@@ -55,7 +55,7 @@ def _default_header(width: int, columns: Columns) -> list[str]:
 
 def _check_header(header: list[str], columns: Columns, place: str) -> None:
     """Raise UserError if the header lacks a required column."""
-    if columns.whole and columns.source(columns.whole) in header:
+    if columns.text_column and columns.source(columns.text_column) in header:
         return
     for name in columns.required:
         source = columns.source(name)
