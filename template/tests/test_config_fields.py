@@ -423,7 +423,7 @@ def qlora_in_the_words_of_peft_and_bitsandbytes(case: Case) -> None:
     assert (found.peft_type.value, found.r, found.lora_alpha, found.lora_dropout) == ("LORA", 3, 6, 0.25)
     assert {name.split(".")[-1] for name in found.target_modules} == {"query"}
     case.patch.setattr(quantization, "BitsAndBytesConfig", dict)
-    made = quantization.quantization_of(method, transformers.AutoModelForSequenceClassification, model.config)
+    made = quantization.quantization_config(method, transformers.AutoModelForSequenceClassification, model.config)
     assert (made["bnb_4bit_quant_type"], made["bnb_4bit_compute_dtype"]) == ("fp4", torch.float16)
     assert "classifier" in made["llm_int8_skip_modules"], "the head starts from random weights"
 
