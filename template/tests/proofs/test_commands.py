@@ -96,7 +96,7 @@ def test_text_longer_than_the_model_reads(
 ) -> None:
     finished("text-classification")
     path = project.config("text-classification", model={"name": "runs/config/best", "max_length": 500})
-    assert "500 is more than the 32 tokens" in refused("train", path)
+    assert "500 exceeds the maximum of 32 tokens" in refused("train", path)
 
 
 def test_options_may_stand_anywhere() -> None:
