@@ -14,7 +14,7 @@ from transformers.pytorch_utils import Conv1D
 
 from finetune.config.load import load_config
 from finetune.distributed.world import World
-from finetune.model import precision
+from finetune.model import device, precision
 from finetune.model.precision import bf16_is_faster, infers_in_bf16, trains_in_bf16
 from finetune.run.saved_model import load_saved_model
 from finetune.train import build, loop
@@ -154,3 +154,10 @@ def test_one_rank_decides_for_all(project: Project) -> None:
 
     config = load_config(project.config("text-classification"))
     assert build.build(config, OtherRank()).bf16
+
+
+@pytest.mark.parametrize("names", [["_is_avx512_bf16_supported"], ["_is_amx_tile_supported"], []])
+def test_a_cpu_has_bf16_by_either_instruction_set(names: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda name=name: name in names)
+    assert device.has_bf16(torch.device("cpu")) == bool(names)

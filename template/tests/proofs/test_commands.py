@@ -10,10 +10,14 @@ import pytest
 from conftest import Project
 from pyarrow import Table
 from pyarrow.parquet import write_table
+from transformers import RobertaConfig, RobertaForSequenceClassification
 
 from finetune.cli import cli, main
+from finetune.config.config import Model
 from finetune.console import make_console
 from finetune.data.rows import READERS
+from finetune.errors import UserError
+from finetune.model import load as loading
 from finetune.predict import WRITERS
 
 
@@ -97,6 +101,18 @@ def test_text_longer_than_the_model_reads(
     finished("text-classification")
     path = project.config("text-classification", model={"name": "runs/config/best", "max_length": 500})
     assert "500 exceeds the maximum of 32 tokens" in refused("train", path)
+
+
+def test_roberta_reads_fewer_tokens_than_it_has_positions() -> None:
+    """Its position ids start after the padding index, 1: of 34 positions 32 are left."""
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    config = RobertaConfig(vocab_size=9, max_position_embeddings=34, pad_token_id=1, **sizes)
+    model = RobertaForSequenceClassification(config)
+    loading._require_max_length(model, Model(name="roberta", max_length=32), 0)
+    loading._require_max_length(model, Model(name="roberta", max_length=30), 2)
+    for max_length, added in ((33, 0), (30, 3)):
+        with pytest.raises(UserError, match="exceeds the maximum of 32 tokens"):
+            loading._require_max_length(model, Model(name="roberta", max_length=max_length), added)
 
 
 def test_options_may_stand_anywhere() -> None:

@@ -9,7 +9,7 @@ from conftest import Project
 from finetune.config.config import Optim
 from finetune.config.load import load_config
 from finetune.train import loop as training
-from finetune.train.optim import Plateau, make_schedule
+from finetune.train.optim import Plateau, make_optimizer, make_schedule
 
 
 @pytest.mark.parametrize("method", ["full", "head", "lora", "adapter"])
@@ -122,3 +122,9 @@ def test_lr_schedule(schedule: str, expected: list[float], project: Project) -> 
     project.train(path)
     rates = [record["lr"] / 1e-3 for record in project.metrics("config") if record["kind"] == "train"]
     assert rates == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_the_fused_optimizer_is_used(name: str) -> None:
+    optimizer = make_optimizer(Optim(name=name), torch.nn.Linear(2, 2))
+    assert optimizer.defaults["fused"] is True
