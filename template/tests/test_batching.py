@@ -7,7 +7,7 @@ import torch
 from conftest import Project, build
 
 from finetune.config.load import load_config
-from finetune.data.batching import Padding, epoch_batches, micro_batches
+from finetune.data.batching import Batch, Padding, epoch_batches, micro_batches
 from finetune.data.features import Feature
 from finetune.model.tiny import tiny_tokenizer
 from finetune.tasks.settings import TextClassification
@@ -87,3 +87,11 @@ def test_padding_is_masked() -> None:
     assert batch.inputs["attention_mask"].tolist() == [[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]
     assert batch.inputs["input_ids"][0, 3:].tolist() == [tokenizer.pad_token_id] * 2
     assert torch.equal(batch.labels, torch.tensor([1, 0]))
+
+
+def test_a_batch_moves_with_all_its_tensors() -> None:
+    inputs = {"input_ids": torch.ones(2, 3), "max_length_q": 3}
+    moved = Batch(inputs, torch.zeros(2), [4, 5], 6).to(torch.device("meta"))
+    assert (moved.inputs["input_ids"].device.type, moved.labels.device.type) == ("meta", "meta")
+    assert (moved.inputs["input_ids"].shape, moved.labels.shape) == ((2, 3), (2,))
+    assert (moved.inputs["max_length_q"], moved.rows, moved.size) == (3, [4, 5], 6)

@@ -161,3 +161,11 @@ def test_a_cpu_has_bf16_by_either_instruction_set(names: list[str], monkeypatch:
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.setattr(torch.cpu, name, lambda name=name: name in names)
     assert device.has_bf16(torch.device("cpu")) == bool(names)
+
+
+@pytest.mark.parametrize(("capability", "expected"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_a_gpu_has_bf16_from_ampere_on(
+    capability: tuple[int, int], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert device.has_bf16(torch.device("cuda")) is expected

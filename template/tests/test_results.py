@@ -124,3 +124,35 @@ def test_a_long_sample_is_shortened() -> None:
     exact, long = "x" * LONGEST_SHOWN, "x" * (LONGEST_SHOWN + 1)
     [table] = sample_table(["source", "generated"], [[exact, long], ["two  words\n", ""]])
     assert table.rows == [[exact, f"{'x' * (LONGEST_SHOWN - 3)}..."], ["two words", ""]]
+
+
+def test_names_of_baselines(project: Project) -> None:
+    names = {
+        "text-classification": ["always 'bad'"],
+        "multi-label-classification": ["always billing"],
+        "token-classification": ["always O", "each word's most frequent tag"],
+    }
+    for name, expected in names.items():
+        setup = build(load_config(project.config(name, train={"device": "cpu"})))
+        assert [*setup.task.baselines(setup.train.examples, setup.train.features)] == expected
+    task = setup_task(project)
+    task.frequent = ["billing", "login"]
+    assert [*task.baselines([], [])] == ["always billing, login"]
+
+
+def setup_task(project: Project) -> Any:
+    return build(load_config(project.config("multi-label-classification", train={"device": "cpu"}))).task
+
+
+def test_words_are_joined_by_spaces_for_a_tokenizer(project: Project) -> None:
+    setup = build(load_config(project.config("token-classification", train={"device": "cpu"})))
+    assert next(iter(setup.task.texts(setup.train.examples))) == "Ada Byron lives in Turin ."
+
+
+@pytest.mark.parametrize("name", WRITING)
+def test_training_uses_no_cache_of_keys_and_values(name: str, project: Project) -> None:
+    setup = build(load_config(project.config(name, train={"device": "cpu"})))
+    batch = setup.batching.make_batch(setup.train.features, [0, 1])
+    inputs = setup.task.model_inputs(setup.model, batch.inputs, batch.labels)
+    assert inputs["use_cache"] is False
+    assert inputs["input_ids"] is batch.inputs["input_ids"]

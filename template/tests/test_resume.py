@@ -1,5 +1,6 @@
 """Resuming: a stopped and resumed run equals an uninterrupted one to the bit, and another experiment is refused."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,3 +64,15 @@ def test_a_damaged_checkpoint_is_passed_over(project: Project) -> None:
     weights = newest / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"?")
     assert newest_valid(newest.parent) == (older, [newest])
+
+
+def test_other_versions_of_packages_are_reported(
+    project: Project, finished: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished("text-classification")
+    file = Path("runs/config/environment.json")
+    environment = json.loads(file.read_text())
+    now, environment["packages"]["torch"] = environment["packages"]["torch"], "1.2.3"
+    file.write_text(json.dumps(environment))
+    assert main(["train", str(project.config("text-classification")), "--resume"]) == 0
+    assert f"torch was 1.2.3 at the start and is {now} now" in " ".join(capsys.readouterr().out.split())

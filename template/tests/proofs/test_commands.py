@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Project
+from conftest import Project, build
 from pyarrow import Table
 from pyarrow.parquet import write_table
 from transformers import RobertaConfig, RobertaForSequenceClassification
 
 from finetune.cli import cli, main
 from finetune.config.config import Model
+from finetune.config.load import load_config
 from finetune.console import make_console
 from finetune.data.rows import READERS
 from finetune.errors import UserError
@@ -123,3 +124,11 @@ def test_options_may_stand_anywhere() -> None:
     assert parsed("train", "x.yaml", "a=1", "--resume", "b=2") == expected
     assert parsed("train", "--resume", "x.yaml", "a=1", "b=2") == expected
     assert parsed("predict", "latest", "--output", "o", "in") == parsed("predict", "latest", "in", "--output", "o")
+
+
+@pytest.mark.parametrize("task", ["text-classification", "text-generation"])
+def test_a_loaded_model_knows_the_padding_token(task: str, project: Project, finished: Callable[[str], None]) -> None:
+    """Heads that look for the last token of a padded text need it."""
+    finished(task)
+    setup = build(load_config(project.config(task, name="second", model={"name": "runs/config/best"})))
+    assert setup.model.config.pad_token_id == setup.tokenizer.pad_token_id is not None

@@ -430,3 +430,11 @@ def test_forgetting_metrics_by_hand() -> None:
     assert forgetting(matrix) == pytest.approx((0.3 - 0.05) / 2)
     assert forgetting([[0.7, 0.2], [0.8, 0.9]]) == pytest.approx(-0.1)
     assert (backward_transfer(matrix[:1]), forgetting(matrix[:1])) == (None, None)
+
+
+def test_a_head_is_trained_further_alone(project: Project) -> None:
+    project.train(project.config("text-classification", method={"type": "head"}, train={"max_steps": 1}))
+    config = load_config(further(project, "replay", method={"type": "head"}, train={"max_steps": 2}))
+    model = training.build(config).model
+    trainable = {name.split(".")[0] for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert trainable == {"classifier"}

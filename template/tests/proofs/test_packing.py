@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Sequence
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import transformers
 from conftest import Project
 from rich.console import Console
 from torch.nn import functional as F
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from finetune.config.load import load_config
 from finetune.data.features import IGNORE, Feature
@@ -201,3 +203,14 @@ def test_a_packed_training_leaves_an_ordinary_model(task: str, method: str, proj
     assert {record["padding"] for record in records if record["kind"] == "train"} == {0}
     assert packed_attention.PACKED_ATTENTION not in Path("runs/config/best/config.json").read_text()
     assert load_saved_model(Path("runs/config/best")).model.config._attn_implementation == "sdpa"
+
+
+def test_padded_rows_keep_their_attention_dropout() -> None:
+    module = SimpleNamespace(is_causal=False, training=True)
+    query, key, value = (torch.randn(1, 2, 5, 4, generator=torch.Generator().manual_seed(i)) for i in range(3))
+    results = []
+    for attention in (packed_attention.packed_attention, sdpa_attention_forward):
+        torch.manual_seed(0)
+        results.append(attention(module, query, key, value, None, dropout=0.5)[0])
+    assert torch.equal(*results)
+    assert not torch.equal(results[0], sdpa_attention_forward(module, query, key, value, None)[0])

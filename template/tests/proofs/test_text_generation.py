@@ -130,3 +130,14 @@ def test_the_baseline_is_the_frequency_of_tokens(tokenizer) -> None:
     other = fitted(*PAIRS)
     other.load_state(task.state())
     assert other.baselines(PAIRS, features) == {name: answers}
+
+
+def test_what_fits_exactly_is_not_truncated(tokenizer) -> None:
+    whole = fitted(*PAIRS).encode(PAIRS[1:], tokenizer, 64).features[0]
+    assert fitted(*PAIRS).encode(PAIRS[1:], tokenizer, whole.length).truncated == 0
+    assert fitted(*PAIRS).encode(PAIRS[1:], tokenizer, whole.length - 1).truncated == 1
+
+
+def test_rows_of_texts_and_of_prompts() -> None:
+    assert fitted(*PAIRS).to_rows(Example("", "a text")) == [{"text": "a text"}]
+    assert fitted(*PAIRS).to_rows(Example("a", "b")) == [{"prompt": "a", "completion": "b"}]

@@ -40,3 +40,12 @@ def test_given_positions_and_unmasked_inputs_stay_as_they_are() -> None:
     assert inputs["position_ids"] is given
     _, inputs = _positions_by_mask(None, (), {"input_ids": ids})
     assert "position_ids" not in inputs
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_special_tokens_of_a_tiny_tokenizer_are_in_its_vocabulary(name: str) -> None:
+    tokenizer = tiny_tokenizer(name, TEXTS)
+    vocabulary = tokenizer.backend_tokenizer.get_vocab(with_added_tokens=False)
+    named = [tokenizer.pad_token, tokenizer.eos_token] if name != "tiny:bert" else [tokenizer.pad_token]
+    assert all(token in vocabulary for token in named)
+    assert len(tokenizer) == len(vocabulary)
