@@ -109,7 +109,7 @@ def test_nan_stops_and_the_last_checkpoint_goes_on(project: Project, monkeypatch
 
 
 def test_dropout_is_active_in_training_only(project: Project) -> None:
-    """The first two steps of the warm-up find the same weights; two validations are the same to the bit."""
+    """With next to no learning rate the weights stay: two steps differ by their dropout, two validations do not."""
     config = load_config(project.config("text-classification", train={"device": "cpu"}, optim={"lr": 1e-12}))
     setup = build(config)
     first, second = (training.optimizer_step(config, setup, range(4)).loss for _ in range(2))
