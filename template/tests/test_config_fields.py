@@ -22,6 +22,7 @@ from finetune.cli import main
 from finetune.config.config import Config, Optim
 from finetune.config.load import load_config
 from finetune.config.methods import QLora
+from finetune.errors import UserError
 from finetune.model import quantization
 from finetune.section import Section
 from finetune.train import loop as training
@@ -208,8 +209,8 @@ def device_is_the_one_that_is_asked_for(case: Case) -> None:
     assert case.build("train.device=cpu").model.device.type == "cpu"
     for device, module in (("cuda", torch.cuda), ("mps", torch.backends.mps)):
         case.patch.setattr(module, "is_available", lambda: False)
-        path = case.project.config(TEXTS)
-        assert f"'{device}' is not available here" in case.refused("train", path, f"train.device={device}")
+        with pytest.raises(UserError, match=f"'{device}' is not available here"):
+            case.build(f"train.device={device}")
 
 
 @checks("Train.parallel")

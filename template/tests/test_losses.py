@@ -10,6 +10,7 @@ from conftest import TASKS, WRITING, Project, build
 
 from finetune.config.load import load_config
 from finetune.data.features import IGNORE
+from finetune.train import loop as training
 
 Row = Sequence[float]
 
@@ -140,3 +141,27 @@ def test_listwise_and_pointwise_ranking(project: Project) -> None:
     made, _, labels = batch_of("ranking", project, "task.loss=pointwise")
     alone = sum(binary(value, relevance / 2) for value, relevance in zip(values, [0, 2, 1, 1], strict=True))
     assert float(made.loss(scores, labels)) == pytest.approx(alone)
+
+
+@pytest.mark.parametrize("budget", [1, 10**6])
+def test_the_gradient_of_a_step_is_a_mean_over_its_labels(budget: int, project: Project) -> None:
+    """By the logits it is p - y for each scored word, whatever the micro-batches; the bias of the head sums them up."""
+    config = load_config(project.config("token-classification", train={"clip_norm": None, "device": "cpu"}),
+                         [f"train.micro_batch_tokens={budget}", "model.max_length=64"])  # fmt: skip
+    setup = build(config)
+    setup.model.double().eval()
+    expected, terms, count = torch.zeros(7, dtype=torch.float64), 0.0, 0
+    for feature in setup.train.features:
+        inputs = {name: torch.tensor([values]) for name, values in feature.inputs.items()}
+        rows = setup.model(**inputs).logits[0].tolist()
+        for row, label in zip(rows, feature.labels, strict=True):
+            if label != IGNORE:
+                expected += torch.tensor(softmax(row, 1.0)) - torch.tensor(one_hot(label, 7))
+                terms += cross_entropy(row, one_hot(label, 7))
+                count += 1
+    found: list[torch.Tensor] = []
+    setup.optimizer.register_step_pre_hook(lambda *_: found.append(setup.model.classifier.bias.grad.clone()))
+    for _ in range(2):  # the first step of the warm-up has a learning rate of 0: the second finds the same weights
+        step = training.optimizer_step(config, setup, range(5))
+        torch.testing.assert_close(found.pop(), expected / count, rtol=1e-6, atol=1e-8)
+    assert (step.loss / step.count, step.count) == (pytest.approx(terms / count), count)

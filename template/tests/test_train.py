@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import FILES, TASKS, Project
+from conftest import FILES, TASKS, Project, build
 from rich.console import Console
 from safetensors.torch import load_file
 
@@ -106,3 +106,14 @@ def test_nan_stops_and_the_last_checkpoint_goes_on(project: Project, monkeypatch
             project.train(path)
     assert newest_valid(Path("runs/config/checkpoints")) == (Path("runs/config/checkpoints/step-2"), [])
     assert training.train(load_config(path), resume=True, console=Console(quiet=True))
+
+
+def test_dropout_is_active_in_training_only(project: Project) -> None:
+    """With next to no learning rate the weights stay: two steps differ by their dropout, two validations do not."""
+    config = load_config(project.config("text-classification", train={"device": "cpu"}, optim={"lr": 1e-12}))
+    setup = build(config)
+    first, second = (training.optimizer_step(config, setup, range(4)).loss for _ in range(2))
+    assert first != pytest.approx(second, rel=1e-6)
+    project.train(project.config("text-classification", train={"eval_every": 1, "max_steps": 2}, optim={"lr": 1e-12}))
+    losses = [record["loss"] for record in project.metrics("config") if record["kind"] == "validation"]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
