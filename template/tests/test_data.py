@@ -169,3 +169,16 @@ def test_column_that_the_task_does_not_have(project: Project, refused: Callable[
 def test_sentence_of_an_error_names_the_remedy(project: Project) -> None:
     with pytest.raises(UserError, match=r"name it in data\.columns\.text, or set data\.header to false"):
         read_rows(project.write("a.csv", "hello,good\n"), COLUMNS)
+
+
+def test_cells_keep_their_line_ends(tmp_path: Path) -> None:
+    path = tmp_path / "cells.csv"
+    path.write_bytes(b'text,label\r\n"one\r\ntwo\nthree",a\r\n')
+    [row] = read_rows(path, Columns(("text", "label")))
+    assert row.values == {"text": "one\r\ntwo\nthree", "label": "a"}
+
+
+def test_rows_of_a_parquet_file_are_counted_from_1(tmp_path: Path) -> None:
+    write_table(Table.from_pylist([{"text": "a"}, {"text": "b"}]), tmp_path / "x.parquet")
+    places = [row.place for row in read_rows(tmp_path / "x.parquet", Columns(("text",)))]
+    assert [place.rsplit(" ", 1)[-1].rsplit(":", 1)[-1] for place in places] == ["1", "2"]

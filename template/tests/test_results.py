@@ -10,6 +10,8 @@ from conftest import FILES, TASKS, WRITING, Project, build
 from finetune.cli import main
 from finetune.config.load import load_config
 from finetune.tasks.generative import LONGEST_SHOWN, Generated, sample_table
+from finetune.tasks.settings import TextClassification
+from finetune.tasks.text_classification import TextClassificationTask
 
 SCORES = ["precision", "recall", "f1", "support"]
 METRICS = {
@@ -156,3 +158,9 @@ def test_training_uses_no_cache_of_keys_and_values(name: str, project: Project) 
     inputs = setup.task.model_inputs(setup.model, batch.inputs, batch.labels)
     assert inputs["use_cache"] is False
     assert inputs["input_ids"] is batch.inputs["input_ids"]
+
+
+def test_a_single_text_becomes_a_row() -> None:
+    task = TextClassificationTask(TextClassification(type="text-classification"))
+    assert task.row_of("a", None) == {"text": "a"}
+    assert task.row_of("a", "b") == {"text": "a", "text_pair": "b"}
