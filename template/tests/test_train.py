@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +118,29 @@ def test_dropout_is_active_in_training_only(project: Project) -> None:
     project.train(project.config("text-classification", train={"eval_every": 1, "max_steps": 2}, optim={"lr": 1e-12}))
     losses = [record["loss"] for record in project.metrics("config") if record["kind"] == "validation"]
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("task", ["text-classification", "token-classification", "text-generation", "translation"])
+def test_logits_are_freed_before_the_backward_pass(
+    task: str, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load_config(project.config(task, train={"device": "cpu"}))
+    setup = build(config)
+    forward, backward = training.forward, torch.Tensor.backward
+    logits: list[weakref.ref[torch.Tensor]] = []
+    alive: list[bool] = []
+
+    def watched(*arguments: Any) -> torch.Tensor:
+        made = forward(*arguments)
+        logits.append(weakref.ref(made))
+        return made
+
+    def checked(*arguments: Any) -> None:
+        alive.append(logits[-1]() is not None)
+        backward(*arguments)
+
+    monkeypatch.setattr(training, "forward", watched)
+    monkeypatch.setattr(torch.Tensor, "backward", checked)
+    training.optimizer_step(config, setup, range(2))
+    assert alive
+    assert not any(alive)

@@ -170,6 +170,7 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> StepSta
             loss = objective = task.loss(logits, batch.labels) * share
             if setup.teacher:
                 objective = loss + setup.teacher.loss(task, batch, logits, setup.bf16) * share
+            del logits  # (tokens, vocabulary) may be the largest tensor; the graph keeps what backward needs of it
             if setup.ddp:
                 objective = setup.ddp(objective)
             # Backward. The gradients of the ranks are averaged, not summed.
@@ -193,7 +194,6 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> StepSta
     if setup.allocation:
         setup.allocation.update(setup.schedule.last_epoch)  # the number of steps so far
     setup.optimizer.zero_grad()
-
     return StepStats(
         loss=step_loss * scored_labels,
         count=scored_labels,
