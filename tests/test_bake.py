@@ -25,7 +25,7 @@ COPIED = QUESTIONS["_copy_without_render"]
 
 # Every file outside of the package, its tests and the schema; {slug} and {format} stand for answers.
 FILES = """
-.editorconfig .env.example .ft-template.json .github/workflows/ci.yml .gitignore LICENSE README.md constraints.txt
+.editorconfig .env.example .ft-template.json .gitattributes .github/workflows/ci.yml .gitignore LICENSE README.md constraints.txt
 pyproject.toml setup_env.py
 .idea/.gitignore .idea/{slug}.iml .idea/dictionaries/project.xml .idea/jsonSchemas.xml .idea/modules.xml
 .idea/pyProjectModel.xml
@@ -242,6 +242,25 @@ def test_tools_can_read_the_settings_in_place() -> None:
         toml(REPOSITORY / "template/pyproject.toml")["tool"]["ruff"]
         == toml(REPOSITORY / "pyproject.toml")["tool"]["ruff"]
     )
+
+
+def test_a_project_is_typed_by_the_settings_that_dev_py_lint_checks() -> None:
+    project, ours = (toml(REPOSITORY / name)["tool"]["mypy"] for name in ("template/pyproject.toml", "pyproject.toml"))
+    generator_only = {"cookiecutter.*", "jsonschema.*", "psutil.*"}
+    assert {**project, "mypy_path": [], "files": []} == {
+        **ours,
+        "mypy_path": [],
+        "files": [],
+        "overrides": [
+            {
+                **override,
+                "module": [name for name in override["module"] if name not in generator_only]
+                if isinstance(override["module"], list)
+                else override["module"],
+            }
+            for override in ours["overrides"]
+        ],
+    }
 
 
 def test_template_has_one_entry_and_no_links(repository: Path) -> None:

@@ -17,7 +17,7 @@ import warm
 from tutorial import CHINESE, ENGLISH, PAGES, blocks, examples, steps
 
 NOT_RUN = {
-    "pip install cookiecutter": "it is here already, and no test installs into the environment that runs it",
+    "python -m pip install cookiecutter": "it is here already, and no test installs into the environment that runs it",
     "uvx cookiecutter gh:org/ft-template": "downloads cookiecutter; the same command without uvx is run",
     "pipx run cookiecutter gh:org/ft-template": "downloads cookiecutter; the same command without pipx is run",
     "python setup_env.py": "downloads PyTorch; test_end_to_end.py runs it",

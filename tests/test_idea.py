@@ -46,7 +46,7 @@ CONFIGURATIONS = {
     "Check data": ("Training", "finetune", "check-data configs/train.yaml"),
     "Train (demo)": ("Training", "finetune", "train configs/demo.yaml"),
     "Train": ("Training", "finetune", "train configs/train.yaml"),
-    "Resume": ("Training", "finetune", "train configs/train.yaml --resume"),
+    "Resume": ("Training", "finetune", "train latest --resume"),
     "Debug one batch": (
         "Training",
         "finetune",

@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from . import (
+    chinese_news,
+    chinese_reviews,
+    chinese_service,
     german_phrases,
     holiday_stays,
     news_entities,
@@ -39,6 +42,7 @@ class Theme:
     example: Callable[[Grammar], Any]
     line: Callable[[Any], str]
     key: Callable[[Any], str]  # what no two examples may share
+    language: str = "en"
 
 
 THEMES = [
@@ -132,14 +136,49 @@ THEMES = [
         town_notices.line,
         itemgetter("source"),
     ),
+    Theme(
+        "text-classification",
+        "jsonl",
+        (2800, 300, 400),
+        chinese_reviews.RULES,
+        chinese_reviews.DRAWS,
+        chinese_reviews.example,
+        chinese_reviews.line,
+        itemgetter("text"),
+        "zh",
+    ),
+    Theme(
+        "token-classification",
+        "jsonl",
+        (2800, 300, 400),
+        chinese_news.RULES,
+        chinese_news.DRAWS,
+        chinese_news.example,
+        chinese_news.line,
+        itemgetter("text"),
+        "zh",
+    ),
+    Theme(
+        "chat",
+        "jsonl",
+        (2400, 300, 400),
+        chinese_service.RULES,
+        chinese_service.DRAWS,
+        chinese_service.example,
+        chinese_service.line,
+        chinese_service.key,
+        "zh",
+    ),
 ]
+CHINESE = {theme.task for theme in THEMES if theme.language == "zh"}
 
 
 def splits(theme: Theme) -> Iterator[tuple[str, str]]:
     """(split, content) of a theme; no example comes twice, not even with other numbers."""
     seen: set[str] = set()
     for split, size in zip(("train", "validation", "test"), theme.sizes, strict=True):
-        grammar = Grammar(f"{theme.task} {split}", theme.rules, theme.draws, unseen=split != "train")
+        seed = theme.task if theme.language == "en" else f"{theme.task} {theme.language}"
+        grammar = Grammar(f"{seed} {split}", theme.rules, theme.draws, unseen=split != "train")
         lines: list[str] = []
         while len(lines) < size:
             example = theme.example(grammar)
@@ -152,7 +191,8 @@ def splits(theme: Theme) -> Iterator[tuple[str, str]]:
 
 def file_name(theme: Theme, split: str) -> str:
     """The name in the template: cookiecutter writes a file only where its name is not empty."""
-    return f"{{% if cookiecutter.task == '{theme.task}' %}}{split}.{theme.ending}{{% endif %}}"
+    language = f" and cookiecutter.language == '{theme.language}'" if theme.task in CHINESE else ""
+    return f"{{% if cookiecutter.task == '{theme.task}'{language} %}}{split}.{theme.ending}{{% endif %}}"
 
 
 def main(folder: Path = FOLDER) -> None:

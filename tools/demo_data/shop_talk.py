@@ -136,7 +136,7 @@ def example(grammar: Grammar) -> list[Message]:
     if with_system:
         rules = [grammar.sentence(rule, facts) for rule in ("system", f"{topic}_system") if rule in RULES]
         messages.append(_message("system", " ".join(rules)))
-    for exchange in _exchanges(grammar, topic, facts):
+    for exchange in exchanges(grammar, topic, facts):
         rule = f"{exchange}_here" if with_system and f"{exchange}_here" in RULES else exchange
         question, answer = grammar.sentence(rule, facts).split(" / ")
         if exchange == topic:
@@ -167,8 +167,8 @@ def _facts(grammar: Grammar, limit: str) -> dict[str, str]:
     }
 
 
-def _exchanges(grammar: Grammar, topic: str, facts: Rules) -> list[str]:
-    """The exchanges of a talk in order, by name."""
+def exchanges(grammar: Grammar, topic: str, facts: Rules) -> list[str]:
+    """The exchanges of a talk in order, by name; facts decide which can follow."""
     refused = facts.get(f"{topic}_answer") in ("{visit_no}", "{return_no}")
     follow = [] if refused else list(TOPICS[topic])
     chosen = grammar.sample(follow, min(len(follow), grammar.pick([0, 0, 1, 1, 2])))

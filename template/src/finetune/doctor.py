@@ -71,7 +71,9 @@ def _accelerator() -> Diagnosis:
         remedy = "there is an NVIDIA driver: " + (
             "update it" if torch.version.cuda else 'set accelerator = "cuda" in pyproject.toml and run setup_env.py'
         )
-    return Diagnosis("accelerator", f"none, {counted(torch.get_num_threads(), 'CPU thread')} ({built})", remedy)
+    threads = counted(torch.get_num_threads(), "CPU thread")
+    enough = "" if remedy else ": enough for the demo and small models; a base model takes hours, LoRA a part of them"
+    return Diagnosis("accelerator", f"none, {threads} ({built}){enough}", remedy)
 
 
 def _precision() -> Diagnosis:
