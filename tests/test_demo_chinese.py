@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_demo_data import DEMO, SPLITS
-from tools.demo_data.chinese_service import COLOURS, HOURS, REFUNDS
-
 from finetune.check_data.check import check_data
 from finetune.config.config import Config
+from test_demo_data import DEMO, SPLITS
+
+from tools.demo_data.chinese_service import COLOURS, HOURS, REFUNDS
 
 KEYS = {"text-classification": "text", "token-classification": "text", "chat": "messages"}
 MODELS = {"text-classification": "tiny:bert", "token-classification": "tiny:bert", "chat": "tiny:gpt2"}

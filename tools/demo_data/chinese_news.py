@@ -1,7 +1,7 @@
 """Theme of token-classification in Chinese: people (PER), organisations (ORG) and places (LOC) in short news.
 
-The texts are plain, without blanks; entities are spans of characters. A list of names does not solve it: 青山 is a town,
-a street, a firm and a school, and most names of the test were never seen in training. All names are invented.
+The texts are plain, without blanks; entities are spans of characters. A list of names does not solve it: 青山 is a
+town, a street, a firm and a school, and most names of the test were never seen in training. All names are invented.
 """
 
 import json
@@ -35,8 +35,8 @@ RULES: Rules = {
         | [ORG {stem}市人民医院] | [ORG {stem}海关] | ~[ORG {stem}市气象局]""",
     "SCHOOL": "[ORG {stem}大学] | [ORG {stem}中学] | [ORG {stem}师范学院] | [ORG {stem}研究所] | ~[ORG {stem}小学]",
     "TEAM": "[ORG {stem}队] | [ORG {stem}队] | [ORG {stem}足球俱乐部]",
-    "CHIEF": """{FIRM}{boss} | {FIRM}{boss} | {OFFICE}{head} | {SCHOOL}{scholar} | {TEAM}主教练 | [ORG {stem}基金会]{head}
-        | [ORG {stem}乐团]指挥""",
+    "CHIEF": """{FIRM}{boss} | {FIRM}{boss} | {OFFICE}{head} | {SCHOOL}{scholar} | {TEAM}主教练
+        | [ORG {stem}基金会]{head} | [ORG {stem}乐团]指挥""",
     # Words
     "day": "周一 | 周二 | 周三 | 周五 | 周末 | 昨天 | 今天 | 明天 | 本月 | {month}月{date}日 | 去年",
     "later": "明天 | 周一 | 周三 | 周末 | 下周 | 下个月 | {month}月{date}日",

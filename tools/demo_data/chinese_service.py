@@ -10,8 +10,9 @@ import re
 from .grammar import Draw, Grammar, Rules
 from .shop_talk import TOPICS, Message, exchanges
 
-# The rules of the house: opening and closing hours of the shop in a town and its day of rest; the colours of an article;
-# the days until money is back, by means of payment; when a parcel arrives; for how many days an article can be returned
+# The rules of the house: opening and closing hours of the shop in a town and its day of rest; the colours of an
+# article; the days until money is back, by means of payment; when a parcel arrives; for how many days an article can
+# be returned
 HOURS = {
     "青山": ("九点", "六点", "周日"),
     "东湖": ("十点", "八点", "周日"),
@@ -56,17 +57,20 @@ RULES: Rules = {
     # Exchanges: the customer / the assistant
     "order": """{ask_order} / 您好，{number}号订单走{post}，{arrival}送到。
         | {ask_order} / 您的{item}，订单号{number}，{arrival}送到。""",
-    "ask_order": """我用{post}买的{item}，订单号是{number}，什么时候到？ | 我的{number}号订单到哪儿了？是{post}的{item}。
+    "ask_order": """我用{post}买的{item}，订单号是{number}，什么时候到？
+        | 我的{number}号订单到哪儿了？是{post}的{item}。
         | {item}什么时候能收到？订单号{number}，走的{post}。 | ~我在等{number}号订单，{post}的{item}，哪天能到？""",
     "address": """请改送到{town}。 / 好的，{number}号订单改送到{town}。
         | 能送到我在{town}的公司吗？ / 可以，{number}号订单改送到{town}。""",
-    "gift": """请帮我包成礼物。 / 没问题，我们会把{item}包成礼物。 | 这是送人的，能包装一下吗？ / 没问题，我们会把{item}包成礼物。""",
+    "gift": """请帮我包成礼物。 / 没问题，我们会把{item}包成礼物。
+        | 这是送人的，能包装一下吗？ / 没问题，我们会把{item}包成礼物。""",
     "cancel": """我想取消订单，是用{payment}付的。 / {number}号订单已经取消。{refund}
         | 我不想要了，付款用的是{payment}。 / {number}号订单已经取消。{refund}""",
     "damaged": """我收到的{item}是坏的，订单号{number}。 / {sorry} | {number}号订单的{item}坏了。 / {sorry}
         | {item}有问题，订单号是{number}。 / {sorry} | ~订单{number}里的{item}摔坏了。 / {sorry}""",
     "sorry": "非常抱歉，您的{item}出了问题。您想换一个新的，还是退款？",
-    "replace": """换一个新的吧。 / {number}号订单的新{item}已经发出。 | 我要新的。 / {number}号订单的新{item}已经发出。""",
+    "replace": """换一个新的吧。 / {number}号订单的新{item}已经发出。
+        | 我要新的。 / {number}号订单的新{item}已经发出。""",
     "money": """退款吧，我是用{payment}付的。 / 好的，{number}号订单已经取消。{refund}
         | 我要退款，付款用的是{payment}。 / 好的，{number}号订单已经取消。{refund}""",
     "refund": "钱会在{refund_days}内退到您的{payment}。",
