@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import DATA_FORMAT
+from conftest import DATA_FORMAT, IN_BOTH
 from finetune.check_data.check import check_data
 from finetune.config.config import Config
 
@@ -26,8 +26,14 @@ KEYS = {"text-generation": "prompt", "chat": "messages", "translation": "source"
 MOST_BYTES = {"chat": 900_000, "summarization": 650_000, "text-generation": 550_000}
 
 
-def shipped(task: str, split: str) -> Path:
-    return DEMO / f"{{% if cookiecutter.task == '{task}' %}}{split}.{DATA_FORMAT[task]}{{% endif %}}"
+FILES = [(task, language) for task in DATA_FORMAT for language in (("en", "zh") if task in IN_BOTH else ("en",))]
+
+
+def shipped(task: str, split: str, language: str = "en") -> Path:
+    condition = f"cookiecutter.task == '{task}'"
+    if task in IN_BOTH:
+        condition += f" and cookiecutter.language == '{language}'"
+    return DEMO / f"{{% if {condition} %}}{split}.{DATA_FORMAT[task]}{{% endif %}}"
 
 
 def rows(task: str, split: str) -> list[dict[str, Any]]:
@@ -59,17 +65,17 @@ def entities(split: str) -> list[str]:
 def test_the_script_makes_the_shipped_files_byte_for_byte(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "tools.demo_data", str(tmp_path)], cwd=ROOT, check=True)
     made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    names = {shipped(task, split).name for task in DATA_FORMAT for split in SPLITS}
+    names = {shipped(task, split, language).name for task, language in FILES for split in SPLITS}
     assert set(made) == names
     assert made == {name: (DEMO / name).read_bytes() for name in names}
 
 
-@pytest.mark.parametrize("task", DATA_FORMAT)
-def test_the_check_of_the_data_is_content(task: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("task", "language"), FILES)
+def test_the_check_of_the_data_is_content(task: str, language: str, tmp_path: Path) -> None:
     """What a user is shown as good data has neither leaks nor contradictions nor copies."""
     data = {split: tmp_path / f"{split}.{DATA_FORMAT[task]}" for split in SPLITS}
     for split, path in data.items():
-        path.write_bytes(shipped(task, split).read_bytes())
+        path.write_bytes(shipped(task, split, language).read_bytes())
     tiny = {"text-generation": "gpt2", "chat": "gpt2", "translation": "t5", "summarization": "t5"}.get(task, "bert")
     model = {"name": f"tiny:{tiny}", "max_length": 128}
     config = Config.model_validate({"task": {"type": task}, "model": model, "data": data})
@@ -80,10 +86,10 @@ def test_the_check_of_the_data_is_content(task: str, tmp_path: Path) -> None:
     assert all(count <= 0.03 * len(data[split].read_text("utf-8").splitlines()) for split, count in near.items())
 
 
-@pytest.mark.parametrize("task", DATA_FORMAT)
+@pytest.mark.parametrize(("task", "language"), FILES)
 @pytest.mark.parametrize("split", SPLITS)
-def test_files_are_small_and_plain(task: str, split: str) -> None:
-    content = shipped(task, split).read_bytes()
+def test_files_are_small_and_plain(task: str, language: str, split: str) -> None:
+    content = shipped(task, split, language).read_bytes()
     assert 10_000 < len(content) < MOST_BYTES.get(task, 500_000)
     assert content.endswith(b"\n")
     assert b"\r" not in content

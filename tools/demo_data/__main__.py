@@ -6,7 +6,7 @@ Usage: python -m tools.demo_data [FOLDER]
 import re
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class Theme:
     example: Callable[[Grammar], Any]
     line: Callable[[Any], str]
     key: Callable[[Any], str]  # what no two examples may share
+    language: str | None = None  # for the answer `language`; None: the task has demo data in one language only
 
 
 THEMES = [
@@ -51,6 +52,7 @@ THEMES = [
         news_sentiment.example,
         news_sentiment.line,
         itemgetter("text"),
+        "en",
     ),
     Theme(
         "multi-label-classification",
@@ -81,6 +83,7 @@ THEMES = [
         news_entities.example,
         news_entities.line,
         news_entities.line,
+        "en",
     ),
     Theme(
         "ranking",
@@ -111,6 +114,7 @@ THEMES = [
         shop_talk.example,
         shop_talk.line,
         shop_talk.key,
+        "en",
     ),
     Theme(
         "translation",
@@ -133,6 +137,8 @@ THEMES = [
         itemgetter("source"),
     ),
 ]
+# Until there are texts in Chinese, their files hold the English ones.
+THEMES += [replace(theme, language="zh") for theme in THEMES if theme.language == "en"]
 
 
 def splits(theme: Theme) -> Iterator[tuple[str, str]]:
@@ -152,7 +158,10 @@ def splits(theme: Theme) -> Iterator[tuple[str, str]]:
 
 def file_name(theme: Theme, split: str) -> str:
     """The name in the template: cookiecutter writes a file only where its name is not empty."""
-    return f"{{% if cookiecutter.task == '{theme.task}' %}}{split}.{theme.ending}{{% endif %}}"
+    condition = f"cookiecutter.task == '{theme.task}'"
+    if theme.language:
+        condition += f" and cookiecutter.language == '{theme.language}'"
+    return f"{{% if {condition} %}}{split}.{theme.ending}{{% endif %}}"
 
 
 def main(folder: Path = FOLDER) -> None:
