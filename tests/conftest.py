@@ -23,6 +23,8 @@ DATA_FORMAT = {
     "summarization": "jsonl",
 }
 TASKS = tuple(DATA_FORMAT)
+IN_BOTH = {"text-classification", "token-classification", "chat"}
+"""Tasks whose demo data exist in English and in Chinese; the others have theirs in English."""
 TINY = {"text-generation": "tiny:gpt2", "chat": "tiny:gpt2", "translation": "tiny:t5", "summarization": "tiny:t5"}
 """The model of the demo where it is not tiny:bert."""
 

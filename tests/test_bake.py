@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import DATA_FORMAT, LINK, TASKS, TINY, Bake, files
+from conftest import DATA_FORMAT, IN_BOTH, LINK, TASKS, TINY, Bake, files
 from ft_template import __version__
 from ft_template.create.bake import REPOSITORY, bake
 from packaging.requirements import Requirement
@@ -171,7 +171,41 @@ def test_license(bake_project: Bake, license_name: str, words: str, spdx: str) -
 def test_accelerator_is_left_for_setup_env(bake_project: Bake, accelerator: str) -> None:
     table = toml(bake_project(accelerator=accelerator) / "pyproject.toml")["tool"]["finetune"]
 
-    assert table == {"accelerator": accelerator}
+    assert table == {"accelerator": accelerator, "language": "en"}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_chinese_has_the_same_files_and_its_own_demo_data(repository: Path, bake_project: Bake, task: str) -> None:
+    project = bake_project(task=task, language="zh")
+    english = bake_project(project.parent / "en", task=task)
+    data = project / f"data/demo/train.{'jsonl' if task in IN_BOTH else DATA_FORMAT[task]}"
+    condition = f"cookiecutter.task == '{task}'" + (" and cookiecutter.language == 'zh'" if task in IN_BOTH else "")
+
+    assert {name.replace(".conll", ".jsonl") for name in files(english)} == set(files(project))
+    shipped = repository / f"template/data/demo/{{% if {condition} %}}{data.name}{{% endif %}}"
+    assert data.read_bytes() == shipped.read_bytes()
+    assert toml(project / "pyproject.toml")["tool"]["finetune"]["language"] == "zh"
+    train = yaml.safe_load((project / "configs/train.yaml").read_text(encoding="utf-8"))
+    assert train["task"].get("bleu_tokenizer") == ("zh" if task == "translation" else None)
+
+
+@pytest.mark.parametrize(
+    ("task", "model"),
+    [
+        ("text-classification", "google-bert/bert-base-chinese"),
+        ("token-classification", "google-bert/bert-base-chinese"),
+        ("ranking", "google-bert/bert-base-chinese"),
+        ("text-generation", "Qwen/Qwen2.5-0.5B"),
+        ("chat", "Qwen/Qwen2.5-0.5B-Instruct"),
+        ("translation", "bigscience/mt0-small"),
+        ("summarization", "bigscience/mt0-small"),
+    ],
+)
+def test_the_default_model_for_chinese_knows_chinese(bake_project: Bake, task: str, model: str) -> None:
+    config = (bake_project(task=task, language="zh") / "configs/train.yaml").read_text(encoding="utf-8")
+
+    assert yaml.safe_load(config)["model"]["name"] == model
+    assert yaml.safe_load(config)["task"].get("prefix", "") == ""
 
 
 def test_versions_agree() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import DATA_FORMAT
+from conftest import DATA_FORMAT, IN_BOTH
 from finetune.check_data.check import check_data
 from finetune.config.config import Config
 
@@ -23,12 +23,11 @@ SPLITS = ("train", "validation", "test")
 SINGLE_TEXTS = {"text-classification": (4, 45), "multi-label-classification": (3, 60), "regression": (4, 40)}  # words
 TAGS = {"billing", "bug", "cancellation", "delivery", "feature-request", "login", "praise", "refund"}
 KEYS = {"text-generation": "prompt", "chat": "messages", "translation": "source", "summarization": "source"}
-CHINESE = ("text-classification", "token-classification", "chat")
 MOST_BYTES = {"chat": 900_000, "summarization": 650_000, "text-generation": 550_000}
 
 
 def shipped(task: str, split: str) -> Path:
-    language = " and cookiecutter.language == 'en'" if task in CHINESE else ""  # their Chinese: test_demo_chinese.py
+    language = " and cookiecutter.language == 'en'" if task in IN_BOTH else ""  # their Chinese: test_demo_chinese.py
     return DEMO / f"{{% if cookiecutter.task == '{task}'{language} %}}{split}.{DATA_FORMAT[task]}{{% endif %}}"
 
 

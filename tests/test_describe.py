@@ -97,10 +97,12 @@ def test_defaults_that_follow_from_other_answers(properties: dict[str, dict[str,
         name: question["x-default-from"] for name, question in properties.items() if "x-default-from" in question
     }
 
-    assert derived == {"project_slug": ["project_name"], "author": ["project_name"], "base_model": ["task"]}
+    assert derived == {"project_slug": ["project_name"], "author": ["project_name"], "base_model": ["language", "task"]}
     by_task = properties["base_model"]["x-default-by"]["task"]
     assert by_task == {task: defaults(task=task)["base_model"] for task in ASKED["task"]}
     assert len(set(by_task.values())) > 3
+    by_language = properties["base_model"]["x-default-by"]["language"]
+    assert by_language == {"en": "google-bert/bert-base-uncased", "zh": "google-bert/bert-base-chinese"}
 
 
 def test_the_schema_refuses_the_methods_that_the_rules_refuse(document: dict[str, Any]) -> None:

@@ -121,9 +121,10 @@ def test_an_error_is_an_exit_code(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 # --- what fits the machine --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("task", TASKS)
-def test_every_model_that_is_proposed_has_a_size(task: str) -> None:
-    model = str(resolve(bundled(), {"task": task})["base_model"])
+def test_every_model_that_is_proposed_has_a_size(task: str, language: str) -> None:
+    model = str(resolve(bundled(), {"task": task, "language": language})["base_model"])
 
     assert suggest.method(GOOD, model) is not None
 

@@ -7,9 +7,12 @@ from ..system.machine import GB, Machine, format_size
 PARAMETERS = {
     "google-bert/bert-base-uncased": 110_000_000,
     "google-bert/bert-base-cased": 108_000_000,
+    "google-bert/bert-base-chinese": 102_000_000,
     "openai-community/gpt2": 124_000_000,
+    "Qwen/Qwen2.5-0.5B": 494_000_000,
     "Qwen/Qwen2.5-0.5B-Instruct": 494_000_000,
     "google-t5/t5-small": 61_000_000,
+    "bigscience/mt0-small": 300_000_000,
 }
 """Parameters of each default model of the template; tests/test_doctor.py checks that none is missing."""
 
