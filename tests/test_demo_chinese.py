@@ -148,7 +148,7 @@ def _claims(known: str, answer: str) -> list[tuple[str, bool]]:
 
 def test_the_readme_shows_rows_of_the_same_form() -> None:
     readme = (DEMO / "README.md").read_text(encoding="utf-8")
-    shown = [json.loads(line) for line in re.findall(r"`(\{.*\})`", readme.partition("{% else -%}\n# Demo data")[0])]
+    shown = [json.loads(line) for line in re.findall(r"`(\{.*\})`", readme.partition("{% else -%}\n# 演示数据")[2])]
     assert [set(row) for row in shown] == [{"text", "label"}, {"text", "entities"}, {"messages"}]
     for task, row in zip(KEYS, shown, strict=True):
         assert list(row) == list(rows(task, "train")[0])
