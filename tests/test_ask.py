@@ -118,7 +118,9 @@ def test_arrow_keys_numbers_and_faults_as_one_types(tmp_path: Path) -> None:
 
 
 def test_a_dumb_terminal_gets_lines_and_numbers(tmp_path: Path) -> None:
-    given = [f"--set={name}" for name in ("author=Ada", "language=en", "base_model=tiny:bert", "method=lora", "license=MIT")]
+    given = [
+        f"--set={name}" for name in ("author=Ada", "language=en", "base_model=tiny:bert", "method=lora", "license=MIT")
+    ]
     terminal = Terminal(*given, "--set=editor=both", "--set=description=D", cwd=tmp_path, term="dumb")
     terminal.type("Display name of the project", "A{{b" + ENTER)
     terminal.type("template expression", "Mood" + ENTER)

@@ -181,12 +181,22 @@ def test_chinese_has_the_same_files_and_its_own_demo_data(repository: Path, bake
     data = project / f"data/demo/train.{'jsonl' if task in IN_BOTH else DATA_FORMAT[task]}"
     condition = f"cookiecutter.task == '{task}'" + (" and cookiecutter.language == 'zh'" if task in IN_BOTH else "")
 
-    assert {name.replace(".conll", ".jsonl") for name in files(english)} == set(files(project))
+    assert {name.replace(".conll", ".jsonl") for name in files(english)} | {"README.zh-CN.md"} == set(files(project))
     shipped = repository / f"template/data/demo/{{% if {condition} %}}{data.name}{{% endif %}}"
     assert data.read_bytes() == shipped.read_bytes()
     assert toml(project / "pyproject.toml")["tool"]["finetune"]["language"] == "zh"
     train = yaml.safe_load((project / "configs/train.yaml").read_text(encoding="utf-8"))
     assert train["task"].get("bleu_tokenizer") == ("zh" if task == "translation" else None)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_chinese_readme_names_every_task_and_commands_of_the_other(bake_project: Bake, task: str) -> None:
+    project = bake_project(task=task, language="zh")
+    english, chinese = ((project / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md"))
+    commands = [line for line in chinese.splitlines() if line.startswith(("python", ".venv"))]
+    assert len(commands) > 7
+    assert [line for line in commands if line not in english.splitlines()] == []
+    assert all(name in chinese for name in TASKS)
 
 
 @pytest.mark.parametrize(
