@@ -62,7 +62,6 @@ def new(
     It is created in TARGET_DIR, or in a folder named after its slug. In a terminal, questions without an answer in
     --answers or --set are asked.
     """
-    from .answers.ask import ask
     from .answers.prompts import is_interactive
     from .create.events import JsonListener, Listener, RichListener, emit_error
     from .create.new import Request
@@ -76,7 +75,7 @@ def new(
     except UserError as error:
         return emit_error(listener, error)
     interactive = not (no_input or as_json) and is_interactive()
-    request = Request(given, target_dir, output_dir or Path(), template, dry_run, ask if interactive else None)
+    request = Request(given, target_dir, output_dir or Path(), template, dry_run, interactive)
     return create(request, listener)
 
 
