@@ -491,6 +491,26 @@ def test_a_wrong_command_line(here: Path, arguments: list[str]) -> None:
     assert names(here) == {"neighbour.txt"}
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "gbk", "ascii"])
+def test_nothing_fails_for_the_encoding_of_the_console(here: Path, encoding: str) -> None:
+    """A character that the console lacks is replaced; the files are the same."""
+    name = "微调 → é 🚀"
+    make = ["new", "微调", "--set", f"project_name={name}", "--set", "environment=none"]
+    for arguments in (make, ["check", "微调"], ["validate", "--set", f"author={name}"], ["new", "微调"], ["doctor"]):
+        run = subprocess.run(
+            [*COMMAND, *arguments],
+            cwd=here,
+            env=ENVIRONMENT | {"PYTHONIOENCODING": encoding},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+        assert run.returncode == (4 if arguments == ["new", "微调"] else 0)
+        assert b"Traceback" not in run.stderr
+        (run.stdout + run.stderr).decode(encoding)
+    assert name in (here / "微调/README.md").read_text(encoding="utf-8")
+
+
 def test_heavy_modules_wait_until_they_are_needed(here: Path) -> None:
     code = """
 import sys

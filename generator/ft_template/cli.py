@@ -1,5 +1,6 @@
 """The command `ft-template`; each verb imports its modules only when it runs, so that `--help` is fast."""
 
+import io
 import json
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,9 @@ JSON_HELP = "Print one JSON document."
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console may lack characters, such as those of a project's name
     try:
         return int(cli.main(arguments, prog_name="ft-template", standalone_mode=False) or OK)
     except UserError as error:
