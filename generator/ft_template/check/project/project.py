@@ -171,6 +171,11 @@ class Project:
             configurations += [Configuration(element, in_idea) for element in (elements[:1] if in_idea else elements)]
         return configurations
 
+    @property
+    def known_configurations(self) -> list[Configuration]:
+        """The configurations of the types that are checked in detail."""
+        return [one for one in self.configurations if one.is_known]
+
     @cached_property
     def by_key(self) -> dict[tuple[str, str], Configuration]:
         """Run configurations by (type, name), as compounds and before-launch tasks refer to them."""
