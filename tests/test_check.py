@@ -70,18 +70,34 @@ def test_a_note_is_no_fault(bake_project: Bake, capsys: pytest.CaptureFixture[st
     assert "0 faults, 1 note" in capsys.readouterr().out
 
 
+def test_settings_of_the_user_and_of_plugins_are_no_fault(bake_project: Bake) -> None:
+    project = bake_project()
+    (project / ".git").mkdir()
+    mapping = '<mapping directory="" vcs="Git" />'
+    settings = {
+        "vcs.xml": f'<project version="4"><component name="VcsDirectoryMappings">{mapping}</component></project>',
+        "ruff.xml": '<project version="4"><component name="RuffSettings" path="C:\\Tools\\ruff.exe" /></project>',
+        "remote-targets.xml": '<project version="4"><component name="Targets" path="/home/me/x" /></project>',
+    }
+    write_files(project / ".idea", settings)
+
+    assert check(project) == []
+
+
 OWN = {
     "docker-deploy": """factoryName="dockerfile" server-name="Docker"><deployment type="dockerfile"><settings>
         <option name="containerName" value="api" /><option name="sourceFilePath" value="deploy\\Dockerfile" />
         <option name="volumeBindings"><list><DockerVolumeBindingImpl><option name="hostPath" value="/home/me/data" />
         </DockerVolumeBindingImpl></list></option></settings></deployment><method v="2" />""",
     "js.build_tools.npm": """nameIsGenerated="true"><package-json value="$USER_HOME$/site/package.json" />
-        <command value="run" /><scripts><script value="build" /></scripts><node-interpreter value="C:\\node\\node.exe" />
+        <command value="run" /><scripts><script value="build" /></scripts>
+        <node-interpreter value="C:\\node\\node.exe" />
         <envs /><method v="2"><option name="NpmBeforeRunTask" enabled="true" /></method>""",
     "MAKEFILE_TARGET_RUN_CONFIGURATION": """factoryName="Makefile"><makefile filename="$PROJECT_DIR$/Makefile"
         target="all" workingDirectory="" arguments="-j4 &amp;&amp; true"><envs /></makefile><method v="2" />""",
     "GradleRunConfiguration": """factoryName="Gradle"><ExternalSystemSettings><option name="taskNames"><list /></option>
-        <option name="vmOptions" /></ExternalSystemSettings><GradleScriptDebugEnabled>true</GradleScriptDebugEnabled>""",
+        <option name="vmOptions" /></ExternalSystemSettings>
+        <GradleScriptDebugEnabled>true</GradleScriptDebugEnabled>""",
     "ShConfigurationType": """><option name="SCRIPT_TEXT" value="ls | wc" /><option name="INTERPRETER_PATH"
         value="/bin/zsh" /><envs /><method v="2" />""",
 }
@@ -115,8 +131,8 @@ def test_a_module_file_that_workspace_mode_has_rewritten_passes(bake_project: Ba
         ("<module type", '<module external.system.id="pyproject.toml" type'),
         ('type="inheritedJdk"', 'type="jdk" jdkName="uv (my-project)" jdkType="Python SDK"'),
         (
-            'isTestSource="false" />\n',
-            'isTestSource="false" />\n      <excludeFolder url="file://$MODULE_DIR$/build" />\n',
+            'isTestSource="false" />',
+            'isTestSource="false" /><excludeFolder url="file://$MODULE_DIR$/build" />',
         ),
     ):
         assert old in text
