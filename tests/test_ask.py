@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from front_end import COMMAND, ENVIRONMENT, ft_template, names
-from ft_template.answers import suggest
+from ft_template.answers import prompts, suggest
 from ft_template.system.machine import inspect_machine
 
 if sys.platform == "win32":
@@ -29,13 +29,13 @@ CURSOR = b"\x1b[6n"
 class Terminal:
     """Runs the command in a pseudo-terminal and types into it."""
 
-    def __init__(self, *arguments: str, cwd: Path, term: str = "xterm-256color") -> None:
+    def __init__(self, *arguments: str, cwd: Path, term: str = "xterm-256color", columns: int = 120) -> None:
         self.number, self.screen = pty.fork()
         if self.number == 0:
             os.chdir(cwd)
             command = [*COMMAND, "new", *arguments]
             os.execve(command[0], command, ENVIRONMENT | {"TERM": term, "LC_ALL": "C.UTF-8"})
-        fcntl.ioctl(self.screen, termios.TIOCSWINSZ, struct.pack("HHHH", 60, 120, 0, 0))
+        fcntl.ioctl(self.screen, termios.TIOCSWINSZ, struct.pack("HHHH", 60, columns, 0, 0))
         self.shown = ""
         self.raw = b""
 
@@ -104,6 +104,8 @@ def test_arrow_keys_numbers_and_faults_as_one_types(tmp_path: Path) -> None:
     terminal.type("Python environment of the project", "3" + ENTER)
     terminal.type("Editors", ENTER)
     terminal.type("Licence", ENTER)
+    terminal.expect("base_model openai-community/gpt2")
+    terminal.type(f"Create the project in {tmp_path / 'mood'}?", ENTER)
     terminal.expect("In a terminal")
 
     assert terminal.end() == 0
@@ -118,9 +120,8 @@ def test_arrow_keys_numbers_and_faults_as_one_types(tmp_path: Path) -> None:
 
 
 def test_a_dumb_terminal_gets_lines_and_numbers(tmp_path: Path) -> None:
-    given = [
-        f"--set={name}" for name in ("author=Ada", "language=en", "base_model=tiny:bert", "method=lora", "license=MIT")
-    ]
+    answers = ("author=Ada", "language=en", "base_model=tiny:bert", "method=lora", "license=MIT")
+    given = [f"--set={answer}" for answer in answers]
     terminal = Terminal(*given, "--set=editor=both", "--set=description=D", cwd=tmp_path, term="dumb")
     terminal.type("Display name of the project", "A{{b" + ENTER)
     terminal.type("template expression", "Mood" + ENTER)
@@ -129,12 +130,99 @@ def test_a_dumb_terminal_gets_lines_and_numbers(tmp_path: Path) -> None:
     terminal.type("PyTorch build", "7" + ENTER)
     terminal.type("not in the range", ENTER)
     terminal.type("Python environment", "3" + ENTER)
+    terminal.type("Create the project in", ENTER)
     terminal.expect("In a terminal")
 
     assert terminal.end() == 0
     assert b"\x1b[6n" not in terminal.raw
     assert "type: token-classification" in (tmp_path / "mood/configs/train.yaml").read_text()
     assert (tmp_path / "mood/.vscode").is_dir()
+
+
+GIVEN = {
+    "description": "D",
+    "author": "Ada",
+    "language": "en",
+    "method": "lora",
+    "accelerator": "cpu",
+    "environment": "none",
+    "editor": "pycharm",
+    "license": "MIT",
+}
+
+
+@pytest.mark.parametrize("term", ["xterm-256color", "dumb"])
+def test_one_can_go_back_and_change_an_answer(tmp_path: Path, term: str) -> None:
+    """What depends on the changed answer follows, what the user chose otherwise is offered again."""
+    back = "<" if term != "dumb" else "<" + ENTER  # in a list the key is enough where keys are read
+    chosen = "4" + ENTER
+    terminal = Terminal(*(f"--set={name}={answer}" for name, answer in GIVEN.items()), cwd=tmp_path, term=term)
+    terminal.type("Display name of the project", "<" + ENTER)  # nothing is before it
+    terminal.type("Display name of the project", "Mood" + ENTER)
+    terminal.type("letters, digits, hyphens", "<" + ENTER)
+    terminal.type("Display name of the project", "Tone" + ENTER)
+    terminal.type("letters, digits, hyphens", ENTER)
+    terminal.type("summarization", chosen)
+    terminal.type("Base model", "./mine" + ENTER)
+    terminal.expect("project_slug tone")
+    terminal.type("Create the project in", back)
+    terminal.type("Base model", "<" + ENTER)
+    terminal.type("summarization", ENTER)  # token-classification is still chosen
+    terminal.type("Base model", ENTER)
+    terminal.expect("base_model ./mine")
+    terminal.type("Create the project in", ENTER)
+    terminal.expect("In a terminal")
+
+    assert terminal.end() == 0
+    config = (tmp_path / "tone/configs/train.yaml").read_text()
+    assert "type: token-classification" in config
+    assert "./mine" in config
+
+
+def test_the_name_is_asked_for_a_given_folder_and_the_slug_follows(tmp_path: Path) -> None:
+    terminal = Terminal("tone-of-news", *(f"--set={name}={answer}" for name, answer in GIVEN.items()), cwd=tmp_path)
+    terminal.expect("tone-of-news")
+    terminal.type("Display name of the project", "The Tone of News" + ENTER)
+    terminal.type("the-tone-of-news", ENTER)
+    terminal.type("summarization", ENTER)
+    terminal.type("Base model", ENTER)
+    terminal.expect("project_name The Tone of News")
+    terminal.type(f"Create the project in {tmp_path / 'tone-of-news'}?", ENTER)
+    terminal.expect("In a terminal")
+
+    assert terminal.end() == 0
+    assert (tmp_path / "tone-of-news/.idea/the-tone-of-news.iml").is_file()
+
+
+@pytest.mark.parametrize("term", ["xterm-256color", "dumb"])
+def test_messages_are_whole_at_80_columns(tmp_path: Path, term: str) -> None:
+    terminal = Terminal(cwd=tmp_path, term=term, columns=80)
+    terminal.type("Display name of the project", "Mood" + ENTER)
+    terminal.type("letters, digits, hyphens", "微调" + ENTER)
+    terminal.expect("with a letter or digit first and last.")
+    os.write(terminal.screen, CTRL_C.encode())
+    terminal.expect("nothing was created")
+
+    assert terminal.end() == 130
+    if term == "dumb":  # elsewhere lines are drawn by moving the cursor
+        lines = terminal.raw.decode("utf-8", "replace").replace("Answer [mood]: ", "").splitlines()
+        assert max(map(len, lines)) <= 80
+
+
+def test_chinese_is_wrapped_by_the_columns_that_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "41")
+
+    assert prompts._wrap("微调" * 15).splitlines() == ["微调" * 10, "微调" * 5]
+
+
+def test_a_folder_that_is_taken_is_refused_before_the_questions(tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis/chapter.tex").touch()
+    for arguments in (["thesis"], ["--set=project_slug=thesis"]):
+        terminal = Terminal(*arguments, cwd=tmp_path)
+        terminal.expect("thesis exists already")
+        assert terminal.end() == 4
+        assert "Display name of the project" not in terminal.shown
 
 
 @pytest.mark.parametrize("term", ["xterm-256color", "dumb"])

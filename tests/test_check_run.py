@@ -105,6 +105,27 @@ def test_a_failure_shows_its_last_lines(small: Path) -> None:
     assert (found["works"].error, found["works"].output) == ("", "")
 
 
+def test_configurations_of_plugins_are_not_started(small: Path) -> None:
+    """Neither by themselves, nor as members and before-launch tasks of others."""
+    add(small, "works", "print('fine')", before="image")
+    path = small / ".idea/runConfigurations/works.xml"
+    path.write_text(path.read_text().replace(f'type="{KIND}" />', 'type="docker-deploy" />'))
+    members = f'<toRun name="image" type="docker-deploy" /><toRun name="works" type="{KIND}" />'
+    for name, kind, inside in (("image", "docker-deploy", ""), ("both", "CompoundRunConfigurationType", members)):
+        (small / f".idea/runConfigurations/{name}.xml").write_text(
+            '<component name="ProjectRunConfigurationManager">'
+            f'<configuration default="false" name="{name}" type="{kind}">{inside}<method v="2" /></configuration>'
+            "</component>"
+        )
+    found = start(small)
+
+    assert {name: result.error for name, result in found.items()} == {
+        "works": "",
+        "both": "",
+        "works.py, in a terminal": "",
+    }
+
+
 def test_an_import_that_only_pycharm_finds_shows(small: Path) -> None:
     add(small, "imports", "import package")
     found = start(small)

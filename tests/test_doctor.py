@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from conftest import TASKS
 from front_end import ft_template
 from ft_template.answers import suggest
 from ft_template.answers.complete import resolve
+from ft_template.create.bake import REPOSITORY
 from ft_template.system import doctor, machine
 from ft_template.system.machine import GB, Gpu, Machine, inspect_machine, query_gpus
 from ft_template.template import bundled
@@ -127,6 +129,22 @@ def test_every_model_that_is_proposed_has_a_size(task: str, language: str) -> No
     model = str(resolve(bundled(), {"task": task, "language": language})["base_model"])
 
     assert suggest.method(GOOD, model) is not None
+
+
+def test_every_text_names_the_same_memory_of_bert_base() -> None:
+    """Weights, gradients and optimizer state; the weights alone, which are also what is downloaded."""
+    full = machine.format_size(suggest.memory(suggest.BERT_BASE, suggest.BERT_BASE))
+    weights = machine.format_size(suggest.memory(suggest.BERT_BASE, 0))
+    pages = ["cookiecutter.json", "README.md", "README.zh-CN.md", "docs/from-zero.md", "docs/from-zero.zh-CN.md"]
+    others = {*REPOSITORY.glob("docs/*.md"), REPOSITORY / "template/README.md"} - {REPOSITORY / page for page in pages}
+    for path in (*(REPOSITORY / page for page in pages), *others):
+        figures = re.findall(r"BERT base\D{0,60}?(\d[\d.]* GB)", path.read_text(encoding="utf-8"))
+        assert set(figures) <= {full, weights}, path
+        assert full in figures or path in others, path
+    for model in ("google-bert/bert-base-uncased", "google-bert/bert-base-cased", "google-bert/bert-base-chinese"):
+        suggestion = suggest.method(GOOD, model)
+        assert suggestion is not None
+        assert f"needs about {full}, plus activations" in suggestion.reason
 
 
 @pytest.mark.parametrize(

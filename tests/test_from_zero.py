@@ -37,7 +37,7 @@ SERVERS = {"python -m tensorboard.main --logdir runs": "TensorBoard "}
 """What runs until it is stopped, by what it says when it can be used."""
 WRONG = {"python -m finetune train configs/demo.yaml optim.learning_rate=1e-4"}
 """What the page shows as a mistake."""
-TYPED = {"cookiecutter gh:org/ft-template": "My NER\n\n\n\n4\n" + 20 * "\n"}
+TYPED = {"cookiecutter gh:org/ft-template": "My NER\n\n\n\n\n4\n" + 20 * "\n"}
 PROJECT = "my-ner"
 PATIENCE = 900
 """Seconds for any one command: only what hangs takes so long, also on a busy machine."""

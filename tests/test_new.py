@@ -1,5 +1,6 @@
 """`ft-template new` never leaves a half-written project: in-process, with failures and signals at every stage."""
 
+import errno
 import json
 import os
 import resource
@@ -14,7 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import Bake, files
+from conftest import Bake, files, write_files
 from front_end import COMMAND, ENVIRONMENT, STEPS, Recorder, ft_template, names, small_template
 from ft_template import template
 from ft_template.create import run_job, target
@@ -155,14 +156,52 @@ def test_what_exists_is_left_alone(here: Path, what: str) -> None:
     assert [step["id"] for step in told.all("step")] == ["template", "answers"]
 
 
-def test_the_folder_in_which_the_command_runs_cannot_be_replaced(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (here / "empty").mkdir()
-    monkeypatch.chdir(here / "empty")
-    told = Recorder()
+@pytest.mark.parametrize("hidden", [[], [".git/HEAD", ".DS_Store"]])
+@pytest.mark.parametrize("is_current", [True, False])
+def test_a_project_moves_into_a_folder_without_visible_files(
+    here: Path, monkeypatch: pytest.MonkeyPatch, hidden: list[str], is_current: bool
+) -> None:
+    folder = here / "Mood"
+    folder.mkdir()
+    write_files(folder, dict.fromkeys(hidden, "kept"))
+    if is_current:
+        monkeypatch.chdir(folder)
+    told, elsewhere = Recorder(), Recorder()
 
-    assert new(Request({}, target=Path()), told) == 4
-    assert "run this in the parent folder" in told.message
-    assert (here / "empty").is_dir()
+    assert new(Request({"environment": "none"}, target=Path() if is_current else folder), told) == 0
+    assert new(Request({"environment": "none", "project_name": "Mood"}, output_dir=here / "other"), elsewhere) == 0
+    assert files(folder) == files(here / "other/mood") | dict.fromkeys(hidden, b"kept")
+    assert told.one("result")["project_dir"] == str(folder)
+    assert told.one("result")["commands"][0].startswith("cd ") is not is_current
+
+
+@pytest.mark.parametrize("name", [".idea/workspace.xml", ".gitignore"])
+def test_a_hidden_file_that_the_project_brings_too_is_an_obstacle(here: Path, name: str) -> None:
+    write_files(here / "my-project", {name: "theirs"})
+    before = files(here)
+    code, told = make(here)
+
+    assert code == 4
+    assert f"{here / 'my-project'} has {name.partition('/')[0]}, which the project brings, too" in told.message
+    assert files(here) == before
+    assert [step["id"] for step in told.all("step")] == ["template", "answers"]
+
+
+def test_a_move_that_fails_halfway_is_taken_back(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_files(here / "my-project", {".git/HEAD": "theirs"})
+    before, rename = files(here), Path.rename
+
+    def fail(self: Path, target: Path) -> Path:
+        if self.name == "pyproject.toml":
+            raise OSError(errno.EIO, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    code, told = make(here)
+
+    assert code == 5
+    assert "nothing was created" in told.message
+    assert files(here) == before
 
 
 def test_what_comes_into_being_meanwhile_is_kept(here: Path) -> None:
@@ -450,6 +489,26 @@ def test_a_wrong_command_line(here: Path, arguments: list[str]) -> None:
     assert "Traceback" not in run.stderr
     assert run.stdout == ""
     assert names(here) == {"neighbour.txt"}
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "gbk", "ascii"])
+def test_nothing_fails_for_the_encoding_of_the_console(here: Path, encoding: str) -> None:
+    """A character that the console lacks is replaced; the files are the same."""
+    name = "微调 → é 🚀"
+    make = ["new", "微调", "--set", f"project_name={name}", "--set", "environment=none"]
+    for arguments in (make, ["check", "微调"], ["validate", "--set", f"author={name}"], ["new", "微调"], ["doctor"]):
+        run = subprocess.run(
+            [*COMMAND, *arguments],
+            cwd=here,
+            env=ENVIRONMENT | {"PYTHONIOENCODING": encoding},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+        assert run.returncode == (4 if arguments == ["new", "微调"] else 0)
+        assert b"Traceback" not in run.stderr
+        (run.stdout + run.stderr).decode(encoding)
+    assert name in (here / "微调/README.md").read_text(encoding="utf-8")
 
 
 def test_heavy_modules_wait_until_they_are_needed(here: Path) -> None:

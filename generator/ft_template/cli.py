@@ -1,5 +1,6 @@
 """The command `ft-template`; each verb imports its modules only when it runs, so that `--help` is fast."""
 
+import io
 import json
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,9 @@ JSON_HELP = "Print one JSON document."
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a console may lack characters, such as those of a project's name
     try:
         return int(cli.main(arguments, prog_name="ft-template", standalone_mode=False) or OK)
     except UserError as error:
@@ -62,7 +66,6 @@ def new(
     It is created in TARGET_DIR, or in a folder named after its slug. In a terminal, questions without an answer in
     --answers or --set are asked.
     """
-    from .answers.ask import ask
     from .answers.prompts import is_interactive
     from .create.events import JsonListener, Listener, RichListener, emit_error
     from .create.new import Request
@@ -76,7 +79,7 @@ def new(
     except UserError as error:
         return emit_error(listener, error)
     interactive = not (no_input or as_json) and is_interactive()
-    request = Request(given, target_dir, output_dir or Path(), template, dry_run, ask if interactive else None)
+    request = Request(given, target_dir, output_dir or Path(), template, dry_run, interactive)
     return create(request, listener)
 
 

@@ -3,8 +3,8 @@
 import os
 import shutil
 import sys
-import textwrap
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Protocol
 
 import click
@@ -14,15 +14,18 @@ from ..template import Question
 Validate = Callable[[str], str | None]
 """The error message for an answer; None if it is valid."""
 
+BACK = "<"
+"""Typed instead of an answer, it goes back to the question before."""
+
 
 class Prompter(Protocol):
-    """One way to ask a question; an invalid text is rejected with its error message."""
+    """One way to ask a question; the answer is None if the user goes back, and an invalid text is not accepted."""
 
     def show(self, text: str) -> None: ...
 
-    def select(self, question: Question, choices: tuple[str, ...], default: str) -> str: ...
+    def select(self, question: Question, choices: tuple[str, ...], default: str) -> str | None: ...
 
-    def text(self, question: Question, default: str, validate: Validate) -> str: ...
+    def text(self, question: Question, default: str, validate: Validate) -> str | None: ...
 
 
 def is_interactive() -> bool:
@@ -40,50 +43,78 @@ class ToolkitPrompter:
     def show(self, text: str) -> None:
         click.echo("\n" + click.style(_wrap(text), dim=True))
 
-    def select(self, question: Question, choices: tuple[str, ...], default: str) -> str:
+    def select(self, question: Question, choices: tuple[str, ...], default: str) -> str | None:
+        from prompt_toolkit.key_binding import KeyBindings
         from prompt_toolkit.shortcuts import choice
 
-        labels: list[tuple[str, Any]] = [(name, _wrap(_label(question, name), indent=3)) for name in choices]
+        keys = KeyBindings()
+        keys.add(BACK)(lambda event: event.app.exit(result=None))
+        labels: list[tuple[str | None, Any]] = [
+            (name, _wrap(_label(question, name), margin=12, indent=6)) for name in choices
+        ]
         click.echo()
-        return choice(_wrap(question.prompt), options=labels, default=default)
+        return choice(_wrap(question.prompt, margin=2), options=labels, default=default, key_bindings=keys)
 
-    def text(self, question: Question, default: str, validate: Validate) -> str:
+    def text(self, question: Question, default: str, validate: Validate) -> str | None:
         from prompt_toolkit import prompt
+        from prompt_toolkit.application import get_app
+        from prompt_toolkit.filters import Condition
         from prompt_toolkit.formatted_text import FormattedText
-        from prompt_toolkit.validation import ValidationError, Validator
+        from prompt_toolkit.key_binding import KeyBindings
+        from prompt_toolkit.styles import Style
 
-        class AnswerValidator(Validator):
-            def validate(self, document: Any) -> None:
-                if message := validate(document.text or default):
-                    raise ValidationError(len(document.text), message)
+        error_of = cache(validate)  # it is needed at each redraw
 
-        click.echo(f"\n{_wrap(f' {question.prompt}', 1)}")
-        placeholder = FormattedText([("class:placeholder", default)])
-        answer = prompt(" > ", placeholder=placeholder, validator=AnswerValidator(), validate_while_typing=True)
-        return answer or default
+        def error() -> str | None:
+            typed = get_app().current_buffer.text
+            return None if typed == BACK else error_of(typed or default)
+
+        def below_the_line() -> FormattedText:
+            # prompt_toolkit's own line for the errors of a validator would be cut at the width of the terminal.
+            message = error()
+            return FormattedText([("class:validation-toolbar", _wrap(message))] if message else [])
+
+        keys = KeyBindings()
+        keys.add("enter", filter=Condition(lambda: error() is not None))(lambda event: None)
+        click.echo(f"\n{_wrap(f' {question.prompt}', indent=1)}")
+        answer = prompt(
+            " > ",
+            placeholder=FormattedText([("class:placeholder", default)]),
+            bottom_toolbar=below_the_line,
+            key_bindings=keys,
+            style=Style.from_dict({"bottom-toolbar": "noreverse"}),
+        )
+        return None if answer == BACK else answer or default
 
 
 class PlainPrompter:
     """Plain lines, for terminals without cursor movement and for screen readers."""
 
     def show(self, text: str) -> None:
-        click.echo(f"\n{text}")
+        click.echo(f"\n{_wrap(text)}")
 
-    def select(self, question: Question, choices: tuple[str, ...], default: str) -> str:
-        click.echo(f"\n{question.prompt}")
+    def select(self, question: Question, choices: tuple[str, ...], default: str) -> str | None:
+        self.show(question.prompt)
         for number, name in enumerate(choices, start=1):
-            click.echo(f"  {number}  {_label(question, name)}")
-        number = click.prompt("Number", type=click.IntRange(1, len(choices)), default=choices.index(default) + 1)
-        return choices[int(number) - 1]
+            click.echo(f"  {number}  {_wrap(_label(question, name), margin=6, indent=5)}")
+        while True:
+            typed = str(click.prompt("Number", default=str(choices.index(default) + 1)))
+            if typed == BACK:
+                return None
+            if typed in map(str, range(1, len(choices) + 1)):
+                return choices[int(typed) - 1]
+            click.echo(f"{typed} is not in the range from 1 to {len(choices)}.")
 
-    def text(self, question: Question, default: str, validate: Validate) -> str:
-        click.echo(f"\n{question.prompt}")
+    def text(self, question: Question, default: str, validate: Validate) -> str | None:
+        self.show(question.prompt)
         while True:
             answer = str(click.prompt("Answer", default=default))
+            if answer == BACK:
+                return None
             message = validate(answer)
             if message is None:
                 return answer
-            click.echo(message)
+            click.echo(_wrap(message))
 
 
 def _label(question: Question, choice: str) -> str:
@@ -91,7 +122,11 @@ def _label(question: Question, choice: str) -> str:
     return choice if description == choice else f"{choice}: {description}"
 
 
-def _wrap(text: str, indent: int = 0) -> str:
-    """Wrap to the width of the terminal, less the space of the marker before a choice."""
-    width = max(shutil.get_terminal_size().columns - 12, 20)
-    return textwrap.fill(text, width, subsequent_indent=" " * indent)
+def _wrap(text: str, margin: int = 1, indent: int = 0) -> str:
+    """Wrap to the width of the terminal less a margin, by columns: a Chinese character takes two."""
+    from rich.console import Console
+    from rich.text import Text
+
+    width = max(shutil.get_terminal_size().columns - margin, 20)
+    lines = Text(text).wrap(Console(width=width), width)
+    return ("\n" + " " * indent).join(line.plain.rstrip() for line in lines)

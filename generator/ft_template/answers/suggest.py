@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from ..system.machine import GB, Machine, format_size
 
+BERT_BASE = 110_000_000  # as its paper rounds it; the vocabularies make 102 to 110 million
 PARAMETERS = {
-    "google-bert/bert-base-uncased": 110_000_000,
-    "google-bert/bert-base-cased": 108_000_000,
-    "google-bert/bert-base-chinese": 102_000_000,
+    "google-bert/bert-base-uncased": BERT_BASE,
+    "google-bert/bert-base-cased": BERT_BASE,
+    "google-bert/bert-base-chinese": BERT_BASE,
     "openai-community/gpt2": 124_000_000,
     "Qwen/Qwen2.5-0.5B": 494_000_000,
     "Qwen/Qwen2.5-0.5B-Instruct": 494_000_000,
@@ -16,8 +17,9 @@ PARAMETERS = {
 }
 """Parameters of each default model of the template; tests/test_doctor.py checks that none is missing."""
 
-BYTES_PER_PARAMETER = 16  # fp32 weights and gradients, and AdamW's two moments
-ACTIVATION_BYTES = 2 * GB
+WEIGHT_BYTES = 4  # fp32
+TRAINED_BYTES = 12  # its gradient, and AdamW's two moments
+ROOM_FOR_ACTIVATIONS = 2 * GB
 
 
 @dataclass(frozen=True)
@@ -28,18 +30,25 @@ class Suggestion:
     reason: str
 
 
+def memory(parameters: int, trained: int) -> int:
+    """The bytes of weights, gradients and optimizer state, which do not depend on the batch; activations come on top.
+
+    Every text that names such a figure for BERT base has it from here: tests/test_doctor.py compares them.
+    """
+    return WEIGHT_BYTES * parameters + TRAINED_BYTES * trained
+
+
 def method(machine: Machine, base_model: str) -> Suggestion | None:
     """full if full fine-tuning fits into memory, else lora; None if the model's size is unknown."""
     parameters = PARAMETERS.get(base_model)
     if parameters is None:
         return None
-    needed, available = parameters * BYTES_PER_PARAMETER + ACTIVATION_BYTES, machine.training_memory
-    memory = f"{machine.device} has {format_size(available)}"
-    if needed <= available:
-        reason = f"Full fine-tuning of {base_model} needs about {format_size(needed)}, and {memory}: full fits."
-        return Suggestion("full", reason)
-    reason = f"Full fine-tuning of {base_model} needs about {format_size(needed)}, but {memory}: lora needs less."
-    return Suggestion("lora", reason)
+    needed, available = memory(parameters, parameters), machine.training_memory
+    need = f"Full fine-tuning of {base_model} needs about {format_size(needed)}, plus activations"
+    found = f"{machine.device} has {format_size(available)}"
+    if needed + ROOM_FOR_ACTIVATIONS <= available:
+        return Suggestion("full", f"{need}, and {found}: full fits.")
+    return Suggestion("lora", f"{need}, but {found}: lora needs less.")
 
 
 def accelerator(machine: Machine) -> Suggestion:

@@ -51,7 +51,8 @@ class RichListener:
             print_summary(self.out, self.files, fields)
 
     def _print(self, text: str, style: str) -> None:
-        self.err.print(text, style=style, markup=False, soft_wrap=True)
+        # Wrapped at words in a terminal; whole lines in a file.
+        self.err.print(text, style=style, markup=False, soft_wrap=not self.err.is_terminal)
 
 
 def emit_error(listener: Listener, error: UserError) -> int:

@@ -1,4 +1,4 @@
-"""`ft-template new`: render into a hidden folder beside the target, check, and rename to the target in one step.
+"""`ft-template new`: render into a hidden folder beside or inside the target, check, and move to the target.
 
 Never leaves a half-written project.
 """
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..answers.ask import FindErrors
+from ..answers.ask import ask
 from ..answers.complete import answer_errors, complete
 from ..check.check import check
 from ..errors import FAILED, INTERRUPTED, NO_ENVIRONMENT, OK, UserError
 from ..system import interrupts
-from ..template import Template, open_template
+from ..template import open_template
 from . import run_job, target
 from .events import Listener, emit_error
 from .render import render
@@ -41,8 +41,8 @@ class Request:
     output_dir: Path = Path()
     template: str | None = None
     dry_run: bool = False
-    ask: Callable[[Template, Mapping[str, object], Path, FindErrors], dict[str, object]] | None = None
-    """Asks the user the open questions; None: they take their defaults."""
+    interactive: bool = False
+    """Whether the user is asked the open questions; otherwise they take their defaults."""
 
 
 def new(request: Request, listener: Listener) -> int:
@@ -79,10 +79,11 @@ class Creation:
         self.scratch = scratch
         self.start_step("template")
         self.template = open_template(self.request.template, self.fetch)
+        self.brought = target.hidden_entries(self.template)
         self.start_step("answers")
         self.answers = self.collect_answers()
-        self.folder = target.target_folder(self.request.target, self.request.output_dir, self.answers)
-        target.require_free(self.folder)
+        self.folder = self.place(self.answers)
+        target.require_free(self.folder, self.brought)
         self.create_project()
         if self.request.dry_run:
             self.listener.emit("result", **self.result)
@@ -93,7 +94,7 @@ class Creation:
     def create_project(self) -> None:
         """Render, check and move the project; a dry run renders into `scratch` and does not move it."""
         dry_run = self.request.dry_run
-        parent = self.scratch if dry_run else self.folder.parent
+        parent = self.scratch if dry_run else self.folder if target.is_kept(self.folder) else self.folder.parent
         with target.created_folder(parent), interrupts.temporary_folder(parent, f".{self.folder.name}.") as hidden:
             self.start_step("render")
             project = self.render(hidden)
@@ -126,24 +127,28 @@ class Creation:
         return Path(reply["path"])
 
     def collect_answers(self) -> dict[str, object]:
-        """All answers, valid; given ones are validated before the first question is asked."""
-        request, given = self.request, dict(self.request.given)
-        if request.target is not None:
-            target.require_free(request.target)
-            if "project_name" in self.template.questions:
-                given.setdefault("project_name", request.target.absolute().name)
-        completed = complete(self.template, given)
-        if request.ask is None:
+        """All answers, valid; given ones, and the folder if it is known, are checked before the first question."""
+        request, given, proposed = self.request, self.request.given, dict[str, object]()
+        if request.target is not None and "project_name" in self.template.questions:
+            proposed["project_name"] = self.place(given).name
+        completed = complete(self.template, {**proposed, **given})
+        if request.target is not None or "project_slug" in given:
+            target.require_free(self.place(completed), self.brought)
+        if not request.interactive:
             return completed
-        parent = request.target.parent if request.target else request.output_dir
-        return complete(self.template, request.ask(self.template, given, parent, self.find_errors))
+        return complete(self.template, ask(self.template, given, proposed, self.place, self.find_errors))
+
+    def place(self, answers: Mapping[str, object]) -> Path:
+        """The folder of a project with these answers."""
+        return target.target_folder(self.request.target, self.request.output_dir, answers)
 
     def find_errors(self, answers: Mapping[str, object]) -> Mapping[str, str]:
         """Errors of the answers while the user types, an existing target folder included."""
-        errors, slug = answer_errors(self.template, answers), answers.get("project_slug")
-        if errors or self.request.target or not slug or not target.is_occupied(self.request.output_dir / str(slug)):
+        errors = answer_errors(self.template, answers)
+        if errors or self.request.target or "project_slug" not in answers:
             return errors
-        return {"project_slug": f"{self.request.output_dir / str(slug)} exists already: choose another name."}
+        message = target.obstacle(self.place(answers), self.brought)
+        return {"project_slug": message} if message else {}
 
     @property
     def environment(self) -> str | None:

@@ -34,12 +34,14 @@ def describe_result(
 
 
 def _next_steps(folder: Path, environment: str | None) -> tuple[list[str], list[str]]:
-    """The next steps in PyCharm, and the commands in a terminal."""
+    """The next steps in PyCharm, and the commands in a terminal that stands in the current folder."""
     shown = shlex.quote(folder.name if folder.parent == Path.cwd() else str(folder))
     if environment is None:
-        return [f"Open the folder {shown}"], [f"cd {shown}"]
-    in_pycharm, in_terminal = hooks.post_gen().next_steps(shown, environment)
-    return [re.sub(" {2,}", ": ", step) for step in in_pycharm], in_terminal
+        in_pycharm, in_terminal = [f"Open the folder {shown}"], [f"cd {shown}"]
+    else:
+        in_pycharm, in_terminal = hooks.post_gen().next_steps(shown, environment)
+    is_here = folder == Path.cwd()
+    return [re.sub(" {2,}", ": ", step) for step in in_pycharm], in_terminal[1:] if is_here else in_terminal
 
 
 def _run_configuration(project: Path, environment: str | None) -> str | None:

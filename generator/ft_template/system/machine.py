@@ -121,6 +121,7 @@ def run(*command: str) -> str:
         stderr=subprocess.STDOUT,
         env={**os.environ, "LC_ALL": "C"},
         text=True,
+        errors="replace",
         check=True,
         timeout=10,
     )

@@ -19,9 +19,8 @@ FACTORIES = {
     PYTHON: {"Python"},
     TESTS: {"py.test", "Unittests", "Autodetect"},
     COMPOUND: {""},
-    SHELL: {""},
 }
-"""The types that every PyCharm has, each with its factory names; `pytest` is not one of them."""
+"""The types of our projects, which every PyCharm has, each with its factory names; `pytest` is not one of them."""
 
 TRUE_BY_DEFAULT = {"PARENT_ENVS", "ADD_CONTENT_ROOTS", "ADD_SOURCE_ROOTS"}
 
@@ -50,6 +49,11 @@ class Configuration:
     def is_template(self) -> bool:
         """Whether it is the template for new configurations of this type."""
         return self.node.get("default") == "true"
+
+    @property
+    def is_known(self) -> bool:
+        """Whether its type is one of ours; the others belong to the user and a plugin, and only they know the rules."""
+        return self.type in FACTORIES
 
     @property
     def is_python(self) -> bool:

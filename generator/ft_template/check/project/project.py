@@ -16,16 +16,16 @@ from .document import Node, UnreadableError, parse
 from .macros import expand
 from .module import Module
 
-IDE_FILES = ("*.iml", "*.xml", "dictionaries/*.xml", "runConfigurations/*.xml")
-PERSONAL = {
-    "misc.xml",
-    "workspace.xml",
-    "tasks.xml",
-    "usage.statistics.xml",
-    "dataSources.xml",
-    "dataSources.local.xml",
-}
-"""Files of one user and machine: .idea/.gitignore excludes them from the repository, and they are not checked."""
+SHARED = (
+    "*.iml",
+    "modules.xml",
+    "jsonSchemas.xml",
+    "pyProjectModel.xml",
+    "dictionaries/*.xml",
+    "runConfigurations/*.xml",
+)
+PERSONAL = ("vcs.xml", "encodings.xml")
+"""Files in .idea that are checked, of the team and of one user; all others are settings of PyCharm and its plugins."""
 
 NEVER_CONTENT = {".git", ".idea", ".venv"}
 RUN_CONFIGURATIONS = "ProjectRunConfigurationManager"
@@ -44,9 +44,9 @@ class Project:
 
     @cached_property
     def idea_documents(self) -> dict[str, Node]:
-        """The root elements of the shared files in .idea and of module files, by path."""
-        inside = [path for pattern in IDE_FILES for path in (self.root / ".idea").glob(pattern)]
-        return self._read(path for path in [*inside, *self.root.glob("*.iml")] if path.name not in PERSONAL)
+        """The root elements of the files in .idea that are checked and of module files, by path."""
+        inside = [path for pattern in (*SHARED, *PERSONAL) for path in (self.root / ".idea").glob(pattern)]
+        return self._read([*inside, *self.root.glob("*.iml")])
 
     @cached_property
     def run_documents(self) -> dict[str, Node]:
@@ -170,6 +170,11 @@ class Project:
             elements = node.named("configuration")
             configurations += [Configuration(element, in_idea) for element in (elements[:1] if in_idea else elements)]
         return configurations
+
+    @property
+    def known_configurations(self) -> list[Configuration]:
+        """The configurations of the types that are checked in detail."""
+        return [one for one in self.configurations if one.is_known]
 
     @cached_property
     def by_key(self) -> dict[tuple[str, str], Configuration]:

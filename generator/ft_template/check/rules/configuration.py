@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from ..fault import Place, Violation
-from ..project.configuration import FACTORIES, Configuration
+from ..project.configuration import FACTORIES, SHELL, Configuration
 from ..project.project import RUN_CONFIGURATIONS, Project
 from .known_options import ALSO_KNOWN, ATTRIBUTES, BOOLEANS, ELEMENTS, OPTIONAL, WRITTEN
 from .rule import rule
@@ -43,26 +43,26 @@ def names_are_unique(project: Project) -> Iterator[Violation]:
             yield configuration.place, f"'{configuration.name}' is defined in {first}, too"
 
 
-@rule("run.type", "use PythonConfigurationType, tests or CompoundRunConfigurationType")
+@rule("run.type", "see that everyone has the plugin, or use one of the types that every PyCharm has", note=True)
 def types_are_known(project: Project) -> Iterator[Violation]:
     for configuration in project.configurations:
-        if configuration.type not in FACTORIES:
-            yield configuration.place, f"the type '{configuration.type}' is unknown, or needs a plugin"
+        if not configuration.is_known and configuration.type != SHELL:
+            yield configuration.place, f"the type '{configuration.type}' belongs to a plugin: it is not checked further"
 
 
 @rule("run.factory", "write Python for PythonConfigurationType, py.test for tests, and none for a compound")
 def factories_are_known(project: Project) -> Iterator[Violation]:
     """The factory `pytest` does not exist: PyCharm shows an unknown configuration."""
-    for configuration in project.configurations:
+    for configuration in project.known_configurations:
         factory = configuration.node.get("factoryName")
-        if configuration.type in FACTORIES and factory not in FACTORIES[configuration.type]:
+        if factory not in FACTORIES[configuration.type]:
             yield configuration.place, f"{configuration.type} has no factory '{factory}'"
 
 
-@rule("run.shell", "start a Python script instead")
+@rule("run.shell", "start a Python script instead, if others have to start it, too", note=True)
 def no_shell_scripts(project: Project) -> Iterator[Violation]:
     for configuration in project.configurations:
-        if configuration.type == "ShConfigurationType":
+        if configuration.type == SHELL:
             yield (
                 configuration.place,
                 "the path of its shell differs between systems, and PyCharm marks it as invalid where it is missing",
@@ -71,14 +71,14 @@ def no_shell_scripts(project: Project) -> Iterator[Violation]:
 
 @rule("run.attribute", f"use only {', '.join(sorted(ATTRIBUTES))}")
 def attributes_are_known(project: Project) -> Iterator[Violation]:
-    for configuration in project.configurations:
+    for configuration in project.known_configurations:
         for attribute in sorted(configuration.node.attributes.keys() - ATTRIBUTES):
             yield configuration.place, f"PyCharm ignores the attribute {attribute}"
 
 
 @rule("run.element", "correct its name or position, and give an option a name and a value")
 def elements_are_known(project: Project) -> Iterator[Violation]:
-    for configuration in project.configurations:
+    for configuration in project.known_configurations:
         for node in configuration.node.walk():
             inside = ELEMENTS.get(node.tag, set())
             for child in node.children if node.tag in ELEMENTS else ():
@@ -109,7 +109,7 @@ def options_are_given_once(project: Project) -> Iterator[Violation]:
 
 @rule("run.boolean", "write true or false")
 def booleans_are_booleans(project: Project) -> Iterator[Violation]:
-    for configuration in project.configurations:
+    for configuration in project.known_configurations:
         for name in ("default", "singleton"):
             if configuration.node.get(name, "false") not in ("true", "false"):
                 yield configuration.place, f"PyCharm reads {name} '{configuration.node.get(name)}' as false"
@@ -177,35 +177,35 @@ def variables_have_values(project: Project) -> Iterator[Violation]:
 @rule("run.method", 'write one <method v="2" />')
 def tasks_are_its_own(project: Project) -> Iterator[Violation]:
     """Without <method> PyCharm adds the before-launch tasks of its template."""
-    for configuration in project.configurations:
+    for configuration in project.known_configurations:
         if [node.get("v") for node in configuration.node.named("method")] != ["2"]:
             yield configuration.place, "PyCharm adds before-launch tasks of its template"
 
 
 @rule("run.singleton", 'write singleton="true"', note=True)
 def second_starts_are_refused(project: Project) -> Iterator[Violation]:
-    for configuration in project.configurations:
+    for configuration in project.known_configurations:
         if not configuration.is_template and configuration.node.get("singleton") != "true":
             yield configuration.place, "it can be started twice at once, with the same run folder"
 
 
 @rule("run.name-generated", "remove nameIsGenerated")
 def names_are_kept(project: Project) -> Iterator[Violation]:
-    for configuration in project.configurations:
+    for configuration in project.known_configurations:
         if configuration.node.get("nameIsGenerated"):
             yield configuration.place, "PyCharm renames it when its script changes, and compounds no longer find it"
 
 
 @rule("run.extension", "remove <EXTENSION>", note=True)
 def no_plugin_is_needed(project: Project) -> Iterator[Violation]:
-    for configuration in project.configurations:
+    for configuration in project.known_configurations:
         for node in configuration.node.named("EXTENSION"):
             yield node.place, f"{node.get('ID')} belongs to a plugin, which others may not have"
 
 
 @rule("run.file-name", "rename the file", note=True)
 def files_are_named_like_their_configurations(project: Project) -> Iterator[Violation]:
-    for configuration in project.configurations:
+    for configuration in project.known_configurations:
         expected = re.sub(r"\W", "_", configuration.name)
         if configuration.in_idea and configuration.name and PurePath(configuration.place.file).stem != expected:
             yield configuration.place, f"PyCharm would save it as {expected}.xml"
@@ -229,4 +229,4 @@ def pycharm_would_write_the_same(project: Project) -> Iterator[Violation]:
 
 def of_written_type(project: Project) -> list[Configuration]:
     """Python and test configurations, templates included."""
-    return [configuration for configuration in project.configurations if configuration.type in WRITTEN]
+    return [configuration for configuration in project.known_configurations if configuration.type in WRITTEN]

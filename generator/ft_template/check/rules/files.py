@@ -59,10 +59,12 @@ def components_are_known(project: Project) -> Iterator[Violation]:
 
 
 @rule(
-    "idea.pyproject-model", 'set usePyprojectToml to "false", with no other option than showConfigurationNotification'
+    "idea.pyproject-model",
+    'set usePyprojectToml to "false", with no other option than showConfigurationNotification',
+    note=True,
 )
 def modules_are_kept(project: Project) -> Iterator[Violation]:
-    """Otherwise newer versions recreate the modules from pyproject.toml, and lose the settings of the .iml."""
+    """Otherwise newer versions synchronize the module with pyproject.toml: they rewrite the .iml, no more."""
     document = project.idea_documents.get(".idea/pyProjectModel.xml")
     given = {option.get("name"): option.get("value") for option in document.walk("option")} if document else {}
     if document and given.get("usePyprojectToml") != "false":
@@ -116,9 +118,12 @@ def mapped_folders_are_repositories(project: Project) -> Iterator[Violation]:
 
 
 def texts(project: Project) -> Iterator[tuple[Node, str]]:
-    """Every attribute and text; JSON in the fields of test configurations is decoded."""
+    """Every attribute and text of what is ours; JSON in the fields of test configurations is decoded."""
+    foreign = {id(node) for one in project.configurations if not one.is_known for node in one.node.walk()}
     for document in project.documents.values():
         for node in document.walk():
+            if id(node) in foreign:
+                continue
             for name, value in node.attributes.items():
                 if name == "value" and node.get("name").startswith("_new_"):
                     yield node, decoded(value)

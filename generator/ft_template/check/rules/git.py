@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..fault import Place, Violation
+from ..project.project import PERSONAL as PERSONAL_SETTINGS
 from ..project.project import Project
 from .rule import rule
 
@@ -34,7 +35,8 @@ GITIGNORE = Place(".gitignore")
 def shared_files_are_kept(project: Project) -> Iterator[Violation]:
     """Without them a clone has no working run configurations."""
     inside = [name for name in project.files if name.startswith(SHARED)]
-    for name in sorted(ignored(project, [*project.documents, *inside, ".idea/.gitignore", "pyproject.toml"])):
+    settings = project.documents.keys() - {f".idea/{name}" for name in PERSONAL_SETTINGS}
+    for name in sorted(ignored(project, [*settings, *inside, ".idea/.gitignore", "pyproject.toml"])):
         yield Place(name), "git ignores it: a clone will not have it"
 
 

@@ -23,7 +23,7 @@ def compounds_start_what_exists(project: Project) -> Iterator[Violation]:
 
 @rule("before-launch.task", 'use <option name="RunConfigurationTask" …> alone')
 def tasks_need_no_setting_of_a_machine(project: Project) -> Iterator[Violation]:
-    for configuration in project.configurations:
+    for configuration in project.known_configurations:
         for task in configuration.before_launch:
             if task.get("name") != "RunConfigurationTask":
                 yield task.place, f"{task.get('name')} needs settings of one machine"

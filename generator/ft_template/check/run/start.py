@@ -14,7 +14,7 @@ from pathlib import Path
 from ..fault import Place
 from ..project.configuration import COMPOUND, Configuration
 from ..project.project import NEVER_CONTENT, Project
-from .plan import REFUSAL, Plan, plan, terminal_plan
+from .plan import REFUSAL, Phase, Plan, plan, terminal_plan
 from .process import Process
 
 Key = tuple[str, str]
@@ -61,7 +61,8 @@ def in_order(project: Project, python: Path) -> list[Configuration]:
     configurations = [*project.python_configurations, *project.test_configurations]
     phases = {(one.type, one.name): plan(project, one, python).phase for one in configurations}
     for compound in project.compounds:
-        phases[compound.type, compound.name] = min(phases[key] for key, _ in compound.members)
+        starts = [phases[key] for key, _ in compound.members if key in phases]
+        phases[compound.type, compound.name] = min(starts, default=Phase.SETUP)
     order = sorted(phases, key=lambda key: (phases[key], key[0] != COMPOUND))
     return [project.by_key[key] for key in order]
 
@@ -79,9 +80,10 @@ class Starter:
         key = (configuration.type, configuration.name)
         if key in self.results:
             return
-        for prerequisite, _ in configuration.prerequisites:
+        prerequisites = self._known(configuration.prerequisites)
+        for prerequisite in prerequisites:
             self.start(self.project.by_key[prerequisite])
-        failed = [name for kind, name in dict(configuration.prerequisites) if self.results[kind, name].error]
+        failed = [key[1] for key in prerequisites if self.results[key].error]
         if failed:
             error = f"'{failed[0]}' has to succeed first"
             self._add(key, StartResult(configuration.name, configuration.place, "not started", 0, error))
@@ -93,14 +95,19 @@ class Starter:
     def _start_compound(self, key: Key, compound: Configuration) -> None:
         """Start all members at once, as PyCharm does."""
         started = time.monotonic()
-        members = [self.project.by_key[member] for member, _ in compound.members if member not in self.results]
+        keys = self._known(compound.members)
+        members = [self.project.by_key[key] for key in keys if key not in self.results]
         with ThreadPoolExecutor(max(1, len(members))) as pool:
             for member, result in zip(members, pool.map(self._run, members), strict=True):
                 self._add((member.type, member.name), result)
-        failed = [name for (kind, name), _ in compound.members if self.results[kind, name].error]
+        failed = [key[1] for key in keys if self.results[key].error]
         error = f"'{failed[0]}' failed" if failed else ""
         seconds = time.monotonic() - started
         self._add(key, StartResult(compound.name, compound.place, "its members at once", seconds, error))
+
+    def _known(self, links: list[tuple[Key, Place]]) -> list[Key]:
+        """What is started of the configurations that another one names: those of plugins are not."""
+        return [key for key, _ in links if self.project.by_key[key].is_known]
 
     def _run(self, configuration: Configuration) -> StartResult:
         chosen = plan(self.project, configuration, self.python)
