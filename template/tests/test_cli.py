@@ -188,7 +188,7 @@ def test_a_report_shows_the_metrics(finished: Callable[[str], None]) -> None:
     page = Path("runs/config/report/index.html").read_text()
     metrics = json.loads(Path("runs/config/evaluation-validation.json").read_text())["metrics"]
     assert f"{metrics['accuracy']:.4f}" in page
-    assert "data:image/png;base64," in page
+    assert "data:image/svg+xml;base64," in page
 
 
 @needs("export")
