@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 import pytest
 from conftest import ROOT
+from test_results import METRICS
 
 from finetune import report
 from finetune.errors import UserError
@@ -266,7 +267,7 @@ def test_where_the_run_came_from_is_shown(run: Path) -> None:
     assert facts["started"] == "2026-03-01 09:05 +0800"
     assert facts["git commit"] == f"{'a1' * 20}, modified"
     versions = {"python": "3.11.7", "torch": "2.13.0", "finetune": "0.1.0", "template": "ft-template 0.1.0"}
-    assert facts.items() >= {"seed": "7", "device": "cpu (2 threads)", "precision": "bf16", **versions}.items()
+    assert facts.items() >= {"seed": "7", "device": "cpu (2 threads)", "training precision": "bf16", **versions}.items()
 
 
 def test_a_run_that_recorded_less_has_a_report(run: Path) -> None:
@@ -275,6 +276,10 @@ def test_a_run_that_recorded_less_has_a_report(run: Path) -> None:
         environment = {name: value for name, value in ENVIRONMENT.items() if name != missing}
         (run / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
         assert "None" not in page_of(run)
+
+
+def test_every_metric_of_every_task_has_a_meaning() -> None:
+    assert {metric for metrics in METRICS.values() for metric in metrics} - MEANINGS.keys() == set()
 
 
 def test_metrics_are_explained(run: Path) -> None:

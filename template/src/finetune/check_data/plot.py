@@ -81,6 +81,7 @@ def _bars(axes: Axes, bars: dict[str, list[float]], splits: list[str]) -> None:
         y += 0.5
     axes.set_ylim(y, 0)
     axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
     axes.grid(visible=False)
     axes.set(xlabel="share")
 

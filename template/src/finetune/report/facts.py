@@ -52,7 +52,7 @@ def environment_facts(config: dict[str, Any], environment: dict[str, Any], _: Tr
     found = {
         "seed": config.get("train", {}).get("seed"),
         "device": environment.get("device"),
-        "precision": environment.get("precision"),
+        "training precision": environment.get("precision"),
         "processes": environment.get("processes"),
         "system": environment.get("platform"),
         "python": environment.get("python"),

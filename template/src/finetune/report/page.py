@@ -20,9 +20,9 @@ def render(language: str, **content: Any) -> str:
 
 
 def number(value: Any) -> str:
-    """A cell of a table: floats with four digits, integers with thousands separators."""
+    """A cell of a table: floats with four digits and no -0, integers with thousands separators."""
     if isinstance(value, float):
-        return f"{value:.4f}" if math.isfinite(value) else "-"
+        return f"{value:z.4f}" if math.isfinite(value) else "-"
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 

@@ -16,6 +16,7 @@ def loss_curve(history: TrainingHistory, path: Path, _: Translate) -> Path:
         _line(axes, history.values("train", "loss"), BLUE, _("training"))
         _line(axes, history.values("validation", "loss"), ORANGE, _("validation"), marker="o")
         axes.set(title=_("Loss"), xlabel=_("step"))
+        axes.set_xlim(left=0)
         legend_above(axes)
     return path
 
@@ -30,7 +31,8 @@ def metric_curve(history: TrainingHistory, metric: str, path: Path, _: Translate
             axes.plot(step, value, "o", markersize=10, markerfacecolor="none", markeredgecolor=ORANGE)
             title += _(": {value} at the best step, {step}").format(value=f"{value:.4f}", step=f"{step:,}")
         axes.set(title=title, xlabel=_("step"))
-        axes.margins(x=0.05, y=0.15)
+        axes.margins(y=0.15)
+        axes.set_xlim(left=0)
     return path
 
 
@@ -39,6 +41,7 @@ def learning_rate(history: TrainingHistory, path: Path, _: Translate) -> Path:
     with canvas(6.4, 1.6, path) as axes:
         _line(axes, history.values("train", "lr"), GREY, "")
         axes.set(title=_("Learning rate"), xlabel=_("step"))
+        axes.set_xlim(left=0)
         axes.yaxis.set_major_formatter("{x:.1e}")  # without a power of ten above the axis, beside the title
     return path
 
