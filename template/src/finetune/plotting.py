@@ -60,6 +60,7 @@ def sheet(width: float, height: float, path: Path) -> Iterator[Figure]:
 
 
 def legend_above(axes: Axes) -> None:
-    """A legend above the axes, at the right of the title, where no line crosses it."""
-    axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=4, fontsize=9, borderaxespad=0.2,
-                columnspacing=1.2, handlelength=1.4)  # fmt: skip
+    """A legend between the title and the axes, where no line crosses it."""
+    axes.set_title(axes.get_title(loc="left"), pad=21)
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, fontsize=9, borderpad=0,
+                borderaxespad=0.4, columnspacing=1.2, handlelength=1.4)  # fmt: skip

@@ -74,7 +74,7 @@ def _bars(axes: Axes, bars: dict[str, list[float]], splits: list[str]) -> None:
     for name, shares in bars.items():
         lines = chop_cells(name, CELLS)
         y += len(lines)
-        axes.text(0, y, "\n".join(lines), ha="left", va="bottom", fontsize=9)
+        axes.text(0, y - 0.1, "\n".join(lines), ha="left", va="bottom", fontsize=9)
         for split, share in zip(splits, shares, strict=True):
             axes.barh(y + 0.25, share, 0.5, color=COLOURS[split], label=split if name == next(iter(bars)) else None)
             y += 0.5
