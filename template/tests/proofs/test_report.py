@@ -208,6 +208,16 @@ def test_predictions_are_drawn_against_the_truth(run: Path) -> None:
     assert pictures[0] != pictures[1]
 
 
+@pytest.mark.usefixtures("drawn")
+def test_curves_are_drawn_with_what_was_chosen(run: Path) -> None:
+    """An evaluation of an earlier version has none."""
+    curves = {"title": "By threshold", "x_label": "threshold", "x": [0.0, 0.5], "lines": {"f1": [0.1, 0.9]}}
+    save(run, evaluation(curves=[{**curves, "chosen": 0.4567}]))
+    assert "By threshold" in page_of(run)
+    picture = ElementTree.parse(run / "report" / "curve-test-1.svg")
+    assert {"f1", "threshold", "chosen: 0.457"} <= {element.text for element in picture.iter()}
+
+
 @pytest.mark.parametrize("size", [1, 2, MOST_LABELS])
 def test_a_matrix_has_a_cell_for_each_pair(run: Path, size: int) -> None:
     save(run, evaluation(labels=tuple(f"label {number}" for number in range(size))))

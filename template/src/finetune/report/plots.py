@@ -1,11 +1,11 @@
-"""The plots of a report: curves of the training, and predictions against the truth."""
+"""The plots of a report: curves of the training, and what an evaluation has to draw."""
 
 from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
 
-from ..plotting import BLUE, GREY, ORANGE, canvas, legend_above
+from ..plotting import BLUE, GREEN, GREY, ORANGE, canvas, legend_above
 from ..run.history import TrainingHistory
 from .words import Translate
 
@@ -52,6 +52,18 @@ def scatter(points: dict[str, Any], path: Path, _: Translate) -> Path:
         axes.plot(points["true"], points["predicted"], "o", color=BLUE, markersize=4, alpha=0.4, markeredgewidth=0)
         axes.axline((points["true"][0], points["true"][0]), slope=1, color=GREY, linestyle=":", linewidth=1)
         axes.set(xlabel=_("true"), ylabel=_("predicted"))
+    return path
+
+
+def curves(drawn: dict[str, Any], path: Path, _: Translate) -> Path:
+    """Lines over a common x; the dotted line is the chosen x."""
+    with canvas(6.4, 3.4, path) as axes:
+        for (name, values), colour in zip(drawn["lines"].items(), (BLUE, ORANGE, GREEN), strict=False):
+            axes.plot(drawn["x"], values, color=colour, label=_(name))
+        label = _("chosen: {value}").format(value=f"{drawn['chosen']:.3f}")
+        axes.axvline(drawn["chosen"], color=GREY, linestyle=":", linewidth=1, label=label)
+        axes.set(xlabel=_(drawn["x_label"]))
+        legend_above(axes)
     return path
 
 

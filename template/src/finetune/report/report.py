@@ -49,7 +49,7 @@ def write_report(run: Path) -> Path:
             {
                 **evaluation,
                 "matrices": [confusions(matrix) for matrix in evaluation["matrices"]],
-                "scatters": draw_scatters(evaluation, folder, _),
+                "drawn": draw_results(evaluation, folder, _),
             }
             for evaluation in evaluations
         ],
@@ -146,12 +146,14 @@ def draw_curves(history: TrainingHistory, main_metric: str | None, folder: Path,
     return drawn
 
 
-def draw_scatters(evaluation: dict[str, Any], folder: Path, _: Translate) -> list[dict[str, Any]]:
-    """The scatter plots of an evaluation, each with its picture."""
-    return [
-        {**points, "picture": embed(plots.scatter(points, folder / f"scatter-{evaluation['split']}-{number}.svg", _))}
-        for number, points in enumerate(evaluation["scatters"], start=1)
-    ]
+def draw_results(evaluation: dict[str, Any], folder: Path, _: Translate) -> list[dict[str, Any]]:
+    """The plots of an evaluation: each title with its picture. Those of earlier versions have no curves."""
+    drawn = []
+    for kind, draw in (("scatters", plots.scatter), ("curves", plots.curves)):
+        for number, content in enumerate(evaluation.get(kind, []), start=1):
+            path = folder / f"{kind.removesuffix('s')}-{evaluation['split']}-{number}.svg"
+            drawn.append({"title": content["title"], "picture": embed(draw(content, path, _))})
+    return drawn
 
 
 def embed(picture: Path) -> dict[str, str]:
