@@ -71,7 +71,7 @@ def test_demo_starts_to_learn(demo: Path, task: str) -> None:
     folder = demo / "runs/start"
     losses = [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert losses[-1] < losses[0]
-    assert (folder / "report/loss.png").stat().st_size > 5_000
+    assert (folder / "report/loss.svg").stat().st_size > 5_000
 
     source = Path("data/demo", f"test.{DATA_FORMAT[task]}")
     run(demo, "finetune", "predict", "latest", str(source))

@@ -21,7 +21,7 @@ import yaml
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from finetune import optional, plotting
+from finetune import optional
 from finetune.cli import main
 from finetune.config.config import Config
 from finetune.config.load import load_config
@@ -163,7 +163,7 @@ class Project:
 @pytest.fixture(scope="session")
 def _blank_picture() -> bytes:
     blank = io.BytesIO()
-    Figure((1, 1)).savefig(blank, format="png", dpi=1)
+    Figure((1, 1)).savefig(blank, format="svg")
     return blank.getvalue()
 
 
@@ -171,9 +171,8 @@ def _blank_picture() -> bytes:
 def _pictures(request: pytest.FixtureRequest, _blank_picture: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Write blank pictures, for most tests that write a report check something else.
 
-    A test with usefixtures("drawn") gets real ones, at a quarter of the resolution.
+    A test with usefixtures("drawn") gets real ones.
     """
-    monkeypatch.setattr(plotting, "DOTS_PER_INCH", plotting.DOTS_PER_INCH // 4)
     if "drawn" not in request.fixturenames:
         monkeypatch.setattr(Figure, "savefig", lambda self, path, **options: path.write_bytes(_blank_picture))
 

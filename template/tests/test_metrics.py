@@ -40,6 +40,21 @@ def test_f1_of_label_sets_at_the_best_threshold(project: Project) -> None:
     assert scores["exact_match"] == pytest.approx(3 / 4)
 
 
+def test_precision_and_recall_by_threshold(project: Project) -> None:
+    """The same as above: of the four true ones, three are above 0.65 and all above 0.25, there with two wrong ones."""
+    task, examples = task_of("multi-label-classification", project)
+    probabilities = [[0.9, 0.3], [0.8, 0.6], [0.2, 0.7], [0.3, 0.1]]
+    [curves] = task.score(examples, task.predictions(examples, [], probabilities)).curves
+    at = {
+        threshold: {name: line[index] for name, line in curves.lines.items()}
+        for index, threshold in enumerate(curves.x)
+    }
+    assert at[0.65] == pytest.approx({"precision": 1, "recall": 3 / 4, "f1": 2 * 3 / (3 + 4)})
+    assert at[0.25] == pytest.approx({"precision": 4 / 6, "recall": 1, "f1": 2 * 4 / (6 + 4)})
+    assert at[0.99] == pytest.approx({"precision": 0, "recall": 0, "f1": 0})
+    assert curves.chosen == task.threshold
+
+
 def test_errors_and_explained_variance(project: Project) -> None:
     task, examples = task_of("regression", project)
     predicted = [1.0, 1.5, 3.0, 4.0, 7.0]  # the last label is 5

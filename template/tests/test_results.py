@@ -36,7 +36,10 @@ TABLES = {
     "multi-label-classification": {"Per label": ["label", *SCORES]},
     "regression": {},
     "token-classification": {"Entities": ["type", *SCORES], "Tokens, O included": ["tag", *SCORES]},
-    "ranking": {"Scored": ["queries with a relevant document", "their documents"]},
+    "ranking": {
+        "Scored": ["queries with a relevant document", "their documents"],
+        "Rank of the first relevant document": ["rank", "queries", "share"],
+    },
     "text-generation": {"Samples": ["prompt", "reference", "generated"]},
     "chat": {"Samples": ["prompt", "reference", "generated"]},
     "translation": SAMPLES,

@@ -63,6 +63,7 @@ def measure(config: Config, saved: SavedModel, examples: list[Any]) -> tuple[dic
         "tables": [asdict(table) for table in scores.tables],
         "matrices": [asdict(matrix) for matrix in scores.matrices],
         "scatters": [asdict(scatter) for scatter in scores.scatters],
+        "curves": [asdict(curves) for curves in scores.curves],
         "notes": [f"{encoded.truncated:,} of {counted(len(examples), 'text')} truncated to {saved.max_length} tokens."]
         if encoded.truncated
         else [],

@@ -1,4 +1,4 @@
-"""Plots on canvases of their own, without pyplot's global state: colours, fonts, figures."""
+"""Plots as SVG files, without pyplot's global state. Their text stays text: a browser has fonts for every script."""
 
 import warnings
 from collections.abc import Iterator
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -18,60 +17,50 @@ BLUE = "#3f83d6"
 ORANGE = "#e0752d"
 GREEN = "#3a9d78"
 
-DOTS_PER_INCH = 144
-LONGEST_LABEL = 24
-"""Characters."""
-
-# Fonts with Chinese, Japanese and Korean glyphs: the first that is installed is the fallback of the default font.
-CJK_FONTS = (
-    "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "PingFang SC", "Hiragino Sans", "Microsoft YaHei",
-    "SimHei", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Arial Unicode MS",
-)  # fmt: skip
-
-
-def shortened(label: str) -> str:
-    """A label of at most `LONGEST_LABEL` characters."""
-    return label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…"
+STYLE: dict[Any, Any] = {  # matplotlib annotates these keys from 3.11 on
+    "svg.fonttype": "none",
+    "svg.hashsalt": "finetune",  # the same plot is the same bytes
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # measures the text; a browser without it takes its own sans-serif font
+    "font.size": 10,
+    "text.parse_math": False,  # a dollar sign in a label starts no formula
+    "text.color": GREY,
+    "axes.edgecolor": GREY,
+    "axes.labelcolor": GREY,
+    "axes.titlecolor": GREY,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.titlesize": 11,
+    "axes.grid": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.color": GREY,
+    "grid.alpha": 0.2,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+}
 
 
 @contextmanager
 def canvas(width: float, height: float, path: Path) -> Iterator[Axes]:
-    """The axes of a new figure of that size in inches; on leaving, it is written to `path`."""
+    """The axes of a new figure of that size in inches; on leaving, it is written to `path`, an SVG file."""
     with sheet(width, height, path) as figure:
         yield figure.add_subplot()
 
 
 @contextmanager
 def sheet(width: float, height: float, path: Path) -> Iterator[Figure]:
-    """A new figure of that size in inches; on leaving, it is written to `path`."""
-    style: dict[Any, Any] = {  # matplotlib annotates these keys from 3.11 on
-        "font.family": fonts(),
-        "font.size": 10,
-        "text.parse_math": False,  # a dollar sign in a label starts no formula
-        "text.color": GREY,
-        "axes.edgecolor": GREY,
-        "axes.labelcolor": GREY,
-        "axes.titlecolor": GREY,
-        "axes.titlelocation": "left",
-        "axes.titleweight": "bold",
-        "axes.titlesize": 11,
-        "axes.grid": True,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "grid.color": GREY,
-        "grid.alpha": 0.2,
-        "xtick.color": GREY,
-        "ytick.color": GREY,
-    }
-    with matplotlib.rc_context(style), warnings.catch_warnings():
+    """A new figure of that size in inches; on leaving, it is written to `path`, an SVG file."""
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*Glyph.*missing from.*font")
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
-        figure.savefig(path, dpi=DOTS_PER_INCH, transparent=True)
+        figure.savefig(path, transparent=True, metadata={"Date": None})
 
 
-def fonts() -> list[str]:
-    """The default font, then its fallback for CJK glyphs, if one is installed."""
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    return ["DejaVu Sans", *[name for name in CJK_FONTS if name in installed][:1]]
+def legend_above(axes: Axes) -> None:
+    """A legend between the title and the axes, where no line crosses it."""
+    axes.set_title(axes.get_title(loc="left"), pad=21)
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, fontsize=9, borderpad=0,
+                borderaxespad=0.4, columnspacing=1.2, handlelength=1.4)  # fmt: skip

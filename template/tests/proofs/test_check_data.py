@@ -1,9 +1,11 @@
 """The check of the data: each fault is found at its line, and good data have no findings."""
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -14,6 +16,7 @@ from finetune.check_data.duplicates import find_duplicates
 from finetune.check_data.findings import Entry
 from finetune.check_data.near_duplicates import near_pairs
 from finetune.check_data.outliers import find_outliers
+from finetune.check_data.plot import draw_data
 from finetune.check_data.tag_problems import illegal, scheme_of
 from finetune.check_data.text_problems import CHECKS, is_mojibake
 from finetune.cli import main
@@ -324,9 +327,29 @@ def test_every_task_can_be_checked(project: Project, task: str, capsys: pytest.C
     shown = capsys.readouterr().out
     assert all(word in shown for word in ("train", "validation", "tokens", "remove them from train"))
     document = json.loads(Path("runs/config-data/data-check.json").read_text())
-    assert Path("runs/config-data/data-check.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg " in Path("runs/config-data/data-check.svg").read_text()
     assert "leak" in found(document)
     assert set(found(document)) <= {"leak", "rare-label"}
+
+
+@pytest.mark.usefixtures("drawn")
+def test_a_plot_has_every_label_whole_and_as_text(tmp_path: Path) -> None:
+    """A browser has a font for each; long ones are in several lines."""
+    labels = [
+        "中性",
+        "$x_{$",
+        "\u05e9\u05dc\u05d5\u05dd",
+        "long " * 40,
+        "",
+        "关于移动应用程序在旧设备上运行缓慢的反馈" * 3,
+    ]
+    split = {"rows": 1, "token_histogram": [1, 0], "labels": dict.fromkeys(labels, 1)}
+    document = {"splits": {"train": split, "test": {**split, "labels": {}}}, "token_edges": [0, 8, 16], "max_length": 9}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        picture = draw_data(document, tmp_path / "data-check.svg")
+    text = "".join(element.text or "" for element in ElementTree.parse(picture).iter() if element.tag.endswith("text"))
+    assert [label for label in labels if "".join(label.split()) not in "".join(text.split())] == []
 
 
 def test_json_is_what_is_written(project: Project, capsys: pytest.CaptureFixture[str]) -> None:

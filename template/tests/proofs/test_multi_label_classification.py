@@ -83,7 +83,7 @@ def test_metrics_equal_those_of_scikit_learn() -> None:
     for kind in ("micro", "macro", "weighted", "samples"):
         assert scores[f"f1_{kind}"] == pytest.approx(metrics.f1_score(true, predicted, average=kind, zero_division=0))
     assert scores["exact_match"] == pytest.approx((true == predicted).all(1).mean())
-    assert task.score(EXAMPLES, [Prediction(e.labels or [], []) for e in EXAMPLES]).metrics["f1_micro"] == 1.0
+    assert task.score(EXAMPLES, [Prediction(e.labels or [], [0.5, 0.5]) for e in EXAMPLES]).metrics["f1_micro"] == 1.0
 
 
 def test_a_single_label_is_enough() -> None:

@@ -120,6 +120,17 @@ def test_metrics_by_hand() -> None:
     assert scores["map"] == pytest.approx((1 / 2 + 2 / 4) / 2)
 
 
+def test_queries_are_counted_by_the_rank_of_their_first_relevant_document() -> None:
+    """Ranks 1, 2, 2, 4 and 7; a query without a relevant document does not count."""
+    ranks = [1, 2, 2, 4, 7]
+    examples = [Example("q", ["d"] * 8, [float(place >= rank - 1) for place in range(8)]) for rank in ranks]
+    predictions = [[-float(place) for place in range(8)] for _ in ranks]
+    none = Example("none", ["d"], [0.0])
+    table = ranking().score([*examples, none], [*predictions, [0.0]]).tables[-1]
+    assert table.rows == [["1", 1, 0.2], ["2", 2, 0.4], ["3", 0, 0.0], ["4 to 5", 1, 0.2], ["6 to 10", 1, 0.2]]
+    assert ranking().score([none], [[0.0]]).tables[-1].rows == []
+
+
 def test_queries_without_a_relevant_document_are_left_out() -> None:
     examples = [Example("q", ["a"], [1.0]), Example("r", ["a", "b"], [0.0, 0.0])]
     assert ranking().score(examples, [[0.1], [0.1, 0.2]]).metrics["ndcg@10"] == 1.0

@@ -121,12 +121,12 @@ def check_data(config: Config) -> dict[str, Any]:
 
 
 def write_check(document: dict[str, Any], folder: Path) -> Path:
-    """Write `data-check.json` and `data-check.png`; returns the path of the plot."""
+    """Write `data-check.json` and `data-check.svg`; returns the path of the plot."""
     from .plot import draw_data
 
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / "data-check.json", json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-    return draw_data(document, folder / "data-check.png")
+    return draw_data(document, folder / "data-check.svg")
 
 
 def _files(config: Config) -> dict[str, Path]:

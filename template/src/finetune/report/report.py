@@ -2,19 +2,21 @@
 
 import base64
 import json
-from datetime import timedelta
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import yaml
 
-from .. import plotting
 from ..errors import UserError
 from ..files import MANIFEST
 from ..run.folder import data_check_folder
 from ..run.history import TrainingHistory, read_history
 from . import plots
+from .facts import environment_facts, main_facts
+from .matrices import confusions, stage_matrix
 from .page import render
+from .words import Translate, translator
 
 
 def write_report(run: Path) -> Path:
@@ -26,30 +28,58 @@ def write_report(run: Path) -> Path:
     if not config_file.is_file():
         raise UserError(f"{run} is not a run folder: it has no config.json; name a folder such as runs/demo")
     config = read_object(config_file, "start the training again")
+    environment = read_environment(run)
     evaluations = read_evaluations(run)
     history = read_history(run / "metrics.jsonl")
     main_metric = evaluations[0]["headline"] if evaluations else history.first_metric()
+    language = environment.get("language", "en")
+    _ = translator(language)
 
     folder = run / "report"
     folder.mkdir(exist_ok=True)
-    for stale in folder.glob("*.png"):
+    for stale in (*folder.glob("*.svg"), *folder.glob("*.png")):  # earlier versions drew .png
         stale.unlink()
     page = render(
-        name=config.get("run", {}).get("name") or run.resolve().name,
-        facts=facts(config, history, main_metric),
-        curves=[embed(path) for path in draw_curves(history, main_metric, folder)],
+        language,
+        name_of_run=config.get("run", {}).get("name") or run.resolve().name,
+        facts=main_facts(config, environment, examples_of_test(config, evaluations), history, main_metric, _),
+        environment=environment_facts(config, environment, _),
+        curves=[embed(path) for path in draw_curves(history, main_metric, folder, _)],
         evaluations=[
-            {**evaluation, "pictures": [embed(path) for path in draw_results(evaluation, folder)]}
+            {
+                **evaluation,
+                "matrices": [confusions(matrix) for matrix in evaluation["matrices"]],
+                "drawn": draw_results(evaluation, folder, _),
+            }
             for evaluation in evaluations
         ],
-        stages=read_stages(run, folder),
+        advice=advice(run, config, _),
+        stages=read_stages(run),
         validated=bool(history.validation),
-        data=read_data_check(run, config),
+        data=read_data_check(run, config, environment),
         config=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
     )
     index = folder / "index.html"
     index.write_text(page, encoding="utf-8")
     return index
+
+
+def advice(run: Path, config: dict[str, Any], _: Translate) -> dict[str, str]:
+    """What to do where nothing was evaluated: the command, on data that the config names or else on another file."""
+    data, command = config.get("data") or {}, f"python -m finetune evaluate {quote(run.as_posix())}"
+    for split in ("test", "validation"):
+        if data.get(split):
+            return {"text": _("Nothing was evaluated yet: run"), "command": f"{command} --split {split}"}
+    text = _(
+        "Nothing was evaluated: the config names no validation or test data. With a file of labelled examples, run"
+    )
+    return {"text": text, "command": f"{command} --data FILE"}
+
+
+def read_environment(run: Path) -> dict[str, Any]:
+    """What was recorded when the run was started; nothing if that is missing."""
+    path = run / "environment.json"
+    return read_object(path, "start the training again") if path.is_file() else {}
 
 
 def read_evaluations(run: Path) -> list[dict[str, Any]]:
@@ -62,29 +92,35 @@ def read_evaluations(run: Path) -> list[dict[str, Any]]:
     ]
 
 
-def read_data_check(run: Path, config: dict[str, Any]) -> dict[str, Any] | None:
+def examples_of_test(config: dict[str, Any], evaluations: list[dict[str, Any]]) -> dict[str, int]:
+    """The number of test examples, if the run was evaluated on the test data of its config."""
+    test = (config.get("data") or {}).get("test")
+    for found in evaluations:
+        if found["split"] == "test" and found["data"] == test:
+            return {"test": found["examples"]}
+    return {}
+
+
+def read_data_check(run: Path, config: dict[str, Any], environment: dict[str, Any]) -> dict[str, Any] | None:
     """What `check-data` found, if it checked the same data, tokenizer and max_length that the run was trained with."""
     folder = data_check_folder(run.parent, config.get("run", {}).get("name") or run.name)
-    environment = run / "environment.json"
-    if not (folder / "data-check.json").is_file() or not environment.is_file():
+    if not (folder / "data-check.json").is_file():
         return None
     check = read_object(folder / "data-check.json", "check the data again")
-    inputs = read_object(environment, "start the training again").get("data", {})
+    inputs = environment.get("data", {})
     files = {path: checksum for path, checksum in inputs.items() if Path(path).name != MANIFEST}  # data only
     model, where = config.get("model", {}), config.get("data", {}).get("where", {})
     trained_with = (files, where, model.get("name"), model.get("max_length"))
     if (check.get("data"), check.get("where"), check.get("model"), check.get("max_length")) != trained_with:
         return None
-    return {**check, "picture": embed(folder / "data-check.png")}
+    picture = folder / "data-check.svg"  # earlier versions drew a .png
+    return {**check, "picture": embed(picture) if picture.is_file() else None}
 
 
-def read_stages(run: Path, folder: Path) -> dict[str, Any] | None:
-    """The scores of continual training with stages, with their plot; None for any other run."""
+def read_stages(run: Path) -> dict[str, Any] | None:
+    """The scores of continual training with stages; None for any other run."""
     path = run / "stages.json"
-    if not path.is_file():
-        return None
-    content = read_object(path, "continue the training with --resume")
-    return {**content, "picture": embed(plots.stage_matrix(content, folder / "stages.png"))}
+    return stage_matrix(read_object(path, "continue the training with --resume")) if path.is_file() else None
 
 
 def read_object(path: Path, remedy: str) -> dict[str, Any]:
@@ -98,53 +134,29 @@ def read_object(path: Path, remedy: str) -> dict[str, Any]:
     return content
 
 
-def facts(config: dict[str, Any], history: TrainingHistory, main_metric: str | None) -> dict[str, str]:
-    """The facts under the title."""
-    found: dict[str, Any] = {
-        "task": config.get("task", {}).get("type"),
-        "model": config.get("model", {}).get("name"),
-        "method": config.get("method", {}).get("type"),
-    }
-    if history.train:
-        last = history.train[-1]
-        found["steps"] = f"{last['step']:,}"
-        if "seconds" in last:
-            found["training time"] = str(timedelta(seconds=round(last["seconds"])))
-    if best := history.best(main_metric):
-        found["best step"] = f"{best[0]:,}"
-    return {name: str(value) for name, value in found.items() if value}
-
-
-def draw_curves(history: TrainingHistory, main_metric: str | None, folder: Path) -> list[Path]:
+def draw_curves(history: TrainingHistory, main_metric: str | None, folder: Path, _: Translate) -> list[Path]:
     """The training curves; none if nothing was logged."""
     drawn = []
     if history.values("train", "loss") or history.values("validation", "loss"):
-        drawn.append(plots.loss_curve(history, folder / "loss.png"))
+        drawn.append(plots.loss_curve(history, folder / "loss.svg", _))
     if main_metric and history.values("validation", main_metric):
-        drawn.append(plots.metric_curve(history, main_metric, folder / "metric.png"))
+        drawn.append(plots.metric_curve(history, main_metric, folder / "metric.svg", _))
     if history.values("train", "lr"):
-        drawn.append(plots.learning_rate(history, folder / "learning-rate.png"))
+        drawn.append(plots.learning_rate(history, folder / "learning-rate.svg", _))
     return drawn
 
 
-def draw_results(evaluation: dict[str, Any], folder: Path) -> list[Path]:
-    """The plots of an evaluation: each confusion matrix, then each scatter plot."""
-    split = evaluation["split"]
-    return [
-        *(
-            plots.confusion_matrix(matrix, folder / f"confusion-{split}-{number}.png")
-            for number, matrix in enumerate(evaluation["matrices"], start=1)
-        ),
-        *(
-            plots.scatter(points, folder / f"scatter-{split}-{number}.png")
-            for number, points in enumerate(evaluation["scatters"], start=1)
-        ),
-    ]
+def draw_results(evaluation: dict[str, Any], folder: Path, _: Translate) -> list[dict[str, Any]]:
+    """The plots of an evaluation: each title with its picture. Those of earlier versions have no curves."""
+    drawn = []
+    for kind, draw in (("scatters", plots.scatter), ("curves", plots.curves)):
+        for number, content in enumerate(evaluation.get(kind, []), start=1):
+            path = folder / f"{kind.removesuffix('s')}-{evaluation['split']}-{number}.svg"
+            drawn.append({"title": content["title"], "picture": embed(draw(content, path, _))})
+    return drawn
 
 
-def embed(picture: Path) -> dict[str, Any]:
-    """A PNG file as a data URL, so that the page needs no other file; `width` in CSS pixels."""
-    data = picture.read_bytes()
-    dots = int.from_bytes(data[16:20])  # the width in the header of a PNG
-    url = f"data:image/png;base64,{base64.b64encode(data).decode()}"
-    return {"name": picture.stem, "url": url, "width": dots * 96 // plotting.DOTS_PER_INCH}
+def embed(picture: Path) -> dict[str, str]:
+    """An SVG file as a data URL, so that the page needs no other file. As an image, it cannot run scripts."""
+    data = base64.b64encode(picture.read_bytes()).decode()
+    return {"name": picture.stem, "url": f"data:image/svg+xml;base64,{data}"}

@@ -1,22 +1,28 @@
-"""Environment of a run: versions, hardware and checksums of the data."""
+"""Environment of a run: date, versions, commit, hardware and checksums of the data."""
 
 import json
 import platform
+import subprocess
+import tomllib
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from .. import __version__
 from ..config.config import Config
+from ..errors import UserError
 from ..files import MANIFEST, sha256_of
 from .folder import RunFolder
 
 PACKAGES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
+LANGUAGES = ("en", "zh")
 
 
 def describe_environment(config: Config, device: torch.device, processes: int = 1) -> dict[str, Any]:
-    """Versions of Python and packages, the device of each process, and the checksum of each data file by its path.
+    """Start, versions, git commit, the device of each process, and the checksum of each data file by its path.
 
     To the data belong the earlier run that this one goes on from, and what that keeps for it: their manifests, which
     hold the checksums of their files.
@@ -27,6 +33,11 @@ def describe_environment(config: Config, device: torch.device, processes: int = 
         folders = (config.continue_from / name for name in ("best", config.continual.type))
         files += [folder / MANIFEST for folder in folders if (folder / MANIFEST).is_file()]
     return {
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "language": project_language(),
+        "finetune": __version__,
+        "template": template_version(),
+        "git": git_commit(),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "packages": {name: version(name) for name in PACKAGES},
@@ -40,6 +51,46 @@ def read_environment(run: RunFolder) -> dict[str, Any]:
     """The environment that was recorded when the run was started."""
     found: dict[str, Any] = json.loads(run.environment_file.read_text(encoding="utf-8"))
     return found
+
+
+def git_commit() -> dict[str, Any] | None:
+    """The commit of the project in the current folder, and whether its files differ from it; None without git."""
+    command = ("git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+")
+    try:
+        described = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    if described.returncode != 0:  # no repository, or one without a commit
+        return None
+    name = described.stdout.strip()
+    return {"commit": name.removesuffix("+"), "modified": name.endswith("+")}
+
+
+def template_version() -> str | None:
+    """Name and version of the template that the project in the current folder was made from, if it says so."""
+    path = Path(".ft-template.json")
+    if not path.is_file():
+        return None
+    try:
+        made_from = json.loads(path.read_text(encoding="utf-8"))
+        return f"{made_from['template']} {made_from['version']}"
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: does not name a template and its version: restore the file, or remove it") from error
+
+
+def project_language() -> str:
+    """The language of reports, `[tool.finetune] language` in pyproject.toml of the current folder: en or zh."""
+    path = Path("pyproject.toml")
+    if not path.is_file():
+        return LANGUAGES[0]
+    try:
+        project = tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path}: not valid TOML ({error}): correct it") from error
+    language = project.get("tool", {}).get("finetune", {}).get("language", LANGUAGES[0])
+    if language not in LANGUAGES:
+        raise UserError(f"{path}: [tool.finetune] language is {language!r}: write one of {', '.join(LANGUAGES)}")
+    return str(language)
 
 
 def device_name(device: torch.device) -> str:

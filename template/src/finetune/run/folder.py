@@ -21,7 +21,7 @@ STAGES = "stages"
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """`runs/<name>/`: config.json, environment.json, metrics.jsonl, tensorboard/, checkpoints/, best/, report/, ..."""
+    """`runs/<name>/`: config.json, environment.json, metrics.jsonl, events of TensorBoard, checkpoints/, best/, ..."""
 
     path: Path
 

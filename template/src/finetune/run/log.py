@@ -8,14 +8,28 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
 
+from ..config.config import Config
 from ..files import write_atomic
 from .folder import RunFolder
+from .history import NO_METRIC
 
 LINE = (
     "loss {loss:.3f}  lr {lr:.1e}  norm {grad_norm:.2f}  {examples_per_second:.0f} ex/s  "
     "{tokens_per_second:.0f} tok/s  pad {padding:.0%}"
 )
+TRAIN_TAGS = {
+    "loss": "train/loss",
+    "lr": "weight_update/learning_rate",
+    "grad_norm": "weight_update/gradient_norm",
+    "examples_per_second": "workload/examples_per_second",
+    "tokens_per_second": "workload/tokens_per_second",
+    "padding": "workload/padding",
+}
+"""Tags of the training in TensorBoard, which sorts its cards by them: first the losses and the main metric."""
+HYPERPARAMETERS = ("task", "model", "method", "optim", "train", "continual")
+"""Sections of the config that TensorBoard's table of hyperparameters shows."""
 
 
 class TrainingLog:
@@ -25,7 +39,12 @@ class TrainingLog:
         self.console = console
         self._drop_after(run, done)
         self._file = run.metrics_file.open("a", encoding="utf-8")
-        self._board = SummaryWriter(str(run.path / "tensorboard"), purge_step=done + 1 if done else None)
+        # In the folder of the run itself, because TensorBoard calls a run by the folder of its events.
+        self._board = SummaryWriter(str(run.path), purge_step=done + 1 if done else None)
+        if not done and self._board.file_writer:
+            # Without the experiment, which would fix the columns of all runs to those of this one.
+            _, session, _ = hparams(hyperparameters(run.config()), {})
+            self._board.file_writer.add_summary(session)
         columns = (TextColumn("{task.completed}/{task.total}"), BarColumn(12), TextColumn("{task.fields[line]}"))
         self._bar = Progress(
             *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
@@ -58,6 +77,7 @@ class TrainingLog:
     def step(self, record: dict[str, Any]) -> None:
         """Log a training record: step, epoch, loss, lr, grad_norm, examples_per_second, tokens_per_second, padding."""
         self._write({"kind": "train", **record})
+        self._show({tag: record[name] for name, tag in TRAIN_TAGS.items() if name in record}, record["step"])
         line = LINE.format(**record)
         self._bar.update(self._task, line=line)
         if not self.console.is_terminal:
@@ -66,6 +86,11 @@ class TrainingLog:
     def validation(self, record: dict[str, Any], main_metric: str) -> None:
         """Log a validation record: step, epoch, loss, the task's metrics, and whether it is the best so far."""
         self._write({"kind": "validation", **record})
+        metrics = {name: value for name, value in record.items() if name not in NO_METRIC}
+        first = {"loss": record["loss"], main_metric: metrics.pop(main_metric)}
+        cards = {"validation": first, "validation_best": first if record["best"] else {}, "validation_metrics": metrics}
+        tags = {f"{group}/{name}": value for group, some in cards.items() for name, value in some.items()}
+        self._show(tags, record["step"])
         mark = "  [green]best so far[/]" if record["best"] else ""
         self.console.print(
             f"epoch {record['epoch']:.2f}  step {record['step']}: validation loss {record['loss']:.4f}  "
@@ -76,9 +101,11 @@ class TrainingLog:
     def _write(self, record: dict[str, Any]) -> None:
         self._file.write(json.dumps(record) + "\n")
         self._file.flush()
-        for name, value in record.items():
-            if name not in ("kind", "step", "best"):
-                self._board.add_scalar(f"{record['kind']}/{name}", value, record["step"])
+
+    def _show(self, tags: dict[str, float], step: int) -> None:
+        """Write a point of each curve for TensorBoard."""
+        for tag, value in tags.items():
+            self._board.add_scalar(tag, value, step)
         self._board.flush()
 
 
@@ -100,6 +127,17 @@ class NullLog(TrainingLog):
 
     def validation(self, record: dict[str, Any], main_metric: str) -> None:
         pass
+
+
+def hyperparameters(config: Config) -> dict[str, str | int | float | bool]:
+    """The single values of the config that may change the result, by keys such as `optim.lr`."""
+    sections = config.model_dump(mode="json", include=set(HYPERPARAMETERS))
+    return {
+        f"{section}.{key}": value
+        for section, values in sections.items()
+        for key, value in values.items()
+        if isinstance(value, (str, int, float, bool))
+    }
 
 
 def _step_of(line: str) -> float:

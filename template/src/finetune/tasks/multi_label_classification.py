@@ -16,7 +16,7 @@ from ..data.rows import Row
 from ..errors import UserError
 from .labels import label_options, require_known
 from .objective import at_least_fp32
-from .results import Scores, Summary, Table
+from .results import Curves, Scores, Summary, Table
 from .settings import MultiLabelClassification
 from .texts import TextTask, pair_of
 
@@ -154,6 +154,27 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
                     note=f"A label counts as predicted above {self.threshold:.3f}, chosen on the validation data.",
                 )
             ],
+            curves=[self._by_threshold(true, predictions)],
+        )
+
+    def _by_threshold(self, true: "np.ndarray[Any, Any]", predictions: Sequence[Prediction]) -> Curves:
+        """Micro precision, recall and F1 at thresholds from 0 to 0.99."""
+        probabilities = np.array([prediction.probabilities for prediction in predictions])
+        right = np.sort(probabilities[true[:, : len(self.labels)] == 1])
+        thresholds = np.arange(100) / 100
+        predicted = probabilities.size - np.searchsorted(np.sort(probabilities, axis=None), thresholds, side="right")
+        hits = right.size - np.searchsorted(right, thresholds, side="right")
+        lines = {
+            "precision": hits / np.maximum(predicted, 1),
+            "recall": hits / max(right.size, 1),
+            "f1": 2 * hits / np.maximum(predicted + right.size, 1),
+        }
+        return Curves(
+            "Precision and recall by threshold (micro average)",
+            "threshold",
+            thresholds.tolist(),
+            {name: line.tolist() for name, line in lines.items()},
+            self.threshold,
         )
 
     def _indicators(self, label_sets: Sequence[list[str]]) -> "np.ndarray[Any, Any]":

@@ -130,9 +130,8 @@ class RankingTask(Task[Example, list[float]]):
         means = {name: float(np.mean([metrics[name] for metrics in per_query])) if pairs else 0.0 for name in names}
         documents = sum(len(relevance) for relevance, _ in pairs)
         columns = ["queries with a relevant document", "their documents"]
-        return Scores(
-            means, [Table("Scored", columns, [[len(pairs), documents]], "The metrics are means over queries.")]
-        )
+        scored = Table("Scored", columns, [[len(pairs), documents]], "The metrics are means over queries.")
+        return Scores(means, [scored, _first_ranks([round(1 / metrics["mrr"]) for metrics in per_query])])
 
     def baselines(self, examples: Sequence[Example], features: Sequence[Feature]) -> dict[str, list[list[float]]]:
         return {
@@ -182,6 +181,18 @@ def _metrics(relevance: "np.ndarray[Any, Any]", scores: "np.ndarray[Any, Any]") 
         "map": float(average_precision_score(relevance > 0, scores)),
         **{f"recall@{k}": float(relevant[:k].sum() / relevant.sum()) for k in (1, 3)},
     }
+
+
+def _first_ranks(ranks: list[int]) -> Table:
+    """How many queries have their first relevant document at which rank."""
+    bins = [(1, 1), (2, 2), (3, 3), (4, 5), (6, 10), (11, max([11, *ranks]))]
+    counts = [sum(low <= rank <= high for rank in ranks) for low, high in bins]
+    rows: list[list[str | int | float]] = [
+        [str(low) if low == high else f"{low} to {high}", count, count / len(ranks)]
+        for (low, high), count in zip(bins, counts, strict=True)
+        if ranks and low <= max(ranks)
+    ]
+    return Table("Rank of the first relevant document", ["rank", "queries", "share"], rows)
 
 
 def _overlap(query: str, document: str) -> float:

@@ -34,6 +34,17 @@ class Scatter:
 
 
 @dataclass(slots=True)
+class Curves:
+    """Lines over a common `x`, by name, and the `chosen` x."""
+
+    title: str
+    x_label: str
+    x: list[float]
+    lines: dict[str, list[float]]
+    chosen: float
+
+
+@dataclass(slots=True)
 class Scores:
     """Metrics by their stable names, with tables and plots."""
 
@@ -41,6 +52,7 @@ class Scores:
     tables: list[Table] = field(default_factory=list)
     matrices: list[ConfusionMatrix] = field(default_factory=list)
     scatters: list[Scatter] = field(default_factory=list)
+    curves: list[Curves] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from .interrupt import stop_signal
 from .optim import Plateau
 from .resume import require_same_config, require_same_inputs, restore, with_same_precision
 from .start import starting_point
-from .summary import print_summary
+from .summary import describe_setup, print_summary
 from .throughput import StepStats, Stopwatch, log_values
 
 
@@ -84,8 +84,7 @@ def separate_random_numbers(seed: int, world: World) -> None:
 
 def open_folder(config: Config, run: RunFolder, setup: Setup, resume: bool, console: Console) -> None:
     """Create the folder of a new run, or check that the inputs of a resumed one are the same. Raises UserError."""
-    environment = describe_environment(config, setup.model.device, setup.world.size)
-    environment["precision"] = "bf16" if setup.bf16 else "fp32"
+    environment = describe_environment(config, setup.model.device, setup.world.size) | describe_setup(setup)
     if resume:
         require_same_inputs(run, environment, console)
     else:

@@ -1,4 +1,6 @@
-"""What a training prints before its first step."""
+"""What a training prints and records before its first step."""
+
+from typing import Any
 
 from rich.console import Console
 
@@ -7,6 +9,21 @@ from ..console import counted
 from ..model.size import memory, parameter_counts
 from .build import Setup
 from .optim import STATES
+
+
+def describe_setup(setup: Setup) -> dict[str, Any]:
+    """For environment.json: precision, parameters, and the size of the data: examples, and tokens of an epoch."""
+    trainable, total = parameter_counts(setup.model)
+    trained_on = [index for indices in setup.train.features_of[: setup.new_examples] for index in indices]
+    return {
+        "precision": "bf16" if setup.bf16 else "fp32",
+        "parameters": {"trainable": trainable, "total": total},
+        "examples": {
+            "train": setup.new_examples,
+            **({"validation": len(setup.validation.features_of)} if setup.validation else {}),
+        },
+        "tokens": sum(setup.train.features[index].tokens for index in trained_on),
+    }
 
 
 def print_summary(config: Config, setup: Setup, console: Console) -> None:
