@@ -49,7 +49,7 @@ class Predictor:
     def predict(self, rows: Sequence[Row]) -> list[Record]:
         """One record for each row: prediction, probability, ... Raises UserError for a row that cannot be read."""
         task = self._saved.task
-        examples = task.parse(rows)
+        examples = task.parse(rows, labelled=False)
         encoded, result = infer_examples(self._config, self._saved, examples, "prediction")
         return task.records(examples, task.predictions(examples, encoded.features, result.decoded))
 
@@ -59,7 +59,7 @@ class Predictor:
         return rows, self.predict(rows)
 
     def predict_texts(self, texts: Sequence[str], pair: str | None = None) -> list[Record]:
-        """Records for single texts; a task on words splits them at spaces."""
+        """Records for single texts, or pairs of them; a task on words splits them at spaces."""
         values = [self._saved.task.row_of(text, pair) for text in texts]
         return self.predict([Row("--text", value, value) for value in values])
 
@@ -69,6 +69,8 @@ def predict_to_file(run: RunFolder, path: Path, output: Path | None) -> Path:
     output = output or run.path / "predictions" / path.name
     if output.suffix.lower() != path.suffix.lower():
         raise UserError(f"{output}: the output has the format of the input: let its name end in {path.suffix}")
+    if path.suffix.lower() == ".txt":
+        raise UserError(f"{path}: a .txt file has no rows to write predictions to: use --text, or a .jsonl file")
     if output.exists() and path.exists() and output.samefile(path):
         raise UserError(f"{output}: is the input itself: choose another --output")
     rows, records = Predictor(run).predict_file(path)
