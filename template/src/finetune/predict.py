@@ -4,11 +4,13 @@ import csv
 import io
 import json
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from .config.config import Config, Data
+from .console import make_console, print_json, print_table
 from .data.features import Encoded
 from .data.rows import Row, read_rows
 from .dataset import columns_of
@@ -60,8 +62,27 @@ class Predictor:
 
     def predict_texts(self, texts: Sequence[str], pair: str | None = None) -> list[Record]:
         """Records for single texts, or pairs of them; a task on words splits them at spaces."""
-        values = [self._saved.task.row_of(text, pair) for text in texts]
-        return self.predict([Row("--text", value, value) for value in values])
+        task = self._saved.task
+        rows = [Row("--text", value, value) for value in (task.row_of(text, pair) for text in texts)]
+        records = self.predict(rows)
+        if not task.splits_into_words:
+            return records
+        examples = task.parse(rows, labelled=False)
+        return [{"words": example.tokens, **record} for example, record in zip(examples, records, strict=True)]
+
+
+def show_record(record: Record) -> None:
+    """Print a record as JSON; on a terminal with four digits, and words in a table beside their tags."""
+    if not sys.stdout.isatty():
+        print_json(record)
+        return
+    others = json.loads(json.dumps(record), parse_float=lambda digits: round(float(digits), 4))
+    if words := others.pop("words", None):
+        columns = ["prediction", "probability"]
+        rows = zip(words, *(others.pop(name) for name in columns), strict=True)
+        print_table(make_console(), ["word", *columns], rows)
+    if others:
+        print_json(others)
 
 
 def predict_to_file(run: RunFolder, path: Path, output: Path | None) -> Path:

@@ -44,12 +44,20 @@ def write_report(run: Path) -> Path:
         ],
         stages=read_stages(run, folder),
         validated=bool(history.validation),
+        evaluate=f"{run.as_posix()}{evaluation_options(config.get('data', {}))}",
         data=read_data_check(run, config),
         config=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
     )
     index = folder / "index.html"
     index.write_text(page, encoding="utf-8")
     return index
+
+
+def evaluation_options(data: dict[str, Any]) -> str:
+    """What `evaluate` needs beside the run, by the files that its config names."""
+    if data.get("test"):
+        return ""
+    return " --split validation" if data.get("validation") else " --data FILE"
 
 
 def read_evaluations(run: Path) -> list[dict[str, Any]]:

@@ -85,11 +85,11 @@ def separate_random_numbers(seed: int, world: World) -> None:
 def open_folder(config: Config, run: RunFolder, setup: Setup, resume: bool, console: Console) -> None:
     """Create the folder of a new run, or check that the inputs of a resumed one are the same. Raises UserError."""
     environment = describe_environment(config, setup.model.device, setup.world.size)
-    environment["precision"] = "bf16" if setup.bf16 else "fp32"
+    environment |= {"precision": "bf16" if setup.bf16 else "fp32", "total_steps": setup.total_steps}
     if resume:
         require_same_inputs(run, environment, console)
     else:
-        run.create(config, environment)
+        run.create(config, environment, console)
 
 
 def fit(config: Config, run: RunFolder, setup: Setup, state: TrainingState, console: Console) -> bool:
