@@ -23,10 +23,12 @@ def make_console(*, stderr: bool = False, quiet: bool = False) -> Console:
 
 
 def replace_unencodable() -> None:
-    """Let the standard streams replace what their encoding lacks, such as → in cp1252, instead of failing."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    """Let standard output replace what its encoding lacks, such as → in cp1252, instead of failing.
+
+    Python's standard error escapes it.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def print_json(value: Any, indent: int | None = None) -> None:

@@ -111,8 +111,13 @@ class RunFolder:
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Lock the folder against other trainings. Raises UserError if another one holds the lock."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        """Lock the folder against other trainings. Raises UserError if another holds the lock or it cannot be made."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"run.dir: the folder {self.path.parent} cannot be made ({error.strerror}): choose another one"
+            ) from error
         lock = FileLock(self.path.with_name(f".{self.path.name}.lock"))
         try:
             lock.acquire(timeout=0)
