@@ -99,9 +99,9 @@ def test_single_sentence_is_split_into_words(
     assert len(json.loads(capsys.readouterr().out)["prediction"]) == 4
 
 
-def test_ranking_needs_a_file(finished: Callable[[str], None], refused: Callable[..., str]) -> None:
+def test_ranking_needs_a_document(finished: Callable[[str], None], refused: Callable[..., str]) -> None:
     finished("ranking")
-    assert "needs query and document: put them into a file" in refused("predict", "latest", "--text", "tea")
+    assert "give the document with --text-pair" in refused("predict", "latest", "--text", "tea")
 
 
 def test_pairs_train_and_predict(project: Project) -> None:

@@ -1,6 +1,5 @@
 """The command line, `python -m finetune VERB`. Exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +11,12 @@ from rich.markup import escape
 
 from . import __version__, optional
 from .arguments import config_argument, overrides_argument, run_argument
-from .console import make_console, print_line, quiet_libraries
+from .console import make_console, print_line, quiet_libraries, replace_unencodable
+from .env_file import load_env_file
 from .errors import FAILED, INTERRUPTED, OK, WRONG_INPUT, UserError
 
 if TYPE_CHECKING:
+    from .config.config import Config
     from .run.folder import RunFolder
 
 
@@ -23,7 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
     is_main = os.environ.get("LOCAL_RANK", "0") == "0"  # among the processes that torchrun has started on this machine
     errors = make_console(stderr=True, quiet=not is_main)
+    replace_unencodable()
     try:
+        load_env_file()
         return int(cli.main(arguments, prog_name="finetune", standalone_mode=False) or OK)
     except UserError as error:
         print_line(errors, f"[bold red]error:[/] {escape(str(error))}")
@@ -46,12 +49,15 @@ def cli() -> None:
 @cli.command()
 @config_argument
 @overrides_argument
-@click.option("--resume", is_flag=True, help="Resume from the latest checkpoint of the run.")
+@click.option("--resume", is_flag=True, help="Continue from the latest checkpoint; `--resume auto`: if there is one.")
 def train(config: Path, overrides: tuple[str, ...], resume: bool) -> int:
-    """Train a model as CONFIG says, such as configs/demo.yaml."""
-    from .config.load import load_config
+    """Train a model as CONFIG says, such as configs/demo.yaml.
 
-    settings = load_config(config, list(overrides))
+    With --resume, CONFIG may also be the folder of a run, or latest: the newest run that was interrupted.
+    """
+    # `--resume` is a flag, because with a value it would take any argument behind it.
+    automatic = resume and "auto" in overrides
+    settings = training_settings(config, [key for key in overrides if not automatic or key != "auto"], resume)
     quiet_libraries()
     from .distributed.world import process_group
     from .evaluate import evaluate
@@ -61,18 +67,21 @@ def train(config: Path, overrides: tuple[str, ...], resume: bool) -> int:
     stages = optional.find("continual", "stages") if settings.stages else None
     start = stages.train_stages if stages else training.train
     console = make_console()
+    run = RunFolder(settings.run_folder)
     with process_group() as world:
         try:
+            if automatic:
+                resume = world.on_main(lambda: can_be_resumed(run, settings))
             finished = start(settings, resume=resume, console=console, world=world)
         except training.NotFiniteError as error:
             if world.is_main:
                 print_line(make_console(stderr=True), f"[bold red]stopped:[/] {escape(str(error))}")
             return FAILED
-    if not finished:
-        return INTERRUPTED
     if not world.is_main:
-        return OK
-    run = RunFolder(settings.run_folder)
+        return OK if finished else INTERRUPTED
+    if not finished:
+        print_line(console, f"to continue: python -m finetune train {escape(str(run.path))} --resume")
+        return INTERRUPTED
     if settings.data.validation and not settings.stages:
         evaluate(run, "validation", None, console)
     write_report(run, console)
@@ -89,9 +98,10 @@ def evaluate(run_name: str, split: str, data: Path | None) -> None:
     """Compute metrics of the best model of RUN (a folder, or latest) on labelled data."""
     quiet_libraries()
     from . import evaluate as evaluation
-    from .run.folder import find_run
+    from .run.find import find_run
 
-    run, console = find_run(run_name), make_console()
+    console = make_console()
+    run = find_run(run_name, console)
     evaluation.evaluate(run, split, data, console)
     write_report(run, console)
 
@@ -111,15 +121,19 @@ def predict(
     if text_pair is not None and not text:
         raise UserError("predict: --text-pair goes with --text")
     quiet_libraries()
-    from .predict import Predictor, predict_to_file
-    from .run.folder import find_run
+    from .predict import Predictor, predict_to_file, show_record
+    from .run.find import find_run
 
-    run = find_run(run_name)
     if path:
-        print_line(make_console(), f"written: {predict_to_file(run, path, output)}")
-    else:
-        for record in Predictor(run).predict_texts(text, text_pair):
-            click.echo(json.dumps(record, ensure_ascii=False))
+        console = make_console()
+        print_line(console, f"written: {predict_to_file(find_run(run_name, console), path, output)}")
+        return
+    with (errors := make_console(stderr=True)).capture() as chosen:  # shown with the result: an error is one line
+        run = find_run(run_name, errors)
+    records = Predictor(run).predict_texts(text, text_pair)
+    click.echo(chosen.get(), nl=False, err=True)
+    for record in records:
+        show_record(record)
 
 
 @cli.command()
@@ -164,6 +178,31 @@ for folder, part in optional.PARTS.items():
     for verb in part.verbs:
         if commands := optional.find(folder, "command"):
             cli.add_command(getattr(commands, verb.replace("-", "_")))
+
+
+def training_settings(config: Path, overrides: list[str], resume: bool) -> "Config":
+    """The settings of a config file, or those of a run to resume, by its folder or as the newest interrupted one."""
+    from .config.config import Run
+    from .config.load import load_config
+    from .run.find import LATEST, find_interrupted
+    from .run.folder import RunFolder
+
+    latest = str(config) == LATEST
+    if not latest and not RunFolder(config).config_file.is_file():
+        return load_config(config, overrides)
+    if not resume:
+        raise UserError(f"{config}: names a run, not a config: add --resume to continue it, or name a config file")
+    run = find_interrupted() if latest else RunFolder(config)
+    settings = load_config(run.config_file, overrides)
+    # The folder may have been renamed since.
+    return settings.model_copy(update={"run": Run(name=run.path.name, dir=run.path.parent)})
+
+
+def can_be_resumed(run: "RunFolder", settings: "Config") -> bool:
+    """Whether there is a sequence of stages, or a checkpoint of a run, to continue."""
+    from .train.checkpoint import newest_valid
+
+    return run.config_file.is_file() and (bool(settings.stages) or newest_valid(run.checkpoints)[0] is not None)
 
 
 def write_report(run: "RunFolder", console: Console) -> None:

@@ -1,8 +1,13 @@
 """Output to the terminal: consoles, lines, tables, counts and shares in words."""
 
+import io
+import json
+import sys
 import warnings
 from collections.abc import Iterable, Sequence
+from typing import Any
 
+import click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +20,25 @@ Cell = str | int | float | Text
 def make_console(*, stderr: bool = False, quiet: bool = False) -> Console:
     """A rich console without emoji codes, which would turn the line number in `data.jsonl:100:` into an emoji."""
     return Console(stderr=stderr, quiet=quiet, emoji=False)
+
+
+def replace_unencodable() -> None:
+    """Let standard output replace what its encoding lacks, such as → in cp1252, instead of failing.
+
+    Python's standard error escapes it.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
+def print_json(value: Any, indent: int | None = None) -> None:
+    """Print JSON on standard output; what its encoding lacks is escaped, so that nothing is lost."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=indent)
+    click.echo(text)
 
 
 def print_line(console: Console, markup: str) -> None:

@@ -32,7 +32,8 @@ def evaluate(run: RunFolder, split: str, data: Path | None, console: Console) ->
     files = {"train": config.data.train, "validation": config.data.validation, "test": config.data.test}
     path = data or files.get(split)
     if path is None:
-        raise UserError(f"{run.config_file}: data.{split} is not set: name a file with --data")
+        others = "".join(f", or take --split {name}" for name in ("test", "validation") if files[name])
+        raise UserError(f"{run.config_file}: data.{split} is not set: name a file with --data{others}")
     if data:  # data.where chooses from the config's own files
         config = config.model_copy(update={"data": config.data.model_copy(update={"where": {}})})
     saved = load_saved_model(run.best)
@@ -72,15 +73,19 @@ def measure(config: Config, saved: SavedModel, examples: list[Any]) -> tuple[dic
 
 
 def show(evaluation: dict[str, Any], tables: list[Table], console: Console) -> None:
-    """Print the metrics beside those of the baselines, then the tables."""
-    metrics, baselines = evaluation["metrics"], evaluation["baseline"]
+    """Print the tables, and last the result: the metrics, the main one first, beside those of the baselines."""
+    metrics, baselines, main = evaluation["metrics"], evaluation["baseline"], evaluation["headline"]
     summary = Table(
         f"{evaluation['split']}: {counted(evaluation['examples'], 'example')} of {evaluation['data']}",
         ["", "this model", *(baseline["name"] for baseline in baselines)],
-        [[name, value, *(b["metrics"].get(name, "") for b in baselines)] for name, value in metrics.items()],
-        note=f"loss {evaluation['loss']:.4f}",
+        [
+            [name, metrics[name], *(baseline["metrics"].get(name, "") for baseline in baselines)]
+            for name in sorted(metrics, key=lambda name: name != main)
+        ],
+        note=f"The result is {main}{', lower is better' if evaluation['lower_is_better'] else ''}. "
+        f"Loss {evaluation['loss']:.4f}.",
     )
-    for table in (summary, *tables):
+    for table in (*tables, summary):
         console.print(f"\n[bold]{escape(table.title)}[/]", highlight=False)
         print_table(console, table.columns, table.rows)
         if table.note:

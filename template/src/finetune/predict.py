@@ -4,11 +4,13 @@ import csv
 import io
 import json
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from .config.config import Config, Data
+from .console import make_console, print_json, print_table
 from .data.features import Encoded
 from .data.rows import Row, read_rows
 from .dataset import columns_of
@@ -49,7 +51,7 @@ class Predictor:
     def predict(self, rows: Sequence[Row]) -> list[Record]:
         """One record for each row: prediction, probability, ... Raises UserError for a row that cannot be read."""
         task = self._saved.task
-        examples = task.parse(rows)
+        examples = task.parse(rows, labelled=False)
         encoded, result = infer_examples(self._config, self._saved, examples, "prediction")
         return task.records(examples, task.predictions(examples, encoded.features, result.decoded))
 
@@ -59,9 +61,28 @@ class Predictor:
         return rows, self.predict(rows)
 
     def predict_texts(self, texts: Sequence[str], pair: str | None = None) -> list[Record]:
-        """Records for single texts; a task on words splits them at spaces."""
-        values = [self._saved.task.row_of(text, pair) for text in texts]
-        return self.predict([Row("--text", value, value) for value in values])
+        """Records for single texts, or pairs of them; a task on words splits them at spaces."""
+        task = self._saved.task
+        rows = [Row("--text", value, value) for value in (task.row_of(text, pair) for text in texts)]
+        records = self.predict(rows)
+        if not task.splits_into_words:
+            return records
+        examples = task.parse(rows, labelled=False)
+        return [{"words": example.tokens, **record} for example, record in zip(examples, records, strict=True)]
+
+
+def show_record(record: Record) -> None:
+    """Print a record as JSON; on a terminal with four digits, and words in a table beside their tags."""
+    if not sys.stdout.isatty():
+        print_json(record)
+        return
+    others = json.loads(json.dumps(record), parse_float=lambda digits: round(float(digits), 4))
+    if words := others.pop("words", None):
+        columns = ["prediction", "probability"]
+        rows = zip(words, *(others.pop(name) for name in columns), strict=True)
+        print_table(make_console(), ["word", *columns], rows)
+    if others:
+        print_json(others)
 
 
 def predict_to_file(run: RunFolder, path: Path, output: Path | None) -> Path:
@@ -69,6 +90,8 @@ def predict_to_file(run: RunFolder, path: Path, output: Path | None) -> Path:
     output = output or run.path / "predictions" / path.name
     if output.suffix.lower() != path.suffix.lower():
         raise UserError(f"{output}: the output has the format of the input: let its name end in {path.suffix}")
+    if path.suffix.lower() == ".txt":
+        raise UserError(f"{path}: a .txt file has no rows to write predictions to: use --text, or a .jsonl file")
     if output.exists() and path.exists() and output.samefile(path):
         raise UserError(f"{output}: is the input itself: choose another --output")
     rows, records = Predictor(run).predict_file(path)

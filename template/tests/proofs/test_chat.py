@@ -114,3 +114,82 @@ def test_a_dialogue_that_the_template_refuses_is_named() -> None:
     tokenizer = tokenizer_with("{{ raise_exception('Roles must alternate') }}")
     with pytest.raises(UserError, match=r"^x\.jsonl:1: the model's chat template does not take .*Roles must alternate"):
         new_task()._features(0, EXAMPLES[0], tokenizer, 200).__next__()
+
+
+STARTING = [
+    {"role": "assistant", "content": "Hello , how can I help ?"},
+    *messages("Where is my parcel 7 ?", "No , closed ."),
+]
+DEFAULT_SYSTEM = (
+    "{% if messages[0].role != 'system' %}<|im_start|>system\nYou help .<|im_end|>\n{% endif %}" + CHATML
+)  # as templates that add a system message of their own
+ALTERNATING = "{% if messages[0].role != 'user' %}{{ raise_exception('Roles must\nalternate') }}{% endif %}" + CHATML
+
+
+@pytest.mark.parametrize(
+    ("template", "before"),
+    [
+        (None, "Assistant:"),
+        (CHATML, "<|im_start|>assistant\n"),
+        (DEFAULT_SYSTEM, "You help .<|im_end|>\n<|im_start|>assistant\n"),
+    ],
+)
+@pytest.mark.parametrize("dialogue", [STARTING, STARTING[:1], [{"role": "system", "content": "Hello"}, *STARTING]])
+def test_a_dialogue_that_the_assistant_begins(template: str | None, before: str, dialogue: list[Any]) -> None:
+    tokenizer, task = tokenizer_with(CHATML), new_task()
+    tokenizer.chat_template = template
+    example = task.example(Row("x:1", {"messages": dialogue}, {}))
+    [feature] = task.encode([example], tokenizer, 200).features
+    end = "<|im_end|>" if template else "<|endoftext|>"
+    replies = [message["content"] for message in dialogue if message["role"] == "assistant"]
+    assert [text.lstrip() for text in counted(tokenizer, feature.labels)] == [f"{reply}{end}" for reply in replies]
+    first = next(i for i, label in enumerate(feature.labels) if label != IGNORE)
+    if dialogue[0]["role"] == "assistant":
+        assert tokenizer.decode(feature.inputs["input_ids"][:first]).endswith(before)
+        [opened] = task.encode(
+            [task.unlabelled_example(Row("x:1", {"messages": dialogue[:1]}, {}))], tokenizer, 200
+        ).features
+        assert opened.inputs["input_ids"] == feature.inputs["input_ids"][:first], (
+            "a prediction begins where training did"
+        )
+
+
+def test_nothing_is_learnt_from_what_follows_the_last_reply() -> None:
+    tokenizer, task = tokenizer_with(CHATML), new_task()
+    dialogue = EXAMPLES[1].messages
+    examples = [task.example(Row("x:1", {"messages": [*dialogue, *more]}, {})) for more in ([], messages("Thank you"))]
+    first, second = task.encode(examples, tokenizer, 200).features
+    assert (first.inputs, first.labels) == (second.inputs, second.labels)
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        (ALTERNATING, "Roles must alternate"),
+        (
+            CHATML + "{% for m in messages %}{% if m.role == 'system' %}{{ m.content + 1 }}{% endif %}{% endfor %}",
+            "can only",
+        ),
+        ("{{ messages[0].content / 2 if messages[0].role == 'system' }}" + CHATML, "unsupported operand"),
+        ("{% if messages[0].role == 'system' %}{{ messages[9].x.y }}{% endif %}" + CHATML, "has no"),
+        ("{% if messages[0].role == 'system' %}{{ 1 / 0 }}{% endif %}" + CHATML, "division by zero"),
+        ("{% if messages[0].role == 'system' %}{{ ''.__class__.__mro__ }}{% endif %}" + CHATML, "unsafe"),
+    ],
+)
+@pytest.mark.parametrize("labelled", [True, False])
+def test_what_a_template_raises_is_one_sentence_with_the_row(template: str, reason: str, labelled: bool) -> None:
+    tokenizer, task = tokenizer_with(template), new_task()
+    rows = [Row("x.jsonl:7", {"messages": [{"role": "system", "content": "Hello"}, *messages("Hello", "Hello")]}, {})]
+    with pytest.raises(
+        UserError, match=rf"^x\.jsonl:7: the model's chat template does not take .*{reason}.*change its"
+    ) as error:
+        task.encode(task.parse(rows, labelled=labelled), tokenizer, 200)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("template", ["{% for %}", "{{ raise_exception('no') }}", "{{ messages | length }}"])
+def test_a_template_that_takes_no_dialogue_is_a_fault_of_the_model(template: str) -> None:
+    with pytest.raises(
+        UserError, match=r"^model\.name: the model's chat template does not take a question and a reply"
+    ):
+        new_task().encode(EXAMPLES, tokenizer_with(template), 200)

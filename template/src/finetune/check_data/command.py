@@ -1,12 +1,11 @@
 """The command `check-data`."""
 
-import json
 from pathlib import Path
 
 import click
 
 from ..arguments import config_argument, overrides_argument
-from ..console import make_console, print_line, quiet_libraries
+from ..console import make_console, print_json, print_line, quiet_libraries
 from ..errors import FAILED, OK
 
 
@@ -36,6 +35,6 @@ def check_data(config: Path, overrides: tuple[str, ...], as_json: bool, strict: 
             print_line(console, f"\nplot: {plot}")
     if as_json:
         shown = documents if settings.stages else documents[str(settings.run.name)]
-        click.echo(json.dumps(shown, indent=1, ensure_ascii=False))
+        print_json(shown, indent=1)
     findings = [finding for document in documents.values() for finding in document["findings"]]
     return FAILED if strict and any(finding["severity"] != "note" for finding in findings) else OK

@@ -50,12 +50,19 @@ def read_config(path: Path) -> Config:
 
 
 def _validated(root: Node) -> Config:
-    # A section whose keys are all commented out reads as null; its defaults are meant.
-    sections = {key: {} if value is None else value for key, value in root.plain().items()}
+    # A section whose keys are all commented out reads as null, and a run writes null where a key has no value: the
+    # defaults are meant.
+    given = {key: value for key, value in root.plain().items() if value is not None or not _has_default(key)}
+    sections = {key: {} if value is None else value for key, value in given.items()}
     try:
         return Config.model_validate(sections)
     except ValidationError as error:
         raise UserError(sentence(Config, root, error)) from error
+
+
+def _has_default(key: str) -> bool:
+    field = Config.model_fields.get(key)
+    return field is not None and not field.is_required()
 
 
 def sentence(model: type[BaseModel], root: Node, error: ValidationError) -> str:

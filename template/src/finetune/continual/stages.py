@@ -66,7 +66,7 @@ def open_sequence(config: Config, run: RunFolder, resume: bool, processes: int, 
         require_same_config(run, config)
         require_same_inputs(run, environment, console)
     else:
-        run.create(config, environment)
+        run.create(config, environment, console)
     return len(read_matrix(run))
 
 

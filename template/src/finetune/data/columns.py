@@ -1,6 +1,7 @@
 """Rows of a data file and the mapping from a task's columns to those of the file."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,10 +33,20 @@ class Columns:
     """`data.header` of the config: whether the first line of a .csv or .tsv file has the names."""
     text_column: str | None = None
     """A column that replaces all the required ones, such as `text` for prompt and completion."""
+    targets: tuple[str, ...] = ()
+    """The required columns that a file may lack, because they are to be predicted."""
+    trained: tuple[str, ...] | None = None
+    """The optional columns that the model was trained with; None before training, when any may be there."""
 
     def names(self) -> tuple[str, ...]:
         """All names, in the order that a file without a header has them."""
         return self.required[:1] + self.optional + self.required[1:] + ((self.text_column,) if self.text_column else ())
+
+    def needed(self) -> tuple[str, ...]:
+        """The columns that must have a value in each row, unless `text_column` replaces them."""
+        if self.text_column and self.text_column in (self.renamed or {}):
+            return (self.text_column,)
+        return tuple(name for name in self.required if name not in self.targets)
 
     def source(self, name: str) -> str | int:
         """The name or the position of a column in the file."""
@@ -49,6 +60,28 @@ def check_columns(columns: Columns) -> None:
             raise UserError(
                 f"data.columns: the task has no column '{name}': its columns are {', '.join(columns.names())}"
             )
+
+
+def check_optional_columns(rows: Sequence[Row], columns: Columns) -> None:
+    """Raise UserError if a file lacks an optional column that `data.columns` names or the model was trained with.
+
+    Single rows may lack it. A model that was trained without it refuses it.
+    """
+    for name in columns.optional:
+        trained, source = name in (columns.trained or ()), columns.source(name)
+        if (trained or name in (columns.renamed or {})) and not any(name in row.values for row in rows):
+            known = ", with which the model was trained" if trained else ""
+            raise UserError(
+                f"{rows[0].place}: no column '{source}'{known} (found: {', '.join(rows[0].original)}): "
+                f"add it, or correct data.columns.{name}"
+            )
+        if columns.trained is not None and not trained:
+            for row in rows:
+                if row.values.get(name) is not None:
+                    raise UserError(
+                        f"{row.place}: column '{source}' has a value, but the model was trained without that column: "
+                        f"take it out of the file"
+                    )
 
 
 def row_from_object(value: Any, place: str, columns: Columns) -> Row:
@@ -68,17 +101,17 @@ def row_from_object(value: Any, place: str, columns: Columns) -> Row:
             values[name] = cells[source]
         elif source in value:
             values[name] = value[source]
-    require_values(values, place, columns)
+    require_values(values, place, columns, f" (found: {', '.join(map(str, value))})")
     return Row(place, values, value)
 
 
-def require_values(values: dict[str, Any], place: str, columns: Columns) -> None:
-    """Raise UserError if a required column has no value."""
+def require_values(values: dict[str, Any], place: str, columns: Columns, found: str = "") -> None:
+    """Raise UserError if a required column has no value; `found` tells which columns there are."""
     if columns.text_column and values.get(columns.text_column) is not None:
         return
-    for name in columns.required:
+    for name in columns.needed():
         if values.get(name) is None:
             raise UserError(
-                f"{place}: no value in column '{columns.source(name)}': fill it in, "
+                f"{place}: no value in column '{columns.source(name)}'{found}: fill it in, "
                 f"or name the right column in data.columns.{name}"
             )

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import UserError
-from .columns import Columns, Row, check_columns
+from .columns import Columns, Row, check_columns, check_optional_columns
 from .readers.conll import read_conll
 from .readers.json import read_json, read_jsonl
 from .readers.parquet import read_parquet
@@ -44,4 +44,5 @@ def read_rows(path: Path, columns: Columns) -> list[Row]:
     rows = list(reader(path, columns))
     if not rows:
         raise UserError(f"{path}:1: the file holds no examples: add at least one")
+    check_optional_columns(rows, columns)
     return rows

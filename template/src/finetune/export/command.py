@@ -16,8 +16,9 @@ from ..console import make_console, print_line, quiet_libraries
 def export(run_name: str, folder: Path, form: Literal["safetensors", "onnx"]) -> None:
     """Export the best model of RUN (a folder, or latest) to DIR, for transformers or onnxruntime."""
     quiet_libraries()
-    from ..run.folder import find_run
+    from ..run.find import find_run
     from .export import export as export_run
 
-    export_run(find_run(run_name), folder, form)
-    print_line(make_console(), f"written: {folder}")
+    console = make_console()
+    export_run(find_run(run_name, console), folder, form)
+    print_line(console, f"written: {folder}")

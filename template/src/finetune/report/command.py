@@ -10,7 +10,8 @@ from ..console import make_console, print_line
 @run_argument
 def report(run_name: str) -> None:
     """Write the HTML report of RUN (a folder, or latest) again."""
-    from ..run.folder import find_run
+    from ..run.find import find_run
     from .report import write_report
 
-    print_line(make_console(), f"report: {write_report(find_run(run_name).path)}")
+    console = make_console()
+    print_line(console, f"report: {write_report(find_run(run_name, console).path)}")

@@ -1,4 +1,4 @@
-"""The folder of a run: the names of its files, its lock, and how to find it."""
+"""The folder of a run: the names of its files, its lock, and whether its training has ended."""
 
 import json
 import os
@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from rich.console import Console
+from rich.markup import escape
 
 from ..config.config import Config
 from ..config.load import read_config
+from ..console import print_line
 from ..errors import UserError
 from ..files import recover, write_atomic
 
@@ -63,13 +66,42 @@ class RunFolder:
         """The resolved config of the run."""
         return read_config(self.config_file)
 
-    def create(self, config: Config, environment: dict[str, Any]) -> None:
-        """Make the folder; an earlier run of that name is renamed to `<name>-1`, `-2`, ..."""
+    @property
+    def has_model(self) -> bool:
+        """Whether the best model has been saved."""
+        return (self.best / "config.json").is_file()
+
+    def is_interrupted(self) -> bool:
+        """Whether the training stopped before its end, and can be continued."""
+        try:
+            config = self.config()
+        except UserError:  # of another version
+            return False
+        if config.stages:  # it gets its model at its end; the runs of its stages know its name
+            return not self.has_model and config.run.name == self.path.name
+        progress = max(self.checkpoints.glob("step-*[0-9]/progress.json"), key=_step_of, default=None)
+        if progress is None:
+            return False
+        state, patience = _read_json(progress), config.train.patience
+        stopped_early = patience is not None and state["stale"] >= patience
+        return not stopped_early and state["step"] < _read_json(self.environment_file).get("total_steps", 0)
+
+    def create(self, config: Config, environment: dict[str, Any], console: Console | None = None) -> None:
+        """Make the folder; an earlier run of that name is renamed to `<name>-1`, `-2`, ..., which `console` shows."""
         if self.path.exists():
-            os.replace(self.path, self._free_name())
+            earlier = RunFolder(self._free_name())
+            os.replace(self.path, earlier.path)
+            if console:
+                print_line(console, escape(f"{self.path}: {earlier.as_earlier_run()}"))
         self.path.mkdir(parents=True)
         write_atomic(self.config_file, config.model_dump_json(indent=2) + "\n")
         write_atomic(self.environment_file, json.dumps(environment, indent=2) + "\n")
+
+    def as_earlier_run(self) -> str:
+        """What has become of an earlier run, and how to continue it."""
+        if not self.is_interrupted():
+            return f"the earlier run is now {self.path}"
+        return f"the earlier run was interrupted; to continue it: python -m finetune train {self.path} --resume"
 
     def _free_name(self) -> Path:
         number = 1
@@ -79,8 +111,13 @@ class RunFolder:
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Lock the folder against other trainings. Raises UserError if another one holds the lock."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        """Lock the folder against other trainings. Raises UserError if another holds the lock or it cannot be made."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"run.dir: the folder {self.path.parent} cannot be made ({error.strerror}): choose another one"
+            ) from error
         lock = FileLock(self.path.with_name(f".{self.path.name}.lock"))
         try:
             lock.acquire(timeout=0)
@@ -95,6 +132,15 @@ class RunFolder:
             lock.release()
 
 
+def _read_json(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def _step_of(progress: Path) -> int:
+    return int(progress.parent.name.removeprefix("step-"))
+
+
 def data_check_folder(runs: Path, name: str) -> Path:
     """Where `check-data` writes: beside the run of that name, because a run starts with an empty folder.
 
@@ -103,17 +149,3 @@ def data_check_folder(runs: Path, name: str) -> Path:
     if runs.name == STAGES and runs.parent.name:
         return data_check_folder(runs.parent.parent, runs.parent.name) / name
     return runs / f"{name}-data"
-
-
-def find_run(name: str, runs: Path = Path("runs")) -> RunFolder:
-    """The run in the folder `name`; `latest` is the one in `runs` that was started last. Raises UserError."""
-    if name == "latest":
-        started = {path.parent: path.stat().st_mtime for path in runs.glob("*/config.json")}
-        if not started:
-            raise UserError(f"{runs}: there is no run yet: start one with `python -m finetune train configs/demo.yaml`")
-        return RunFolder(max(started, key=lambda path: started[path]))
-    run = RunFolder(Path(name))
-    if not run.config_file.is_file():
-        others = ", ".join(sorted(str(path.parent) for path in runs.glob("*/config.json"))) or "none yet"
-        raise UserError(f"{name}: is not the folder of a run (runs here: {others}): name one of them, or latest")
-    return run

@@ -23,6 +23,10 @@ PLAIN_TEMPLATE = (
 """For models that were not made for dialogues. It needs no token that such a model does not know."""
 
 
+# What the expressions of a template raise: jinja2 itself, its call of raise_exception(), and Python's operators.
+TEMPLATE_ERRORS = (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
 @dataclass(frozen=True, slots=True)
 class Example:
     """A dialogue and its place, file:line; the last message is the assistant's, where its reply is known."""
@@ -35,16 +39,23 @@ class ChatTask(CausalLMTask[Example]):
     """Scored are the tokens of the assistant's messages, with the token that ends each."""
 
     def example(self, row: Row) -> Example:
+        """A dialogue up to its last reply: nothing is learnt from what follows."""
+        messages = _checked(row.values["messages"], row.place)
+        replies = [number for number, message in enumerate(messages) if message["role"] == "assistant"]
+        return Example(messages[: replies[-1] + 1] if replies else messages, row.place)
+
+    def unlabelled_example(self, row: Row) -> Example:
+        """A dialogue without the reply at its end, if it has one: that is to be predicted."""
         messages = row.values["messages"]
-        if not isinstance(messages, list) or not messages or not all(map(_is_message, messages)):
-            raise UserError(
-                f'{row.place}: messages must be a list such as [{{"role": "user", "content": "..."}}, '
-                f'{{"role": "assistant", "content": "..."}}], with roles among {", ".join(ROLES)}'
-            )
-        return Example(messages, row.place)
+        if isinstance(messages, list) and messages:
+            while messages and _role(messages[-1]) == "assistant":
+                messages = messages[:-1]
+            if not messages:  # the assistant begins
+                return Example([], row.place)
+        return Example(_checked(messages, row.place), row.place)
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
-        return {"messages": [{"role": "user", "content": text}]}
+        return {name: [{"role": "user", "content": text}] for name, text in super().row_of(text, text_pair).items()}
 
     def to_rows(self, example: Example) -> list[dict[str, Any]]:
         return [{"messages": example.messages}]
@@ -76,20 +87,21 @@ class ChatTask(CausalLMTask[Example]):
 
     def _features(self, number: int, example: Example, tokenizer: Any, max_length: int) -> Iterator[Feature]:
         """One for the dialogue; where the template changes earlier messages as more follow, one for each reply."""
+        if not example.messages or example.messages[-1]["role"] != "assistant":  # a reply is to be generated
+            ids = tokenizer(
+                _prompt(tokenizer, example, len(example.messages)), add_special_tokens=False, verbose=False
+            )["input_ids"]
+            yield self.feature(number, ids, [IGNORE] * len(ids), ids[-self.prompt_limit(max_length) :])
+            return
         replies = [i for i, message in enumerate(example.messages) if message["role"] == "assistant"]
-        prompts = [_rendered(tokenizer, example, end, True) for end in replies]
-        dialogues = [_rendered(tokenizer, example, end + 1, False) for end in replies]
+        prompts = [_prompt(tokenizer, example, end) for end in replies]
+        dialogues = [_rendered(tokenizer, example.messages[: end + 1], example.place) for end in replies]
         for prompt, dialogue in zip(prompts, dialogues, strict=True):
             if not dialogue.startswith(prompt):
                 raise UserError(
                     f"{example.place}: the chat template of the model does not let a reply follow its prompt: "
                     f"choose another model, or give its tokenizer another template"
                 )
-        if example.messages[-1]["role"] != "assistant":  # a reply is to be generated
-            open_end = _rendered(tokenizer, example, len(example.messages), True)
-            ids = tokenizer(open_end, add_special_tokens=False, verbose=False)["input_ids"]
-            yield self.feature(number, ids, [IGNORE] * len(ids), ids[-self.prompt_limit(max_length) :])
-            return
         spans = [(len(prompt), len(dialogue.rstrip())) for prompt, dialogue in zip(prompts, dialogues, strict=True)]
         if all(dialogues[-1].startswith(dialogue.rstrip()) for dialogue in dialogues):
             yield self._scored(number, dialogues[-1], spans, tokenizer, max_length)
@@ -114,30 +126,65 @@ class ChatTask(CausalLMTask[Example]):
         return " / ".join(f"{message['role']}: {message['content']}" for message in before), last["content"]
 
 
+def _checked(messages: Any, place: str) -> list[Message]:
+    """Messages with a known role and a text each. Raises UserError."""
+    if isinstance(messages, list) and messages and all(map(_is_message, messages)):
+        return messages
+    raise UserError(
+        f'{place}: messages must be a list such as [{{"role": "user", "content": "..."}}, '
+        f'{{"role": "assistant", "content": "..."}}], with roles among {", ".join(ROLES)}'
+    )
+
+
 def _is_message(value: Any) -> bool:
-    return isinstance(value, dict) and value.get("role") in ROLES and isinstance(value.get("content"), str)
+    return _role(value) in ROLES and isinstance(value.get("content"), str)
 
 
-def _rendered(tokenizer: Any, example: Example, count: int, replying: bool) -> str:
-    """The first `count` messages in the template; `replying`: with the header that opens the assistant's reply."""
+def _role(message: Any) -> Any:
+    return message.get("role") if isinstance(message, dict) else None
+
+
+def _rendered(tokenizer: Any, messages: list[Message], place: str, *, replying: bool = False) -> str:
+    """Messages in the template; `replying`: with the header that opens the assistant's reply. Raises UserError."""
     try:
-        text: str = tokenizer.apply_chat_template(
-            example.messages[:count], tokenize=False, add_generation_prompt=replying
-        )
-    except TemplateError as error:
+        text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=replying)
+    except TEMPLATE_ERRORS as error:
         raise UserError(
-            f"{example.place}: the model's chat template does not take this dialogue ({error}): change its messages"
+            f"{place}: the model's chat template does not take this dialogue ({_one_line(error)}): change its messages"
         ) from error
     return text
 
 
+def _prompt(tokenizer: Any, example: Example, count: int) -> str:
+    """What stands before a reply to the first `count` messages; to none if the assistant begins."""
+    if count:
+        return _rendered(tokenizer, example.messages[:count], example.place, replying=True)
+    # A template opens a reply only behind a message: the header that it writes there is looked for at the beginning.
+    asked = [{"role": "user", "content": "a"}]
+    question, opened = (_rendered(tokenizer, asked, example.place, replying=replying) for replying in (False, True))
+    header = opened.removeprefix(question)
+    first = example.messages[:1] or [{"role": "assistant", "content": "b"}]
+    before, found, _ = _rendered(tokenizer, first, example.place).partition(header or "\0")
+    return before + header if found else header
+
+
 def _stop_tokens(tokenizer: Any) -> list[int]:
-    """The token that ends a text, and those with which the template ends a reply."""
+    """The token that ends a text, and those with which the template ends a reply. Raises UserError."""
     dialogue = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    text = tokenizer.apply_chat_template(dialogue, tokenize=False)
-    ending = tokenizer(text[text.rindex("b") + 1 :], add_special_tokens=False)["input_ids"]
+    try:
+        text = tokenizer.apply_chat_template(dialogue, tokenize=False)
+        ending = tokenizer(text[text.rindex("b") + 1 :], add_special_tokens=False)["input_ids"]
+    except TEMPLATE_ERRORS as error:
+        raise UserError(
+            f"model.name: the model's chat template does not take a question and a reply ({_one_line(error)}): "
+            f"choose another model, or give its tokenizer another template"
+        ) from error
     special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
     return sorted({end_token(tokenizer), *(token for token in ending[:1] if token in special)})
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _truncate(feature: Feature, max_length: int) -> Feature:

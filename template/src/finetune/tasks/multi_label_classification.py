@@ -63,6 +63,7 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
         return Example(text, pair, labels)
 
     def fit(self, examples: Sequence[Example]) -> None:
+        super().fit(examples)
         counts = Counter(label for example in examples for label in example.labels or [])
         if not counts:
             raise UserError("data.train: no example has a label: add labels to some")
@@ -70,6 +71,7 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
         self.frequent = self._frequent(counts, len(examples))
 
     def extend(self, examples: Sequence[Example]) -> None:
+        super().extend(examples)
         counts = Counter(label for example in examples for label in example.labels or [])
         self.labels += sorted(counts.keys() - self.labels)
         self.frequent = self._frequent(counts, len(examples))

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from ..data.features import Encoded, Feature
@@ -26,25 +26,40 @@ class Preprocessing(ABC, Generic[E]):
     fitted: ClassVar[tuple[str, ...]] = ()
     """Names of the attributes that fitting sets; `state` saves them with the model."""
 
-    def parse(self, rows: Sequence[Row]) -> list[E]:
-        """Rows as validated examples. Raises UserError with file:line, also for a label that `fit` has not seen."""
-        return [self.example(row) for row in rows]
+    @property
+    def trained_columns(self) -> tuple[str, ...] | None:
+        """The optional columns that the training examples had; None if any is read or nothing was fitted."""
+        return None
+
+    def parse(self, rows: Sequence[Row], *, labelled: bool = True) -> list[E]:
+        """Rows as validated examples; without `labelled`, those to predict.
+
+        Raises UserError with file:line, also for a label that `fit` has not seen.
+        """
+        return [self.example(row) if labelled else self.unlabelled_example(row) for row in rows]
 
     @abstractmethod
     def example(self, row: Row) -> E:
         """A row as a validated example. Raises UserError with file:line."""
+
+    def unlabelled_example(self, row: Row) -> E:
+        """A row to predict: whatever its target columns hold is not read. Raises UserError with file:line."""
+        targets = self.settings.target_columns
+        return self.example(replace(row, values={n: value for n, value in row.values.items() if n not in targets}))
 
     def to_rows(self, example: E) -> list[dict[str, Any]]:
         """The inverse of `parse`: the columns of the rows of an example."""
         return [asdict(cast(Any, example))]
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
-        """The columns of a single text that was given without a file. Raises UserError where a text is not enough."""
-        name, *others = self.settings.input_columns
-        row = {name: text} if text_pair is None else {name: text, "text_pair": text_pair}
-        if any(other not in row for other in others):
-            raise UserError(f"predict: this task needs {name} and {', '.join(others)}: put them into a file")
-        return row
+        """The columns of a text, or a pair, that was given without a file. Raises UserError where that does not fit."""
+        required, trained = self.settings.input_columns, self.trained_columns
+        first, *others = required + self.settings.optional_columns
+        if text_pair is None and (len(required) > 1 or trained):
+            raise UserError(f"predict: the model reads {first} and {others[0]}: give the {others[0]} with --text-pair")
+        if text_pair is not None and (not others or trained == ()):
+            raise UserError("predict: the model reads single texts: leave out --text-pair")
+        return {first: text} if text_pair is None else {first: text, others[0]: text_pair}
 
     def fit(self, examples: Sequence[E]) -> None:
         """Collect the labels, and what the trivial baselines need, from the training examples."""

@@ -41,10 +41,10 @@ class RankingTask(Task[Example, list[float]]):
         self.group_by_example = settings.loss == "listwise"
         self.highest = 1.0
 
-    def parse(self, rows: Sequence[Row]) -> list[Example]:
+    def parse(self, rows: Sequence[Row], *, labelled: bool = True) -> list[Example]:
         """The rows of a query, wherever they stand, form one example."""
         lists: dict[str, Example] = {}
-        for number, one in enumerate(map(self.example, rows)):
+        for number, one in enumerate(super().parse(rows, labelled=labelled)):
             example = lists.setdefault(one.query, Example(one.query))
             example.documents += one.documents
             example.labels += one.labels

@@ -51,6 +51,7 @@ class RegressionTask(TextTask[Example, float]):
         return Example(text, pair, number)
 
     def fit(self, examples: Sequence[Example]) -> None:
+        super().fit(examples)
         labels = torch.tensor([example.label for example in examples], dtype=torch.float64)
         self.mean, self.deviation = float(labels.mean()), float(labels.std(correction=0))
         if self.deviation == 0:

@@ -60,6 +60,7 @@ class TextClassificationTask(TextTask[Example, Prediction]):
         return Example(text, pair, label)
 
     def fit(self, examples: Sequence[Example]) -> None:
+        super().fit(examples)
         counts = Counter(str(example.label) for example in examples)
         if len(counts) < 2:
             only = next(iter(counts))
@@ -68,6 +69,7 @@ class TextClassificationTask(TextTask[Example, Prediction]):
         self._update(counts)
 
     def extend(self, examples: Sequence[Example]) -> None:
+        super().extend(examples)
         self._update(Counter(str(example.label) for example in examples))
 
     def _update(self, counts: Counter[str]) -> None:

@@ -42,8 +42,9 @@ class TextGenerationTask(CausalLMTask[Example]):
         completion = text_of(row, "completion") if row.values.get("completion") is not None else None
         return Example(text_of(row, "prompt"), completion)
 
-    def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
-        return {"prompt": text}
+    def unlabelled_example(self, row: Row) -> Example:
+        """A text without a prompt is itself the beginning to continue."""
+        return Example(text_of(row, "text" if row.values.get("prompt") is None else "prompt"), None)
 
     def to_rows(self, example: Example) -> list[dict[str, Any]]:
         return super().to_rows(example) if example.prompt else [{"text": example.completion}]

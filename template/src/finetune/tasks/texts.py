@@ -28,6 +28,26 @@ T = TypeVar("T", bound=HasText)
 class TextTask(Task[T, P]):
     """A task with one target for a text or a pair of texts."""
 
+    paired: bool | None = None
+    """Whether the training examples had a second text; None if that is not known."""
+
+    @property
+    def trained_columns(self) -> tuple[str, ...] | None:
+        return None if self.paired is None else ("text_pair",) * self.paired
+
+    def fit(self, examples: Sequence[T]) -> None:
+        self.paired = any(example.text_pair is not None for example in examples)
+
+    def extend(self, examples: Sequence[T]) -> None:
+        self.paired = bool(self.paired) or any(example.text_pair is not None for example in examples)
+
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "paired": self.paired}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        super().load_state(state)
+        self.paired = state.get("paired")  # models of earlier versions do not have it
+
     @abstractmethod
     def target(self, example: T) -> list[int] | list[float]:
         """The target of an example as numbers; anything of the right size where it is not known."""

@@ -88,7 +88,7 @@ def open_folder(config: Config, run: RunFolder, setup: Setup, resume: bool, cons
     if resume:
         require_same_inputs(run, environment, console)
     else:
-        run.create(config, environment)
+        run.create(config, environment, console)
 
 
 def fit(config: Config, run: RunFolder, setup: Setup, state: TrainingState, console: Console) -> bool:

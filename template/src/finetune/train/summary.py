@@ -12,11 +12,12 @@ from .optim import STATES
 
 
 def describe_setup(setup: Setup) -> dict[str, Any]:
-    """For environment.json: precision, parameters, and the size of the data: examples, and tokens of an epoch."""
+    """For environment.json: precision, planned steps, parameters, and the size of the data: examples, and tokens of an epoch."""
     trainable, total = parameter_counts(setup.model)
     trained_on = [index for indices in setup.train.features_of[: setup.new_examples] for index in indices]
     return {
         "precision": "bf16" if setup.bf16 else "fp32",
+        "total_steps": setup.total_steps,
         "parameters": {"trainable": trainable, "total": total},
         "examples": {
             "train": setup.new_examples,

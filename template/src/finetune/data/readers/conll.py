@@ -32,6 +32,8 @@ def _sentence(lines: list[list[str]], place: str, columns: Columns) -> Row:
     positions = {"tokens": 0, "tags": -1} if len(lines[0]) > 1 else {"tokens": 0}
     values = {}
     for name, default in positions.items():
+        if name in columns.targets:
+            continue
         position = (columns.renamed or {}).get(name, default)
         if not isinstance(position, int) or position >= len(lines[0]):
             raise UserError(

@@ -49,7 +49,7 @@ def _default_header(width: int, columns: Columns) -> list[str]:
     numbers = [str(index) for index in range(width)]
     if columns.renamed:
         return numbers
-    known = columns.names() if width >= len(columns.names()) else columns.required
+    known = columns.names() if columns.trained or width >= len(columns.names()) else columns.required
     return [*known, *numbers[len(known) :]][:width]
 
 
@@ -57,7 +57,7 @@ def _check_header(header: list[str], columns: Columns, place: str) -> None:
     """Raise UserError if the header lacks a required column."""
     if columns.text_column and columns.source(columns.text_column) in header:
         return
-    for name in columns.required:
+    for name in columns.needed():
         source = columns.source(name)
         if source not in header and not (isinstance(source, int) and source < len(header)):
             raise UserError(

@@ -1,0 +1,170 @@
+"""What a terminal shows: any encoding, the result last, words beside their tags; and the file .env."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Project, needs
+
+from finetune import optional
+from finetune.cli import main
+from finetune.env_file import load_env_file
+from finetune.errors import UserError
+
+
+class Terminal(io.TextIOWrapper):
+    """Standard output in an encoding, of a terminal or of a pipe."""
+
+    def __init__(self, encoding: str, *, interactive: bool = False) -> None:
+        super().__init__(io.BytesIO(), encoding=encoding, errors="strict", newline="\n")
+        self.interactive = interactive
+
+    def isatty(self) -> bool:
+        return self.interactive
+
+    def shown(self) -> str:
+        """All that was written."""
+        self.flush()
+        return self.buffer.getvalue().decode(self.encoding)  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def output(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """What a command writes on a standard output of some encoding."""
+
+    def run(*arguments: str, encoding: str = "utf-8", interactive: bool = False) -> str:
+        terminal = Terminal(encoding, interactive=interactive)
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "stdout", terminal)
+            assert main(arguments) == 0
+        return terminal.shown()
+
+    return run
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "gbk"])
+def test_nothing_fails_for_the_encoding(encoding: str, project: Project, output: Callable[..., str]) -> None:
+    rows = [{"text": f"文本 {n} → ☺", "label": label} for n in range(4) for label in ("好评👍", "naïve")]
+    project.write("标签.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
+    files = {"train": "标签.jsonl", "validation": "标签.jsonl", "test": "标签.jsonl"}
+    path = project.config("text-classification", name="配置", data=files, train={"max_steps": 1})
+    commands = [
+        ["train", str(path)],
+        ["evaluate", "latest"],
+        ["predict", "latest", "标签.jsonl"],
+        ["doctor"],
+        ["schema"],
+        ["--help"],
+        *([["report", "latest"]] if optional.is_there("report") else []),
+        *([["check-data", str(path)], ["check-data", str(path), "--json"]] if optional.is_there("check_data") else []),
+    ]
+    for command in commands:
+        shown = output(*command, encoding=encoding)
+        if "--json" in command:
+            assert "好评👍" in json.dumps(json.loads(shown), ensure_ascii=False), "JSON loses nothing"
+    record = json.loads(output("predict", "latest", "--text", "文本 ☺", encoding=encoding))
+    assert set(record["probabilities"]) == {"好评👍", "naïve"}
+    assert "好评👍" in output("predict", "latest", "--text", "文本 ☺")
+
+
+def test_the_result_is_shown_last(finished: Callable[[str], None], capsys: pytest.CaptureFixture[str]) -> None:
+    finished("token-classification")
+    capsys.readouterr()
+    assert main(["evaluate", "latest"]) == 0
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    start = next(number for number, line in enumerate(lines) if line.startswith("test: "))
+    assert lines.index("Tokens, O included") < start
+    evaluation = json.loads(Path("runs/config/evaluation-test.json").read_text())
+    table = lines[start + 1 : start + 3 + len(evaluation["metrics"])]
+    assert table[0].startswith("this model   always O")
+    assert [line.split()[0] for line in table[2:]] == ["f1", *(name for name in evaluation["metrics"] if name != "f1")]
+    end = lines[start + 3 + len(evaluation["metrics"]) :]
+    assert end[0].startswith("The result is f1. Loss ")
+    assert [line.split(":")[0] for line in end[1:]] == (["report"] if optional.is_there("report") else [])
+
+
+def test_words_stand_beside_their_tags(
+    finished: Callable[[str], None], output: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished("token-classification")
+    monkeypatch.setenv("TERM", "dumb")  # without bold letters
+    text = ("predict", "runs/config", "--text", "Ada lives in Turin")
+    record = json.loads(output(*text))
+    assert record["words"] == ["Ada", "lives", "in", "Turin"]
+    rows = [line.split() for line in output(*text, interactive=True).splitlines() if line.strip()]
+    assert rows[0] == ["word", "prediction", "probability"]
+    triples = zip(record["words"], record["prediction"], record["probability"], strict=True)
+    assert rows[2:] == [[word, tag, f"{share:.4f}"] for word, tag, share in triples]
+
+
+def test_a_terminal_shows_four_digits_and_a_pipe_all(
+    finished: Callable[[str], None], output: Callable[..., str]
+) -> None:
+    finished("regression")
+    text = ("predict", "runs/config", "--text", "so so")
+    exact, shown = (json.loads(output(*text, interactive=interactive))["prediction"] for interactive in (False, True))
+    assert exact != shown == round(exact, 4)
+
+
+@needs("report")
+@pytest.mark.parametrize(
+    ("validation", "test", "command"),
+    [
+        (None, None, "runs/config --data FILE"),
+        ("validation.jsonl", None, "runs/config --split validation"),
+        ("validation.jsonl", "validation.jsonl", "runs/config"),
+    ],
+)
+def test_the_command_that_a_report_names_works(
+    validation: str | None, test: str | None, command: str, project: Project, refused: Callable[..., str]
+) -> None:
+    data = {"train": "train.jsonl", "validation": validation, "test": test}
+    project.train(project.config("text-classification", data=data, train={"max_steps": 1}))
+    assert main(["report", "latest"]) == 0
+    page = Path("runs/config/report/index.html").read_text()
+    assert f"run <code>python -m finetune evaluate {command}</code>" in page
+    assert main(["evaluate", *command.replace("FILE", "train.jsonl").split()]) == 0
+    if validation and not test:
+        assert "or take --split validation" in refused("evaluate", "runs/config")
+
+
+def test_variables_come_from_the_file_env(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {**os.environ, "SET": "before"})
+    project.write(
+        ".env",
+        b"\xef\xbb\xbf# a comment\r\n\r\nFIRST='a b'\r\nexport SECOND=${FIRST}c # more\r\nSET=after\r\nNONE=\r\n",
+    )
+    assert main(["schema"]) == 0
+    assert [os.environ[name] for name in ("FIRST", "SECOND", "SET", "NONE")] == ["a b", "a bc", "before", ""]
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("A=1\n\nsecret word\n", 3), ("A\n", 1), ("A=1\nB='secret\n", 2), ("=secret\n", 1), (b"A=\xff", 1)],
+)
+def test_a_broken_line_of_env_is_named_and_not_shown(
+    text: str | bytes, line: int, project: Project, refused: Callable[..., str]
+) -> None:
+    project.write(".env", text)
+    sentence = refused("doctor")
+    assert sentence.startswith(f".env:{line}: ")
+    assert "secret" not in sentence
+    with pytest.raises(UserError):
+        load_env_file()
+
+
+def test_env_is_read_before_the_hub_is_imported(project: Project) -> None:
+    project.write(".env", "HF_ENDPOINT=https://mirror.example\n")
+    code = (
+        "import sys, finetune.cli; assert 'huggingface_hub' not in sys.modules; finetune.cli.main(['schema'])\n"
+        "from huggingface_hub import constants; sys.exit(constants.ENDPOINT != 'https://mirror.example')"
+    )
+    variables = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    variables.pop("HF_ENDPOINT", None)
+    done = subprocess.run([sys.executable, "-c", code], env=variables, stdout=subprocess.DEVNULL)
+    assert done.returncode == 0
