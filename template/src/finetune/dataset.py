@@ -27,11 +27,17 @@ class Split:
 
 
 def columns_of(task: Task[Any, Any], data: Data, labelled: bool = True) -> Columns:
-    """What to read from a file; without `labelled`, the targets are optional."""
+    """What to read from a file; without `labelled`, the targets are not read."""
     settings = task.settings
-    required = settings.input_columns + settings.target_columns if labelled else settings.input_columns
-    optional = settings.optional_columns if labelled else settings.optional_columns + settings.target_columns
-    return Columns(required, optional, data.columns, data.header, settings.text_column if labelled else None)
+    return Columns(
+        settings.input_columns + settings.target_columns,
+        settings.optional_columns,
+        data.columns,
+        data.header,
+        settings.text_column if labelled or settings.text_targets else None,
+        settings.text_targets,
+        targets=() if labelled else settings.target_columns + settings.text_targets,
+    )
 
 
 def read_split(config: Config, task: Task[Any, Any], path: Path) -> list[Any]:

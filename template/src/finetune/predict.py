@@ -19,6 +19,7 @@ from .model.device import choose_device
 from .model.precision import infers_in_bf16
 from .run.folder import RunFolder
 from .run.saved_model import SavedModel, load_saved_model
+from .tasks.entities import Spans
 
 Record = dict[str, Any]
 
@@ -59,7 +60,7 @@ class Predictor:
         return rows, self.predict(rows)
 
     def predict_texts(self, texts: Sequence[str], pair: str | None = None) -> list[Record]:
-        """Records for single texts; a task on words splits them at spaces."""
+        """Records for single texts."""
         values = [self._saved.task.row_of(text, pair) for text in texts]
         return self.predict([Row("--text", value, value) for value in values])
 
@@ -124,11 +125,13 @@ def _write_conll(path: Path, rows: Sequence[Row], records: Sequence[Record]) -> 
 
 
 def _flat(record: Record) -> dict[str, str | float]:
-    """A record as cells of a table: a list joined by spaces, the probability of each label in its own column."""
+    """A record as cells of a table: lists joined by spaces, spans as JSON, the probability of each label by itself."""
     cells: dict[str, str | float] = {}
     for name, value in record.items():
         if isinstance(value, dict):
             cells |= {f"probability_{label}": share for label, share in value.items()}
+        elif isinstance(value, Spans):
+            cells[name] = json.dumps(value, ensure_ascii=False)
         elif isinstance(value, list):
             cells[name] = " ".join(map(str, value))
         else:
