@@ -18,7 +18,7 @@ from finetune.cli import main
 from finetune.config.load import load_config
 from finetune.data.rows import Row
 from finetune.errors import UserError
-from finetune.tasks.entities import Entity, EntityError, entities_of, read_entities, split_words, tags_of
+from finetune.tasks.entities import Entity, EntityError, bridge, entities_of, read_entities, split_words, tags_of
 from finetune.tasks.settings import TokenClassification
 from finetune.tasks.token_classification import Example, Prediction, TokenClassificationTask
 
@@ -267,6 +267,14 @@ def test_records_are_spans_with_the_least_probability() -> None:
             {"start": 13, "end": 14, "label": "LOC", "text": "明", "probability": 0.6},
         ]
     }
+
+
+def test_a_mark_that_touches_an_entity_does_not_cut_it() -> None:
+    words = split_words("Ada J. Byron, Oslo / Rome - Bath.")
+    tags = ["B-PER", "I-PER", "O", "I-PER", "O", "B-LOC", "O", "I-LOC", "O", "I-PER", "O"]
+    bridged = [*tags[:2], "I-PER", *tags[3:]]
+    assert bridge(tags, words) == bridged
+    assert bridge(bridged, words) == bridged
 
 
 def test_metrics_are_those_of_the_words() -> None:

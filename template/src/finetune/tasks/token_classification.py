@@ -18,7 +18,7 @@ from ..data.features import IGNORE, Encoded, Feature
 from ..data.rows import Row
 from ..errors import UserError
 from .base import Task
-from .entities import Offsets, Spans, entities_of, read_entities, split_words, tags_of
+from .entities import Offsets, Spans, bridge, entities_of, read_entities, split_words, tags_of
 from .labels import label_options, require_known
 from .ner_tags import chunks, confusion, entity_level, to_iob2, token_level
 from .objective import at_least_fp32
@@ -157,6 +157,9 @@ class TokenClassificationTask(Task[Example, Prediction]):
             for word, (tag, probability) in zip(feature.words, row, strict=True):
                 tags[feature.example][word] = self.labels[tag]
                 probabilities[feature.example][word] = probability
+        for number, example in enumerate(examples):
+            if example.text is not None:
+                tags[number] = bridge(tags[number], split_words(example.text))
         return [Prediction(*pair) for pair in zip(tags, probabilities, strict=True)]
 
     def score(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Scores:
