@@ -188,6 +188,14 @@ def test_a_row_without_its_columns_is_refused(
     assert refused("train", project.config("token-classification"), "data.train=x.jsonl").startswith(sentence)
 
 
+def test_a_misspelt_column_of_the_text_is_named(project: Project, refused: Callable[..., str]) -> None:
+    project.write("x.csv", f'sentence,spans\n"{TEXT}",[]\n')
+    config = project.config("token-classification", data={"columns": {"text": "sentense"}})
+    assert refused("train", config, "data.train=x.csv").startswith(
+        "x.csv:1: no column 'sentense' (found: sentence, spa"
+    )
+
+
 def test_a_plain_text_file_is_not_read_as_one_sentence(project: Project, refused: Callable[..., str]) -> None:
     project.write("x.txt", TEXT)
     assert "x.txt: a .txt file is one text" in refused(

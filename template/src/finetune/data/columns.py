@@ -43,12 +43,12 @@ class Columns:
         return self.required[:1] + self.optional + self.required[1:] + self._text_form()
 
     def missing(self, present: Collection[str]) -> list[str]:
-        """The required columns that are not `present`: those with `text_column` where it is, else the others."""
+        """The required columns that are not `present`; those with `text_column` where it is, or is meant to be."""
         lacking, of_text = (
             [name for name in form if name not in present and name not in self.targets]
             for form in (self.required, self._text_form())
         )
-        return of_text if lacking and self.text_column in present else lacking
+        return of_text if lacking and self.text_column in {*present, *(self.renamed or {})} else lacking
 
     def _text_form(self) -> tuple[str, ...]:
         return (self.text_column, *self.text_targets) if self.text_column else ()
