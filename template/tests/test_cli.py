@@ -90,13 +90,13 @@ def test_probabilities_belong_to_the_labels(
     )
 
 
-def test_single_sentence_is_split_into_words(
-    finished: Callable[[str], None], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_entities_of_a_single_text(finished: Callable[[str], None], capsys: pytest.CaptureFixture[str]) -> None:
     finished("token-classification")
     capsys.readouterr()
-    assert main(["predict", "latest", "--text", "Ada lives in Turin"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["prediction"]) == 4
+    text = "(Ada lives in Turin.)"
+    assert main(["predict", "latest", "--text", text]) == 0
+    for span in json.loads(capsys.readouterr().out)["prediction"]:
+        assert text[span["start"] : span["end"]] == span["text"]
 
 
 def test_ranking_needs_a_document(finished: Callable[[str], None], refused: Callable[..., str]) -> None:

@@ -27,7 +27,7 @@ class Split:
 
 
 def columns_of(task: Task[Any, Any], data: Data, labelled: bool = True) -> Columns:
-    """What to read from a file; without `labelled`, the targets may be missing."""
+    """What to read from a file; without `labelled`, the targets are not read."""
     settings = task.settings
     return Columns(
         settings.input_columns + settings.target_columns,
@@ -35,7 +35,8 @@ def columns_of(task: Task[Any, Any], data: Data, labelled: bool = True) -> Colum
         data.columns,
         data.header,
         settings.text_column,
-        targets=() if labelled else settings.target_columns,
+        settings.text_targets,
+        targets=() if labelled else settings.target_columns + settings.text_targets,
         trained=task.trained_columns,
     )
 

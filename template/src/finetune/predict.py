@@ -21,6 +21,7 @@ from .model.device import choose_device
 from .model.precision import infers_in_bf16
 from .run.folder import RunFolder
 from .run.saved_model import SavedModel, load_saved_model
+from .tasks.entities import Spans
 
 Record = dict[str, Any]
 
@@ -61,28 +62,23 @@ class Predictor:
         return rows, self.predict(rows)
 
     def predict_texts(self, texts: Sequence[str], pair: str | None = None) -> list[Record]:
-        """Records for single texts, or pairs of them; a task on words splits them at spaces."""
-        task = self._saved.task
-        rows = [Row("--text", value, value) for value in (task.row_of(text, pair) for text in texts)]
-        records = self.predict(rows)
-        if not task.splits_into_words:
-            return records
-        examples = task.parse(rows, labelled=False)
-        return [{"words": example.tokens, **record} for example, record in zip(examples, records, strict=True)]
+        """Records for single texts, or pairs of them."""
+        rows = [Row("--text", value, value) for value in (self._saved.task.row_of(text, pair) for text in texts)]
+        return self.predict(rows)
 
 
 def show_record(record: Record) -> None:
-    """Print a record as JSON; on a terminal with four digits, and words in a table beside their tags."""
+    """Print a record as JSON; on a terminal with four digits, and entities in a table."""
     if not sys.stdout.isatty():
         print_json(record)
         return
-    others = json.loads(json.dumps(record), parse_float=lambda digits: round(float(digits), 4))
-    if words := others.pop("words", None):
-        columns = ["prediction", "probability"]
-        rows = zip(words, *(others.pop(name) for name in columns), strict=True)
-        print_table(make_console(), ["word", *columns], rows)
-    if others:
-        print_json(others)
+    shown = json.loads(json.dumps(record), parse_float=lambda digits: round(float(digits), 4))
+    spans = shown["prediction"]
+    if isinstance(spans, list) and spans and isinstance(spans[0], dict):
+        columns = ["text", "label", "probability", "start", "end"]
+        print_table(make_console(), columns, [[span[name] for name in columns] for span in spans])
+    else:
+        print_json(shown)
 
 
 def predict_to_file(run: RunFolder, path: Path, output: Path | None) -> Path:
@@ -147,11 +143,13 @@ def _write_conll(path: Path, rows: Sequence[Row], records: Sequence[Record]) -> 
 
 
 def _flat(record: Record) -> dict[str, str | float]:
-    """A record as cells of a table: a list joined by spaces, the probability of each label in its own column."""
+    """A record as cells of a table: lists joined by spaces, spans as JSON, the probability of each label by itself."""
     cells: dict[str, str | float] = {}
     for name, value in record.items():
         if isinstance(value, dict):
             cells |= {f"probability_{label}": share for label, share in value.items()}
+        elif isinstance(value, Spans):
+            cells[name] = json.dumps(value, ensure_ascii=False)
         elif isinstance(value, list):
             cells[name] = " ".join(map(str, value))
         else:

@@ -23,12 +23,13 @@ from ..files import sha256_of, write_atomic
 from ..model.load import load_tokenizer
 from ..tasks import make_task
 from ..tasks.base import Task
+from ..tasks.entities import EntityError
 from ..tasks.settings import Seq2SeqSettings, Settings
 from .duplicates import duplicate_findings, find_duplicates
 from .findings import Entry, Finding, by_severity
 from .labels import balance, balance_findings
 from .outliers import find_outliers
-from .tag_problems import tag_findings
+from .tag_problems import entity_findings, tag_findings
 from .text_problems import text_problem_findings
 
 FORMAT = 1
@@ -54,6 +55,8 @@ class Part:
     rows: list[Row]
     examples: list[Any]
     entries: list[Entry]
+    misplaced: list[str]
+    """Entities that do not fit the text of their row, each with its place; `rows` does not have these rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,8 @@ def trainings_of(config: Config) -> list[Config]:
 def check_data(config: Config) -> dict[str, Any]:
     """Check all splits of one training; returns the content of data-check.json.
 
-    Raises UserError for what a training would refuse, except for labels that train lacks, which are a finding.
+    Raises UserError for what a training would refuse, except for labels that train lacks and entities that do not fit
+    their text, which are findings.
     """
     task = make_task(_without_target_limit(config.task))
     parts = [_read(config, task, name, path) for name, path in _files(config).items()]
@@ -94,7 +98,7 @@ def check_data(config: Config) -> dict[str, Any]:
             found
             for part in parts
             if "tags" in config.task.target_columns
-            for found in tag_findings(part.name, part.rows)
+            for found in (*entity_findings(part.name, part.misplaced), *tag_findings(part.name, part.rows))
         ),
         *text_problem_findings(entries, task.splits_into_words),
     ]
@@ -139,9 +143,18 @@ def _read(config: Config, task: Task[Any, Any], name: str, path: Path) -> Part:
     found = read_chosen(config.data, task, path)
     if path.suffix.lower() == ".txt":
         found = paragraphs(path, found[0].values["text"])
-    examples = [task.example(row) for row in found]
-    pairs = zip(found, examples, strict=True)
-    return Part(name, path, found, examples, [Entry(name, row.place, task.summary(one)) for row, one in pairs])
+    rows, examples, misplaced = [], [], []
+    for row in found:
+        try:
+            examples.append(task.example(row))
+            rows.append(row)
+        except EntityError as error:
+            misplaced.append(error)
+    if not rows:
+        raise misplaced[0]
+    pairs = zip(rows, examples, strict=True)
+    entries = [Entry(name, row.place, task.summary(one)) for row, one in pairs]
+    return Part(name, path, rows, examples, entries, [place for error in misplaced for place in error.places])
 
 
 def paragraphs(path: Path, text: str) -> list[Row]:

@@ -1,4 +1,7 @@
-"""Tags that are invalid in their tagging scheme. Reading silently converts them to the nearest valid ones."""
+"""Entities that do not fit the words, and tags that are invalid in their scheme.
+
+A training refuses such entities; such tags are read as the nearest valid ones.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,8 +13,22 @@ Problem = tuple[int, str]
 """Position of a word, and what is wrong with its tag."""
 
 
+def entity_findings(split: str, places: list[str]) -> Iterator[Finding]:
+    """The entities of a split that leave their text, cut a word or overlap, each with its line."""
+    if places:
+        yield Finding(
+            "misplaced-entities",
+            "alarm",
+            split,
+            f"{counted(len(places), 'problem')} in {split} with the offsets of entities: the training will refuse it",
+            "correct them; offsets count Unicode characters from 0, and the end is exclusive",
+            places,
+        )
+
+
 def tag_findings(split: str, rows: Sequence[Row]) -> Iterator[Finding]:
     """The words of a split with invalid tags, each with its line."""
+    rows = [row for row in rows if row.values.get("tags") is not None]
     sentences = [_tags(row) for row in rows]
     scheme = scheme_of(sentences)
     places = [

@@ -76,7 +76,12 @@ class Reservoir:
     def read(cls, folder: Path, task: Task[Any, Any]) -> "Reservoir":
         """The inverse of `write`."""
         of = task.settings
-        columns = Columns(of.input_columns + of.target_columns, of.optional_columns, text_column=of.text_column)
+        columns = Columns(
+            of.input_columns + of.target_columns,
+            of.optional_columns,
+            text_column=of.text_column,
+            text_targets=of.text_targets,
+        )
         rows = read_rows(folder / EXAMPLES, columns)
         groups = groupby(rows, key=lambda row: row.original.get(NUMBER))
         return cls(

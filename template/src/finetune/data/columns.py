@@ -1,7 +1,7 @@
 """Rows of a data file and the mapping from a task's columns to those of the file."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,20 +33,27 @@ class Columns:
     """`data.header` of the config: whether the first line of a .csv or .tsv file has the names."""
     text_column: str | None = None
     """A column that replaces all the required ones, such as `text` for prompt and completion."""
+    text_targets: tuple[str, ...] = ()
+    """Columns that are required as well where there is `text_column`, such as `entities`."""
     targets: tuple[str, ...] = ()
-    """The required columns that a file may lack, because they are to be predicted."""
+    """Columns that a file may lack, because they are to be predicted; they are not read."""
     trained: tuple[str, ...] | None = None
     """The optional columns that the model was trained with; None before training, when any may be there."""
 
     def names(self) -> tuple[str, ...]:
         """All names, in the order that a file without a header has them."""
-        return self.required[:1] + self.optional + self.required[1:] + ((self.text_column,) if self.text_column else ())
+        return self.required[:1] + self.optional + self.required[1:] + self._text_form()
 
-    def needed(self) -> tuple[str, ...]:
-        """The columns that must have a value in each row, unless `text_column` replaces them."""
-        if self.text_column and self.text_column in (self.renamed or {}):
-            return (self.text_column,)
-        return tuple(name for name in self.required if name not in self.targets)
+    def missing(self, present: Collection[str]) -> list[str]:
+        """The required columns that are not `present`; those with `text_column` where it is, or is meant to be."""
+        lacking, of_text = (
+            [name for name in form if name not in present and name not in self.targets]
+            for form in (self.required, self._text_form())
+        )
+        return of_text if lacking and self.text_column in {*present, *(self.renamed or {})} else lacking
+
+    def _text_form(self) -> tuple[str, ...]:
+        return (self.text_column, *self.text_targets) if self.text_column else ()
 
     def source(self, name: str) -> str | int:
         """The name or the position of a column in the file."""
@@ -96,6 +103,8 @@ def row_from_object(value: Any, place: str, columns: Columns) -> Row:
     cells = list(value.values())
     values = {}
     for name in columns.names():
+        if name in columns.targets:
+            continue
         source = columns.source(name)
         if isinstance(source, int) and source < len(cells):
             values[name] = cells[source]
@@ -107,11 +116,8 @@ def row_from_object(value: Any, place: str, columns: Columns) -> Row:
 
 def require_values(values: dict[str, Any], place: str, columns: Columns, found: str = "") -> None:
     """Raise UserError if a required column has no value; `found` tells which columns there are."""
-    if columns.text_column and values.get(columns.text_column) is not None:
-        return
-    for name in columns.needed():
-        if values.get(name) is None:
-            raise UserError(
-                f"{place}: no value in column '{columns.source(name)}'{found}: fill it in, "
-                f"or name the right column in data.columns.{name}"
-            )
+    for name in columns.missing([name for name, value in values.items() if value is not None]):
+        raise UserError(
+            f"{place}: no value in column '{columns.source(name)}'{found}: fill it in, "
+            f"or name the right column in data.columns.{name}"
+        )

@@ -1,5 +1,6 @@
 """Named entities: tagging schemes (IOB1, IOB2, IOBES, BILOU), and metrics by entity and by token."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import UserError
@@ -30,15 +31,15 @@ def to_iob2(tags: list[str], place: str) -> list[str]:
     return result
 
 
-def entities(words: list[str], tags: list[str]) -> list[tuple[str, str]]:
-    """The words and the type of each entity, from IOB2 tags."""
-    spans: list[tuple[list[str], str]] = []
-    for word, tag in zip(words, tags, strict=True):
+def chunks(tags: Sequence[str]) -> list[tuple[int, int, str]]:
+    """First word, last word and type of each entity, from IOB2 tags."""
+    found: list[tuple[int, int, str]] = []
+    for position, tag in enumerate(tags):
         if tag.startswith("B-"):
-            spans.append(([word], tag[2:]))
+            found.append((position, position, tag[2:]))
         elif tag.startswith("I-"):
-            spans[-1][0].append(word)
-    return [(" ".join(span), name) for span, name in spans]
+            found[-1] = (found[-1][0], position, tag[2:])
+    return found
 
 
 def entity_level(true: list[list[str]], predicted: list[list[str]]) -> tuple[Table, dict[str, float]]:

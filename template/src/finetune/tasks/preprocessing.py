@@ -44,7 +44,7 @@ class Preprocessing(ABC, Generic[E]):
 
     def unlabelled_example(self, row: Row) -> E:
         """A row to predict: whatever its target columns hold is not read. Raises UserError with file:line."""
-        targets = self.settings.target_columns
+        targets = self.settings.target_columns + self.settings.text_targets
         return self.example(replace(row, values={n: value for n, value in row.values.items() if n not in targets}))
 
     def to_rows(self, example: E) -> list[dict[str, Any]]:

@@ -28,6 +28,8 @@ class Settings(Section):
     """Columns that an example may have."""
     text_column: ClassVar[str | None] = None
     """A column that may stand in place of all input and target columns."""
+    text_targets: ClassVar[tuple[str, ...]] = ()
+    """Columns that training and evaluation need as well where a row has `text_column` instead."""
     main_metric: ClassVar[str]
     """The metric that chooses the best checkpoint."""
     lower_is_better: ClassVar[bool] = False
@@ -97,10 +99,12 @@ class Regression(TextSettings):
 
 
 class TokenClassification(Settings):
-    """Token classification: a tag for every word, such as named entities in IOB. Columns: tokens, tags."""
+    """Token classification: a tag for every word, such as named entities. Columns: tokens, tags; or text, entities."""
 
     input_columns = ("tokens",)
     target_columns = ("tags",)
+    text_column = "text"
+    text_targets = ("entities",)
     main_metric = "f1"
     auto_model = "AutoModelForTokenClassification"
     refused_methods: ClassVar = {

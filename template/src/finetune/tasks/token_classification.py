@@ -1,8 +1,12 @@
-"""Token classification: a tag for every word, as IOB2; long sentences go through overlapping windows."""
+"""Token classification: a tag for every word, as IOB2; long sentences go through overlapping windows.
+
+The words are given, or those of a plain text with its entities, which are read into tags and predicted as spans.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -14,11 +18,13 @@ from ..data.features import IGNORE, Encoded, Feature
 from ..data.rows import Row
 from ..errors import UserError
 from .base import Task
+from .entities import Offsets, Spans, bridge, entities_of, read_entities, split_words, tags_of
 from .labels import label_options, require_known
-from .ner_tags import confusion, entities, entity_level, to_iob2, token_level
+from .ner_tags import chunks, confusion, entity_level, to_iob2, token_level
 from .objective import at_least_fp32
 from .results import Scores, Summary
 from .settings import TokenClassification
+from .texts import text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,8 @@ class Example:
 
     tokens: list[str]
     tags: list[str] | None
+    text: str | None = None
+    """What the words were split from, unless they were given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +58,21 @@ class TokenClassificationTask(Task[Example, Prediction]):
         self.dictionary: dict[str, str] = {}
 
     def example(self, row: Row) -> Example:
-        tokens = _words(row, "tokens")
-        if row.values.get("tags") is None:
-            return Example(tokens, None)
-        tags = _words(row, "tags")
-        if len(tags) != len(tokens):
-            raise UserError(
-                f"{row.place}: {counted(len(tokens), 'token')} but {counted(len(tags), 'tag')}: give each token one tag"
-            )
-        tags = to_iob2(tags, row.place)
-        for tag in tags:
-            if tag != "O":
-                require_known("entity type", tag[2:], self._types(), row.place)
-        return Example(tokens, tags)
+        example = _example_of_text(row) if _is_text(row) else _example_of_words(row)
+        for _, _, name in chunks(example.tags or []):
+            require_known("entity type", name, self._types(), row.place)
+        return example
+
+    def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
+        if text_pair is not None:
+            raise UserError("predict: the model reads single texts: leave out --text-pair")
+        return {"text": text}
+
+    def to_rows(self, example: Example) -> list[dict[str, Any]]:
+        if example.text is None:
+            return [{"tokens": example.tokens, "tags": example.tags}]
+        entities = entities_of(example.tags or [], split_words(example.text))
+        return [{"text": example.text, "entities": [entity._asdict() for entity in entities]}]
 
     def fit(self, examples: Sequence[Example]) -> None:
         self.labels = ["O"]
@@ -86,9 +96,10 @@ class TokenClassificationTask(Task[Example, Prediction]):
         return (" ".join(example.tokens) for example in examples)
 
     def summary(self, example: Example) -> Summary:
-        spans = entities(example.tokens, example.tags or [])
-        answer = ", ".join(f"{words} ({name})" for words, name in spans) or "no entity"
-        return Summary((" ".join(example.tokens),), answer, tuple(name for _, name in spans))
+        text, words = _text_and_words(example)
+        entities = entities_of(example.tags or [], words)
+        answer = ", ".join(f"{text[start:end]} ({label})" for start, end, label in entities) or "no entity"
+        return Summary((text,), answer, tuple(entity.label for entity in entities))
 
     def encode(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoded:
         if not tokenizer.is_fast:
@@ -146,6 +157,9 @@ class TokenClassificationTask(Task[Example, Prediction]):
             for word, (tag, probability) in zip(feature.words, row, strict=True):
                 tags[feature.example][word] = self.labels[tag]
                 probabilities[feature.example][word] = probability
+        for number, example in enumerate(examples):
+            if example.text is not None:
+                tags[number] = bridge(tags[number], split_words(example.text))
         return [Prediction(*pair) for pair in zip(tags, probabilities, strict=True)]
 
     def score(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Scores:
@@ -165,7 +179,64 @@ class TokenClassificationTask(Task[Example, Prediction]):
         }
 
     def records(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
-        return [{"prediction": p.tags, "probability": p.probabilities} for p in predictions]
+        return [
+            {"prediction": prediction.tags, "probability": prediction.probabilities}
+            if example.text is None
+            else {"prediction": _predicted_entities(example.text, prediction)}
+            for example, prediction in zip(examples, predictions, strict=True)
+        ]
+
+
+def _is_text(row: Row) -> bool:
+    """Whether the row is a text with its entities; tokens and tags, where it has them too, come first."""
+    has = {name for name, value in row.values.items() if value is not None}
+    return "text" in has and not {"tokens", "tags"} <= has and ("entities" in has or "tokens" not in has)
+
+
+def _example_of_words(row: Row) -> Example:
+    tokens = _words(row, "tokens")
+    if row.values.get("tags") is None:
+        return Example(tokens, None)
+    tags = _words(row, "tags")
+    if len(tags) != len(tokens):
+        raise UserError(
+            f"{row.place}: {counted(len(tokens), 'token')} but {counted(len(tags), 'tag')}: give each token one tag"
+        )
+    return Example(tokens, to_iob2(tags, row.place))
+
+
+def _example_of_text(row: Row) -> Example:
+    text = text_of(row, "text")
+    words = split_words(text)
+    if not words:
+        raise UserError(f"{row.place}: text has no visible character: fill it in, or take the row out")
+    tokens = [text[start:end] for start, end in words]
+    entities = row.values.get("entities")
+    if entities is None:
+        return Example(tokens, None, text)
+    return Example(tokens, tags_of(read_entities(entities, text, words, row.place), words), text)
+
+
+def _text_and_words(example: Example) -> tuple[str, list[Offsets]]:
+    """The text of an example, given words joined by spaces, and where its words stand."""
+    if example.text is not None:
+        return example.text, split_words(example.text)
+    ends = accumulate(len(token) + 1 for token in example.tokens)
+    words = [(end - 1 - len(token), end - 1) for token, end in zip(example.tokens, ends, strict=True)]
+    return " ".join(example.tokens), words
+
+
+def _predicted_entities(text: str, prediction: Prediction) -> Spans:
+    """The spans that the tags mean, each as probable as the least probable of its tags."""
+    tags, words = to_iob2(prediction.tags, "prediction"), split_words(text)
+    return Spans(
+        {
+            **entity._asdict(),
+            "text": text[entity.start : entity.end],
+            "probability": min(prediction.probabilities[first : last + 1]),
+        }
+        for entity, (first, last, _) in zip(entities_of(tags, words), chunks(tags), strict=True)
+    )
 
 
 def _words(row: Row, name: str) -> list[str]:

@@ -55,12 +55,11 @@ def _default_header(width: int, columns: Columns) -> list[str]:
 
 def _check_header(header: list[str], columns: Columns, place: str) -> None:
     """Raise UserError if the header lacks a required column."""
-    if columns.text_column and columns.source(columns.text_column) in header:
-        return
-    for name in columns.needed():
-        source = columns.source(name)
-        if source not in header and not (isinstance(source, int) and source < len(header)):
-            raise UserError(
-                f"{place}: no column '{source}' (found: {', '.join(header)}): name it in data.columns.{name}, "
-                f"or set data.header to false if the first line is an example"
-            )
+    sources = {name: columns.source(name) for name in columns.names()}
+    present = [name for name, source in sources.items()
+               if source in header or (isinstance(source, int) and source < len(header))]  # fmt: skip
+    for name in columns.missing(present):
+        raise UserError(
+            f"{place}: no column '{sources[name]}' (found: {', '.join(header)}): name it in data.columns.{name}, "
+            f"or set data.header to false if the first line is an example"
+        )

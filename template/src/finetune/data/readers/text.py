@@ -26,7 +26,7 @@ def read_text(path: Path) -> str:
 def read_txt(path: Path, columns: Columns) -> Iterator[Row]:
     """One row with the whole file, for tasks that train on running text."""
     text = read_text(path)
-    if columns.text_column != "text":
+    if columns.text_column != "text" or columns.text_targets:
         raise UserError(f"{path}: a .txt file is one text to continue, not examples of this task: use .jsonl or .csv")
     if text.strip():
         yield Row(f"{path}:1", {"text": text}, {"text": text})
