@@ -97,9 +97,11 @@ def test_words_stand_beside_their_tags(
     record = json.loads(output(*text))
     assert record["words"] == ["Ada", "lives", "in", "Turin"]
     rows = [line.split() for line in output(*text, interactive=True).splitlines() if line.strip()]
-    assert rows[0] == ["word", "prediction", "probability"]
-    triples = zip(record["words"], record["prediction"], record["probability"], strict=True)
-    assert rows[2:] == [[word, tag, f"{share:.4f}"] for word, tag, share in triples]
+    assert rows[0] == ["word", "tag", "probability"]
+    triples = zip(record["words"], record["tags"], record["probabilities"], strict=True)
+    assert rows[2:6] == [[word, tag, f"{share:.4f}"] for word, tag, share in triples]
+    assert rows[6] == ["entity", "label", "probability", "start", "end"]
+    assert [row[0] for row in rows[8:]] == [word for span in record["prediction"] for word in span["text"].split()[:1]]
 
 
 def test_a_terminal_shows_four_digits_and_a_pipe_all(
@@ -117,7 +119,7 @@ def test_a_terminal_shows_four_digits_and_a_pipe_all(
     [
         (None, None, "runs/config --data FILE"),
         ("validation.jsonl", None, "runs/config --split validation"),
-        ("validation.jsonl", "validation.jsonl", "runs/config"),
+        ("validation.jsonl", "validation.jsonl", "runs/config --split test"),
     ],
 )
 def test_the_command_that_a_report_names_works(
@@ -127,7 +129,7 @@ def test_the_command_that_a_report_names_works(
     project.train(project.config("text-classification", data=data, train={"max_steps": 1}))
     assert main(["report", "latest"]) == 0
     page = Path("runs/config/report/index.html").read_text()
-    assert f"run <code>python -m finetune evaluate {command}</code>" in page
+    assert f"run <code>python -m finetune evaluate {command}</code>" in " ".join(page.split())
     assert main(["evaluate", *command.replace("FILE", "train.jsonl").split()]) == 0
     if validation and not test:
         assert "or take --split validation" in refused("evaluate", "runs/config")

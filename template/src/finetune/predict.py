@@ -5,7 +5,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +51,14 @@ class Predictor:
 
     def predict(self, rows: Sequence[Row]) -> list[Record]:
         """One record for each row: prediction, probability, ... Raises UserError for a row that cannot be read."""
+        return self._saved.task.records(*self._predictions(rows))
+
+    def _predictions(self, rows: Sequence[Row]) -> tuple[list[Any], list[Any]]:
+        """The examples of the rows, and a prediction for each."""
         task = self._saved.task
         examples = task.parse(rows, labelled=False)
         encoded, result = infer_examples(self._config, self._saved, examples, "prediction")
-        return task.records(examples, task.predictions(examples, encoded.features, result.decoded))
+        return examples, task.predictions(examples, encoded.features, result.decoded)
 
     def predict_file(self, path: Path) -> tuple[list[Row], list[Record]]:
         """The rows of a file, which may be unlabelled, and a record for each."""
@@ -63,8 +67,9 @@ class Predictor:
 
     def predict_texts(self, texts: Sequence[str], pair: str | None = None) -> list[Record]:
         """Records for single texts, or pairs of them."""
-        rows = [Row("--text", value, value) for value in (self._saved.task.row_of(text, pair) for text in texts)]
-        return self.predict(rows)
+        task = self._saved.task
+        rows = [Row("--text", value, value) for value in (task.row_of(text, pair) for text in texts)]
+        return task.detailed_records(*self._predictions(rows))
 
 
 def show_record(record: Record) -> None:
@@ -73,10 +78,12 @@ def show_record(record: Record) -> None:
         print_json(record)
         return
     shown = json.loads(json.dumps(record), parse_float=lambda digits: round(float(digits), 4))
-    spans = shown["prediction"]
-    if isinstance(spans, list) and spans and isinstance(spans[0], dict):
-        columns = ["text", "label", "probability", "start", "end"]
-        print_table(make_console(), columns, [[span[name] for name in columns] for span in spans])
+    if words := shown.get("words"):
+        rows: Iterable[Sequence[Any]] = zip(words, shown["tags"], shown["probabilities"], strict=True)
+        print_table(make_console(), ["word", "tag", "probability"], rows)
+        columns = ["entity", "label", "probability", "start", "end"]
+        rows = [[span[name] for name in ("text", *columns[1:])] for span in shown["prediction"]]
+        print_table(make_console(), columns, rows)
     else:
         print_json(shown)
 

@@ -1,5 +1,4 @@
 """The words of the report in the language of the project. The English words are the keys, as with gettext."""
-# ruff: noqa: RUF001 (Chinese punctuation)
 
 from collections.abc import Callable
 

@@ -55,3 +55,7 @@ class Evaluation(ABC, Generic[E, P]):
     def records(self, examples: Sequence[E], predictions: Sequence[P]) -> list[dict[str, Any]]:
         """What `predict` adds to each row that the examples were parsed from: prediction, probability, ..."""
         return [{"prediction": prediction} for prediction in predictions]
+
+    def detailed_records(self, examples: Sequence[E], predictions: Sequence[P]) -> list[dict[str, Any]]:
+        """What `predict --text` shows: the records, and what helps to understand a single prediction."""
+        return self.records(examples, predictions)

@@ -186,6 +186,14 @@ class TokenClassificationTask(Task[Example, Prediction]):
             for example, prediction in zip(examples, predictions, strict=True)
         ]
 
+    def detailed_records(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+        """The entities, and below them each word with its tag."""
+        records = self.records(examples, predictions)
+        return [
+            {**record, "words": example.tokens, "tags": prediction.tags, "probabilities": prediction.probabilities}
+            for record, example, prediction in zip(records, examples, predictions, strict=True)
+        ]
+
 
 def _is_text(row: Row) -> bool:
     """Whether the row is a text with its entities; tokens and tags, where it has them too, come first."""

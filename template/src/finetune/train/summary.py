@@ -12,7 +12,7 @@ from .optim import STATES
 
 
 def describe_setup(setup: Setup) -> dict[str, Any]:
-    """For environment.json: precision, planned steps, parameters, and the size of the data: examples, and tokens of an epoch."""
+    """For environment.json: precision, planned steps, parameters; examples of the splits, tokens of an epoch."""
     trainable, total = parameter_counts(setup.model)
     trained_on = [index for indices in setup.train.features_of[: setup.new_examples] for index in indices]
     return {
