@@ -36,7 +36,7 @@ def test_a_commit_and_whether_files_differ_from_it(folder: Path) -> None:
     (folder / "a").write_text("1")
     git("add", "a")
     git("commit", "--message", "first")
-    git("tag", "v1")  # the name of a tag is no commit
+    git("tag", "--annotate", "v1", "--message", "x")  # the name of a tag is no commit
     commit = git("rev-parse", "HEAD")
     (folder / "untracked").write_text("")
     assert git_commit() == {"commit": commit, "modified": False}
