@@ -52,7 +52,7 @@ TOKENS, TAGS = ("tokens", "words"), ("tags", "nertags", "ner", "labels", "postag
 DIALOGUES = ("messages", "conversations", "conversation", "dialogue", "dialog")
 USUAL = {*TEXTS, *LABELS, *TOKENS, *TAGS, *DIALOGUES, *(name for pair in PAIRS + WRITTEN for name in pair)}
 FEW_VALUES = 12
-"""Distinct numbers up to which they may be classes, such as ratings."""
+"""Different values up to which numbers may be classes, such as ratings, and words even if they are not repeated."""
 FEW_WORDS = 4
 """Words up to which a text may be the name of a class."""
 
@@ -111,14 +111,15 @@ def are_numbers(values: Mapping[str, int]) -> bool:
 
 
 def are_classes(counts: Counter[str], usual_name: bool) -> bool:
-    """Whether values may be classes: at least two, short, and repeated, or else in a column with a usual name."""
+    """Whether values may be classes: at least two, short, and repeated, or few in a column with a usual name."""
     if len(counts) < 2:
         return False
     repeated = 2 * len(counts) <= counts.total()
     if are_numbers(counts):
         whole = all(float(value).is_integer() for value in counts)
         return len(counts) <= FEW_VALUES or (whole and repeated)
-    return (usual_name or repeated) and sum(len(value.split()) for value in counts) <= FEW_WORDS * len(counts)
+    few = usual_name and len(counts) <= FEW_VALUES
+    return (repeated or few) and sum(len(value.split()) for value in counts) <= FEW_WORDS * len(counts)
 
 
 def named(columns: Mapping[str, Column], names: Sequence[str]) -> str | None:

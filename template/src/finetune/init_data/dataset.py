@@ -13,7 +13,7 @@ from ..console import counted
 from ..data.rows import Columns, Row, read_rows
 from ..errors import UserError
 from ..tasks.results import Summary
-from .columns import Column, columns_of_file, is_missing
+from .columns import USUAL, Column, columns_of_file, is_missing, plain
 from .pieces import contents_of, text_pieces, write_files
 from .recognise import Recognised, missing_columns, recognise
 from .request import Request
@@ -86,8 +86,9 @@ def make_dataset(request: Request) -> Dataset:
         raise UserError(f"{request.config}: data.where chooses rows of the dataset before: remove it first")
     rows = _read(request, config)
     columns = columns_of_file(rows) if request.has_names else {}
+    if config.data.header:
+        _require_header(request, columns)
     recognised = recognise(request, config, rows, columns)
-    _require_header(request, columns, recognised)
     left_out, complete = _complete(rows, recognised)
     if not complete:
         raise UserError(f"{request.file}: no row has a value in all of {', '.join(recognised.sources.values())}")
@@ -96,14 +97,19 @@ def make_dataset(request: Request) -> Dataset:
     found = strata(summaries)
     if request.format == ".txt":
         parts = split_in_order([len(summary.texts[0]) for summary in summaries], request.shares)
+        number_of_groups = len(complete)
     else:
-        keys = _keys(request, [rows[number] for number in complete], summaries, recognised)
-        parts = split(groups_of(keys, found), request.shares, request.seed)
+        groups = groups_of(_keys(request, [rows[number] for number in complete], summaries, recognised), found)
+        parts = split(groups, request.shares, request.seed)
+        number_of_groups = len(groups)
     for name, some in parts.items():
         if not some:
+            size = counted(len(complete), "row")
+            if number_of_groups < len(complete):
+                size += f" in {counted(number_of_groups, 'group')} that must stay together"
             raise UserError(
-                f"{request.file}: {counted(len(complete), 'row')} are too few for a {name} split of "
-                f"{request.shares[name]:g}: raise --{name}, set it to 0, or add rows"
+                f"{request.file}: {size} are too few for a {name} split of {request.shares[name]:g}: "
+                f"raise --{name}, set it to 0, or add rows"
             )
     parts = {name: [complete[row] for row in some] for name, some in parts.items()}
     _require_trainable(recognised, {name: [rows[row] for row in some] for name, some in parts.items()}, config)
@@ -149,15 +155,16 @@ def _keys(
     return keys
 
 
-def _require_header(request: Request, columns: Mapping[str, Column], recognised: Recognised) -> None:
+def _require_header(request: Request, columns: Mapping[str, Column]) -> None:
     """Raise UserError if the names of the columns are the first example."""
-    label = recognised.sources.get("label", "")
-    if request.format in (".csv", ".tsv") and label in columns and label in columns[label].counts:
-        raise UserError(
-            f"{request.file}:1: the first line is an example, for '{label}' is a label as well: insert a line with the "
-            f"names of the columns, or set header: false under data in {request.config}, where columns are numbered "
-            f"from 0"
-        )
+    if request.format in (".csv", ".tsv") and not any(plain(name) in USUAL for name in columns):
+        for name, column in columns.items():
+            if name in column.counts:
+                raise UserError(
+                    f"{request.file}:1: the first line looks like an example, for '{name}' occurs below it as well: "
+                    f"insert a line with the names of the columns, or set header: false under data in "
+                    f"{request.config} and give their numbers from 0"
+                )
 
 
 def _require_trainable(recognised: Recognised, parts: Mapping[str, Sequence[Row]], config: Config) -> None:

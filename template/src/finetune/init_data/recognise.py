@@ -61,7 +61,7 @@ def recognise(request: Request, config: Config, rows: Sequence[Row], columns: Co
     The task of the config is preferred. Raises UserError if no task fits, or only one that the model of the config
     cannot learn.
     """
-    _check_options(request, columns)
+    _check_options(request, columns, config)
     preferred = config.task.type
     candidates = [request.task] if request.task else [preferred, *(name for name in ORDER if name != preferred)]
     sample = rows[:: max(1, len(rows) // SAMPLE)]
@@ -75,15 +75,20 @@ def recognise(request: Request, config: Config, rows: Sequence[Row], columns: Co
                 found.append(candidate)
     usable = [one for one in found if _has_model(one.task.settings, config.task)]
     if not usable:
-        raise UserError(_refusal(request, columns, request.task or preferred, found, config.model.name))
+        raise UserError(_refusal(request, columns, request.task or preferred, found))
     best, *others = usable
     return Recognised(best.task, best.sources, [other.task.settings.type for other in others])
 
 
-def _check_options(request: Request, columns: Columns) -> None:
-    """Raise UserError for an unknown task or column."""
+def _check_options(request: Request, columns: Columns, config: Config) -> None:
+    """Raise UserError for an unknown task or column, or a task that the model of the config cannot learn."""
     if request.task is not None and request.task not in TASKS:
         raise UserError(f"--task is '{request.task}': choose one of {', '.join(TASKS)}")
+    if request.task is not None and not _has_model(TASKS[request.task], config.task):
+        raise UserError(
+            f"--task is {request.task}, for which {config.model.name} is no model: set task.type and model.name in "
+            f"{request.config} before"
+        )
     for option, name in [*(("--text", text) for text in request.texts), ("--label", request.label)]:
         if name is not None and not request.has_names:
             raise UserError(f"{option}: the columns of a {request.format} file have no names: leave the option out")
@@ -144,7 +149,7 @@ def _listed(name: str | None) -> list[str]:
     return [] if name is None else [name]
 
 
-def _has_model(settings: Settings, configured: Settings) -> bool:
+def _has_model(settings: Settings | type[Settings], configured: Settings) -> bool:
     """Whether the model of the config can learn the task: encoders get a new head, generative models do not."""
     return (settings.new_head and configured.new_head) or settings.auto_model == configured.auto_model
 
@@ -186,12 +191,8 @@ def missing_columns(row: Row, sources: Mapping[str, str]) -> list[str]:
     return [source for source, value in values.items() if by.is_missing(value)]
 
 
-def _refusal(request: Request, columns: Columns, task: str, found: Sequence[Recognised], model: str) -> str:
+def _refusal(request: Request, columns: Columns, task: str, found: Sequence[Recognised]) -> str:
     others = " or ".join(one.task.settings.type for one in found)
-    if others == task:
-        return (
-            f"--task is {task}, which {model} was not made for: set task.type and model.name in {request.config} before"
-        )
     if not request.has_names:
         return (
             f"{request.file}: is for {others or 'another task'}, but task.type is {task} in {request.config}: change it"

@@ -64,7 +64,9 @@ def _show_split(dataset: Dataset, console: Console) -> None:
         name: Counter(label for row in rows for label in dataset.strata[row]) for name, rows in dataset.parts.items()
     }
     total: Counter[str] = sum(counts.values(), Counter())
-    labels = sorted(total, key=float) if are_numbers(total) else [label for label, _ in total.most_common()]
+    numbers = {label.removeprefix("from "): label for label in total}
+    by_number = sorted(numbers, key=float) if are_numbers(numbers) else []
+    labels = [numbers[number] for number in by_number] or [label for label, _ in total.most_common()]
     lines: list[list[Cell]] = [["all rows", *(len(rows) for rows in dataset.parts.values())]]
     lines += [[label, *(some[label] for some in counts.values())] for label in labels[:LABELS]]
     if len(labels) > LABELS:

@@ -12,7 +12,7 @@ from ..tasks.results import Summary
 RARE = 3
 """Groups of rows with a label below which all of them go to train: there are not enough for three splits."""
 BINS = 10
-"""Quantiles by which numbers are stratified if there are more different ones than that."""
+"""Different numbers up to which each is a stratum; the most quantiles if there are more of them."""
 
 
 @dataclass(slots=True)
@@ -28,9 +28,12 @@ def strata(summaries: Sequence[Summary]) -> list[tuple[str, ...]]:
     numbers = np.array([summary.number for summary in summaries if summary.number is not None])
     if len(numbers) < len(summaries):
         return [tuple(sorted(set(summary.labels))) for summary in summaries]
-    values = np.unique(numbers)
-    edges = values if len(values) <= BINS else np.unique(np.quantile(numbers, np.linspace(0, 1, BINS + 1)[:-1]))
-    return [(f"{edges[bin - 1]:g}",) for bin in np.searchsorted(edges, numbers, side="right")]
+    edges, counts = np.unique(numbers, return_counts=True)
+    name = "{:g}"
+    if len(edges) > BINS or counts.min() < RARE:
+        bins = min(BINS, max(1, len(numbers) // RARE))
+        edges, name = np.unique(np.quantile(numbers, np.arange(bins) / bins)), "from {:g}"
+    return [(name.format(edges[bin - 1]),) for bin in np.searchsorted(edges, numbers, side="right")]
 
 
 def groups_of(keys: Sequence[Sequence[Hashable]], labels: Sequence[Sequence[str]]) -> list[Group]:
