@@ -22,6 +22,7 @@ from finetune.init_data.columns import is_missing
 from finetune.init_data.split import Group, groups_of, split, strata
 from finetune.tasks import make_task
 from finetune.tasks.results import Summary
+from finetune.tasks.settings import TokenClassification
 
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 PARTS = list(SHARES)
@@ -134,6 +135,16 @@ def test_columns_of_other_names_are_recognised(
     assert values["data"]["columns"] == columns
     for name in PARTS:
         assert read_split(*opened("config.yaml"), Path(values["data"][name]))
+
+
+@pytest.mark.skipif(not TokenClassification.text_targets, reason="the task reads no entities")
+def test_texts_with_entities_are_recognised(project: Project, init: Callable[..., dict[str, Any]]) -> None:
+    rows = [{"sentence": f"Ada {i} left", "spans": [{"start": 0, "end": 3, "label": "PER"}] * (i % 2)}
+            for i in range(40)]  # fmt: skip
+    values = init(write_jsonl(project, "own.jsonl", rows), task="text-classification")
+    assert values["task"]["type"] == "token-classification"
+    assert values["data"]["columns"] == {"text": "sentence", "entities": "spans"}
+    assert len(read_split(*opened("config.yaml"), Path(values["data"]["train"]))) == 32
 
 
 def opened(config: str) -> tuple[Any, Any]:
@@ -333,8 +344,8 @@ def test_a_layout_that_cannot_be_changed_is_told_before_anything_is_written(
         ("none.csv", None, [], "none.csv: there is no such file"),
         ("own.xlsx", "x", [], "unknown format '.xlsx'"),
         ("own.csv", "text,label\na,b,c\n", [], "own.csv:2: 3 columns where the first line has 2"),
-        ("own.csv", "a1,b1\nx y,z w\nq r,s t\n", [], "no columns for text-classification are recognised among a1 (2"),
-        ("own.csv", "text,label\na,x\nb,x\n", [], "no columns for text-classification are recognised among text (2"),
+        ("own.csv", "a1,b1\nx y,z w\nq r,s t\n", [], "does not fit text-classification: name its columns"),
+        ("own.csv", "text,label\na,x\nb,x\n", [], "among text (2 distinct strings in 2 rows), label (1 distinct"),
         ("own.csv", "text,label\na,x\nb,x\n", ["--task", "text-classification", *ALL], "every label is 'x'"),
         ("own.csv", "text,label\na,x\nb,y\n", [], "2 rows are too few for a validation split of 0.1: raise --valid"),
         ("own.csv", "text,label\na,x\nb,y\n", ["--label", "stars"], "--label is 'stars', but its columns are text, la"),

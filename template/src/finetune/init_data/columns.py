@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -49,8 +49,9 @@ WRITTEN = (
 )
 """Usual names of a text and of the text to generate from it."""
 TOKENS, TAGS = ("tokens", "words"), ("tags", "nertags", "ner", "labels", "postags")
+ENTITIES = ("entities", "spans", "annotations", "实体")
 DIALOGUES = ("messages", "conversations", "conversation", "dialogue", "dialog")
-USUAL = {*TEXTS, *LABELS, *TOKENS, *TAGS, *DIALOGUES, *(name for pair in PAIRS + WRITTEN for name in pair)}
+USUAL = {*TEXTS, *LABELS, *TOKENS, *TAGS, *ENTITIES, *DIALOGUES, *(name for pair in PAIRS + WRITTEN for name in pair)}
 FEW_VALUES = 12
 """Different values up to which numbers may be classes, such as ratings, and words even if they are not repeated."""
 FEW_WORDS = 4
@@ -74,6 +75,11 @@ class Column:
         """Whether the values are strings that are no numbers."""
         return all(isinstance(value, str) for value in self.values) and not are_numbers(self.counts)
 
+    @property
+    def has_objects(self) -> bool:
+        """Whether the values are lists of objects, such as entities."""
+        return all(isinstance(value, list) and isinstance(value[0], dict) for value in self.values)
+
     @cached_property
     def words(self) -> float:
         """Mean number of words; of a text without blanks, such as Chinese, about two characters are a word."""
@@ -84,7 +90,7 @@ class Column:
         if not all(isinstance(value, str | int | float) for value in self.values):
             return "lists or objects"
         kind = "numbers" if are_numbers(self.counts) else "strings"
-        return f"{len(self.counts):,} different {kind} in {counted(len(self.values), 'row')}"
+        return f"{len(self.counts):,} distinct {kind} in {counted(len(self.values), 'row')}"
 
 
 def columns_of_file(rows: Sequence[Row]) -> dict[str, Column]:
@@ -102,7 +108,7 @@ def is_missing(value: Any) -> bool:
     return value is None or value == [] or (isinstance(value, float) and math.isnan(value))
 
 
-def are_numbers(values: Mapping[str, int]) -> bool:
+def are_numbers(values: Iterable[str]) -> bool:
     """Whether all strings are finite numbers."""
     try:
         return all(math.isfinite(float(value)) for value in values)

@@ -12,12 +12,13 @@ from ..config.load import load_config
 from ..console import counted
 from ..data.rows import Columns, Row, read_rows
 from ..errors import UserError
+from ..tasks.base import Task
 from ..tasks.results import Summary
 from .columns import USUAL, Column, columns_of_file, is_missing, plain
 from .pieces import contents_of, text_pieces, write_files
 from .recognise import Recognised, missing_columns, recognise
 from .request import Request
-from .split import groups_of, split, split_in_order, strata
+from .split import Labels, groups_of, split, split_in_order, strata
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Dataset:
     """The rows in which a column is empty, by the column."""
     examples: dict[int, Any]
     """The example of each other row, by its index."""
-    strata: dict[int, tuple[str, ...]]
+    strata: dict[int, Labels]
     """What it was stratified by: its labels, or the bin of its number."""
     parts: dict[str, list[int]]
     """The indices of the rows of each split."""
@@ -92,29 +93,18 @@ def make_dataset(request: Request) -> Dataset:
     left_out, complete = _complete(rows, recognised)
     if not complete:
         raise UserError(f"{request.file}: no row has a value in all of {', '.join(recognised.sources.values())}")
-    examples = {number: recognised.task.example(recognised.row(rows[number], config.data)) for number in complete}
-    summaries = [recognised.task.summary(example) for example in examples.values()]
-    found = strata(summaries)
-    if request.format == ".txt":
-        parts = split_in_order([len(summary.texts[0]) for summary in summaries], request.shares)
-        number_of_groups = len(complete)
-    else:
-        groups = groups_of(_keys(request, [rows[number] for number in complete], summaries, recognised), found)
-        parts = split(groups, request.shares, request.seed)
-        number_of_groups = len(groups)
-    for name, some in parts.items():
-        if not some:
-            size = counted(len(complete), "row")
-            if number_of_groups < len(complete):
-                size += f" in {counted(number_of_groups, 'group')} that must stay together"
-            raise UserError(
-                f"{request.file}: {size} are too few for a {name} split of {request.shares[name]:g}: "
-                f"raise --{name}, set it to 0, or add rows"
-            )
-    parts = {name: [complete[row] for row in some] for name, some in parts.items()}
-    _require_trainable(recognised, {name: [rows[row] for row in some] for name, some in parts.items()}, config)
-    labels = dict(zip(complete, found, strict=True))
-    return Dataset(request, config, rows, columns, recognised, left_out, examples, labels, parts)
+    task, readable = recognised.task, recognised.read([rows[number] for number in complete], config.data)
+    examples = [task.example(row) for row in readable]
+    summaries = [task.summary(example) for example in examples]
+    labels = strata(summaries)
+    parts = _split(request, readable, summaries, labels, task)
+    _require_trainable(task, {name: [readable[row] for row in some] for name, some in parts.items()})
+    return Dataset(
+        *(request, config, rows, columns, recognised, left_out),
+        examples=dict(zip(complete, examples, strict=True)),
+        strata=dict(zip(complete, labels, strict=True)),
+        parts={name: [complete[row] for row in some] for name, some in parts.items()},
+    )
 
 
 def _read(request: Request, config: Config) -> list[Row]:
@@ -138,20 +128,43 @@ def _complete(rows: Sequence[Row], recognised: Recognised) -> tuple[dict[str, li
     return left_out, complete
 
 
+def _split(
+    request: Request, rows: Sequence[Row], summaries: Sequence[Summary], labels: Sequence[Labels], task: Task[Any, Any]
+) -> dict[str, list[int]]:
+    """The rows of each split. Raises UserError if one has none."""
+    size = counted(len(rows), "row")
+    if request.format == ".txt":
+        parts = split_in_order([len(summary.texts[0]) for summary in summaries], request.shares)
+    else:
+        groups = groups_of(_keys(request, rows, summaries, task), labels)
+        parts = split(groups, request.shares, request.seed)
+        if len(groups) < len(rows):
+            size += f" in {counted(len(groups), 'group')} that must stay together"
+    for name, some in parts.items():
+        if not some:
+            raise UserError(
+                f"{request.file}: {size} are too few for a {name} split of {request.shares[name]:g}: "
+                f"raise --{name}, set it to 0, or add rows"
+            )
+    return parts
+
+
 def _keys(
-    request: Request, rows: Sequence[Row], summaries: Sequence[Summary], recognised: Recognised
+    request: Request, rows: Sequence[Row], summaries: Sequence[Summary], task: Task[Any, Any]
 ) -> list[list[Hashable]]:
     """What rows of one split have in common: their texts, the value of the group column, the query of a ranking."""
-    grouping = [request.group] if request.group else []
-    if recognised.task.settings.type == "ranking":
-        grouping.append(recognised.sources["query"])
     keys: list[list[Hashable]] = []
     for row, summary in zip(rows, summaries, strict=True):
-        if request.group and (not request.has_names or request.group not in row.original):
-            raise UserError(f"{row.place}: no column '{request.group}', which --group names")
-        values = {name: row.original[name] for name in grouping}
-        shared = [(name, str(value).strip()) for name, value in values.items() if not is_missing(value)]
-        keys.append([summary.key, *shared])
+        shared: dict[str, Any] = {}
+        if request.group:
+            if not request.has_names or request.group not in row.original:
+                raise UserError(f"{row.place}: no column '{request.group}', which --group names")
+            shared["group"] = row.original[request.group]
+        if task.settings.type == "ranking":
+            shared["query"] = row.values["query"]
+        keys.append(
+            [summary.key, *((name, str(value).strip()) for name, value in shared.items() if not is_missing(value))]
+        )
     return keys
 
 
@@ -167,10 +180,9 @@ def _require_header(request: Request, columns: Mapping[str, Column]) -> None:
                 )
 
 
-def _require_trainable(recognised: Recognised, parts: Mapping[str, Sequence[Row]], config: Config) -> None:
+def _require_trainable(task: Task[Any, Any], parts: Mapping[str, Sequence[Row]]) -> None:
     """Raise UserError for what the training would refuse, such as a single label."""
-    task = recognised.task
-    train, *others = ([recognised.row(row, config.data) for row in rows] for rows in parts.values())
+    train, *others = parts.values()
     task.fit(task.parse(train))
     for rows in others:
         task.parse(rows)

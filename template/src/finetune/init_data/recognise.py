@@ -47,12 +47,12 @@ class Recognised:
         """`data.columns` of the config."""
         return {name: source for name, source in self.sources.items() if name != source}
 
-    def row(self, row: Row, data: Data) -> Row:
-        """The row with the columns of the task."""
-        if not isinstance(row.original, dict):
-            return row
-        data = data.model_copy(update={"columns": self.renamed})
-        return row_from_object(row.original, row.place, columns_of(self.task, data))
+    def read(self, rows: Sequence[Row], data: Data) -> list[Row]:
+        """The rows with the columns of the task. Raises UserError for a row without a value."""
+        columns = columns_of(self.task, data.model_copy(update={"columns": self.renamed}))
+        return [
+            row_from_object(row.original, row.place, columns) if isinstance(row.original, dict) else row for row in rows
+        ]
 
 
 def recognise(request: Request, config: Config, rows: Sequence[Row], columns: Columns) -> Recognised:
@@ -105,12 +105,8 @@ def sources_of(settings: Settings, columns: Columns, request: Request) -> dict[s
             else None
         )
     texts, label = list(request.texts), request.label
-    if not texts and not label:
-        own = settings.input_columns + settings.target_columns
-        if settings.text_column in columns:  # it takes the place of the others, even where they are there
-            own = (str(settings.text_column),)
-        if all(name in columns for name in own):
-            return {name: name for name in own + settings.optional_columns if name in columns}
+    if not texts and not label and (own := _own_columns(settings, columns)):
+        return own
     free = {name: column for name, column in columns.items() if name not in (*texts, label)}
     if isinstance(settings, TextSettings):
         label = label or by.label_of(free)
@@ -120,8 +116,8 @@ def sources_of(settings: Settings, columns: Columns, request: Request) -> dict[s
         texts = texts or by.pair_named(free, by.PAIRS)
         label = label or by.named(free, by.LABELS)
     elif settings.type == "token-classification":
-        texts = texts or _listed(by.named(free, by.TOKENS))
-        label = label or by.named(free, by.TAGS)
+        label = label or by.named(free, by.TAGS if by.named(free, by.TOKENS) else by.ENTITIES)
+        texts = texts or _listed(by.named(free, by.TOKENS) or by.text_of_file(free))
     elif settings.type == "chat":
         texts = texts or _listed(by.named(free, by.DIALOGUES))
     else:
@@ -132,15 +128,30 @@ def sources_of(settings: Settings, columns: Columns, request: Request) -> dict[s
     return _assigned(settings, columns, texts, label)
 
 
+def _own_columns(settings: Settings, columns: Columns) -> dict[str, str]:
+    """The columns of a task by its own names; empty if the file does not have them."""
+    whole = (settings.text_column, *settings.text_targets)
+    forms = [settings.input_columns + settings.target_columns, whole]
+    # A text alone takes the place of the other columns, even where they are there.
+    for form in forms if settings.text_targets else reversed(forms):
+        if all(name in columns for name in form):
+            return {str(name): str(name) for name in form + settings.optional_columns if name in columns}
+    return {}
+
+
 def _assigned(settings: Settings, columns: Columns, texts: list[str], label: str | None) -> dict[str, str] | None:
     """The columns of a task in its order; None if there are too few or too many."""
-    whole = settings.text_column
-    if whole and len(texts) == 1 and label is None:
-        return {whole: texts[0]}
+    whole, targets = settings.text_column, settings.text_targets
+    if (
+        whole
+        and len(texts) == 1
+        and (columns[label].has_objects if targets and label else label is None and not targets)
+    ):
+        return {whole: texts[0], **dict.fromkeys(targets, str(label))}
     names = settings.input_columns + settings.optional_columns
     if not len(settings.input_columns) <= len(texts) <= len(names) or (label is None) == bool(settings.target_columns):
         return None
-    if whole in columns:
+    if whole in columns and not targets:
         return None  # the task would take that column for the whole text
     return {**dict(zip(names, texts, strict=False)), **dict.fromkeys(settings.target_columns, str(label))}
 
@@ -156,13 +167,13 @@ def _has_model(settings: Settings | type[Settings], configured: Settings) -> boo
 
 def _fits(candidate: Recognised, sample: Sequence[Row], data: Data) -> bool:
     """Whether the task can read the rows, and their targets look like its own."""
+    complete = candidate.read([row for row in sample if not missing_columns(row, candidate.sources)], data)
     summaries: list[Summary] = []
-    for row in sample:
+    for row in complete:
         try:
-            summaries.append(candidate.task.summary(candidate.task.example(candidate.row(row, data))))
+            summaries.append(candidate.task.summary(candidate.task.example(row)))
         except UserError:
             continue
-    complete = [row for row in sample if not missing_columns(row, candidate.sources)]
     if not summaries or len(summaries) < READABLE * len(complete):
         return False
     answers = Counter(summary.answer for summary in summaries)
@@ -183,11 +194,11 @@ def _fits(candidate: Recognised, sample: Sequence[Row], data: Data) -> bool:
 
 
 def missing_columns(row: Row, sources: Mapping[str, str]) -> list[str]:
-    """The columns of the task that are empty in a row. No labels at all are a valid value of several labels."""
+    """The columns of the task that are empty in a row. No labels, or no entities, are a value."""
     if not isinstance(row.original, dict):
         return []
     values = {source: row.original.get(source) for name, source in sources.items()
-              if not (name == "labels" and row.original.get(source) in ("", []))}  # fmt: skip
+              if not (name in ("labels", "entities") and row.original.get(source) in ("", []))}  # fmt: skip
     return [source for source, value in values.items() if by.is_missing(value)]
 
 
@@ -198,7 +209,5 @@ def _refusal(request: Request, columns: Columns, task: str, found: Sequence[Reco
             f"{request.file}: is for {others or 'another task'}, but task.type is {task} in {request.config}: change it"
         )
     listed = ", ".join(f"{name} ({column.described()})" for name, column in columns.items())
-    also = f", or set task.type and model.name in {request.config} for {others}, which fit" if others else ""
-    return (
-        f"{request.file}: no columns for {task} are recognised among {listed}: name them with --text and --label{also}"
-    )
+    also = f"; for {others}, which it fits, set task.type and model.name in {request.config}" if others else ""
+    return f"{request.file}: does not fit {task}: name its columns with --text and --label, among {listed}{also}"

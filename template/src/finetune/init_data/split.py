@@ -9,6 +9,8 @@ import numpy as np
 
 from ..tasks.results import Summary
 
+Labels = tuple[str, ...]
+"""What a row is stratified by: its labels, the bin of its number, or nothing."""
 RARE = 3
 """Groups of rows with a label below which all of them go to train: there are not enough for three splits."""
 BINS = 10
@@ -23,8 +25,8 @@ class Group:
     labels: Counter[str] = field(default_factory=Counter)
 
 
-def strata(summaries: Sequence[Summary]) -> list[tuple[str, ...]]:
-    """What the label distribution is preserved of, for each row: its labels, the bin of its number, or nothing."""
+def strata(summaries: Sequence[Summary]) -> list[Labels]:
+    """What each row is stratified by."""
     numbers = np.array([summary.number for summary in summaries if summary.number is not None])
     if len(numbers) < len(summaries):
         return [tuple(sorted(set(summary.labels))) for summary in summaries]
@@ -36,7 +38,7 @@ def strata(summaries: Sequence[Summary]) -> list[tuple[str, ...]]:
     return [(name.format(edges[bin - 1]),) for bin in np.searchsorted(edges, numbers, side="right")]
 
 
-def groups_of(keys: Sequence[Sequence[Hashable]], labels: Sequence[Sequence[str]]) -> list[Group]:
+def groups_of(keys: Sequence[Sequence[Hashable]], labels: Sequence[Labels]) -> list[Group]:
     """Groups of the rows that share a key, also by way of other rows."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

@@ -28,6 +28,8 @@ class Settings(Section):
     """Columns that an example may have."""
     text_column: ClassVar[str | None] = None
     """A column that may stand in place of all input and target columns."""
+    text_targets: ClassVar[tuple[str, ...]] = ()
+    """Columns that training and evaluation need as well where a row has `text_column` instead."""
     main_metric: ClassVar[str]
     """The metric that chooses the best checkpoint."""
     lower_is_better: ClassVar[bool] = False
