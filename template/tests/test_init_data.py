@@ -152,6 +152,23 @@ def opened(config: str) -> tuple[Any, Any]:
     return settings, make_task(settings.task)
 
 
+def test_no_label_and_no_second_text_are_values(project: Project, init: Callable[..., dict[str, Any]]) -> None:
+    rows = [
+        {"text": f"text {i}", "text_pair": None if i % 2 else "b", "labels": ["a", "b"][: i % 3]} for i in range(40)
+    ]
+    path = write_jsonl(project, "own.jsonl", [*rows, {"text": "last", "text_pair": None, "labels": None}])
+    values = init(path, *ALL, task="multi-label-classification")
+    assert len(read_rows(Path(values["data"]["train"]), Columns(()))) == 40
+
+
+def test_a_dialogue_is_told_from_a_question_with_its_answer(
+    project: Project, init: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"question": f"what is {i}", "answer": f"it is {i}"} for i in range(40)]
+    init(write_jsonl(project, "own.jsonl", rows), task="chat")
+    assert "chat needs a column messages" in capsys.readouterr().out
+
+
 def test_options_choose_columns_and_task(project: Project, init: Callable[..., dict[str, Any]]) -> None:
     rows = [{**row, "title": f"title {row['id']}", "mark": row["id"] % 7} for row in reviews()]
     path = write_csv(project, "own.csv", rows)

@@ -30,6 +30,10 @@ TASKS: dict[str, type[Settings]] = {
 ORDER = ("token-classification", "chat", "multi-label-classification", "text-classification", "regression", "ranking",
          "summarization", "translation", "text-generation")  # fmt: skip
 """Which task is taken if several fit, and that of the config is not among them."""
+TASK_OF_FORMAT = {".conll": "token-classification", ".txt": "text-generation"}
+"""The task of the formats whose columns have no names."""
+EMPTY_VALUES: dict[str, tuple[Any, ...]] = {"labels": ("", []), "entities": ("", []), "text_pair": (None,)}
+"""What is no missing value: no labels, no entities, no second text."""
 Columns = Mapping[str, by.Column]
 
 
@@ -99,11 +103,7 @@ def _check_options(request: Request, columns: Columns, config: Config) -> None:
 def sources_of(settings: Settings, columns: Columns, request: Request) -> dict[str, str] | None:
     """The column of the file for each column of a task; None if the file does not have them."""
     if not request.has_names:
-        return (
-            {}
-            if settings.type == {".conll": "token-classification", ".txt": "text-generation"}[request.format]
-            else None
-        )
+        return {} if settings.type == TASK_OF_FORMAT[request.format] else None
     texts, label = list(request.texts), request.label
     if not texts and not label and (own := _own_columns(settings, columns)):
         return own
@@ -142,11 +142,8 @@ def _own_columns(settings: Settings, columns: Columns) -> dict[str, str]:
 def _assigned(settings: Settings, columns: Columns, texts: list[str], label: str | None) -> dict[str, str] | None:
     """The columns of a task in its order; None if there are too few or too many."""
     whole, targets = settings.text_column, settings.text_targets
-    if (
-        whole
-        and len(texts) == 1
-        and (columns[label].has_objects if targets and label else label is None and not targets)
-    ):
+    is_whole = columns[label].has_objects if targets and label else label is None and not targets
+    if whole and len(texts) == 1 and is_whole:
         return {whole: texts[0], **dict.fromkeys(targets, str(label))}
     names = settings.input_columns + settings.optional_columns
     if not len(settings.input_columns) <= len(texts) <= len(names) or (label is None) == bool(settings.target_columns):
@@ -194,12 +191,14 @@ def _fits(candidate: Recognised, sample: Sequence[Row], data: Data) -> bool:
 
 
 def missing_columns(row: Row, sources: Mapping[str, str]) -> list[str]:
-    """The columns of the task that are empty in a row. No labels, or no entities, are a value."""
+    """The columns of the task that are empty in a row."""
     if not isinstance(row.original, dict):
         return []
-    values = {source: row.original.get(source) for name, source in sources.items()
-              if not (name in ("labels", "entities") and row.original.get(source) in ("", []))}  # fmt: skip
-    return [source for source, value in values.items() if by.is_missing(value)]
+    values = {name: row.original.get(source) for name, source in sources.items()}
+    return [
+        sources[name] for name, value in values.items()
+        if by.is_missing(value) and value not in EMPTY_VALUES.get(name, ())
+    ]  # fmt: skip
 
 
 def _refusal(request: Request, columns: Columns, task: str, found: Sequence[Recognised]) -> str:
@@ -210,4 +209,7 @@ def _refusal(request: Request, columns: Columns, task: str, found: Sequence[Reco
         )
     listed = ", ".join(f"{name} ({column.described()})" for name, column in columns.items())
     also = f"; for {others}, which it fits, set task.type and model.name in {request.config}" if others else ""
-    return f"{request.file}: does not fit {task}: name its columns with --text and --label, among {listed}{also}"
+    return (
+        f"{request.file}: does not fit {task}: name its columns with --text and --label, or the task with --task; "
+        f"it has {listed}{also}"
+    )

@@ -54,6 +54,8 @@ def _show_recognised(dataset: Dataset, console: Console) -> None:
         given = source in (*request.texts, request.label)
         reason = "as told" if given else "a usual name" if plain(source) in USUAL else "by its values"
         print_line(console, f"  {name}: column {escape(source)} ({reason}), {dataset.columns[source].described()}")
+    if dataset.config.task.type == "chat" != found.task.settings.type:
+        print_line(console, "  chat needs a column messages: a list of {role, content} for each dialogue")
     unused = [name for name in dataset.columns if name not in (*found.sources.values(), request.group)]
     if unused:
         print_line(console, f"  not used: {escape(', '.join(unused))}; --text and --label choose other columns")
