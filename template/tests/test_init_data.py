@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import random
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -183,6 +184,7 @@ def test_rows_are_written_unchanged_in_the_format_of_the_file(suffix: str, endin
     rows = reviews()
     path, task = Path(f"own{suffix}"), "text-classification"
     if suffix == ".csv":
+        rows[5]["review"] += "\r"
         write_csv(project, path.name, rows)
         project.write(path.name, path.read_bytes().decode().replace("\r\n", ending).removesuffix(ending))
     elif suffix == ".tsv":
@@ -220,6 +222,12 @@ def test_rows_are_written_unchanged_in_the_format_of_the_file(suffix: str, endin
     if suffix == ".csv":
         lines = path.read_bytes().decode().split(ending)
         assert all(line in lines for part in parts for line in part.read_bytes().decode().split(ending) if line)
+    if suffix == ".conll":
+        blocks, *written = [
+            [block.strip() for block in file.read_bytes().decode().split(ending * 2) if block]
+            for file in (path, *parts)
+        ]
+        assert all(block in blocks for part in written for block in part)
     if suffix == ".parquet":
         assert pyarrow.parquet.read_schema(parts[0]) == pyarrow.parquet.read_schema(path)
 
@@ -252,6 +260,7 @@ def test_numbers_are_stratified() -> None:
     parts = split(groups(strata(summaries)), SHARES, seed=1)
     for rows in parts.values():
         assert sum(row < 500 for row in rows) == pytest.approx(len(rows) / 2, rel=0.1)
+    assert len(set(strata([Summary(("",), number=float(i % 100)) for i in range(1000)]))) == 10
     assert {some for (some,) in strata([Summary(("",), number=n) for n in (1.0, 2.0, 5.0) * 3])} == {"1", "2", "5"}
 
 
@@ -265,12 +274,26 @@ def test_groups_are_not_split_and_join_by_any_key() -> None:
     assert all(parts.values())
 
 
-def test_rare_labels_are_in_train() -> None:
+def test_large_groups_leave_room_for_the_other_splits() -> None:
+    parts = split(groups([()] * 100, [[min(i, 40)] for i in range(100)]), SHARES, seed=1)
+    assert [len(rows) for rows in parts.values()] == [80, 10, 10]
+
+
+def test_every_label_is_in_train_whatever_the_shares() -> None:
     """The training refuses a label that train does not have."""
+    for seed in range(50):
+        draw = random.Random(seed)
+        labels = [tuple(draw.sample("abcdefgh", 3)) for _ in range(12)]
+        parts = split(groups(labels), {"train": 0.2, "validation": 0.4, "test": 0.4}, seed)
+        assert {label for row in parts["train"] for label in labels[row]} == {
+            label for some in labels for label in some
+        }
+
+
+def test_rare_labels_are_in_train_alone() -> None:
     for seed in range(20):
         labels = [("a", "x")] * 3 + [("b", "x")] * 3 + [("c",)] + [("d",)] * 2 + [("e",)] * 40
-        parts = split(groups(labels), SHARES, seed)
-        assert {label for row in parts["train"] for label in labels[row]} == set("abcdex")
+        parts = split(groups(labels), {"train": 0.5, "validation": 0.25, "test": 0.25}, seed)
         assert sum(labels[row][0] in "cd" for row in parts["train"]) == 3
 
 
@@ -355,6 +378,18 @@ def test_a_layout_that_cannot_be_changed_is_told_before_anything_is_written(
     assert not Path("data").exists()
 
 
+def test_other_keys_that_contradict_are_told_before_anything_is_written(
+    project: Project, refused: Callable[..., str]
+) -> None:
+    config = project.config("text-classification")
+    project.write("config.yaml", config.read_text().replace("task:\n", "task:\n  class_weights: balanced\n"))
+    before = config.read_bytes()
+    path = write_csv(project, "reviews.csv", reviews())
+    assert "unknown key 'task.class_weights'" in refused("init-data", path, "--config", config, "--task", "regression")
+    assert config.read_bytes() == before
+    assert not Path("data").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "text", "options", "sentence"),
     [
@@ -362,7 +397,7 @@ def test_a_layout_that_cannot_be_changed_is_told_before_anything_is_written(
         ("own.xlsx", "x", [], "unknown format '.xlsx'"),
         ("own.csv", "text,label\na,b,c\n", [], "own.csv:2: 3 columns where the first line has 2"),
         ("own.csv", "a1,b1\nx y,z w\nq r,s t\n", [], "does not fit text-classification: name its columns"),
-        ("own.csv", "text,label\na,x\nb,x\n", [], "among text (2 distinct strings in 2 rows), label (1 distinct"),
+        ("own.csv", "text,label\na,x\nb,x\n", [], "it has text (2 distinct strings in 2 rows), label (1 distinct"),
         ("own.csv", "text,label\na,x\nb,x\n", ["--task", "text-classification", *ALL], "every label is 'x'"),
         ("own.csv", "text,label\na,x\nb,y\n", [], "2 rows are too few for a validation split of 0.1: raise --valid"),
         ("own.csv", "text,label\na,x\nb,y\n", ["--label", "stars"], "--label is 'stars', but its columns are text, la"),

@@ -72,8 +72,4 @@ def _lines_of(path: Path, rows: Sequence[Row]) -> tuple[str, list[str]]:
                 start -= 1
             starts[number] = start
     pieces = ["".join(lines[start:end]) for start, end in zip(starts, [*starts[1:], len(lines)], strict=True)]
-    newline = "\r\n" if "\r\n" in text else "\n"
-    ending = newline * 2 if suffix == ".conll" else newline
-    if not pieces[-1].endswith(ending):
-        pieces[-1] = pieces[-1].rstrip("\r\n") + ending
     return "".join(lines[: starts[0]]), pieces
