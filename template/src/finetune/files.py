@@ -65,10 +65,10 @@ def is_valid(folder: Path) -> bool:
         return False
 
 
-def write_atomic(path: Path, text: str) -> None:
-    """Write a file under a temporary name and rename it: a reader sees the old text or the new one, never a part."""
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write a file under a temporary name and rename it: a reader sees the old content or the new, never a part."""
     temporary = _sibling(path, "tmp")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
     _sync(temporary)
     os.replace(temporary, path)
 

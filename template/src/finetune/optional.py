@@ -1,8 +1,8 @@
 """The optional folders of the package. A project deletes those that it does not need, with their tests.
 
 Nothing outside an optional folder imports it: its commands, its config keys and what the core calls in it are looked up
-here. `continual/` trains on from an earlier run, `check_data/` checks the dataset, `report/` writes the HTML report,
-`export/` writes models for other programs.
+here. `continual/` trains on from an earlier run, `init_data/` makes a dataset of one file, `check_data/` checks the
+dataset, `report/` writes the HTML report, `export/` writes models for other programs.
 """
 
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ class Part:
 
 PARTS = {
     "continual": Part(keys=("continue_from", "continual", "stages")),
+    "init_data": Part(verbs=("init-data",)),
     "check_data": Part(verbs=("check-data",)),
     "report": Part(verbs=("report",)),
     "export": Part(verbs=("export",)),

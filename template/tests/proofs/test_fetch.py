@@ -20,10 +20,11 @@ from huggingface_hub import constants
 from rich.console import Console
 
 from finetune.cli import main
+from finetune.config import edit
 from finetune.config.config import Model
 from finetune.config.load import load_config
 from finetune.errors import UserError
-from finetune.hub import download, pin
+from finetune.hub import download
 from finetune.hub.manifest import find_manifest, read_manifest
 from finetune.hub.pin import pin_revision
 from finetune.run.saved_model import load_saved_model
@@ -465,7 +466,7 @@ def test_a_config_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: py
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(pin.os, "replace", refuse)
+    monkeypatch.setattr(edit.os, "replace", refuse)
     path = tmp_path / "config.yaml"
     path.write_text("model:\n  name: a\n")
     with pytest.raises(UserError, match="cannot be written"):

@@ -49,7 +49,7 @@ def find_duplicates(entries: Sequence[Entry]) -> list[Duplicate]:
     groups: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
     duplicates: list[Duplicate] = []
     for entry in entries:
-        group = groups[tuple(_normal(text) for text in entry.summary.texts)]
+        group = groups[entry.summary.key]
         found = [Duplicate(entry, other, True, _contradicts(entry, other, tolerance)) for other in group]
         chosen: dict[str, Duplicate] = {}
         for duplicate in sorted(found, key=lambda duplicate: not duplicate.contradicts):
@@ -168,10 +168,6 @@ def _contradicts(one: Entry, other: Entry, tolerance: float) -> bool:
     if a.number is not None and b.number is not None:
         return abs(a.number - b.number) > tolerance
     return a.answer != b.answer
-
-
-def _normal(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def _words(text: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Results of an evaluation: metrics, tables, matrices; and the summary of an example. Free of torch."""
 
+import unicodedata
 from dataclasses import dataclass, field
 
 
@@ -69,3 +70,8 @@ class Summary:
     """The target, for a task whose target is a number."""
     generates: bool = False
     """Whether the answer is a text that the model learns to generate, of which there may be several good ones."""
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The texts without differences of white space and Unicode composition: equal keys are exact duplicates."""
+        return tuple(" ".join(unicodedata.normalize("NFC", text).split()) for text in self.texts)

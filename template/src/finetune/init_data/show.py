@@ -1,0 +1,95 @@
+"""Tell what a file was recognised as, what was left out, how it is split, and what was written."""
+
+import json
+from collections import Counter
+from difflib import ndiff
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from .. import optional
+from ..console import Cell, counted, print_line, print_table
+from .columns import USUAL, are_numbers, plain
+from .dataset import Dataset, Written
+from .split import RARE
+
+PLACES = 3
+LABELS = 20
+EXAMPLES = 3
+EXCERPT = 60
+"""Most characters of a cell."""
+
+
+def show_dataset(dataset: Dataset, console: Console) -> None:
+    """Print task, columns, rows left out, the label distribution of the splits, and the first examples."""
+    _show_recognised(dataset, console)
+    for column, rows in dataset.left_out.items():
+        places = ", ".join(row.place for row in rows[:PLACES]) + (", ..." if len(rows) > PLACES else "")
+        message = f"{counted(len(rows), 'row')} without a value in column {column} ({places})"
+        print_line(console, f"[yellow]left out:[/] {escape(message)}")
+    _show_split(dataset, console)
+    _show_examples(dataset, console)
+
+
+def show_changes(written: Written, console: Console) -> None:
+    """Print the files, the changed lines of the config, and the next command."""
+    for path in written.files.values():
+        print_line(console, f"written: {escape(str(path))}")
+    changes = [line for line in ndiff(written.before.splitlines(), written.after.splitlines()) if line[0] in "+-"]
+    print_line(console, f"{'changed' if changes else 'unchanged'}: {escape(str(written.config))}")
+    for line in changes:
+        print_line(console, f"  [{'green' if line[0] == '+' else 'red'}]{escape(line)}[/]")
+    for verb in ("check-data", "train"):
+        if verb == "train" or optional.is_there("check_data"):
+            print_line(console, f"next: python -m finetune {verb} {escape(str(written.config))}")
+
+
+def _show_recognised(dataset: Dataset, console: Console) -> None:
+    found, request = dataset.recognised, dataset.request
+    others = " or ".join(f"{name} (--task {name})" for name in found.others)
+    also = f"; it could also be {others}" if others else ""
+    print_line(console, f"{escape(str(request.file))}: [bold]{found.task.settings.type}[/]{also}")
+    for name, source in found.sources.items():
+        given = source in (*request.texts, request.label)
+        reason = "as told" if given else "a usual name" if plain(source) in USUAL else "by its values"
+        print_line(console, f"  {name}: column {escape(source)} ({reason}), {dataset.columns[source].described()}")
+    if dataset.config.task.type == "chat" != found.task.settings.type:
+        print_line(console, "  chat needs a column messages: a list of {role, content} for each dialogue")
+    unused = [name for name in dataset.columns if name not in (*found.sources.values(), request.group)]
+    if unused:
+        print_line(console, f"  not used: {escape(', '.join(unused))}; --text and --label choose other columns")
+
+
+def _show_split(dataset: Dataset, console: Console) -> None:
+    counts = {
+        name: Counter(label for row in rows for label in dataset.strata[row]) for name, rows in dataset.parts.items()
+    }
+    total: Counter[str] = sum(counts.values(), Counter())
+    numbers = {label.removeprefix("from "): label for label in total}
+    by_number = sorted(numbers, key=float) if are_numbers(numbers) else []
+    labels = [numbers[number] for number in by_number] or [label for label, _ in total.most_common()]
+    lines: list[list[Cell]] = [["all rows", *(len(rows) for rows in dataset.parts.values())]]
+    lines += [[label, *(some[label] for some in counts.values())] for label in labels[:LABELS]]
+    if len(labels) > LABELS:
+        lines.append([f"and {len(labels) - LABELS} more", *("" for _ in counts)])
+    print_table(console, ["", *dataset.parts], lines, text_columns=1)
+    rare = [f"{label} ({counted(total[label], 'row')})" for label in labels if total[label] < RARE]
+    if rare:
+        message = f"{', '.join(rare[:LABELS])}{', ...' if len(rare) > LABELS else ''}: in train only"
+        print_line(console, f"[yellow]rare labels:[/] {escape(message)}")
+
+
+def _show_examples(dataset: Dataset, console: Console) -> None:
+    """The first examples of train in the columns of the task, as it reads them."""
+    rows = [dataset.recognised.task.to_rows(dataset.examples[row])[0] for row in dataset.parts["train"][:EXAMPLES]]
+    names = [name for name in rows[0] if any(row[name] is not None for row in rows)]
+    print_table(console, names, [[_excerpt(row[name]) for name in names] for row in rows], text_columns=len(names))
+
+
+def _excerpt(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        value = " ".join(value)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = " ".join(text.split())
+    return text if len(text) <= EXCERPT else f"{text[: EXCERPT - 3]}..."
