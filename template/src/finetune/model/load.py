@@ -58,7 +58,11 @@ def load_model(model: settings.Model, task: Task[Any, Any], tokenizer: Any, meth
     exceed its maximum length.
     """
     auto = getattr(transformers, task.settings.auto_model)
-    options = {**task.model_options(), "attn_implementation": model.attention, "pad_token_id": tokenizer.pad_token_id}
+    options = {
+        **task.model_options(),
+        "attn_implementation": model.attn_implementation,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
     if is_tiny(model.name):
         config = tiny_config(model.name, tokenizer, model.max_length + soft_prompt_tokens(method), **options)
         require_architecture(task.settings, config, model.name)
@@ -94,8 +98,21 @@ def load_pretrained(auto: Any, model: settings.Model, **options: Any) -> Any:
         raise _load_error(source, error) from error
 
 
+def set_attention(model: Any, wanted: settings.Model) -> None:
+    """Change the attention implementation of a loaded model to `wanted.attention`.
+
+    Raises UserError if the architecture does not have it.
+    """
+    try:
+        model.set_attn_implementation(model.get_correct_attn_implementation(wanted.attn_implementation))
+    except ValueError as error:
+        raise _load_error(wanted.name, error) from error
+
+
 def _load_error(source: str, error: Exception) -> UserError:
     reason = first_line(error)
+    if "scaled_dot_product_attention" in reason:  # transformers says so for the model, or for a part of it
+        return UserError(f"model.attention: the architecture of '{source}' has no sdpa: set it to auto, or to eager")
     if Path(source).is_dir():
         return UserError(
             f"model.name: the folder '{source}' cannot be loaded ({reason}): "
@@ -146,11 +163,13 @@ def _require_pretrained_weights(model: Any, info: dict[str, Any], name: str) -> 
 
 
 def _require_max_length(model: Any, settings: settings.Model, added: int) -> None:
-    limit = getattr(model.config, "max_position_embeddings", None)
+    limit = getattr(model.config, "max_position_embeddings", None) or 0
+    if limit < 1:  # some architectures without a limit have None, 0 or -1 there
+        return
     table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
-    if limit and table is not None and table.padding_idx is not None:
+    if table is not None and table.padding_idx is not None:
         limit -= table.padding_idx + 1  # RoBERTa's position ids start after its padding index.
-    if limit and settings.max_length + added > limit:
+    if settings.max_length + added > limit:
         virtual = f", of which the method takes {added}" if added else ""
         raise UserError(
             f"model.max_length: {settings.max_length} exceeds the maximum of {limit} tokens of '{settings.name}'"
