@@ -111,7 +111,8 @@ def name_chooses_the_model(case: Case) -> None:
 
 @checks("Model.revision", "Model.trust_remote_code", "Model.attention")
 def options_of_loading(case: Case) -> None:
-    assert case.build("model.attention=eager").model.config._attn_implementation == "eager"
+    for attention, expected in {"auto": "sdpa", "sdpa": "sdpa", "eager": "eager"}.items():
+        assert case.build(f"model.attention={attention}").model.config._attn_implementation == expected
     setup = case.build()
     for part in (setup.model, setup.tokenizer):
         part.save_pretrained("base")

@@ -77,6 +77,6 @@ def _batch(model: Any, tokenizer: Any, prompts: list[list[int]], options: dict[s
 
 def _cache(config: Any) -> dict[str, Any]:
     """A growing cache for T5 with a deeper decoder: transformers allocates as many layers as the encoder has."""
-    if getattr(config, "num_decoder_layers", 0) <= config.num_hidden_layers:
+    if getattr(config, "num_decoder_layers", 0) <= getattr(config, "num_hidden_layers", 0):
         return {}
     return {"past_key_values": EncoderDecoderCache(DynamicCache(), DynamicCache())}

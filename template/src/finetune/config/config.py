@@ -28,8 +28,8 @@ class Model(Section):
     """Revision of a Hub model: branch, tag or commit; a commit makes the run reproducible."""
     max_length: int = Field(default=256, ge=8, le=1_000_000)
     """Maximum sequence length in tokens: truncation of longer texts; sentences of words go through a sliding window."""
-    attention: Literal["sdpa", "eager"] = "sdpa"
-    """Attention implementation: sdpa (scaled dot-product attention) is fast, eager is the plain formula."""
+    attention: Literal["auto", "sdpa", "eager"] = "auto"
+    """Attention implementation: auto takes sdpa (scaled dot-product attention) if the model has it, else eager."""
     trust_remote_code: bool = False
     """Remote code: run Python code that comes with the model. Only for a revision whose code you have read."""
 
@@ -38,6 +38,11 @@ class Model(Section):
         if self.trust_remote_code and not self.revision:
             raise ValueError("trust_remote_code needs model.revision: name the commit whose code you have read")
         return self
+
+    @property
+    def attn_implementation(self) -> str | None:
+        """The argument of transformers; with None it takes sdpa where the architecture has it, and eager elsewhere."""
+        return None if self.attention == "auto" else self.attention
 
 
 class Data(Section):
@@ -247,8 +252,8 @@ class Config(Section):
             return f"{self.task.type} has no label for each token of a text"
         if soft_prompt_tokens(self.method):
             return f"method.type is {self.method.type}, which adds trainable tokens before each text"
-        if self.model.attention != "sdpa":
-            return f"model.attention is {self.model.attention}, and packed texts need sdpa"
+        if self.model.attention == "eager":
+            return "model.attention is eager, and packed texts need sdpa"
         return None
 
     def _unshardable(self) -> str | None:

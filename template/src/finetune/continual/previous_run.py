@@ -16,6 +16,7 @@ from ..errors import UserError
 from ..files import is_valid, recover, sha256_of
 from ..model.device import choose_device
 from ..model.layers import unwrap_model
+from ..model.load import set_attention
 from ..model.methods import apply_method, is_peft
 from ..model.packed_attention import use_packed_attention
 from ..model.resize_head import resize_head
@@ -83,7 +84,7 @@ class PreviousRun(FirstRun):
         base, model = Base.read(self.run.best), self.saved.model
         if not is_peft(self.config.method):  # adapters were applied when the model was loaded
             model = apply_method(self.config.method, model, base.head)
-        unwrap_model(model).set_attn_implementation(self.config.model.attention)
+        set_attention(unwrap_model(model), self.config.model)
         resize_head(model, base.head, self.saved.task.model_options(), task.model_options())
         return model, base
 

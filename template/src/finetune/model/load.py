@@ -14,7 +14,7 @@ from ..errors import UserError
 from ..hub.client import HUB_NAME, first_line, require_on_hub
 from ..hub.manifest import default_folder, find_manifest
 from ..tasks.base import E, Task
-from ..tasks.settings import Settings
+from ..tasks.settings import Seq2SeqSettings, Settings
 from .quantization import quantization_config
 from .tiny import is_tiny, tiny_config, tiny_tokenizer
 
@@ -25,17 +25,32 @@ SUGGESTED = {
     "AutoModelForTokenClassification": "choose an encoder such as google-bert/bert-base-cased, or tiny:bert",
 }
 
+UNFIT = {
+    **dict.fromkeys(["bros", "layoutlmv2", "layoutlmv3", "lilt"], "reads the place of each word on a page as well"),
+    **dict.fromkeys(["musicgen", "musicgen_melody"], "generates sound"),
+    **dict.fromkeys(["gemma4_assistant", "gemma4_unified_assistant"], "drafts tokens for a larger model"),
+    **dict.fromkeys(["emu3", "mllama"], "transformers cannot load again once it is saved as a model of text alone"),
+    "blt": "transformers cannot generate with",
+    "markuplm": "reads the place of each word in an HTML page as well",
+    "reformer": "is trained on texts of one fixed length",
+    "tapas": "reads a table as well",
+    "xmod": "needs to be told the language of each text",
+}
+"""Architectures that transformers has for a task's head, but that cannot be trained on texts alone, and why."""
+
 
 def load_tokenizer(model: settings.Model, task: Task[E, Any], examples: Sequence[E]) -> Any:
     """The tokenizer of `model.name`; that of a tiny model is trained on the texts of `examples`.
 
-    Raises UserError if the model is not found, or the tokenizer has no padding token.
+    Raises UserError if the model is not found, its architecture does not fit the task, or the tokenizer has no padding
+    token.
     """
     if is_tiny(model.name):
         return tiny_tokenizer(model.name, task.texts(examples), task.splits_into_words)
     is_local = Path(model.name).is_dir() or find_manifest(model)
     if not is_local and HUB_NAME.fullmatch(model.name):
         require_on_hub(model.name, model.revision)
+    require_architecture(task.settings, load_pretrained(transformers.AutoConfig, model), model.name)
     tokenizer = load_pretrained(transformers.AutoTokenizer, model)
     if task.splits_into_words and getattr(tokenizer, "add_prefix_space", None) is False:
         # A byte-level tokenizer encodes a space as part of the word after it.
@@ -58,7 +73,11 @@ def load_model(model: settings.Model, task: Task[Any, Any], tokenizer: Any, meth
     exceed its maximum length.
     """
     auto = getattr(transformers, task.settings.auto_model)
-    options = {**task.model_options(), "attn_implementation": model.attention, "pad_token_id": tokenizer.pad_token_id}
+    options = {
+        **task.model_options(),
+        "attn_implementation": model.attn_implementation,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
     if is_tiny(model.name):
         config = tiny_config(model.name, tokenizer, model.max_length + soft_prompt_tokens(method), **options)
         require_architecture(task.settings, config, model.name)
@@ -77,7 +96,7 @@ def load_model(model: settings.Model, task: Task[Any, Any], tokenizer: Any, meth
         **options,
     )
     _require_pretrained_weights(loaded, info, model.name)
-    _require_max_length(loaded, model, soft_prompt_tokens(method))
+    _require_max_length(loaded, task.settings, model, soft_prompt_tokens(method))
     _require_vocabulary(loaded, tokenizer, model.name)
     poolers = {f"{key.split('.pooler.')[0]}.pooler" for key in info["missing_keys"] if ".pooler." in key}
     return loaded, sorted(poolers)
@@ -94,8 +113,23 @@ def load_pretrained(auto: Any, model: settings.Model, **options: Any) -> Any:
         raise _load_error(source, error) from error
 
 
+def set_attention(model: Any, wanted: settings.Model) -> None:
+    """Change the attention implementation of a loaded model to `wanted.attention`.
+
+    Raises UserError if the architecture does not have it.
+    """
+    try:
+        model.set_attn_implementation(model.get_correct_attn_implementation(wanted.attn_implementation))
+    except ValueError as error:
+        raise _load_error(wanted.name, error) from error
+
+
 def _load_error(source: str, error: Exception) -> UserError:
     reason = first_line(error)
+    if "scaled_dot_product_attention" in reason:  # transformers says so for the model, or for a part of it
+        return UserError(f"model.attention: the architecture of '{source}' has no sdpa: set it to auto, or to eager")
+    if isinstance(error, ImportError):
+        return UserError(f"model.name: '{source}' needs a package that is not installed ({reason}): install it")
     if Path(source).is_dir():
         return UserError(
             f"model.name: the folder '{source}' cannot be loaded ({reason}): "
@@ -111,6 +145,8 @@ def _load_error(source: str, error: Exception) -> UserError:
 def require_architecture(task: Settings, config: Any, name: str) -> None:
     """Raise UserError if the architecture does not fit the task; transformers would load some of these models."""
     fits = _is_known(config, task.auto_model)
+    if task.auto_model == "AutoModelForSeq2SeqLM":  # transformers has models of speech there that have no encoder
+        fits = fits and config.is_encoder_decoder
     # transformers has causal heads for encoders too, whose attention would see the tokens to predict.
     if task.auto_model == "AutoModelForCausalLM":
         fits = fits and not _is_known(config, "AutoModelForMaskedLM") and not _is_known(config, "AutoModelForSeq2SeqLM")
@@ -119,6 +155,10 @@ def require_architecture(task: Settings, config: Any, name: str) -> None:
             f"model.name: '{name}' is a {config.model_type} model, which does not fit this task: "
             f"{SUGGESTED[task.auto_model]}"
         )
+    if reason := UNFIT.get(config.model_type):
+        raise UserError(
+            f"model.name: '{name}' is a {config.model_type} model, which {reason}: {SUGGESTED[task.auto_model]}"
+        )
 
 
 def _is_known(config: Any, auto_model: str) -> bool:
@@ -126,12 +166,21 @@ def _is_known(config: Any, auto_model: str) -> bool:
 
 
 def _require_vocabulary(model: Any, tokenizer: Any, name: str) -> None:
-    embeddings = model.get_input_embeddings().weight.shape[0]
-    if len(tokenizer) > embeddings:
+    embeddings = _embeddings(model)
+    if embeddings and len(tokenizer) > embeddings:
         raise UserError(
             f"model.name: the tokenizer of '{name}' has {len(tokenizer):,} tokens, but the model has {embeddings:,} "
             f"embeddings: choose a model whose tokenizer belongs to it"
         )
+
+
+def _embeddings(model: Any) -> int:
+    """Number of tokens that a model has embeddings for; 0 if it has none of its own, as CANINE and Perceiver."""
+    try:
+        table = model.get_input_embeddings()
+    except NotImplementedError:
+        return 0
+    return len(table.weight) if hasattr(table, "weight") else 0
 
 
 def _require_pretrained_weights(model: Any, info: dict[str, Any], name: str) -> None:
@@ -145,14 +194,36 @@ def _require_pretrained_weights(model: Any, info: dict[str, Any], name: str) -> 
         )
 
 
-def _require_max_length(model: Any, settings: settings.Model, added: int) -> None:
-    limit = getattr(model.config, "max_position_embeddings", None)
-    table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
-    if limit and table is not None and table.padding_idx is not None:
-        limit -= table.padding_idx + 1  # RoBERTa's position ids start after its padding index.
-    if limit and settings.max_length + added > limit:
-        virtual = f", of which the method takes {added}" if added else ""
-        raise UserError(
-            f"model.max_length: {settings.max_length} exceeds the maximum of {limit} tokens of '{settings.name}'"
-            f"{virtual}: lower it to {limit - added}"
-        )
+def _require_max_length(model: Any, task: Settings, settings: settings.Model, added: int) -> None:
+    if limit := _limit(model, "encoder"):
+        table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
+        if (padding := getattr(table, "padding_idx", None)) is not None:
+            limit -= padding + 1  # RoBERTa's position ids start after its padding index.
+        if settings.max_length + added > limit:
+            virtual = f", of which the method takes {added}" if added else ""
+            raise UserError(
+                f"model.max_length: {settings.max_length} exceeds the maximum of {limit} tokens of '{settings.name}'"
+                f"{virtual}: lower it to {limit - added}"
+            )
+    if isinstance(task, Seq2SeqSettings) and (limit := _limit(model, "decoder")):
+        wanted = {
+            "max_target_length": task.max_target_length,
+            "generation.max_new_tokens": task.generation.max_new_tokens,
+        }
+        for key, length in wanted.items():
+            if length > limit:
+                raise UserError(
+                    f"task.{key}: {length} exceeds the maximum of {limit} tokens that '{settings.name}' generates: "
+                    f"lower it to {limit}"
+                )
+
+
+def _limit(model: Any, side: str) -> int:
+    """Largest number of positions of the encoder or the decoder; 0 if there is no limit, which some configs give as -1.
+
+    A model with only one of the two has the same limit for both.
+    """
+    config = getattr(model.config, side, None) or model.config.get_text_config()
+    names = (f"max_{side}_position_embeddings", "max_position_embeddings", "max_seq_len", "max_target_positions")
+    limits = (getattr(config, name, None) for name in names)
+    return max(0, next((limit for limit in limits if isinstance(limit, int)), 0))

@@ -196,8 +196,9 @@ def _load_added(folder: Path, description: dict[str, Any], method: AnyMethod, au
 
 def _load_base(folder: Path, method: AnyMethod, auto: Any, base: settings.Model, to_merge: bool) -> Any:
     config = load_pretrained(transformers.AutoConfig, settings.Model(name=str(folder.absolute())))
-    options: dict[str, Any] = {"config": config, "dtype": torch.float32, "attn_implementation": base.attention}
-    load = partial(load_pretrained, auto, base, use_safetensors=True, ignore_mismatched_sizes=True, **options)
+    options: dict[str, Any] = {"config": config, "dtype": torch.float32, "ignore_mismatched_sizes": True}
+    attention = base.attn_implementation
+    load = partial(load_pretrained, auto, base, use_safetensors=True, attn_implementation=attention, **options)
     if not isinstance(method, QLora):
         return load()
     require_quantization(method, choose_device("auto"))

@@ -3,11 +3,13 @@
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from ..data.features import Encoded, Feature
+from ..data.features import IGNORE, Encoded, Feature
 from ..data.rows import Row
 from .generative import Generated, GenerativeTask, end_token, sample_table
 from .results import Scores, Summary
@@ -56,7 +58,8 @@ class Seq2SeqTask(GenerativeTask[Example]):
         )
 
     def model_inputs(self, model: Any, inputs: dict[str, Tensor], labels: Tensor) -> dict[str, Any]:
-        return {**inputs, "decoder_input_ids": model.prepare_decoder_input_ids_from_labels(labels), "use_cache": False}
+        shift = getattr(model, "prepare_decoder_input_ids_from_labels", partial(_shift_right, model.config))
+        return {**inputs, "decoder_input_ids": shift(labels), "use_cache": False}
 
     @abstractmethod
     def text_metrics(self, references: list[str], generated: list[str]) -> dict[str, float]:
@@ -69,3 +72,13 @@ class Seq2SeqTask(GenerativeTask[Example]):
             metrics |= self.token_metrics(predictions)
         shown = [[e.source, str(e.target), text] for e, text in pairs[: self.generation.samples]]
         return Scores(metrics, sample_table(["source", "reference", "generated"], shown))
+
+
+def _shift_right(config: Any, labels: Tensor) -> Tensor:
+    """Decoder inputs for architectures without a method for it, such as NLLB: the start token, all labels but the last.
+
+    (rows, tokens) each; what is not scored becomes padding.
+    """
+    start = labels.new_full((len(labels), 1), config.decoder_start_token_id)
+    shifted = torch.cat([start, labels[:, :-1]], dim=1)
+    return shifted.masked_fill(shifted == IGNORE, config.pad_token_id)

@@ -36,7 +36,8 @@ def print_summary(config: Config, setup: Setup, console: Console) -> None:
     console.print(
         f"[bold]{config.run_folder}[/]: {config.task.type} with {config.model.name}, method {config.method.type}"
         f"{f', continuing {config.continue_from}' if config.continue_from else ''}\n"
-        f"  trainable parameters: {trained:,} of {total:,}, on {setup.model.device} in {precision}\n"
+        f"  trainable parameters: {trained:,} of {total:,}, on {setup.model.device} in {precision}, "
+        f"attention {setup.model.config._attn_implementation}\n"
         f"  memory: {', '.join(needs)}; plus activations\n"
         f"  {counted(setup.new_examples, 'example')}{validation}; {counted(setup.total_steps, 'step')} of up to "
         f"{counted(config.train.batch_size, 'example')}",
