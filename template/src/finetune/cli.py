@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from . import __version__, optional
-from .arguments import config_argument, overrides_argument, run_argument
+from .arguments import config_argument, overrides_argument, run_argument, trust_option
 from .console import make_console, print_line, quiet_libraries
 from .errors import FAILED, INTERRUPTED, OK, WRONG_INPUT, UserError
 
@@ -74,10 +74,11 @@ def train(config: Path, overrides: tuple[str, ...], resume: bool) -> int:
         return OK
     run = RunFolder(settings.run_folder)
     if settings.data.validation and not settings.stages:
-        evaluate(run, "validation", None, console)
+        evaluate(run, "validation", None, console, trust_remote_code=settings.model.trust_remote_code)
     write_report(run, console)
     if settings.data.test:
-        print_line(console, f"next: python -m finetune evaluate {run.path}")
+        allowance = " --trust-remote-code" if settings.model.trust_remote_code else ""
+        print_line(console, f"next: python -m finetune evaluate {run.path}{allowance}")
     return OK
 
 
@@ -85,14 +86,15 @@ def train(config: Path, overrides: tuple[str, ...], resume: bool) -> int:
 @run_argument
 @click.option("--split", default="test", show_default=True, help="train, validation or test: the file in the config.")
 @click.option("--data", type=click.Path(path_type=Path), help="Another labelled file; --split then names the result.")
-def evaluate(run_name: str, split: str, data: Path | None) -> None:
+@trust_option
+def evaluate(run_name: str, split: str, data: Path | None, trust_remote_code: bool) -> None:
     """Compute metrics of the best model of RUN (a folder, or latest) on labelled data."""
     quiet_libraries()
     from . import evaluate as evaluation
     from .run.folder import find_run
 
     run, console = find_run(run_name), make_console()
-    evaluation.evaluate(run, split, data, console)
+    evaluation.evaluate(run, split, data, console, trust_remote_code=trust_remote_code)
     write_report(run, console)
 
 
@@ -102,8 +104,14 @@ def evaluate(run_name: str, split: str, data: Path | None) -> None:
 @click.option("--output", type=click.Path(path_type=Path), help="Default: predictions/ in the folder of the run.")
 @click.option("--text", multiple=True, help="A single text instead of a file; may be repeated.")
 @click.option("--text-pair", help="The second text of a pair, for tasks on text pairs.")
+@trust_option
 def predict(
-    run_name: str, path: Path | None, output: Path | None, text: tuple[str, ...], text_pair: str | None
+    run_name: str,
+    path: Path | None,
+    output: Path | None,
+    text: tuple[str, ...],
+    text_pair: str | None,
+    trust_remote_code: bool,
 ) -> None:
     """Generate predictions of the best model of RUN (a folder, or latest) for the file INPUT or for single texts."""
     if (path is None) == (not text):
@@ -116,9 +124,11 @@ def predict(
 
     run = find_run(run_name)
     if path:
-        print_line(make_console(), f"written: {predict_to_file(run, path, output)}")
+        print_line(
+            make_console(), f"written: {predict_to_file(run, path, output, trust_remote_code=trust_remote_code)}"
+        )
     else:
-        for record in Predictor(run).predict_texts(text, text_pair):
+        for record in Predictor(run, trust_remote_code=trust_remote_code).predict_texts(text, text_pair):
             click.echo(json.dumps(record, ensure_ascii=False))
 
 

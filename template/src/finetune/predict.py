@@ -37,9 +37,9 @@ def infer_examples(
 class Predictor:
     """A run's best model, with the settings of its config."""
 
-    def __init__(self, run: RunFolder) -> None:
+    def __init__(self, run: RunFolder, *, trust_remote_code: bool = False) -> None:
         self._config = run.config()
-        self._saved: SavedModel = load_saved_model(run.best)
+        self._saved: SavedModel = load_saved_model(run.best, trust_remote_code=trust_remote_code)
 
     @property
     def data(self) -> Data:
@@ -64,14 +64,14 @@ class Predictor:
         return self.predict([Row("--text", value, value) for value in values])
 
 
-def predict_to_file(run: RunFolder, path: Path, output: Path | None) -> Path:
+def predict_to_file(run: RunFolder, path: Path, output: Path | None, *, trust_remote_code: bool = False) -> Path:
     """Write the rows of a file with their predictions in the same format; by default into the run's `predictions/`."""
     output = output or run.path / "predictions" / path.name
     if output.suffix.lower() != path.suffix.lower():
         raise UserError(f"{output}: the output has the format of the input: let its name end in {path.suffix}")
     if output.exists() and path.exists() and output.samefile(path):
         raise UserError(f"{output}: is the input itself: choose another --output")
-    rows, records = Predictor(run).predict_file(path)
+    rows, records = Predictor(run, trust_remote_code=trust_remote_code).predict_file(path)
     output.parent.mkdir(parents=True, exist_ok=True)
     WRITERS[path.suffix.lower()](output, rows, records)
     return output

@@ -45,7 +45,7 @@ class FirstRun(FreshStart):
 
     def finish(self, run: RunFolder) -> None:
         if isinstance(self.config.continual, Replay | Ewc):
-            stored_memory(run, self.config.continual)
+            stored_memory(run, self.config.continual, self.config.model.trust_remote_code)
 
 
 class PreviousRun(FirstRun):
@@ -58,7 +58,7 @@ class PreviousRun(FirstRun):
     @cached_property
     def saved(self) -> SavedModel:
         """Its best model."""
-        return load_saved_model(self.run.best)
+        return load_saved_model(self.run.best, trust_remote_code=self.config.model.trust_remote_code)
 
     def prepare(self) -> None:
         """Let the previous run store its replay buffer or Fisher information, if it has not; other ranks only read it.
@@ -66,7 +66,7 @@ class PreviousRun(FirstRun):
         Raises UserError if `continue_from` is not the folder of a run, or is one of another task, model or method.
         """
         if isinstance(self.config.continual, Replay | Ewc):
-            stored_memory(self.run, self.config.continual)
+            self._memory(self.config.continual)
 
     def fit_task(self, examples: Sequence[Any]) -> Task[Any, Any]:
         """Its task, extended by the new labels of `examples`."""
@@ -91,7 +91,7 @@ class PreviousRun(FirstRun):
         wanted, train = self.config.continual, self.config.train
         if not isinstance(wanted, Replay):
             return split, None
-        examples = Reservoir.read(stored_memory(self.run, wanted), task).examples
+        examples = Reservoir.read(self._memory(wanted), task).examples
         stored = encode_split(self.config, task, self.saved.tokenizer, examples)
         new, old = len(split.lengths), len(stored.lengths)
         return concatenate(split, stored), ReplaySampler.of(new, old, wanted.share, train.batch_size, train.seed)
@@ -100,16 +100,19 @@ class PreviousRun(FirstRun):
         wanted = self.config.continual
         if not isinstance(wanted, Ewc):
             return None
-        return EwcPenalty(model, read_fisher(stored_memory(self.run, wanted)), wanted.strength)
+        return EwcPenalty(model, read_fisher(self._memory(wanted)), wanted.strength)
 
     def load_teacher(self, device: torch.device) -> Teacher | None:
         wanted = self.config.continual
         if not isinstance(wanted, Distillation):
             return None
-        model = load_saved_model(self.run.best).model.to(device)
+        model = load_saved_model(self.run.best, trust_remote_code=self.config.model.trust_remote_code).model.to(device)
         if self.config.train.packing:  # it reads the same batches
             use_packed_attention(unwrap_model(model))
         return Teacher(model, wanted.weight, wanted.temperature)
+
+    def _memory(self, wanted: Replay | Ewc) -> Path:
+        return stored_memory(self.run, wanted, self.config.model.trust_remote_code)
 
 
 def _previous_run(config: Config) -> RunFolder:
@@ -126,7 +129,7 @@ def _previous_run(config: Config) -> RunFolder:
     return run
 
 
-def stored_memory(run: RunFolder, wanted: Replay | Ewc) -> Path:
+def stored_memory(run: RunFolder, wanted: Replay | Ewc, trust_remote_code: bool = False) -> Path:
     """The folder with the replay buffer or the Fisher information of a run, computed from its training data if missing.
 
     Raises UserError if the training data are no longer there.
@@ -142,9 +145,11 @@ def stored_memory(run: RunFolder, wanted: Replay | Ewc) -> Path:
             f"was trained, is gone or has changed: put the file back, or set continual.type to distillation"
         )
     with torch.random.fork_rng(devices=[]):  # the random numbers of a training must not depend on when this is computed
-        saved = load_saved_model(run.best)
+        saved = load_saved_model(run.best, trust_remote_code=trust_remote_code)
     examples = read_split(config, saved.task, config.data.train)
-    earlier = stored_memory(RunFolder(config.continue_from), wanted) if config.continue_from else None
+    earlier = None
+    if config.continue_from:
+        earlier = stored_memory(RunFolder(config.continue_from), wanted, trust_remote_code)
     if isinstance(wanted, Replay):
         reservoir = Reservoir.read(earlier, saved.task) if earlier else Reservoir([], 0)
         reservoir.fill(examples, wanted.budget, config.train.seed).write(folder, saved.task)

@@ -14,7 +14,7 @@ from .onnx import require_onnx, write_onnx
 Format = Literal["safetensors", "onnx"]
 
 
-def export(run: RunFolder, folder: Path, form: Format = "safetensors") -> None:
+def export(run: RunFolder, folder: Path, form: Format = "safetensors", *, trust_remote_code: bool = False) -> None:
     """Write model, tokenizer and state of the task to a new folder, with the weights of the method merged.
 
     Raises UserError if the folder exists, if the method cannot be merged, or if the model cannot be converted.
@@ -23,7 +23,7 @@ def export(run: RunFolder, folder: Path, form: Format = "safetensors") -> None:
         raise UserError(f"{folder}: exists already: name a new folder")
     if form == "onnx":
         require_onnx(run.config().task)
-    saved = load_saved_model(run.best, to_merge=True)
+    saved = load_saved_model(run.best, trust_remote_code=trust_remote_code, to_merge=True)
     model = saved.model
     if form == "safetensors" or can_be_merged(saved.method):  # an ONNX graph can hold the layers of a method
         model = merge(saved.method, model)

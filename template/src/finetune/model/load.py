@@ -16,6 +16,7 @@ from ..hub.manifest import default_folder, find_manifest
 from ..tasks.base import E, Task
 from ..tasks.settings import Settings
 from .quantization import quantization_config
+from .remote_code import refused_code, require_pinned_code
 from .tiny import is_tiny, tiny_config, tiny_tokenizer
 
 SUGGESTED = {
@@ -86,12 +87,14 @@ def load_model(model: settings.Model, task: Task[Any, Any], tokenizer: Any, meth
 def load_pretrained(auto: Any, model: settings.Model, **options: Any) -> Any:
     """`auto.from_pretrained` from the fetched folder if there is one, else by name. Raises UserError if it fails."""
     source = str(default_folder(model.name)) if find_manifest(model) else model.name
+    revision = model.revision or "main"
     try:
-        return auto.from_pretrained(
-            source, revision=model.revision or "main", trust_remote_code=model.trust_remote_code, **options
-        )
+        if model.trust_remote_code:
+            require_pinned_code(source, revision)
+        return auto.from_pretrained(source, revision=revision, trust_remote_code=model.trust_remote_code, **options)
     except (OSError, ValueError, ImportError) as error:
-        raise _load_error(source, error) from error
+        refused = None if model.trust_remote_code else refused_code(source, revision)
+        raise refused or _load_error(source, error) from error
 
 
 def _load_error(source: str, error: Exception) -> UserError:
@@ -114,7 +117,7 @@ def require_architecture(task: Settings, config: Any, name: str) -> None:
     # transformers has causal heads for encoders too, whose attention would see the tokens to predict.
     if task.auto_model == "AutoModelForCausalLM":
         fits = fits and not _is_known(config, "AutoModelForMaskedLM") and not _is_known(config, "AutoModelForSeq2SeqLM")
-    if not fits and not hasattr(config, "auto_map"):
+    if not fits and task.auto_model not in (getattr(config, "auto_map", None) or {}):
         raise UserError(
             f"model.name: '{name}' is a {config.model_type} model, which does not fit this task: "
             f"{SUGGESTED[task.auto_model]}"

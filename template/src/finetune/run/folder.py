@@ -60,8 +60,9 @@ class RunFolder:
         return self.path / f"evaluation-{split}.json"
 
     def config(self) -> Config:
-        """The resolved config of the run."""
-        return read_config(self.config_file)
+        """The resolved config of the run. It does not allow remote code: only the command that is running can."""
+        config = read_config(self.config_file)
+        return config.model_copy(update={"model": config.model.model_copy(update={"trust_remote_code": False})})
 
     def create(self, config: Config, environment: dict[str, Any]) -> None:
         """Make the folder; an earlier run of that name is renamed to `<name>-1`, `-2`, ..."""

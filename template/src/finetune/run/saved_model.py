@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import torch
 import transformers
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -30,6 +30,7 @@ from ..model.device import choose_device
 from ..model.load import load_pretrained
 from ..model.methods import adapter_weights, apply_method, is_peft, load_adapter, save_adapter
 from ..model.quantization import dequantize, quantization_config, require_quantization
+from ..model.remote_code import code_not_allowed
 from ..model.tiny import is_tiny
 from ..tasks import make_task
 from ..tasks.base import Task
@@ -70,7 +71,7 @@ class Base:
         description = json.loads((folder / TASK_FILE).read_text(encoding="utf-8"))
         copy = folder / BASE / "model.safetensors"
         return cls(
-            settings.Model.model_validate(description["base"]),
+            _base_model(folder, description),
             description["head"],
             description["base_files"],
             load_file(copy) if copy.is_file() else {},
@@ -129,10 +130,12 @@ def save_model(folder: Path, config: Config, parts: Trained) -> None:
     parts.world.on_main(lambda: publish(folder, write))
 
 
-def load_saved_model(folder: Path, *, to_merge: bool = False) -> SavedModel:
+def load_saved_model(folder: Path, *, trust_remote_code: bool = False, to_merge: bool = False) -> SavedModel:
     """Load a saved model; `to_merge`: with dequantized weights, because merging into 4-bit weights would round.
 
-    Raises UserError if the folder is incomplete, its base model is missing, or the machine cannot run it.
+    `trust_remote_code` is the allowance of the running command to run Python code that came with the model.
+    Raises UserError if the folder is incomplete, its base model is missing, its code is not allowed, or the machine
+    cannot run it.
     """
     try:
         description = json.loads((folder / TASK_FILE).read_text(encoding="utf-8"))
@@ -142,13 +145,19 @@ def load_saved_model(folder: Path, *, to_merge: bool = False) -> SavedModel:
         ) from error
     task = make_task(TASKS.validate_python(description["task"]))
     task.load_state(description["state"])
-    local = settings.Model(name=str(folder.absolute()))
+    base = _base_model(folder, description)
+    if base.trust_remote_code and not trust_remote_code:  # the library's class of that name might compute otherwise
+        raise code_not_allowed(folder)
+    local = _local(folder, trust_remote_code)
     method = METHODS.validate_python(description["method"])
     auto = getattr(transformers, task.settings.auto_model)
     if is_peft(method):
-        model = _load_added(folder, description, method, auto, to_merge=to_merge)
+        config = load_pretrained(transformers.AutoConfig, local)
+        model = _load_added(folder, description, method, auto, config, to_merge=to_merge)
     else:
-        model, info = load_pretrained(auto, local, use_safetensors=True, output_loading_info=True)
+        # Named here, for a config.json may name an attention kernel to download.
+        options = {"attn_implementation": base.attention, "use_safetensors": True}
+        model, info = load_pretrained(auto, local, output_loading_info=True, **options)
         if info["missing_keys"] or info["mismatched_keys"]:
             raise _incomplete(folder)
     tokenizer = load_pretrained(transformers.AutoTokenizer, local)
@@ -177,16 +186,30 @@ def _save_added(folder: Path, method: AnyMethod, model: Any, base: Base, weights
         save_file(base.weights, folder / BASE / "model.safetensors", metadata={"format": "pt"})
 
 
-def _load_added(folder: Path, description: dict[str, Any], method: AnyMethod, auto: Any, *, to_merge: bool) -> Any:
-    base = settings.Model.model_validate(description["base"])
+def _base_model(folder: Path, description: dict[str, Any]) -> settings.Model:
+    """The base model of a saved model. Raises UserError for one whose code no commit pins."""
+    try:
+        return settings.Model.model_validate(description["base"])
+    except ValidationError as error:
+        raise UserError(f"{folder / TASK_FILE}: base: {error.errors()[0]['msg']}: train the run again") from error
+
+
+def _local(folder: Path, trust_remote_code: bool = False) -> settings.Model:
+    return settings.Model(name=str(folder.absolute()), trust_remote_code=trust_remote_code)
+
+
+def _load_added(
+    folder: Path, description: dict[str, Any], method: AnyMethod, auto: Any, config: Any, *, to_merge: bool
+) -> Any:
+    base = _base_model(folder, description)
     if _checksums(base) != description["base_files"]:
         raise UserError(
             f"{folder}: holds what was learnt on top of the model in '{base.name}', which is gone or has changed: "
             f"put it back, relative to the current folder"
         )
     if is_tiny(base.name):
-        base = settings.Model(name=str((folder / BASE).absolute()))
-    model = apply_method(method, _load_base(folder, method, auto, base, to_merge), description["head"])
+        base = _local(folder / BASE)
+    model = apply_method(method, _load_base(method, auto, config, base, to_merge), description["head"])
     try:
         load_adapter(method, model, folder)
     except (KeyError, OSError, SafetensorError) as error:
@@ -194,8 +217,7 @@ def _load_added(folder: Path, description: dict[str, Any], method: AnyMethod, au
     return model.eval()
 
 
-def _load_base(folder: Path, method: AnyMethod, auto: Any, base: settings.Model, to_merge: bool) -> Any:
-    config = load_pretrained(transformers.AutoConfig, settings.Model(name=str(folder.absolute())))
+def _load_base(method: AnyMethod, auto: Any, config: Any, base: settings.Model, to_merge: bool) -> Any:
     options: dict[str, Any] = {"config": config, "dtype": torch.float32, "attn_implementation": base.attention}
     load = partial(load_pretrained, auto, base, use_safetensors=True, ignore_mismatched_sizes=True, **options)
     if not isinstance(method, QLora):
