@@ -15,10 +15,10 @@ from ..dataset import Split, concatenate, encode_split, read_split
 from ..errors import UserError
 from ..files import is_valid, recover, sha256_of
 from ..model.device import choose_device
+from ..model.head import resize_head
 from ..model.layers import unwrap_model
 from ..model.methods import apply_method, is_peft
 from ..model.packed_attention import use_packed_attention
-from ..model.resize_head import resize_head
 from ..run.environment import read_environment
 from ..run.folder import RunFolder
 from ..run.saved_model import Base, SavedModel, load_saved_model

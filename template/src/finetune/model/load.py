@@ -15,6 +15,7 @@ from ..hub.client import HUB_NAME, first_line, require_on_hub
 from ..hub.manifest import default_folder, find_manifest
 from ..tasks.base import E, Task
 from ..tasks.settings import Settings
+from .pretrained_head import PretrainedHead, fit_head, matching_rows
 from .quantization import quantization_config
 from .remote_code import refused_code, require_pinned_code
 from .tiny import is_tiny, tiny_config, tiny_tokenizer
@@ -25,6 +26,8 @@ SUGGESTED = {
     "AutoModelForSequenceClassification": "choose an encoder such as google-bert/bert-base-cased, or tiny:bert",
     "AutoModelForTokenClassification": "choose an encoder such as google-bert/bert-base-cased, or tiny:bert",
 }
+LABELS = ("num_labels", "id2label", "label2id")
+"""Options of a model's config that name its labels."""
 
 
 def load_tokenizer(model: settings.Model, task: Task[E, Any], examples: Sequence[E]) -> Any:
@@ -51,8 +54,11 @@ def load_tokenizer(model: settings.Model, task: Task[E, Any], examples: Sequence
     return tokenizer
 
 
-def load_model(model: settings.Model, task: Task[Any, Any], tokenizer: Any, method: AnyMethod) -> tuple[Any, list[str]]:
-    """A model with the task's head, in fp32 on the CPU, and the modules of its base model that the checkpoint lacks.
+def load_model(
+    model: settings.Model, task: Task[Any, Any], tokenizer: Any, method: AnyMethod
+) -> tuple[Any, list[str], PretrainedHead | None]:
+    """A model with the task's head, in fp32 on the CPU; the modules of its base model that the checkpoint lacks; and
+    what its head started from, None where there is no checkpoint or the task has no head of its own.
 
     New weights are initialized from torch's random number generator. Raises UserError if the model is not found, its
     architecture does not fit the task, its checkpoint lacks weights, or `max_length` and the method's virtual tokens
@@ -63,7 +69,11 @@ def load_model(model: settings.Model, task: Task[Any, Any], tokenizer: Any, meth
     if is_tiny(model.name):
         config = tiny_config(model.name, tokenizer, model.max_length + soft_prompt_tokens(method), **options)
         require_architecture(task.settings, config, model.name)
-        return auto.from_config(config), []
+        return auto.from_config(config), [], None
+    checkpoint = load_pretrained(transformers.AutoConfig, model)
+    rows = matching_rows(checkpoint, task.model_options())
+    if rows is not None:  # rows of the checkpoint's own head
+        options = {name: value for name, value in options.items() if name not in LABELS}
     config = load_pretrained(transformers.AutoConfig, model, **options)
     require_architecture(task.settings, config, model.name)
     if isinstance(method, QLora):
@@ -81,7 +91,8 @@ def load_model(model: settings.Model, task: Task[Any, Any], tokenizer: Any, meth
     _require_max_length(loaded, model, soft_prompt_tokens(method))
     _require_vocabulary(loaded, tokenizer, model.name)
     poolers = {f"{key.split('.pooler.')[0]}.pooler" for key in info["missing_keys"] if ".pooler." in key}
-    return loaded, sorted(poolers)
+    head = fit_head(loaded, info, checkpoint, task.model_options(), rows) if task.settings.new_head else None
+    return loaded, sorted(poolers), head
 
 
 def load_pretrained(auto: Any, model: settings.Model, **options: Any) -> Any:

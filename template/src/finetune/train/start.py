@@ -48,6 +48,8 @@ class FreshStart:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.notes: list[str] = []
+        """What the summary before the first step says about the start."""
 
     def prepare(self) -> None:
         """Write what the training reads; called on the main rank only, before the others start to read."""
@@ -68,7 +70,9 @@ class FreshStart:
 
     def load_model(self, task: Task[Any, Any], tokenizer: Any, total_steps: int) -> tuple[Any, Base]:
         """The model on the CPU, with the method applied, and what a saved model needs to know of its base model."""
-        model, new_modules = load_model(self.config.model, task, tokenizer, self.config.method)
+        model, new_modules, head = load_model(self.config.model, task, tokenizer, self.config.method)
+        if head:
+            self.notes.append(f"head: {head.said}")
         base = Base.of(self.config, model, head_modules(model, new_modules) if task.settings.new_head else [])
         return apply_method(self.config.method, model, base.head, total_steps), base
 
