@@ -20,5 +20,8 @@ def export(run_name: str, folder: Path, form: Literal["safetensors", "onnx"], tr
     from ..run.folder import find_run
     from .export import export as export_run
 
-    export_run(find_run(run_name), folder, form, trust_remote_code=trust_remote_code)
-    print_line(make_console(), f"written: {folder}")
+    note = export_run(find_run(run_name), folder, form, trust_remote_code=trust_remote_code)
+    console = make_console()
+    print_line(console, f"written: {folder}")
+    if note:
+        print_line(console, note)

@@ -8,14 +8,18 @@ from ..errors import UserError
 from ..files import publish
 from ..model.methods import can_be_merged, merge
 from ..run.folder import RunFolder
-from ..run.saved_model import TASK_FILE, load_saved_model
+from ..run.saved_model import TASK_FILE, load_saved_model, to_data_units
 from .onnx import require_onnx, write_onnx
 
 Format = Literal["safetensors", "onnx"]
 
 
-def export(run: RunFolder, folder: Path, form: Format = "safetensors", *, trust_remote_code: bool = False) -> None:
+def export(
+    run: RunFolder, folder: Path, form: Format = "safetensors", *, trust_remote_code: bool = False
+) -> str | None:
     """Write model, tokenizer and state of the task to a new folder, with the weights of the method merged.
+
+    Returns what a user of the numbers of a regression has to know, if there is something.
 
     Raises UserError if the folder exists, if the method cannot be merged, or if the model cannot be converted.
     """
@@ -27,6 +31,7 @@ def export(run: RunFolder, folder: Path, form: Format = "safetensors", *, trust_
     model = saved.model
     if form == "safetensors" or can_be_merged(saved.method):  # an ONNX graph can hold the layers of a method
         model = merge(saved.method, model)
+    standardization, in_data_units = saved.task.standardization(), to_data_units(saved, model)
 
     def write(target: Path) -> None:
         if form == "onnx":
@@ -38,6 +43,14 @@ def export(run: RunFolder, folder: Path, form: Format = "safetensors", *, trust_
         saved.tokenizer.save_pretrained(target)
         # No file of transformers has a place for the state of the task, such as a threshold or a scale of the logits.
         known = {"max_length": saved.max_length, "state": saved.task.state()}
+        if standardization:
+            known["data_units"] = in_data_units
         (target / TASK_FILE).write_text(json.dumps(known, indent=1, ensure_ascii=False), encoding="utf-8")
 
     publish(folder, write)
+    if in_data_units:
+        return None
+    return (
+        f"the head of a {model.config.model_type} model has no bias, so its numbers stay standardized: multiply them "
+        f"by the deviation and add the mean in {folder / TASK_FILE}"
+    )

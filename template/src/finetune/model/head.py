@@ -66,15 +66,11 @@ def set_labels(model: Any, options: dict[str, Any]) -> None:
     unwrap_model(model).config.update({name: options[name] for name in ("id2label", "label2id")})
 
 
-def scaled(weight: Tensor, bias: Tensor, factor: float, shift: float) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a linear layer whose outputs are `factor` times those of the given one, plus `shift`."""
-    wide = (weight.cpu().double() * factor, bias.cpu().double() * factor + shift)  # rounded once; mps has no fp64
-    return wide[0].to(weight), wide[1].to(bias)
-
-
-def scale(layer: nn.Linear, factor: float, shift: float) -> None:
-    """Scale the outputs of the layer in place."""
-    _set_rows(layer, *scaled(layer.weight.detach(), layer.bias.detach(), factor, shift))
+def scaled(layer: dict[str, Tensor], factor: float, shift: float) -> dict[str, Tensor]:
+    """`weight` and `bias` of a linear layer whose outputs are `factor` times those of `layer`, plus `shift`."""
+    shifts = {"weight": 0.0, "bias": shift}
+    # In fp64, so that it is rounded once; on the CPU, because Apple GPUs have no fp64.
+    return {name: (tensor.cpu().double() * factor + shifts[name]).to(tensor) for name, tensor in layer.items()}
 
 
 def _new_rows(model: Any, layer: nn.Linear, number: int) -> Tensor:

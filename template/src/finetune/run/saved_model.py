@@ -2,6 +2,9 @@
 
 Full fine-tuning saves an ordinary model, which plain transformers loads. PEFT methods save the adapter in peft's
 format and the name of the base model; of a tiny model, which has no other source, also the base model itself.
+
+The head of a regression is saved in the unit of the data, for other programs: mean and deviation of the labels are
+folded into its last layer. Here a model predicts standardized labels, and loads that layer as it was trained.
 """
 
 import json
@@ -27,6 +30,7 @@ from ..errors import UserError
 from ..files import publish, sha256_of
 from ..hub.manifest import find_manifest
 from ..model.device import choose_device
+from ..model.head import output_layer, scaled
 from ..model.load import load_pretrained
 from ..model.methods import adapter_weights, apply_method, is_peft, load_adapter, save_adapter
 from ..model.quantization import dequantize, quantization_config, require_quantization
@@ -37,6 +41,8 @@ from ..tasks.base import Task
 from ..tasks.settings import AnyTask
 
 TASK_FILE = "finetune.json"
+STANDARDIZED = "standardized_head.safetensors"
+"""The last layer of a regression's head, as it was trained."""
 BASE = "base"
 TASKS: TypeAdapter[Any] = TypeAdapter(AnyTask)
 METHODS: TypeAdapter[AnyMethod] = TypeAdapter(AnyMethod)
@@ -87,6 +93,8 @@ class SavedModel:
     tokenizer: Any
     max_length: int
     method: AnyMethod
+    head: list[str]
+    """Names of the modules of the head."""
     bf16: bool = False
     """Whether it was trained in mixed precision."""
 
@@ -107,6 +115,8 @@ def save_model(folder: Path, config: Config, parts: Trained) -> None:
     added = is_peft(config.method)
     state = adapter_weights(config.method, parts.model) if added else parts.model.state_dict(keep_vars=True)
     weights = gather_full(state, parts.world)
+    layer, _ = output_layer(parts.model, parts.base.head)
+    standardization = parts.task.standardization() if f"{layer}.bias" in weights else None
     description = {
         "task": config.task.model_dump(),
         "state": parts.task.state(),
@@ -117,13 +127,20 @@ def save_model(folder: Path, config: Config, parts: Trained) -> None:
         "head": parts.base.head,
         "method": config.method.model_dump(),
         "precision": "bf16" if parts.bf16 else "fp32",
+        **({"data_units": True} if standardization else {}),
     }
 
     def write(target: Path) -> None:
+        saved = weights
+        if standardization:
+            mean, deviation = standardization
+            head = {part: weights[f"{layer}.{part}"] for part in ("weight", "bias")}
+            save_file(head, target / STANDARDIZED)
+            saved = {**weights, **{f"{layer}.{part}": new for part, new in scaled(head, deviation, mean).items()}}
         if added:
-            _save_added(target, config.method, parts.model, parts.base, weights)
+            _save_added(target, config.method, parts.model, parts.base, saved)
         else:
-            parts.model.save_pretrained(target, state_dict=weights)
+            parts.model.save_pretrained(target, state_dict=saved)
         parts.tokenizer.save_pretrained(target)
         (target / TASK_FILE).write_text(json.dumps(description, indent=1, ensure_ascii=False), encoding="utf-8")
 
@@ -160,9 +177,33 @@ def load_saved_model(folder: Path, *, trust_remote_code: bool = False, to_merge:
         model, info = load_pretrained(auto, local, output_loading_info=True, **options)
         if info["missing_keys"] or info["mismatched_keys"]:
             raise _incomplete(folder)
+    if description.get("data_units"):  # models of earlier versions do not have it
+        _load_standardized(folder, model, description["head"])
     tokenizer = load_pretrained(transformers.AutoTokenizer, local)
     bf16 = description.get("precision") == "bf16"  # models of earlier versions do not have it
-    return SavedModel(task, model, tokenizer, description["max_length"], method, bf16)
+    return SavedModel(task, model, tokenizer, description["max_length"], method, description["head"], bf16)
+
+
+def to_data_units(saved: SavedModel, model: Any) -> bool:
+    """Let the model of a regression give numbers in the unit of the data; False if that needs a bias that it lacks.
+
+    `model` is that of `saved`, perhaps merged.
+    """
+    standardization, (_, layers) = saved.task.standardization(), output_layer(model, saved.head)
+    if standardization is None or all(layer.bias is None for layer in layers):
+        return standardization is None
+    mean, deviation = standardization
+    layers[-1].load_state_dict(scaled(layers[-1].state_dict(), deviation, mean))
+    return True
+
+
+def standardization_of(folder: Path) -> tuple[float, float] | None:
+    """Mean and deviation that are folded into the head of a model folder, if it is one of a regression of ours."""
+    try:
+        description = json.loads((folder / TASK_FILE).read_text(encoding="utf-8"))
+        return (description["state"]["mean"], description["state"]["deviation"]) if description["data_units"] else None
+    except (OSError, ValueError, KeyError, TypeError):  # another model, whose folder may have any file
+        return None
 
 
 def _copy_of_weights(model: Any) -> dict[str, Tensor]:
@@ -215,6 +256,14 @@ def _load_added(
     except (KeyError, OSError, SafetensorError) as error:
         raise _incomplete(folder) from error
     return model.eval()
+
+
+def _load_standardized(folder: Path, model: Any, head: list[str]) -> None:
+    _, layers = output_layer(model, head)
+    try:
+        layers[-1].load_state_dict(load_file(folder / STANDARDIZED))  # of peft's two copies the trained one
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise _incomplete(folder) from error
 
 
 def _load_base(method: AnyMethod, auto: Any, config: Any, base: settings.Model, to_merge: bool) -> Any:
