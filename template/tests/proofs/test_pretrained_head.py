@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import Project, build
+from safetensors.torch import load_file
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -18,6 +19,7 @@ from finetune.errors import UserError
 from finetune.model.head import output_layer
 from finetune.model.layers import head_modules
 from finetune.model.pretrained_head import fit_head, matching_rows
+from finetune.run.saved_model import load_saved_model
 from finetune.tasks.labels import label_options
 
 SIZES = {
@@ -91,6 +93,18 @@ def test_a_training_starts_from_the_rows_of_the_same_names(method: str, project:
     assert setup.start.notes == ["head: 2 of the 3 labels of the checkpoint, matched by name"]
     assert setup.task.labels == ["bad", "good"]
     assert torch.equal(rows_of(setup.model), rows_of(base)[[2, 0]])
+
+
+def test_lora_on_such_a_checkpoint_is_saved_with_the_head_that_it_trained(project: Project) -> None:
+    """Its base model has another number of labels."""
+    setup_from(project, "text-classification", **label_options(["GOOD", "so so", " bad"]))
+    path = project.config("text-classification", method={"type": "lora"}, model={"name": "base"})
+    project.train(path, "train.max_steps=2")
+    [checkpoint] = Path("runs/config/checkpoints").iterdir()
+    trained = load_file(checkpoint / "model.safetensors")
+    saved = load_saved_model(Path("runs/config/best")).model
+    assert saved.config.id2label == {0: "bad", 1: "good"}
+    assert torch.equal(rows_of(saved), trained["base_model.model.classifier.modules_to_save.default.weight"])
 
 
 NAMES = ["I-PER", "B-PER", "O", "b-org", "I-ORG", "B-MISC", "I-MISC", "I-LOC", "B-LOC"]

@@ -17,7 +17,7 @@ from ..files import is_valid, recover, sha256_of
 from ..model.device import choose_device
 from ..model.head import resize_head
 from ..model.layers import unwrap_model
-from ..model.methods import apply_method, is_peft
+from ..model.methods import apply_method, can_be_merged, is_peft
 from ..model.packed_attention import use_packed_attention
 from ..run.environment import read_environment
 from ..run.folder import RunFolder
@@ -117,12 +117,16 @@ class PreviousRun(FirstRun):
 
 def _previous_run(config: Config) -> RunFolder:
     run = RunFolder(Path(str(config.continue_from)))
-    before, now = (flat(part.model_dump(mode="json", include={*FIXED})) for part in (run.config(), config))
+    previous = run.config()
+    way = "start from the folder that `finetune export` makes of the run, as model.name"
+    if not can_be_merged(previous.method):  # nothing to export
+        way = "start a run of its own without continue_from"
+    before, now = (flat(part.model_dump(mode="json", include={*FIXED})) for part in (previous, config))
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key) and key not in FREE:
             raise UserError(
                 f"continue_from: {run.path} has {key} {before.get(key)} and this config {now.get(key)}: let it be "
-                f"the same, or start from the folder that `finetune export` makes of the run, as model.name"
+                f"the same, or {way}"
             )
     if run.path.resolve() == config.run_folder.resolve():
         raise UserError(f"continue_from: {run.path} would be moved aside by this run: give it another run.name")

@@ -9,7 +9,7 @@ from ..files import publish
 from ..model.methods import can_be_merged, merge
 from ..run.folder import RunFolder
 from ..run.saved_model import TASK_FILE, load_saved_model, to_data_units
-from .onnx import require_onnx, write_onnx
+from .onnx import NotConvertedError, require_onnx, write_onnx
 
 Format = Literal["safetensors", "onnx"]
 
@@ -20,13 +20,24 @@ def export(
     """Write model, tokenizer and state of the task to a new folder, with the weights of the method merged.
 
     Returns what a user of the numbers of a regression has to know, if there is something.
-
     Raises UserError if the folder exists, if the method cannot be merged, or if the model cannot be converted.
     """
     if folder.exists():
         raise UserError(f"{folder}: exists already: name a new folder")
-    if form == "onnx":
-        require_onnx(run.config().task)
+    config = run.config()
+    try:
+        if form == "onnx":
+            require_onnx(config.task)
+        return _export(run, folder, form, trust_remote_code)
+    except NotConvertedError as error:
+        mergeable = can_be_merged(config.method)
+        remedy = (
+            "export it as safetensors" if mergeable else f"{config.method.type} has no other format: train with lora"
+        )
+        raise UserError(f"--format onnx: {error}: {remedy}") from error
+
+
+def _export(run: RunFolder, folder: Path, form: Format, trust_remote_code: bool) -> str | None:
     saved = load_saved_model(run.best, trust_remote_code=trust_remote_code, to_merge=True)
     model = saved.model
     if form == "safetensors" or can_be_merged(saved.method):  # an ONNX graph can hold the layers of a method
