@@ -34,6 +34,7 @@ def test_a_run_leaves_these_files(trained: str) -> None:
     assert {path.name for path in (run / "best").iterdir()} == {
         *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
         *("finetune.json", "manifest.json"),
+        *(["standardized_head.safetensors"] if trained == "regression" else []),
         *(["generation_config.json"] if trained in WRITING else []),
         *(["chat_template.jinja"] if trained == "chat" else []),
     }

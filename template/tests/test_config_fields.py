@@ -118,11 +118,12 @@ def options_of_loading(case: Case) -> None:
         part.save_pretrained("base")
     loaders = ("AutoTokenizer", "AutoConfig", "AutoModelForSequenceClassification")
     made = [case.calls(getattr(transformers, loader), "from_pretrained") for loader in loaders]
-    pinned = ["model.revision=abc123", "model.trust_remote_code=true", "model.attention=eager"]
+    commit = "abc123" + 34 * "0"
+    pinned = [f"model.revision={commit}", "model.trust_remote_code=true", "model.attention=eager"]
     setup = case.build("model.name=base", *pinned)
     assert setup.model.config._attn_implementation == "eager"
     for calls in made:
-        assert {(call["revision"], call["trust_remote_code"]) for call in calls} == {("abc123", True)}
+        assert {(call["revision"], call["trust_remote_code"]) for call in calls} == {(commit, True)}
 
 
 @checks("Model.max_length")

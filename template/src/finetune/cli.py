@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from . import __version__, optional
-from .arguments import config_argument, overrides_argument, run_argument
+from .arguments import config_argument, overrides_argument, run_argument, trust_option
 from .console import make_console, print_line, quiet_libraries, replace_unencodable
 from .env_file import load_env_file
 from .errors import FAILED, INTERRUPTED, OK, WRONG_INPUT, UserError
@@ -83,10 +83,11 @@ def train(config: Path, overrides: tuple[str, ...], resume: bool) -> int:
         print_line(console, f"to continue: python -m finetune train {escape(str(run.path))} --resume")
         return INTERRUPTED
     if settings.data.validation and not settings.stages:
-        evaluate(run, "validation", None, console)
+        evaluate(run, "validation", None, console, trust_remote_code=settings.model.trust_remote_code)
     write_report(run, console)
     if settings.data.test:
-        print_line(console, f"next: python -m finetune evaluate {run.path}")
+        allowance = " --trust-remote-code" if settings.model.trust_remote_code else ""
+        print_line(console, f"next: python -m finetune evaluate {run.path}{allowance}")
     return OK
 
 
@@ -94,7 +95,8 @@ def train(config: Path, overrides: tuple[str, ...], resume: bool) -> int:
 @run_argument
 @click.option("--split", default="test", show_default=True, help="train, validation or test: the file in the config.")
 @click.option("--data", type=click.Path(path_type=Path), help="Another labelled file; --split then names the result.")
-def evaluate(run_name: str, split: str, data: Path | None) -> None:
+@trust_option
+def evaluate(run_name: str, split: str, data: Path | None, trust_remote_code: bool) -> None:
     """Compute metrics of the best model of RUN (a folder, or latest) on labelled data."""
     quiet_libraries()
     from . import evaluate as evaluation
@@ -102,7 +104,7 @@ def evaluate(run_name: str, split: str, data: Path | None) -> None:
 
     console = make_console()
     run = find_run(run_name, console)
-    evaluation.evaluate(run, split, data, console)
+    evaluation.evaluate(run, split, data, console, trust_remote_code=trust_remote_code)
     write_report(run, console)
 
 
@@ -112,8 +114,14 @@ def evaluate(run_name: str, split: str, data: Path | None) -> None:
 @click.option("--output", type=click.Path(path_type=Path), help="Default: predictions/ in the folder of the run.")
 @click.option("--text", multiple=True, help="A single text instead of a file; may be repeated.")
 @click.option("--text-pair", help="The second text of a pair, for tasks on text pairs.")
+@trust_option
 def predict(
-    run_name: str, path: Path | None, output: Path | None, text: tuple[str, ...], text_pair: str | None
+    run_name: str,
+    path: Path | None,
+    output: Path | None,
+    text: tuple[str, ...],
+    text_pair: str | None,
+    trust_remote_code: bool,
 ) -> None:
     """Generate predictions of the best model of RUN (a folder, or latest) for the file INPUT or for single texts."""
     if (path is None) == (not text):
@@ -126,11 +134,12 @@ def predict(
 
     if path:
         console = make_console()
-        print_line(console, f"written: {predict_to_file(find_run(run_name, console), path, output)}")
+        written = predict_to_file(find_run(run_name, console), path, output, trust_remote_code=trust_remote_code)
+        print_line(console, f"written: {written}")
         return
     with (errors := make_console(stderr=True)).capture() as chosen:  # shown with the result: an error is one line
         run = find_run(run_name, errors)
-    records = Predictor(run).predict_texts(text, text_pair)
+    records = Predictor(run, trust_remote_code=trust_remote_code).predict_texts(text, text_pair)
     click.echo(chosen.get(), nl=False, err=True)
     for record in records:
         show_record(record)

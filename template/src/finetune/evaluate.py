@@ -22,7 +22,9 @@ FORMAT = 1
 """Version of the keys in evaluation-<split>.json."""
 
 
-def evaluate(run: RunFolder, split: str, data: Path | None, console: Console) -> dict[str, Any]:
+def evaluate(
+    run: RunFolder, split: str, data: Path | None, console: Console, *, trust_remote_code: bool = False
+) -> dict[str, Any]:
     """Evaluate the best model on a split of the run's config, or on another labelled file under the name `split`.
 
     Writes `evaluation-<split>.json`, prints its tables and returns its content.
@@ -36,7 +38,7 @@ def evaluate(run: RunFolder, split: str, data: Path | None, console: Console) ->
         raise UserError(f"{run.config_file}: data.{split} is not set: name a file with --data{others}")
     if data:  # data.where chooses from the config's own files
         config = config.model_copy(update={"data": config.data.model_copy(update={"where": {}})})
-    saved = load_saved_model(run.best)
+    saved = load_saved_model(run.best, trust_remote_code=trust_remote_code)
     examples = read_split(config, saved.task, path)
     measured, scores = measure(config, saved, examples)
     evaluation = {"format": FORMAT, "task": config.task.type, "split": split, "data": path.as_posix(), **measured}

@@ -40,9 +40,9 @@ def infer_examples(
 class Predictor:
     """A run's best model, with the settings of its config."""
 
-    def __init__(self, run: RunFolder) -> None:
+    def __init__(self, run: RunFolder, *, trust_remote_code: bool = False) -> None:
         self._config = run.config()
-        self._saved: SavedModel = load_saved_model(run.best)
+        self._saved: SavedModel = load_saved_model(run.best, trust_remote_code=trust_remote_code)
 
     @property
     def data(self) -> Data:
@@ -88,7 +88,7 @@ def show_record(record: Record) -> None:
         print_json(shown)
 
 
-def predict_to_file(run: RunFolder, path: Path, output: Path | None) -> Path:
+def predict_to_file(run: RunFolder, path: Path, output: Path | None, *, trust_remote_code: bool = False) -> Path:
     """Write the rows of a file with their predictions in the same format; by default into the run's `predictions/`."""
     output = output or run.path / "predictions" / path.name
     if output.suffix.lower() != path.suffix.lower():
@@ -97,7 +97,7 @@ def predict_to_file(run: RunFolder, path: Path, output: Path | None) -> Path:
         raise UserError(f"{path}: a .txt file has no rows to write predictions to: use --text, or a .jsonl file")
     if output.exists() and path.exists() and output.samefile(path):
         raise UserError(f"{output}: is the input itself: choose another --output")
-    rows, records = Predictor(run).predict_file(path)
+    rows, records = Predictor(run, trust_remote_code=trust_remote_code).predict_file(path)
     output.parent.mkdir(parents=True, exist_ok=True)
     WRITERS[path.suffix.lower()](output, rows, records)
     return output

@@ -343,6 +343,10 @@ def test_what_cannot_go_on_is_refused(
     path = project.config("text-classification")
     for override, said in REFUSED:
         assert said in refused("train", path, *FURTHER, override)
+    assert "start from the folder that `finetune export` makes" in refused("train", path, *FURTHER, "method.type=head")
+    config = load_config(path, ["method.type=prefix"])
+    RunFolder(config.run_folder).create(config, {})  # nothing that could be exported
+    assert "start a run of its own" in refused("train", path, *FURTHER, "method.type=head")
 
 
 STAGES = """

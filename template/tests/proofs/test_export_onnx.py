@@ -144,9 +144,13 @@ def test_refused_without_the_packages(
 
 
 def test_refused_for_what_reads_and_writes(project: Project, refused: Callable[..., str]) -> None:
-    config = load_config(project.config("translation"))
-    RunFolder(config.run_folder).create(config, {})
-    assert "is two models with a cache between them" in refused("export", "latest", "new", "--format", "onnx")
+    remedies = {"lora": "export it as safetensors", "adapter": "adapter has no other format: train with lora"}
+    for method, remedy in remedies.items():
+        config = load_config(project.config("translation", method, method={"type": method}))
+        RunFolder(config.run_folder).create(config, {})
+        sentence = refused("export", f"runs/{method}", "new", "--format", "onnx")
+        assert "is two models with a cache between them" in sentence
+        assert sentence.endswith(remedy)
 
 
 def test_what_the_task_has_learnt_lies_beside_safetensors_too(finished: Callable[[str], None]) -> None:

@@ -273,7 +273,9 @@ def test_export_parity(task: str, method: str, project: Project, refused: Callab
 @pytest.mark.parametrize("method", ["prefix", "prompt", "adapter"])
 def test_export_of_what_cannot_be_merged_is_refused(method: str, project: Project, refused: Callable[..., str]) -> None:
     project.train(project.config("text-classification", method={"type": method}, train={"max_steps": 1}))
-    assert f"{method} cannot be merged" in refused("export", "runs/config", "plain")
+    sentence = refused("export", "runs/config", "plain")
+    assert f"{method} cannot be merged" in sentence
+    assert "export the run with --format onnx" in sentence
     assert not Path("plain").exists()
 
 

@@ -16,6 +16,7 @@ from ..tasks.settings import AnyTask
 from .continual import AnyContinual, Ewc, Naive, Replay
 from .methods import AdaLora, AnyMethod, Full, Prefix, QLora, soft_prompt_tokens
 
+COMMIT = re.compile(r"[0-9a-f]{40}")
 FOLDER_NAME = r"^[^\\/:*?\"<>|\x00-\x1f]+$"
 
 
@@ -31,12 +32,17 @@ class Model(Section):
     attention: Literal["auto", "sdpa", "eager"] = "auto"
     """Attention implementation: auto takes sdpa (scaled dot-product attention) if the model has it, else eager."""
     trust_remote_code: bool = False
-    """Remote code: run Python code that comes with the model. Only for a revision whose code you have read."""
+    """Remote code: run Python code that comes with the model: of a commit or a ./folder whose code you have read."""
 
     @model_validator(mode="after")
     def _pinned_code(self) -> "Model":
-        if self.trust_remote_code and not self.revision:
-            raise ValueError("trust_remote_code needs model.revision: name the commit whose code you have read")
+        # By its form, not by what lies there now: a folder that appears or vanishes must not change what is run.
+        is_path = self.name.startswith(".") or Path(self.name).is_absolute()
+        if self.trust_remote_code and not is_path and not COMMIT.fullmatch(self.revision or ""):
+            raise ValueError(
+                "trust_remote_code needs model.revision: name the commit (40 hex digits, no branch) whose code you "
+                "have read, or write a local folder, which has no commit, as ./folder"
+            )
         return self
 
     @property
@@ -210,6 +216,11 @@ class Config(Section):
         if isinstance(self.method, QLora) and self.model.name.startswith("tiny:"):
             raise ValueError(
                 "method.type is qlora, which quantizes a pretrained model, and model.name has random weights: use lora"
+            )
+        if isinstance(self.method, QLora) and self.model.trust_remote_code:
+            raise ValueError(
+                "method.type is qlora, which quantizes the architectures of transformers only, and "
+                "model.trust_remote_code is true: use lora"
             )
         parts: Sequence[Stage | Config] = self.stages or [self]
         for part in parts:

@@ -15,11 +15,11 @@ from ..dataset import Split, concatenate, encode_split, read_split
 from ..errors import UserError
 from ..files import is_valid, recover, sha256_of
 from ..model.device import choose_device
+from ..model.head import resize_head
 from ..model.layers import unwrap_model
 from ..model.load import set_attention
-from ..model.methods import apply_method, is_peft
+from ..model.methods import apply_method, can_be_merged, is_peft
 from ..model.packed_attention import use_packed_attention
-from ..model.resize_head import resize_head
 from ..run.environment import read_environment
 from ..run.folder import RunFolder
 from ..run.saved_model import Base, SavedModel, load_saved_model
@@ -46,7 +46,7 @@ class FirstRun(FreshStart):
 
     def finish(self, run: RunFolder) -> None:
         if isinstance(self.config.continual, Replay | Ewc):
-            stored_memory(run, self.config.continual)
+            stored_memory(run, self.config.continual, self.config.model.trust_remote_code)
 
 
 class PreviousRun(FirstRun):
@@ -59,7 +59,7 @@ class PreviousRun(FirstRun):
     @cached_property
     def saved(self) -> SavedModel:
         """Its best model."""
-        return load_saved_model(self.run.best)
+        return load_saved_model(self.run.best, trust_remote_code=self.config.model.trust_remote_code)
 
     def prepare(self) -> None:
         """Let the previous run store its replay buffer or Fisher information, if it has not; other ranks only read it.
@@ -67,7 +67,7 @@ class PreviousRun(FirstRun):
         Raises UserError if `continue_from` is not the folder of a run, or is one of another task, model or method.
         """
         if isinstance(self.config.continual, Replay | Ewc):
-            stored_memory(self.run, self.config.continual)
+            self._memory(self.config.continual)
 
     def fit_task(self, examples: Sequence[Any]) -> Task[Any, Any]:
         """Its task, extended by the new labels of `examples`."""
@@ -92,7 +92,7 @@ class PreviousRun(FirstRun):
         wanted, train = self.config.continual, self.config.train
         if not isinstance(wanted, Replay):
             return split, None
-        examples = Reservoir.read(stored_memory(self.run, wanted), task).examples
+        examples = Reservoir.read(self._memory(wanted), task).examples
         stored = encode_split(self.config, task, self.saved.tokenizer, examples)
         new, old = len(split.lengths), len(stored.lengths)
         return concatenate(split, stored), ReplaySampler.of(new, old, wanted.share, train.batch_size, train.seed)
@@ -101,33 +101,40 @@ class PreviousRun(FirstRun):
         wanted = self.config.continual
         if not isinstance(wanted, Ewc):
             return None
-        return EwcPenalty(model, read_fisher(stored_memory(self.run, wanted)), wanted.strength)
+        return EwcPenalty(model, read_fisher(self._memory(wanted)), wanted.strength)
 
     def load_teacher(self, device: torch.device) -> Teacher | None:
         wanted = self.config.continual
         if not isinstance(wanted, Distillation):
             return None
-        model = load_saved_model(self.run.best).model.to(device)
+        model = load_saved_model(self.run.best, trust_remote_code=self.config.model.trust_remote_code).model.to(device)
         if self.config.train.packing:  # it reads the same batches
             use_packed_attention(unwrap_model(model))
         return Teacher(model, wanted.weight, wanted.temperature)
 
+    def _memory(self, wanted: Replay | Ewc) -> Path:
+        return stored_memory(self.run, wanted, self.config.model.trust_remote_code)
+
 
 def _previous_run(config: Config) -> RunFolder:
     run = RunFolder(Path(str(config.continue_from)))
-    before, now = (flat(part.model_dump(mode="json", include={*FIXED})) for part in (run.config(), config))
+    previous = run.config()
+    way = "start from the folder that `finetune export` makes of the run, as model.name"
+    if not can_be_merged(previous.method):  # nothing to export
+        way = "start a run of its own without continue_from"
+    before, now = (flat(part.model_dump(mode="json", include={*FIXED})) for part in (previous, config))
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key) and key not in FREE:
             raise UserError(
                 f"continue_from: {run.path} has {key} {before.get(key)} and this config {now.get(key)}: let it be "
-                f"the same, or start from the folder that `finetune export` makes of the run, as model.name"
+                f"the same, or {way}"
             )
     if run.path.resolve() == config.run_folder.resolve():
         raise UserError(f"continue_from: {run.path} would be moved aside by this run: give it another run.name")
     return run
 
 
-def stored_memory(run: RunFolder, wanted: Replay | Ewc) -> Path:
+def stored_memory(run: RunFolder, wanted: Replay | Ewc, trust_remote_code: bool = False) -> Path:
     """The folder with the replay buffer or the Fisher information of a run, computed from its training data if missing.
 
     Raises UserError if the training data are no longer there.
@@ -143,9 +150,11 @@ def stored_memory(run: RunFolder, wanted: Replay | Ewc) -> Path:
             f"was trained, is gone or has changed: put the file back, or set continual.type to distillation"
         )
     with torch.random.fork_rng(devices=[]):  # the random numbers of a training must not depend on when this is computed
-        saved = load_saved_model(run.best)
+        saved = load_saved_model(run.best, trust_remote_code=trust_remote_code)
     examples = read_split(config, saved.task, config.data.train)
-    earlier = stored_memory(RunFolder(config.continue_from), wanted) if config.continue_from else None
+    earlier = None
+    if config.continue_from:
+        earlier = stored_memory(RunFolder(config.continue_from), wanted, trust_remote_code)
     if isinstance(wanted, Replay):
         reservoir = Reservoir.read(earlier, saved.task) if earlier else Reservoir([], 0)
         reservoir.fill(examples, wanted.budget, config.train.seed).write(folder, saved.task)

@@ -91,7 +91,7 @@ def read_all(stage: Config) -> None:
 
 def scores(config: Config, finished: Config) -> list[float | None]:
     """Main metric of a finished stage's model on the data of every stage; None if it does not know all labels."""
-    saved = load_saved_model(RunFolder(finished.run_folder).best)
+    saved = load_saved_model(RunFolder(finished.run_folder).best, trust_remote_code=config.model.trust_remote_code)
     found: list[float | None] = []
     for number in range(len(config.stages)):
         stage = stage_config(config, number)

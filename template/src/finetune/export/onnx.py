@@ -31,12 +31,15 @@ TOLERANCE = 1e-4
 """Largest allowed difference of two logits, relative to the largest logit if that is above 1."""
 
 
+class NotConvertedError(Exception):
+    """Why a model cannot be converted; what else to do depends on its method."""
+
+
 def require_onnx(task: Settings) -> None:
-    """Raises UserError if a package is missing or the model of the task is not a single graph (encoder-decoder)."""
+    """Raises UserError if a package is missing, NotConvertedError if the task needs two graphs (encoder-decoder)."""
     if task.auto_model == "AutoModelForSeq2SeqLM":
-        raise UserError(
-            "--format onnx: a model that reads one text and writes another is two models with a cache between them, "
-            "not one ONNX file: export it as safetensors"
+        raise NotConvertedError(
+            "a model that reads one text and writes another is two models with a cache between them, not one ONNX file"
         )
     if missing := [name for name in PACKAGES if find_spec(name) is None]:
         raise UserError(
@@ -45,7 +48,7 @@ def require_onnx(task: Settings) -> None:
 
 
 def write_onnx(folder: Path, task: Task[Any, Any], model: Any, tokenizer: Any) -> None:
-    """Write `model.onnx` to the folder. Raises UserError if the conversion fails or its logits differ.
+    """Write `model.onnx` to the folder. Raises NotConvertedError if the conversion fails or its logits differ.
 
     The inputs are those of the tokenizer, the output is `logits`; batch size and length are dynamic.
     """
@@ -64,10 +67,7 @@ def write_onnx(folder: Path, task: Task[Any, Any], model: Any, tokenizer: Any) -
             )
         except torch.onnx.errors.OnnxExporterError as error:
             reason = first_line(error.__cause__ if isinstance(error.__cause__, Exception) else error)
-            raise UserError(
-                f"--format onnx: torch cannot convert this {model.config.model_type} model ({reason}): "
-                f"export it as safetensors"
-            ) from error
+            raise NotConvertedError(f"torch cannot convert this {model.config.model_type} model ({reason})") from error
         assert program
         program.save(folder / FILE)
     _verify(folder / FILE, logits, [_texts(model, tokenizer, lengths) for lengths in CHECKED])
@@ -109,10 +109,7 @@ def _verify(path: Path, logits: torch.nn.Module, batches: Sequence[Mapping[str, 
             expected, found = expected[read], found[read]
         worst, largest = float((found - expected).abs().max()), float(expected.abs().max())
         if not worst <= TOLERANCE * max(1.0, largest):  # also refuses nan
-            raise UserError(
-                f"--format onnx: the logits of the converted model differ by up to {worst:.2g} of {largest:.2g}: "
-                f"export it as safetensors"
-            )
+            raise NotConvertedError(f"the logits of the converted model differ by up to {worst:.2g} of {largest:.2g}")
 
 
 def _run(path: Path, batches: Sequence[Mapping[str, Tensor]]) -> list[Tensor]:
@@ -124,9 +121,7 @@ def _run(path: Path, batches: Sequence[Mapping[str, Tensor]]) -> list[Tensor]:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         return [torch.from_numpy(session.run(["logits"], inputs)[0]) for inputs in arrays]
     except Exception as error:  # its errors have no common base class
-        raise UserError(
-            f"--format onnx: onnxruntime cannot run the converted model ({first_line(error)}): export it as safetensors"
-        ) from error
+        raise NotConvertedError(f"onnxruntime cannot run the converted model ({first_line(error)})") from error
 
 
 @contextmanager

@@ -15,7 +15,9 @@ from ..hub.client import HUB_NAME, first_line, require_on_hub
 from ..hub.manifest import default_folder, find_manifest
 from ..tasks.base import E, Task
 from ..tasks.settings import Seq2SeqSettings, Settings
+from .pretrained_head import PretrainedHead, fit_head, matching_rows
 from .quantization import quantization_config
+from .remote_code import refused_code, require_pinned_code
 from .tiny import is_tiny, tiny_config, tiny_tokenizer
 
 SUGGESTED = {
@@ -24,6 +26,8 @@ SUGGESTED = {
     "AutoModelForSequenceClassification": "choose an encoder such as google-bert/bert-base-cased, or tiny:bert",
     "AutoModelForTokenClassification": "choose an encoder such as google-bert/bert-base-cased, or tiny:bert",
 }
+LABELS = ("num_labels", "id2label", "label2id")
+"""Options of a model's config that name its labels."""
 
 UNFIT = {
     **dict.fromkeys(["bros", "layoutlmv2", "layoutlmv3", "lilt"], "reads the place of each word on a page as well"),
@@ -65,8 +69,11 @@ def load_tokenizer(model: settings.Model, task: Task[E, Any], examples: Sequence
     return tokenizer
 
 
-def load_model(model: settings.Model, task: Task[Any, Any], tokenizer: Any, method: AnyMethod) -> tuple[Any, list[str]]:
-    """A model with the task's head, in fp32 on the CPU, and the modules of its base model that the checkpoint lacks.
+def load_model(
+    model: settings.Model, task: Task[Any, Any], tokenizer: Any, method: AnyMethod
+) -> tuple[Any, list[str], PretrainedHead | None]:
+    """A model with the task's head, in fp32 on the CPU; the modules of its base model that the checkpoint lacks; and
+    what its head started from, None where there is no checkpoint or the task has no head of its own.
 
     New weights are initialized from torch's random number generator. Raises UserError if the model is not found, its
     architecture does not fit the task, its checkpoint lacks weights, or `max_length` and the method's virtual tokens
@@ -81,7 +88,11 @@ def load_model(model: settings.Model, task: Task[Any, Any], tokenizer: Any, meth
     if is_tiny(model.name):
         config = tiny_config(model.name, tokenizer, model.max_length + soft_prompt_tokens(method), **options)
         require_architecture(task.settings, config, model.name)
-        return auto.from_config(config), []
+        return auto.from_config(config), [], None
+    checkpoint = load_pretrained(transformers.AutoConfig, model)
+    rows = matching_rows(checkpoint, task.model_options())
+    if rows is not None:  # rows of the checkpoint's own head
+        options = {name: value for name, value in options.items() if name not in LABELS}
     config = load_pretrained(transformers.AutoConfig, model, **options)
     require_architecture(task.settings, config, model.name)
     if isinstance(method, QLora):
@@ -99,18 +110,21 @@ def load_model(model: settings.Model, task: Task[Any, Any], tokenizer: Any, meth
     _require_max_length(loaded, task.settings, model, soft_prompt_tokens(method))
     _require_vocabulary(loaded, tokenizer, model.name)
     poolers = {f"{key.split('.pooler.')[0]}.pooler" for key in info["missing_keys"] if ".pooler." in key}
-    return loaded, sorted(poolers)
+    head = fit_head(loaded, info, checkpoint, task.model_options(), rows) if task.settings.new_head else None
+    return loaded, sorted(poolers), head
 
 
 def load_pretrained(auto: Any, model: settings.Model, **options: Any) -> Any:
     """`auto.from_pretrained` from the fetched folder if there is one, else by name. Raises UserError if it fails."""
     source = str(default_folder(model.name)) if find_manifest(model) else model.name
+    revision = model.revision or "main"
     try:
-        return auto.from_pretrained(
-            source, revision=model.revision or "main", trust_remote_code=model.trust_remote_code, **options
-        )
+        if model.trust_remote_code:
+            require_pinned_code(source, revision)
+        return auto.from_pretrained(source, revision=revision, trust_remote_code=model.trust_remote_code, **options)
     except (OSError, ValueError, ImportError) as error:
-        raise _load_error(source, error) from error
+        refused = None if model.trust_remote_code else refused_code(source, revision)
+        raise refused or _load_error(source, error) from error
 
 
 def set_attention(model: Any, wanted: settings.Model) -> None:
@@ -150,7 +164,7 @@ def require_architecture(task: Settings, config: Any, name: str) -> None:
     # transformers has causal heads for encoders too, whose attention would see the tokens to predict.
     if task.auto_model == "AutoModelForCausalLM":
         fits = fits and not _is_known(config, "AutoModelForMaskedLM") and not _is_known(config, "AutoModelForSeq2SeqLM")
-    if not fits and not hasattr(config, "auto_map"):
+    if not fits and task.auto_model not in (getattr(config, "auto_map", None) or {}):
         raise UserError(
             f"model.name: '{name}' is a {config.model_type} model, which does not fit this task: "
             f"{SUGGESTED[task.auto_model]}"

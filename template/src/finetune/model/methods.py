@@ -137,7 +137,10 @@ def merge(method: AnyMethod, model: Any) -> Any:
         case Lora() | QLora() | AdaLora() | Ia3():
             _unwrap_head(model)
             return model.merge_and_unload()
-    raise UserError(f"method.type: {method.type} cannot be merged into the weights of the base model")
+    raise UserError(
+        f"method.type: {method.type} cannot be merged into the weights of the base model: export the run with --format "
+        f"onnx (not for an encoder-decoder), or train it with lora"
+    )
 
 
 def adapter_weights(method: AnyMethod, model: Any) -> dict[str, Tensor]:

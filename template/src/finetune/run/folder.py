@@ -63,8 +63,9 @@ class RunFolder:
         return self.path / f"evaluation-{split}.json"
 
     def config(self) -> Config:
-        """The resolved config of the run."""
-        return read_config(self.config_file)
+        """The resolved config of the run. It does not allow remote code: only the command that is running can."""
+        config = read_config(self.config_file)
+        return config.model_copy(update={"model": config.model.model_copy(update={"trust_remote_code": False})})
 
     @property
     def has_model(self) -> bool:

@@ -2,6 +2,9 @@
 
 Full fine-tuning saves an ordinary model, which plain transformers loads. PEFT methods save the adapter in peft's
 format and the name of the base model; of a tiny model, which has no other source, also the base model itself.
+
+The head of a regression is saved in the unit of the data, for other programs: mean and deviation of the labels are
+folded into its last layer. Here a model predicts standardized labels, and loads that layer as it was trained.
 """
 
 import json
@@ -13,7 +16,7 @@ from typing import Any, Protocol
 
 import torch
 import transformers
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -27,15 +30,19 @@ from ..errors import UserError
 from ..files import publish, sha256_of
 from ..hub.manifest import find_manifest
 from ..model.device import choose_device
+from ..model.head import output_layer, scaled
 from ..model.load import load_pretrained
 from ..model.methods import adapter_weights, apply_method, is_peft, load_adapter, save_adapter
 from ..model.quantization import dequantize, quantization_config, require_quantization
+from ..model.remote_code import code_not_allowed
 from ..model.tiny import is_tiny
 from ..tasks import make_task
 from ..tasks.base import Task
 from ..tasks.settings import AnyTask
 
 TASK_FILE = "finetune.json"
+STANDARDIZED = "standardized_head.safetensors"
+"""The last layer of a regression's head, as it was trained."""
 BASE = "base"
 TASKS: TypeAdapter[Any] = TypeAdapter(AnyTask)
 METHODS: TypeAdapter[AnyMethod] = TypeAdapter(AnyMethod)
@@ -70,7 +77,7 @@ class Base:
         description = json.loads((folder / TASK_FILE).read_text(encoding="utf-8"))
         copy = folder / BASE / "model.safetensors"
         return cls(
-            settings.Model.model_validate(description["base"]),
+            _base_model(folder, description),
             description["head"],
             description["base_files"],
             load_file(copy) if copy.is_file() else {},
@@ -86,6 +93,8 @@ class SavedModel:
     tokenizer: Any
     max_length: int
     method: AnyMethod
+    head: list[str]
+    """Names of the modules of the head."""
     bf16: bool = False
     """Whether it was trained in mixed precision."""
 
@@ -106,6 +115,8 @@ def save_model(folder: Path, config: Config, parts: Trained) -> None:
     added = is_peft(config.method)
     state = adapter_weights(config.method, parts.model) if added else parts.model.state_dict(keep_vars=True)
     weights = gather_full(state, parts.world)
+    layer, _ = output_layer(parts.model, parts.base.head)
+    standardization = parts.task.standardization() if f"{layer}.bias" in weights else None
     description = {
         "task": config.task.model_dump(),
         "state": parts.task.state(),
@@ -116,23 +127,32 @@ def save_model(folder: Path, config: Config, parts: Trained) -> None:
         "head": parts.base.head,
         "method": config.method.model_dump(),
         "precision": "bf16" if parts.bf16 else "fp32",
+        **({"data_units": True} if standardization else {}),
     }
 
     def write(target: Path) -> None:
+        saved = weights
+        if standardization:
+            mean, deviation = standardization
+            head = {part: weights[f"{layer}.{part}"] for part in ("weight", "bias")}
+            save_file(head, target / STANDARDIZED)
+            saved = {**weights, **{f"{layer}.{part}": new for part, new in scaled(head, deviation, mean).items()}}
         if added:
-            _save_added(target, config.method, parts.model, parts.base, weights)
+            _save_added(target, config.method, parts.model, parts.base, saved)
         else:
-            parts.model.save_pretrained(target, state_dict=weights)
+            parts.model.save_pretrained(target, state_dict=saved)
         parts.tokenizer.save_pretrained(target)
         (target / TASK_FILE).write_text(json.dumps(description, indent=1, ensure_ascii=False), encoding="utf-8")
 
     parts.world.on_main(lambda: publish(folder, write))
 
 
-def load_saved_model(folder: Path, *, to_merge: bool = False) -> SavedModel:
+def load_saved_model(folder: Path, *, trust_remote_code: bool = False, to_merge: bool = False) -> SavedModel:
     """Load a saved model; `to_merge`: with dequantized weights, because merging into 4-bit weights would round.
 
-    Raises UserError if the folder is incomplete, its base model is missing, or the machine cannot run it.
+    `trust_remote_code` is the allowance of the running command to run Python code that came with the model.
+    Raises UserError if the folder is incomplete, its base model is missing, its code is not allowed, or the machine
+    cannot run it.
     """
     try:
         description = json.loads((folder / TASK_FILE).read_text(encoding="utf-8"))
@@ -142,18 +162,48 @@ def load_saved_model(folder: Path, *, to_merge: bool = False) -> SavedModel:
         ) from error
     task = make_task(TASKS.validate_python(description["task"]))
     task.load_state(description["state"])
-    local = settings.Model(name=str(folder.absolute()))
+    base = _base_model(folder, description)
+    if base.trust_remote_code and not trust_remote_code:  # the library's class of that name might compute otherwise
+        raise code_not_allowed(folder)
+    local = _local(folder, trust_remote_code)
     method = METHODS.validate_python(description["method"])
     auto = getattr(transformers, task.settings.auto_model)
     if is_peft(method):
-        model = _load_added(folder, description, method, auto, to_merge=to_merge)
+        config = load_pretrained(transformers.AutoConfig, local)
+        model = _load_added(folder, description, method, auto, config, to_merge=to_merge)
     else:
-        model, info = load_pretrained(auto, local, use_safetensors=True, output_loading_info=True)
+        # Named here, for a config.json may name an attention kernel to download.
+        options = {"attn_implementation": base.attention, "use_safetensors": True}
+        model, info = load_pretrained(auto, local, output_loading_info=True, **options)
         if info["missing_keys"] or info["mismatched_keys"]:
             raise _incomplete(folder)
+    if description.get("data_units"):  # models of earlier versions do not have it
+        _load_standardized(folder, model, description["head"])
     tokenizer = load_pretrained(transformers.AutoTokenizer, local)
     bf16 = description.get("precision") == "bf16"  # models of earlier versions do not have it
-    return SavedModel(task, model, tokenizer, description["max_length"], method, bf16)
+    return SavedModel(task, model, tokenizer, description["max_length"], method, description["head"], bf16)
+
+
+def to_data_units(saved: SavedModel, model: Any) -> bool:
+    """Let the model of a regression give numbers in the unit of the data; False if that needs a bias that it lacks.
+
+    `model` is that of `saved`, perhaps merged.
+    """
+    standardization, (_, layers) = saved.task.standardization(), output_layer(model, saved.head)
+    if standardization is None or all(layer.bias is None for layer in layers):
+        return standardization is None
+    mean, deviation = standardization
+    layers[-1].load_state_dict(scaled(layers[-1].state_dict(), deviation, mean))
+    return True
+
+
+def standardization_of(folder: Path) -> tuple[float, float] | None:
+    """Mean and deviation that are folded into the head of a model folder, if it is one of a regression of ours."""
+    try:
+        description = json.loads((folder / TASK_FILE).read_text(encoding="utf-8"))
+        return (description["state"]["mean"], description["state"]["deviation"]) if description["data_units"] else None
+    except (OSError, ValueError, KeyError, TypeError):  # another model, whose folder may have any file
+        return None
 
 
 def _copy_of_weights(model: Any) -> dict[str, Tensor]:
@@ -177,16 +227,30 @@ def _save_added(folder: Path, method: AnyMethod, model: Any, base: Base, weights
         save_file(base.weights, folder / BASE / "model.safetensors", metadata={"format": "pt"})
 
 
-def _load_added(folder: Path, description: dict[str, Any], method: AnyMethod, auto: Any, *, to_merge: bool) -> Any:
-    base = settings.Model.model_validate(description["base"])
+def _base_model(folder: Path, description: dict[str, Any]) -> settings.Model:
+    """The base model of a saved model. Raises UserError for one whose code no commit pins."""
+    try:
+        return settings.Model.model_validate(description["base"])
+    except ValidationError as error:
+        raise UserError(f"{folder / TASK_FILE}: base: {error.errors()[0]['msg']}: train the run again") from error
+
+
+def _local(folder: Path, trust_remote_code: bool = False) -> settings.Model:
+    return settings.Model(name=str(folder.absolute()), trust_remote_code=trust_remote_code)
+
+
+def _load_added(
+    folder: Path, description: dict[str, Any], method: AnyMethod, auto: Any, config: Any, *, to_merge: bool
+) -> Any:
+    base = _base_model(folder, description)
     if _checksums(base) != description["base_files"]:
         raise UserError(
             f"{folder}: holds what was learnt on top of the model in '{base.name}', which is gone or has changed: "
             f"put it back, relative to the current folder"
         )
     if is_tiny(base.name):
-        base = settings.Model(name=str((folder / BASE).absolute()))
-    model = apply_method(method, _load_base(folder, method, auto, base, to_merge), description["head"])
+        base = _local(folder / BASE)
+    model = apply_method(method, _load_base(method, auto, config, base, to_merge), description["head"])
     try:
         load_adapter(method, model, folder)
     except (KeyError, OSError, SafetensorError) as error:
@@ -194,8 +258,15 @@ def _load_added(folder: Path, description: dict[str, Any], method: AnyMethod, au
     return model.eval()
 
 
-def _load_base(folder: Path, method: AnyMethod, auto: Any, base: settings.Model, to_merge: bool) -> Any:
-    config = load_pretrained(transformers.AutoConfig, settings.Model(name=str(folder.absolute())))
+def _load_standardized(folder: Path, model: Any, head: list[str]) -> None:
+    _, layers = output_layer(model, head)
+    try:
+        layers[-1].load_state_dict(load_file(folder / STANDARDIZED))  # of peft's two copies the trained one
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise _incomplete(folder) from error
+
+
+def _load_base(method: AnyMethod, auto: Any, config: Any, base: settings.Model, to_merge: bool) -> Any:
     options: dict[str, Any] = {"config": config, "dtype": torch.float32, "ignore_mismatched_sizes": True}
     attention = base.attn_implementation
     load = partial(load_pretrained, auto, base, use_safetensors=True, attn_implementation=attention, **options)

@@ -30,6 +30,10 @@ class Objective(ABC):
     def batch_labels(self, features: Sequence[Feature], length: int) -> Tensor:
         """The labels of a batch whose rows are padded to `length` tokens: (rows,) or (rows, ...)."""
 
+    def standardization(self) -> tuple[float, float] | None:
+        """Mean and standard deviation of the labels, where the model predicts standardized ones."""
+        return None
+
     def model_inputs(self, model: Any, inputs: dict[str, Tensor], labels: Tensor) -> dict[str, Any]:
         """The arguments of the model's forward pass."""
         return inputs

@@ -60,6 +60,9 @@ class RegressionTask(TextTask[Example, float]):
     def model_options(self) -> dict[str, Any]:
         return {"num_labels": 1, "problem_type": "regression"}
 
+    def standardization(self) -> tuple[float, float]:
+        return self.mean, self.deviation
+
     def summary(self, example: Example) -> Summary:
         return Summary(tuple(self.texts([example])), f"{example.label:g}", number=example.label)
 

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from ..config.config import Config
+from ..config.load import read_config
 from ..errors import UserError
 from ..run.environment import read_environment
 from ..run.folder import RunFolder
@@ -23,7 +24,7 @@ def require_same_config(run: RunFolder, config: Config) -> None:
     """Refuse to resume under a config that would change the result."""
     if not run.config_file.is_file():
         raise UserError(f"{run.path}: there is no such run to resume: start without --resume")
-    before, now = (flat(c.model_dump(mode="json")) for c in (run.config(), config))
+    before, now = (flat(c.model_dump(mode="json")) for c in (read_config(run.config_file), config))
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key) and not _is_free(key):
             raise UserError(

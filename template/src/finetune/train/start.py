@@ -1,6 +1,7 @@
 """What a training starts from: a pretrained model, or (with the optional folder `continual`) an earlier run."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -10,11 +11,12 @@ from .. import optional
 from ..config.config import Config
 from ..data.batching import Batch
 from ..dataset import Split
+from ..model.head import output_layer, scaled
 from ..model.layers import head_modules
 from ..model.load import load_model, load_tokenizer
 from ..model.methods import apply_method
 from ..run.folder import RunFolder
-from ..run.saved_model import Base
+from ..run.saved_model import Base, standardization_of
 from ..tasks import make_task
 from ..tasks.base import Task
 
@@ -48,6 +50,8 @@ class FreshStart:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.notes: list[str] = []
+        """What the summary before the first step says about the start."""
 
     def prepare(self) -> None:
         """Write what the training reads; called on the main rank only, before the others start to read."""
@@ -68,8 +72,16 @@ class FreshStart:
 
     def load_model(self, task: Task[Any, Any], tokenizer: Any, total_steps: int) -> tuple[Any, Base]:
         """The model on the CPU, with the method applied, and what a saved model needs to know of its base model."""
-        model, new_modules = load_model(self.config.model, task, tokenizer, self.config.method)
+        model, new_modules, head = load_model(self.config.model, task, tokenizer, self.config.method)
+        if head:
+            self.notes.append(f"head: {head.said}")
         base = Base.of(self.config, model, head_modules(model, new_modules) if task.settings.new_head else [])
+        _, layers = output_layer(model, base.head)
+        if head and head.taken and (folded := standardization_of(Path(self.config.model.name))):
+            mean, deviation = task.standardization() or folded
+            layers[-1].load_state_dict(scaled(layers[-1].state_dict(), 1 / deviation, -mean / deviation))
+        if task.standardization() and all(layer.bias is None for layer in layers):
+            self.notes.append("head: it has no bias, so in other programs best/ gives standardized numbers")
         return apply_method(self.config.method, model, base.head, total_steps), base
 
     def load_teacher(self, device: torch.device) -> Teacher | None:

@@ -43,6 +43,8 @@ def print_summary(config: Config, setup: Setup, console: Console) -> None:
         f"{counted(config.train.batch_size, 'example')}",
         highlight=False,
     )
+    for note in setup.start.notes:
+        console.print(f"  {note}", highlight=False, markup=False)
     if setup.world.size > 1:
         how = "the model is sharded among them" if config.train.parallel == "fsdp" else "each has a replica"
         console.print(f"  data parallelism: {setup.world.size} processes, {how}")
