@@ -28,7 +28,7 @@ def write_report(run: Path) -> Path:
     config = read_object(config_file, "start the training again")
     evaluations = read_evaluations(run)
     history = read_history(run / "metrics.jsonl")
-    main_metric = evaluations[0]["headline"] if evaluations else history.first_metric()
+    main_metric = history.first_metric() or (evaluations[0]["headline"] if evaluations else None)
 
     folder = run / "report"
     folder.mkdir(exist_ok=True)

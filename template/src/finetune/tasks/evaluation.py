@@ -43,11 +43,6 @@ class Evaluation(ABC, Generic[E, P]):
     def score(self, examples: Sequence[E], predictions: Sequence[P]) -> Scores:
         """Metrics and tables of labelled examples."""
 
-    def comparable_score(self, metrics: dict[str, float]) -> float:
-        """The main metric as a number that rises as the model improves."""
-        value = metrics[self.settings.main_metric]
-        return -value if self.settings.lower_is_better else value
-
     def baselines(self, examples: Sequence[E], features: Sequence[Feature]) -> dict[str, list[P]]:
         """Predictions of trivial models by name, which a trained model has to beat."""
         return {}

@@ -144,7 +144,6 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
                 **{f"f1_{kind}": float(averages[kind][2]) for kind in ("micro", "macro", "weighted", "samples")},
                 "exact_match": float(metrics.accuracy_score(true, predicted)),
                 "hamming_loss": float((true != predicted).sum() / (len(true) * len(self.labels))),
-                "threshold": self.threshold,
             },
             tables=[
                 Table(

@@ -24,6 +24,8 @@ def print_summary(config: Config, setup: Setup, console: Console) -> None:
         f"{counted(config.train.batch_size, 'example')}",
         highlight=False,
     )
+    if setup.validation:
+        print_selection(config, setup, console)
     if setup.world.size > 1:
         how = "the model is sharded among them" if config.train.parallel == "fsdp" else "each has a replica"
         console.print(f"  data parallelism: {setup.world.size} processes, {how}")
@@ -38,3 +40,16 @@ def print_summary(config: Config, setup: Setup, console: Console) -> None:
     if setup.train.truncated:
         share = setup.train.truncated / len(setup.train.examples)
         console.print(f"  [yellow]truncation: {share:.1%} of the texts are longer than model.max_length[/]")
+
+
+def print_selection(config: Config, setup: Setup, console: Console) -> None:
+    """Print what chooses the best step, and when the training stops early."""
+    metric, baseline, patience = setup.selection.logged, setup.selection.baseline, config.train.patience
+    highest = "lowest" if setup.selection.lower_is_better else "highest"
+    console.print(f"  best step: that of the {highest} {metric}; where it ties, of the lower loss", highlight=False)
+    if patience:
+        start = (
+            "" if baseline is None else f", counted once {metric} is better than the {baseline:z.4f} of the baseline"
+        )
+        without = f"{counted(patience, 'validation')} without improvement"
+        console.print(f"  early stopping: after {without}{start}", highlight=False)
