@@ -8,6 +8,7 @@ from conftest import TASKS, Project, build
 
 from finetune.config.load import load_config
 from finetune.tasks.generative import Generated
+from finetune.tasks.results import macro_note
 
 
 def task_of(task: str, project: Project) -> tuple[Any, list[Any]]:
@@ -38,6 +39,50 @@ def test_f1_of_label_sets_at_the_best_threshold(project: Project) -> None:
     scores = task.score(examples, task.predictions(examples, [], probabilities)).metrics
     assert scores["f1_micro"] == pytest.approx(2 * 3 / (3 + 4))
     assert scores["exact_match"] == pytest.approx(3 / 4)
+
+
+def note(*labels: str) -> str:
+    return f"Macro averages leave out what does not occur in these data: {', '.join(labels)}."
+
+
+def test_macro_averages_leave_out_labels_that_the_data_do_not_have(project: Project) -> None:
+    """Of two good texts one is predicted to be bad: its F1 of 0 is no result of these data, the recall of good is."""
+    task, examples = task_of("text-classification", project)
+    good = [example for example in examples if example.label == "good"][:2]
+    scores = task.score(good, task.predictions(good, [], [[0.1, 0.9], [0.9, 0.1]]))
+    assert scores.metrics["f1_macro"] == pytest.approx(2 * 1 / (1 + 2))
+    assert dict((row[0], row[1:]) for row in scores.tables[0].rows)["macro avg"] == [1, 0.5, pytest.approx(2 / 3), 2]
+    assert scores.tables[0].note == note("bad")
+    assert task.score(examples, task.baselines(examples, [])["always 'bad'"]).tables[0].note == ""
+
+    task, examples = task_of("multi-label-classification", project)
+    billing = [examples[0], examples[3]]  # billing, and none
+    scores = task.score(billing, task.predictions(billing, [], [[0.9, 0.9], [0.9, 0.1]]))
+    assert scores.metrics["f1_macro"] == pytest.approx(2 * 1 / (2 + 1))
+    assert scores.metrics["f1_micro"] == pytest.approx(2 * 1 / (3 + 1)), "a wrong label counts, whichever it is"
+    assert scores.tables[0].note.endswith(f"chosen on the validation data. {note('login')}")
+    assert math.isfinite(task.score(examples[3:], task.predictions(examples[3:], [], [[0.9, 0.9]])).metrics["f1_macro"])
+
+    task, examples = task_of("token-classification", project)
+    example = examples[2]  # Acme (ORG) hired Ada (PER) .
+    [prediction] = task.baselines([example], [])["always O"]
+    tags = ["B-ORG", "B-LOC", "B-PER", "O"]
+    scores = task.score([example], [type(prediction)(tags, [1.0] * 4)])
+    assert scores.metrics["f1_macro"] == 1
+    entities, words = scores.tables
+    assert entities.note.endswith(note("LOC"))
+    assert words.note.endswith(note("B-LOC"))
+    macro = {row[0]: row[3] for row in words.rows}["macro avg"]
+    assert macro == pytest.approx((1 + 1 + 2 * 1 / (1 + 2)) / 3)  # ORG, PER, and O, of which one of two is found
+    outside = type(example)(["Nothing", "happened"], ["O", "O"])
+    scores = task.score([outside], task.baselines([outside], [])["always O"])
+    assert scores.metrics["f1_macro"] == 0
+
+
+def test_a_note_names_ten_labels() -> None:
+    names = [f"label{number}" for number in range(13)]
+    assert macro_note(names, names[:1]).endswith("label9, label10 and 2 more.")
+    assert macro_note(names, names) == ""
 
 
 def test_errors_and_explained_variance(project: Project) -> None:
