@@ -39,7 +39,19 @@ def test_a_run_leaves_these_files(trained: str) -> None:
     assert list((run / "tensorboard").glob("events.*"))
     evaluation = json.loads((run / "evaluation-validation.json").read_text())
     assert list(evaluation) == [
-        *("format", "task", "split", "data", "examples", "truncated", "loss", "headline", "lower_is_better", "metrics"),
+        *(
+            "format",
+            "task",
+            "split",
+            "data",
+            "examples",
+            "size",
+            "truncated",
+            "loss",
+            "headline",
+            "lower_is_better",
+            "metrics",
+        ),
         *("baseline", "tables", "matrices", "scatters", "notes"),
     ]
 

@@ -51,7 +51,7 @@ def test_macro_averages_leave_out_labels_that_the_data_do_not_have(project: Proj
     good = [example for example in examples if example.label == "good"][:2]
     scores = task.score(good, task.predictions(good, [], [[0.1, 0.9], [0.9, 0.1]]))
     assert scores.metrics["f1_macro"] == pytest.approx(2 * 1 / (1 + 2))
-    assert dict((row[0], row[1:]) for row in scores.tables[0].rows)["macro avg"] == [1, 0.5, pytest.approx(2 / 3), 2]
+    assert {row[0]: row[1:] for row in scores.tables[0].rows}["macro avg"] == [1, 0.5, pytest.approx(2 / 3), 2]
     assert scores.tables[0].note == note("bad")
     assert task.score(examples, task.baselines(examples, [])["always 'bad'"]).tables[0].note == ""
 

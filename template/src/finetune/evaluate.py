@@ -51,6 +51,7 @@ def measure(config: Config, saved: SavedModel, examples: list[Any]) -> tuple[dic
     scores = task.score(examples, task.predictions(examples, encoded.features, result.decoded))
     measured = {
         "examples": len(examples),
+        "size": task.size(examples),
         "truncated": encoded.truncated,
         "loss": result.loss,
         "headline": task.settings.main_metric,
@@ -74,7 +75,7 @@ def show(evaluation: dict[str, Any], tables: list[Table], console: Console) -> N
     """Print the metrics beside those of the baselines, then the tables."""
     metrics, baselines = evaluation["metrics"], evaluation["baseline"]
     summary = Table(
-        f"{evaluation['split']}: {counted(evaluation['examples'], 'example')} of {evaluation['data']}",
+        f"{evaluation['split']}: {evaluation['size']} of {evaluation['data']}",
         ["", "this model", *(baseline["name"] for baseline in baselines)],
         [[name, value, *(b["metrics"].get(name, "") for b in baselines)] for name, value in metrics.items()],
         note=f"loss {evaluation['loss']:.4f}",

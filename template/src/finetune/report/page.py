@@ -18,7 +18,7 @@ def render(**content: Any) -> str:
 
 
 def number(value: Any) -> str:
-    """A cell of a table: floats with four digits, integers with thousands separators."""
+    """A cell of a table: floats with four digits (-0.00001 as 0.0000), integers with thousands separators."""
     if isinstance(value, float):
-        return f"{value:.4f}" if math.isfinite(value) else "-"
+        return f"{value:z.4f}" if math.isfinite(value) else "-"
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -35,7 +35,7 @@ def metric_curve(history: TrainingHistory, metric: str, path: Path) -> Path:
             step, value = best
             axes.axvline(step, color=GREY, linestyle=":", linewidth=1)
             axes.plot(step, value, "o", markersize=10, markerfacecolor="none", markeredgecolor=ORANGE)
-            axes.annotate(f"{value:.4f} at step {step:,}", best, (0, -20), textcoords="offset points", ha="center")
+            axes.annotate(f"{value:z.4f} at step {step:,}", best, (0, -20), textcoords="offset points", ha="center")
         axes.set(title=f"{metric} on validation", xlabel="step")
         axes.margins(x=0.15, y=0.25)
     return path
@@ -88,7 +88,7 @@ def stage_matrix(content: dict[str, Any], path: Path) -> Path:
         axes.spines[:].set_visible(False)
         for (row, column), score in np.ndenumerate(scores):
             colour = "white" if shares[row, column] > 0.5 else INK
-            text = "-" if np.isnan(score) else f"{score:.3f}"
+            text = "-" if np.isnan(score) else f"{score:z.3f}"
             weight = "bold" if row == column else "normal"
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=11, fontweight=weight)
     return path

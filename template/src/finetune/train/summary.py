@@ -4,6 +4,7 @@ from rich.console import Console
 
 from ..config.config import Config
 from ..console import counted
+from ..dataset import Split
 from ..model.size import memory, parameter_counts
 from .build import Setup
 from .optim import STATES
@@ -14,14 +15,15 @@ def print_summary(config: Config, setup: Setup, console: Console) -> None:
     trained, total = parameter_counts(setup.model)
     needs = [f"{size:,.1f} MiB for {name}" for name, size in memory(setup.model, STATES[config.optim.name]).items()]
     precision = "bf16" if setup.bf16 else "fp32"
-    validation = f", validation {len(setup.validation.features_of):,}" if setup.validation else ", no validation"
+    units = len(setup.validation.features_of) if setup.validation else 0
+    validation = f"{size_of(setup, setup.validation, units)} for validation" if setup.validation else "no validation"
     console.print(
         f"[bold]{config.run_folder}[/]: {config.task.type} with {config.model.name}, method {config.method.type}"
         f"{f', continuing {config.continue_from}' if config.continue_from else ''}\n"
         f"  trainable parameters: {trained:,} of {total:,}, on {setup.model.device} in {precision}\n"
         f"  memory: {', '.join(needs)}; plus activations\n"
-        f"  {counted(setup.new_examples, 'example')}{validation}; {counted(setup.total_steps, 'step')} of up to "
-        f"{counted(config.train.batch_size, 'example')}",
+        f"  {size_of(setup, setup.train, setup.new_examples)}, {validation}; "
+        f"{counted(setup.total_steps, 'step')} of up to {counted(config.train.batch_size, 'example')}",
         highlight=False,
     )
     if setup.validation:
@@ -40,6 +42,11 @@ def print_summary(config: Config, setup: Setup, console: Console) -> None:
     if setup.train.truncated:
         share = setup.train.truncated / len(setup.train.examples)
         console.print(f"  [yellow]truncation: {share:.1%} of the texts are longer than model.max_length[/]")
+
+
+def size_of(setup: Setup, split: Split, units: int) -> str:
+    """The size of a split: its first `units` examples, or windows of long texts where steps consist of these."""
+    return counted(units, "example") if setup.task.trains_on_windows else setup.task.size(split.examples[:units])
 
 
 def print_selection(config: Config, setup: Setup, console: Console) -> None:
