@@ -40,7 +40,19 @@ def test_a_run_leaves_these_files(trained: str) -> None:
     }
     evaluation = json.loads((run / "evaluation-validation.json").read_text())
     assert list(evaluation) == [
-        *("format", "task", "split", "data", "examples", "truncated", "loss", "headline", "lower_is_better", "metrics"),
+        *(
+            "format",
+            "task",
+            "split",
+            "data",
+            "examples",
+            "size",
+            "truncated",
+            "loss",
+            "headline",
+            "lower_is_better",
+            "metrics",
+        ),
         *("baseline", "tables", "matrices", "scatters", "curves", "notes"),
     ]
 

@@ -166,6 +166,16 @@ def length_of_a_training(case: Case) -> None:
     """Of ten examples."""
     assert case.build("train.epochs=5", "train.batch_size=3").total_steps == 5 * math.ceil(10 / 3)
     assert steps(case.train("train.epochs=5", "train.max_steps=7"), "train")[-1] == 7
+    beyond = case.train("train.epochs=1", "train.max_steps=7", "train.log_every=1")
+    assert [line["epoch"] for line in beyond if line["kind"] == "train"] == [
+        0.3333,
+        0.6667,
+        1,
+        1.3333,
+        1.6667,
+        2,
+        2.3333,
+    ]
 
 
 def shapes_of_a_step(config: Config, examples: int) -> list[torch.Size]:
@@ -250,10 +260,36 @@ def intervals(case: Case) -> None:
     assert {path.name for path in Path("runs/config/checkpoints").iterdir()} == {"step-4", "step-6"}
 
 
+def validations(case: Case, *values: tuple[float, float, float]) -> None:
+    """Let the validations of a training have these values of accuracy, macro F1 and loss, whatever the model."""
+    measured = iter(values)
+    case.patch.setattr(
+        training,
+        "validation_values",
+        lambda *_: dict(zip(("accuracy", "f1_macro", "loss"), next(measured), strict=True)),
+    )
+
+
+@checks("Train.metric")
+def metric_that_chooses(case: Case) -> None:
+    for metric, best in ("null", 3), ("accuracy", 1), ("loss", 2):
+        validations(case, (0.9, 0.4, 0.5), (0.8, 0.6, 0.4), (0.7, 0.7, 0.6))
+        log = case.train(f"train.metric={metric}", "train.eval_every=1", "train.max_steps=3")
+        kept = [line["step"] for line in log if line.get("best")]
+        assert kept[-1] == best, metric
+        assert json.loads(Path("runs/config/checkpoints/step-3/progress.json").read_text())["best_step"] == best
+
+
 @checks("Train.patience")
 def early_stopping(case: Case) -> None:
-    log = case.train("train.epochs=50", "train.eval_every=1", "train.patience=2", "optim.lr=1e-9")
-    assert steps(log, "validation") == [1, 2, 3], "the first is the best, and two more are no better"
+    """Of five validation examples two have the label that is the most frequent one in training."""
+    few = ("train.epochs=50", "train.eval_every=1", "train.patience=2", "train.metric=accuracy")
+    validations(case, (0.6, 0, 1), (0.6, 0, 1), (0.5, 0, 0.9))
+    assert steps(case.train(*few), "validation") == [1, 2, 3], "the first is the best, and two more are no better"
+    validations(case, (0.6, 0, 1), (0.6, 0, 1), (0.6, 0, 0.9), (0.6, 0, 0.9), (0.3, 0, 0.1))
+    assert steps(case.train(*few), "validation") == [1, 2, 3, 4, 5], "a tie with a lower loss is better"
+    validations(case, (0.4, 0, 1), (0.2, 0, 1), (0.4, 0, 1), (0.4, 0, 2), (0.8, 0, 2), (0.7, 0, 1), (0.7, 0, 1))
+    assert steps(case.train(*few), "validation") == [1, 2, 3, 4, 5, 6, 7], "counted from the first above the baseline"
 
 
 @checks("Train.clip_norm")
@@ -339,7 +375,7 @@ def schedules_by_formula(case: Case) -> None:
         "plateau": lambda done: 1.0,
     }
     for schedule, share in shares.items():
-        for warmup, steps in ((0.25, 3), (4, 4), (1, 1)):
+        for warmup, steps in ((0.25, 3), (4, 4), (1, 1), (0, 0)):
             expected = [i / steps if i < steps else share((i - steps) / (10 - steps)) for i in range(10)]
             optim = Optim(schedule=schedule, warmup=warmup, lr=2.0)
             assert rates(optim, 10) == pytest.approx([2 * value for value in expected]), (schedule, warmup)
@@ -351,6 +387,7 @@ def schedules_by_formula(case: Case) -> None:
 def plateau_by_hand(case: Case) -> None:
     """The score is best at once: the rate falls after the third validation without improvement, that of step 4."""
     optim = "optim={schedule: plateau, plateau_patience: 2, plateau_factor: 0.25, lr: 1.0e-9, warmup: 1}"
+    validations(case, (0.9, 0, 1), *[(0.9, 0, 1.1)] * 5)
     log = case.train(optim, "train.eval_every=1", "train.max_steps=6", "train.log_every=1")
     assert [line["lr"] for line in log if line["kind"] == "train"] == pytest.approx([0] + [1e-9] * 3 + [2.5e-10] * 2)
 

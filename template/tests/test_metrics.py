@@ -8,6 +8,7 @@ from conftest import TASKS, Project, build
 
 from finetune.config.load import load_config
 from finetune.tasks.generative import Generated
+from finetune.tasks.results import macro_note
 
 
 def task_of(task: str, project: Project) -> tuple[Any, list[Any]]:
@@ -53,6 +54,50 @@ def test_precision_and_recall_by_threshold(project: Project) -> None:
     assert at[0.25] == pytest.approx({"precision": 4 / 6, "recall": 1, "f1": 2 * 4 / (6 + 4)})
     assert at[0.99] == pytest.approx({"precision": 0, "recall": 0, "f1": 0})
     assert curves.chosen == task.threshold
+
+
+def note(*labels: str) -> str:
+    return f"Macro averages leave out what does not occur in these data: {', '.join(labels)}."
+
+
+def test_macro_averages_leave_out_labels_that_the_data_do_not_have(project: Project) -> None:
+    """Of two good texts one is predicted to be bad: its F1 of 0 is no result of these data, the recall of good is."""
+    task, examples = task_of("text-classification", project)
+    good = [example for example in examples if example.label == "good"][:2]
+    scores = task.score(good, task.predictions(good, [], [[0.1, 0.9], [0.9, 0.1]]))
+    assert scores.metrics["f1_macro"] == pytest.approx(2 * 1 / (1 + 2))
+    assert {row[0]: row[1:] for row in scores.tables[0].rows}["macro avg"] == [1, 0.5, pytest.approx(2 / 3), 2]
+    assert scores.tables[0].note == note("bad")
+    assert task.score(examples, task.baselines(examples, [])["always 'bad'"]).tables[0].note == ""
+
+    task, examples = task_of("multi-label-classification", project)
+    billing = [examples[0], examples[3]]  # billing, and none
+    scores = task.score(billing, task.predictions(billing, [], [[0.9, 0.9], [0.9, 0.1]]))
+    assert scores.metrics["f1_macro"] == pytest.approx(2 * 1 / (2 + 1))
+    assert scores.metrics["f1_micro"] == pytest.approx(2 * 1 / (3 + 1)), "a wrong label counts, whichever it is"
+    assert scores.tables[0].note.endswith(f"chosen on the validation data. {note('login')}")
+    assert math.isfinite(task.score(examples[3:], task.predictions(examples[3:], [], [[0.9, 0.9]])).metrics["f1_macro"])
+
+    task, examples = task_of("token-classification", project)
+    example = examples[2]  # Acme (ORG) hired Ada (PER) .
+    [prediction] = task.baselines([example], [])["always O"]
+    tags = ["B-ORG", "B-LOC", "B-PER", "O"]
+    scores = task.score([example], [type(prediction)(tags, [1.0] * 4)])
+    assert scores.metrics["f1_macro"] == 1
+    entities, words = scores.tables
+    assert entities.note.endswith(note("LOC"))
+    assert words.note.endswith(note("B-LOC"))
+    macro = {row[0]: row[3] for row in words.rows}["macro avg"]
+    assert macro == pytest.approx((1 + 1 + 2 * 1 / (1 + 2)) / 3)  # ORG, PER, and O, of which one of two is found
+    outside = type(example)(["Nothing", "happened"], ["O", "O"])
+    scores = task.score([outside], task.baselines([outside], [])["always O"])
+    assert scores.metrics["f1_macro"] == 0
+
+
+def test_a_note_names_ten_labels() -> None:
+    names = [f"label{number}" for number in range(13)]
+    assert macro_note(names, names[:1]).endswith("label9, label10 and 2 more.")
+    assert macro_note(names, names) == ""
 
 
 def test_errors_and_explained_variance(project: Project) -> None:
@@ -109,13 +154,13 @@ def test_bleu_and_rouge(project: Project) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_best_validation_is_kept(task: str, project: Project) -> None:
-    """The highest score so far, or the lowest perplexity."""
+    """The highest score so far, or the lowest perplexity; where it ties, the lowest loss."""
     project.train(project.config(task, train={"epochs": 4, "eval_every": 1, "max_steps": 8}, optim={"lr": 3e-3}))
     made, _ = task_of(task, project)
     sign = -1 if task in ("text-generation", "chat") else 1
-    best = float("-inf")
+    best = (float("-inf"), 0.0)
     for record in project.metrics("config"):
         if record["kind"] == "validation":
-            score = sign * record[made.settings.main_metric]
+            score = (sign * record[made.settings.main_metric], -record["loss"])
             assert record["best"] == (score > best)
             best = max(best, score)

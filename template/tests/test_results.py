@@ -1,14 +1,18 @@
 """What a task returns for files, reports and `check-data`: names that programs rely on, and what an example says."""
 
+import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import FILES, TASKS, WRITING, Project, build
+from rich.console import Console
 
 from finetune.cli import main
 from finetune.config.load import load_config
+from finetune.console import print_table
 from finetune.tasks.generative import LONGEST_SHOWN, Generated, sample_table
 from finetune.tasks.settings import TextClassification
 from finetune.tasks.text_classification import TextClassificationTask
@@ -17,7 +21,7 @@ SCORES = ["precision", "recall", "f1", "support"]
 METRICS = {
     "text-classification": ["accuracy", "f1_macro", "f1_micro", "f1_weighted", "mcc"],
     "multi-label-classification": [
-        *("f1_micro", "f1_macro", "f1_weighted", "f1_samples", "exact_match", "hamming_loss", "threshold"),
+        *("f1_micro", "f1_macro", "f1_weighted", "f1_samples", "exact_match", "hamming_loss"),
     ],
     "regression": ["r2", "rmse", "mae", "pearson", "spearman"],
     "token-classification": [
@@ -76,7 +80,7 @@ def test_names_of_metrics_and_tables(name: str, project: Project) -> None:
     if name not in WRITING:
         predictions = next(iter(task.baselines(examples, setup.train.features).values()))
     scores = task.score(examples, predictions)
-    assert [*scores.metrics] == METRICS[name]
+    assert [*scores.metrics] == [*task.settings.metrics] == METRICS[name]
     assert task.settings.main_metric == METRICS[name][0]
     assert {table.title: table.columns for table in scores.tables} == TABLES[name]
     assert all(len(row) == len(table.columns) for table in scores.tables for row in table.rows)
@@ -167,3 +171,25 @@ def test_a_single_text_becomes_a_row() -> None:
     task = TextClassificationTask(TextClassification(type="text-classification"))
     assert task.row_of("a", None) == {"text": "a"}
     assert task.row_of("a", "b") == {"text": "a", "text_pair": "b"}
+
+
+def test_a_small_negative_number_is_shown_without_its_sign() -> None:
+    console = Console(width=80, record=True, file=io.StringIO())
+    print_table(console, ["metric", "value"], [["r2", -0.00001], ["r2", -0.5]])
+    shown = console.export_text()
+    assert "-0.0000" not in shown
+    assert "0.0000" in shown
+    assert "-0.5000" in shown
+
+
+def test_an_evaluation_of_a_ranking_counts_queries_and_documents(
+    project: Project, finished: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished("ranking")
+    assert main(["evaluate", "runs/config", "--split", "train"]) == 0
+    assert "train: 3 queries with 9 documents of lists.jsonl" in capsys.readouterr().out
+    evaluation = json.loads(Path("runs/config/evaluation-train.json").read_text())
+    assert (evaluation["examples"], evaluation["size"]) == (3, "3 queries with 9 documents")
+    project.write("one.jsonl", json.dumps({"query": "tea", "document": "green tea", "label": 1}) + "\n")
+    assert main(["evaluate", "runs/config", "--data", "one.jsonl"]) == 0
+    assert "1 query with 1 document of one.jsonl" in capsys.readouterr().out

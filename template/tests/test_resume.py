@@ -3,13 +3,17 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import TASKS, Project, assert_resumes_to_the_bit
 
 from finetune.cli import main
 from finetune.run.folder import RunFolder
+from finetune.train import loop as training
+from finetune.train import throughput
 from finetune.train.checkpoint import newest_valid
+from finetune.train.resume import with_same_choices
 
 
 @pytest.mark.parametrize(("task", "stop"), [*((task, 4) for task in TASKS), (TASKS[0], 1), (TASKS[0], 5)])
@@ -22,6 +26,42 @@ def test_resume_bit_exact(task: str, stop: int, project: Project, monkeypatch: p
     )
     head = {"best/standardized_head.safetensors"} if task == "regression" else set()
     assert weights == {"best/model.safetensors", "checkpoints/step-7/model.safetensors"} | head
+
+
+def test_rates_after_a_resume_are_those_of_the_steps(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every step takes a second, a validation and a checkpoint a minute each; the run is stopped between two lines."""
+    clock = [0.0]
+    monkeypatch.setattr(throughput.time, "perf_counter", lambda: clock[0])
+    for name, seconds in ("optimizer_step", 1), ("validate", 60), ("save_checkpoint", 60):
+        monkeypatch.setattr(training, name, taking(seconds, clock, getattr(training, name)))
+    loop = {"max_steps": 6, "batch_size": 5, "log_every": 3, "eval_every": 2}
+    assert_resumes_to_the_bit(project, project.config("text-classification", train=loop), 5, monkeypatch)
+    for run in ("whole", "cut"):
+        rates = [line["examples_per_second"] for line in project.metrics(run) if line["kind"] == "train"]
+        assert rates == [5, 5], run
+
+
+def taking(seconds: float, clock: list[float], work: Callable[..., Any]) -> Callable[..., Any]:
+    """`work`, which moves the clock on."""
+
+    def timed(*arguments: Any, **options: Any) -> Any:
+        clock[0] += seconds
+        return work(*arguments, **options)
+
+    return timed
+
+
+def test_a_resumed_run_keeps_its_metric(project: Project, finished: Callable[[str], None]) -> None:
+    """Earlier versions chose by the main metric, and did not record it."""
+    finished("text-classification")
+    run = RunFolder(Path("runs/config"))
+    config = run.config()
+    assert config.train.metric is None
+    assert with_same_choices(run, config).train.metric == "f1_macro"
+    environment = json.loads(run.environment_file.read_text())
+    del environment["metric"]
+    run.environment_file.write_text(json.dumps(environment))
+    assert with_same_choices(run, config).train.metric == "accuracy"
 
 
 def test_resume_refuses_another_experiment(

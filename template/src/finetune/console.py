@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 Cell = str | int | float | Text
-"""Floats are shown with four digits; strings are shown as they are, without rich markup."""
+"""Floats are shown with four digits (and -0.00001 as 0.0000); strings are shown as they are, without rich markup."""
 
 
 def make_console(*, stderr: bool = False, quiet: bool = False) -> Console:
@@ -66,7 +66,7 @@ def print_table(
 def _as_text(cell: Cell) -> Text:
     if isinstance(cell, Text):
         return cell
-    return Text(f"{cell:.4f}" if isinstance(cell, float) else str(cell))
+    return Text(f"{cell:z.4f}" if isinstance(cell, float) else str(cell))
 
 
 def quiet_libraries() -> None:
@@ -83,9 +83,9 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", message="Position ids are not supported", module="peft")
 
 
-def counted(count: int, noun: str) -> str:
-    """A number of things."""
-    return f"1 {noun}" if count == 1 else f"{count:,} {noun}s"
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """A number of things; the plural of the noun ends in s, unless another one is given."""
+    return f"1 {noun}" if count == 1 else f"{count:,} {plural or f'{noun}s'}"
 
 
 def share(part: int, whole: int) -> str:

@@ -54,6 +54,7 @@ def measure(config: Config, saved: SavedModel, examples: list[Any]) -> tuple[dic
     scores = task.score(examples, task.predictions(examples, encoded.features, result.decoded))
     measured = {
         "examples": len(examples),
+        "size": task.size(examples),
         "truncated": encoded.truncated,
         "loss": result.loss,
         "headline": task.settings.main_metric,
@@ -78,7 +79,7 @@ def show(evaluation: dict[str, Any], tables: list[Table], console: Console) -> N
     """Print the tables, and last the result: the metrics, the main one first, beside those of the baselines."""
     metrics, baselines, main = evaluation["metrics"], evaluation["baseline"], evaluation["headline"]
     summary = Table(
-        f"{evaluation['split']}: {counted(evaluation['examples'], 'example')} of {evaluation['data']}",
+        f"{evaluation['split']}: {evaluation['size']} of {evaluation['data']}",
         ["", "this model", *(baseline["name"] for baseline in baselines)],
         [
             [name, metrics[name], *(baseline["metrics"].get(name, "") for baseline in baselines)]

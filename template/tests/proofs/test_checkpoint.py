@@ -1,6 +1,7 @@
 """Checkpoints are written atomically: complete or not there, whatever happens meanwhile."""
 
 import itertools
+import json
 import multiprocessing
 import os
 import random
@@ -38,7 +39,13 @@ def trained(seed: int) -> Any:
 
 def test_everything_comes_back(tmp_path: Path) -> None:
     progress = TrainingState(
-        step=3, best_step=2, best_score=0.5, stale=1, seconds=9.0, window=StepStats(loss=2.0, count=5)
+        step=3,
+        best_step=2,
+        best_score=0.5,
+        best_loss=0.25,
+        stale=1,
+        seconds=9.0,
+        window=StepStats(loss=2.0, count=5, seconds=0.5),
     )
     saved = trained(1)
     save_checkpoint(tmp_path, progress, saved, keep=1)
@@ -53,6 +60,16 @@ def test_everything_comes_back(tmp_path: Path) -> None:
     assert saved.schedule.state_dict() == other.schedule.state_dict()
     for a, b in zip(*(one.optimizer.state_dict()["state"].values() for one in (saved, other)), strict=True):
         assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_a_checkpoint_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    """It has neither the loss of the best step nor the seconds of the steps since the last line of the log."""
+    save_checkpoint(tmp_path, TrainingState(step=3, best_step=2, best_score=0.5, best_loss=0.1), trained(1), keep=1)
+    file = tmp_path / "step-3" / "progress.json"
+    state = json.loads(file.read_text())
+    del state["best_loss"], state["window"]["seconds"]
+    file.write_text(json.dumps(state))
+    assert load_checkpoint(tmp_path / "step-3", trained(2)) == TrainingState(step=3, best_step=2, best_score=0.5)
 
 
 def test_only_the_newest_are_kept(tmp_path: Path) -> None:

@@ -48,32 +48,33 @@ def plateau(patience: int = 1, warmup: float = 2) -> tuple[torch.optim.Optimizer
     return optimizer, schedule
 
 
-def rate_after(optimizer: torch.optim.Optimizer, schedule: Plateau, score: float) -> float:
+def rate_after(optimizer: torch.optim.Optimizer, schedule: Plateau, stale: int) -> float:
     optimizer.step()
     schedule.step()
-    schedule.observe(score)
+    schedule.observe(stale)
     assert schedule.get_last_lr() == [optimizer.param_groups[0]["lr"]]
     return float(optimizer.param_groups[0]["lr"])
 
 
-SCORES = [0.1, 0.2, 0.2, 0.15, 0.19, 0.3, 0.3, 0.3, 0.4]
+STALE = [0, 0, 1, 2, 3, 0, 1, 2, 0]
+"""Validations since the best one, of scores 0.1, 0.2, 0.2, 0.15, 0.19, 0.3, 0.3, 0.3, 0.4."""
 RATES = [0.5, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25]
 
 
 def test_plateau_lowers_the_learning_rate() -> None:
     parts = plateau()
-    assert [rate_after(*parts, score) for score in SCORES] == RATES
+    assert [rate_after(*parts, stale) for stale in STALE] == RATES
 
 
-@pytest.mark.parametrize("cut", range(1, len(SCORES)))
+@pytest.mark.parametrize("cut", range(1, len(STALE)))
 def test_plateau_goes_on_after_a_resume(cut: int) -> None:
     optimizer, schedule = plateau()
-    for score in SCORES[:cut]:
-        rate_after(optimizer, schedule, score)
+    for stale in STALE[:cut]:
+        rate_after(optimizer, schedule, stale)
     fresh_optimizer, fresh = plateau()
     fresh_optimizer.load_state_dict(optimizer.state_dict())
     fresh.load_state_dict(schedule.state_dict())
-    assert [rate_after(fresh_optimizer, fresh, score) for score in SCORES[cut:]] == RATES[cut:]
+    assert [rate_after(fresh_optimizer, fresh, stale) for stale in STALE[cut:]] == RATES[cut:]
 
 
 def test_plateau_follows_the_validation_of_a_run(project: Project) -> None:

@@ -82,9 +82,9 @@ class Train(Section):
     """Training settings."""
 
     epochs: int = Field(default=3, ge=1)
-    """Epochs: passes over the training dataset."""
+    """Epochs: passes over the training dataset. Without effect where max_steps is set."""
     max_steps: int | None = Field(default=None, ge=1)
-    """Maximum number of optimizer steps; training ends there, whatever the epochs. null: no limit."""
+    """Optimizer steps to train, in place of epochs, be it fewer or more steps than they have. null: epochs decide."""
     batch_size: int = Field(default=16, ge=1)
     """Batch size: examples per optimizer step, whatever the hardware; gradient accumulation makes it fit."""
     micro_batch_tokens: int = Field(default=8192, ge=1)
@@ -103,8 +103,13 @@ class Train(Section):
     """Random seed: of the head's initial weights, dropout, and the order of the examples."""
     eval_every: int | Literal["epoch"] = "epoch"
     """Evaluation interval: validate and save a checkpoint every so many steps, or each epoch; and at the end."""
+    metric: str | None = None
+    """Model selection metric: chooses the best step; a tie goes to the lower validation loss. loss is one, too.
+
+    null: the main metric of the task; for text-classification f1_macro, which suits rare labels as well.
+    """
     patience: int | None = Field(default=None, ge=1)
-    """Early stopping: stop after so many validations without improvement. null: never."""
+    """Early stopping: stop after so many validations without improvement, once the model beats the trivial baseline."""
     clip_norm: float | None = Field(default=1.0, gt=0)
     """Gradient clipping: the largest norm of the gradient; larger ones are scaled down. null switches it off."""
     log_every: int = Field(default=10, ge=1)
@@ -224,6 +229,11 @@ class Config(Section):
             )
         parts: Sequence[Stage | Config] = self.stages or [self]
         for part in parts:
+            if part.train.metric not in (None, "loss", *self.task.metrics):
+                raise ValueError(
+                    f"train.metric is {part.train.metric}, which {self.task.type} does not have: choose one of "
+                    f"{', '.join((*self.task.metrics, 'loss'))}"
+                )
             if part.train.packing and (reason := self._unpackable()):
                 raise ValueError(f"train.packing is true, but {reason}: set it to false")
             if part.train.parallel == "fsdp" and (reason := self._unshardable()):

@@ -158,7 +158,7 @@ def show(content: dict[str, Any], console: Console) -> None:
     columns = [content["headline"], *(f"on {stage['name']}" for stage in content["stages"])]
     print_table(console, columns, rows, text_columns=1)
     summary = {name: content[name] for name in ("average", "backward_transfer", "forgetting")}
-    shown = [f"{name.replace('_', ' ')} {value:.4f}" for name, value in summary.items() if value is not None]
+    shown = [f"{name.replace('_', ' ')} {value:z.4f}" for name, value in summary.items() if value is not None]
     print_line(console, ", ".join(shown))
 
 

@@ -29,7 +29,7 @@ def metric_curve(history: TrainingHistory, metric: str, path: Path, _: Translate
         if best := history.best(metric):
             step, value = best
             axes.plot(step, value, "o", markersize=10, markerfacecolor="none", markeredgecolor=ORANGE)
-            title += _(": {value} at the best step, {step}").format(value=f"{value:.4f}", step=f"{step:,}")
+            title += _(": {value} at the best step, {step}").format(value=f"{value:z.4f}", step=f"{step:,}")
         axes.set(title=title, xlabel=_("step"))
         axes.margins(y=0.15)
         axes.set_xlim(left=0)

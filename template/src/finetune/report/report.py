@@ -31,7 +31,7 @@ def write_report(run: Path) -> Path:
     environment = read_environment(run)
     evaluations = read_evaluations(run)
     history = read_history(run / "metrics.jsonl")
-    main_metric = evaluations[0]["headline"] if evaluations else history.first_metric()
+    main_metric = history.first_metric() or (evaluations[0]["headline"] if evaluations else None)
     language = environment.get("language", "en")
     _ = translator(language)
 

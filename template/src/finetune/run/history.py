@@ -25,7 +25,7 @@ class TrainingHistory:
         return [(record["step"], record[name]) for record in records if math.isfinite(record.get(name, math.nan))]
 
     def first_metric(self) -> str | None:
-        """The first metric of the validation records, which is the main metric of the task."""
+        """The first metric of the validation records, which chose the best step; the main one where the loss did."""
         return next((name for record in self.validation for name in record if name not in NO_METRIC), None)
 
     def best(self, metric: str | None) -> tuple[int, float] | None:

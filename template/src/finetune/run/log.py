@@ -94,7 +94,7 @@ class TrainingLog:
         mark = "  [green]best so far[/]" if record["best"] else ""
         self.console.print(
             f"epoch {record['epoch']:.2f}  step {record['step']}: validation loss {record['loss']:.4f}  "
-            f"[bold]{main_metric} {record[main_metric]:.4f}[/]{mark}",
+            f"[bold]{main_metric} {record[main_metric]:z.4f}[/]{mark}",
             highlight=False,
         )
 

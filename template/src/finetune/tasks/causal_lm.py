@@ -15,8 +15,6 @@ from .results import Scores
 class CausalLMTask(GenerativeTask[E]):
     """A causal language model, whose main metric is the perplexity of the reference tokens."""
 
-    main_metric_needs_texts = False
-
     def model_inputs(self, model: Any, inputs: dict[str, Tensor], labels: Tensor) -> dict[str, Any]:
         return {**inputs, "use_cache": False}
 

@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from torch import Tensor
 
+from ..console import counted
 from ..data.features import Feature
 from .preprocessing import E
 from .results import Scores
@@ -43,10 +44,9 @@ class Evaluation(ABC, Generic[E, P]):
     def score(self, examples: Sequence[E], predictions: Sequence[P]) -> Scores:
         """Metrics and tables of labelled examples."""
 
-    def comparable_score(self, metrics: dict[str, float]) -> float:
-        """The main metric as a number that rises as the model improves."""
-        value = metrics[self.settings.main_metric]
-        return -value if self.settings.lower_is_better else value
+    def size(self, examples: Sequence[E]) -> str:
+        """How many examples there are, in words."""
+        return counted(len(examples), "example")
 
     def baselines(self, examples: Sequence[E], features: Sequence[Feature]) -> dict[str, list[P]]:
         """Predictions of trivial models by name, which a trained model has to beat."""

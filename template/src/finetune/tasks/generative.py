@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,8 +39,6 @@ class GenerativeTask(Task[E, Generated]):
     """Cross-entropy of each token of the reference text; the head comes with the pretrained model."""
 
     generation: Generation
-    main_metric_needs_texts: ClassVar[bool]
-    """Whether the main metric is computed from generated texts; otherwise only samples are generated."""
 
     def __init__(self, settings: GenerativeSettings) -> None:
         super().__init__(settings)
@@ -49,11 +47,12 @@ class GenerativeTask(Task[E, Generated]):
         self.vocabulary = 1
 
     def generation_limit(self, purpose: str) -> int | None:
+        needed = bool(self.settings.text_metrics)  # otherwise only samples are generated
         match purpose:
             case "validation":
-                return self.generation.validation_examples if self.main_metric_needs_texts else 0
+                return self.generation.validation_examples if needed else 0
             case "evaluation":
-                return None if self.main_metric_needs_texts else self.generation.samples
+                return None if needed else self.generation.samples
             case _:
                 return None
 

@@ -16,7 +16,7 @@ from ..data.rows import Row
 from ..errors import UserError
 from .labels import label_options, require_known
 from .objective import at_least_fp32
-from .results import Curves, Scores, Summary, Table
+from .results import Curves, Scores, Summary, Table, macro_note
 from .settings import MultiLabelClassification
 from .texts import TextTask, pair_of
 
@@ -131,9 +131,11 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
 
         true = self._indicators([example.labels or [] for example in examples])
         predicted = self._indicators([prediction.labels for prediction in predictions])
+        columns = range(len(self.labels))
+        present = [column for column in columns if true[:, column].any()] or columns
         averages = {
             kind: metrics.precision_recall_fscore_support(
-                true, predicted, labels=range(len(self.labels)), average=kind, zero_division=0
+                true, predicted, labels=present if kind == "macro" else columns, average=kind, zero_division=0
             )
             for kind in (None, "micro", "macro", "weighted", "samples")
         }
@@ -146,14 +148,17 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
                 **{f"f1_{kind}": float(averages[kind][2]) for kind in ("micro", "macro", "weighted", "samples")},
                 "exact_match": float(metrics.accuracy_score(true, predicted)),
                 "hamming_loss": float((true != predicted).sum() / (len(true) * len(self.labels))),
-                "threshold": self.threshold,
             },
             tables=[
                 Table(
                     "Per label",
                     ["label", "precision", "recall", "f1", "support"],
                     rows,
-                    note=f"A label counts as predicted above {self.threshold:.3f}, chosen on the validation data.",
+                    note=macro_note(
+                        self.labels,
+                        [self.labels[column] for column in present],
+                        f"A label counts as predicted above {self.threshold:.3f}, chosen on the validation data.",
+                    ),
                 )
             ],
             curves=[self._by_threshold(true, predictions)],

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import UserError
-from .results import ConfusionMatrix, Table
+from .results import ConfusionMatrix, Table, macro_note
 
 # IOBES and BILOU mark the last and the only word of an entity; IOB2 does not.
 IOB2_PREFIX = {"B": "B", "I": "I", "E": "I", "L": "I", "S": "B", "U": "B"}
@@ -54,16 +54,24 @@ def entity_level(true: list[list[str]], predicted: list[list[str]]) -> tuple[Tab
         warnings.simplefilter("ignore")
         report = classification_report(true, predicted, output_dict=True, zero_division=0)
         strict = f1_score(true, predicted, mode="strict", scheme=IOB2, zero_division=0)
+    micro = report["micro avg"]
+    *types, _, _, _ = report  # the averages come last
+    present = [name for name in types if report[name]["support"]]
+    for key in ("precision", "recall", "f1-score"):
+        report["macro avg"][key] = sum(report[name][key] for name in present) / max(1, len(present))
     rows: list[list[str | int | float]] = [
         [name, *(float(row[key]) for key in ("precision", "recall", "f1-score")), int(row["support"])]
         for name, row in report.items()
     ]
-    micro = report["micro avg"]
     table = Table(
         "Entities",
         ["type", "precision", "recall", "f1", "support"],
         rows,
-        note="An entity counts only with its exact span and type. This is the figure that papers call NER F1.",
+        note=macro_note(
+            types,
+            present,
+            "An entity counts only with its exact span and type. This is the figure that papers call NER F1.",
+        ),
     )
     return table, {
         "f1": float(micro["f1-score"]),
@@ -91,11 +99,16 @@ def token_level(labels: list[str], true: list[list[str]], predicted: list[list[s
 
     def scores(average: str | None) -> Any:
         return precision_recall_fscore_support(
-            flat_true, flat_predicted, labels=shown, average=average, zero_division=0
+            flat_true,
+            flat_predicted,
+            labels=present if average == "macro" else shown,
+            average=average,
+            zero_division=0,
         )
 
-    occurring = {*flat_true, *flat_predicted}
+    true_tags, occurring = {*flat_true}, {*flat_true, *flat_predicted}
     shown = [*(label for label in labels[1:] if label in occurring), "O"]
+    present = [label for label in shown if label in true_tags]
     rows: list[list[str | int | float]] = [
         [label, float(p), float(r), float(f), int(n)] for label, p, r, f, n in zip(shown, *scores(None), strict=True)
     ]
@@ -105,6 +118,10 @@ def token_level(labels: list[str], true: list[list[str]], predicted: list[list[s
         "Tokens, O included",
         ["tag", "precision", "recall", "f1", "support"],
         rows,
-        note="Each word on its own, O included. Most words are O, which flatters these averages: they are not NER F1.",
+        note=macro_note(
+            shown,
+            present,
+            "Each word on its own, O included. Most words are O, which flatters these averages: they are not NER F1.",
+        ),
     )
     return table, {"token_accuracy": averages["micro"][2], "token_f1_weighted": averages["weighted"][2]}

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..console import counted
 from ..data.features import Encoded, Feature
 from ..data.rows import Row
 from ..errors import UserError
@@ -132,6 +133,10 @@ class RankingTask(Task[Example, list[float]]):
         columns = ["queries with a relevant document", "their documents"]
         scored = Table("Scored", columns, [[len(pairs), documents]], "The metrics are means over queries.")
         return Scores(means, [scored, _first_ranks([round(1 / metrics["mrr"]) for metrics in per_query])])
+
+    def size(self, examples: Sequence[Example]) -> str:
+        documents = sum(len(example.documents) for example in examples)
+        return f"{counted(len(examples), 'query', 'queries')} with {counted(documents, 'document')}"
 
     def baselines(self, examples: Sequence[Example], features: Sequence[Feature]) -> dict[str, list[list[float]]]:
         return {

@@ -1,7 +1,11 @@
 """Results of an evaluation: metrics, tables, matrices; and the summary of an example. Free of torch."""
 
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+MOST_NAMED = 10
+"""Absent labels that a note names."""
 
 
 @dataclass(slots=True)
@@ -54,6 +58,16 @@ class Scores:
     matrices: list[ConfusionMatrix] = field(default_factory=list)
     scatters: list[Scatter] = field(default_factory=list)
     curves: list[Curves] = field(default_factory=list)
+
+
+def macro_note(labels: Sequence[str], present: Sequence[str], note: str = "") -> str:
+    """`note`, and which labels the macro averages leave out, because no example of the split has them."""
+    absent = [label for label in labels if label not in present]
+    if not absent:
+        return note
+    more = f" and {len(absent) - MOST_NAMED} more" if len(absent) > MOST_NAMED else ""
+    names = ", ".join(absent[:MOST_NAMED])
+    return f"{note} Macro averages leave out what does not occur in these data: {names}{more}.".lstrip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,6 @@ class Seq2SeqTask(GenerativeTask[Example]):
     """Cross-entropy of the target's tokens; metrics compare generated texts with the targets."""
 
     settings: Seq2SeqSettings
-    main_metric_needs_texts = True
 
     def example(self, row: Row) -> Example:
         return Example(text_of(row, "source"), text_of(row, "target") if row.values.get("target") is not None else None)

@@ -9,6 +9,9 @@ from pydantic import Discriminator, Field, Tag
 
 from ..section import Section
 
+Direction = Literal["max", "min"]
+"""Whether a metric rises or falls as the model improves."""
+
 
 class Settings(Section):
     """A task's section of the config.
@@ -30,16 +33,28 @@ class Settings(Section):
     """A column that may stand in place of all input and target columns."""
     text_targets: ClassVar[tuple[str, ...]] = ()
     """Columns that training and evaluation need as well where a row has `text_column` instead."""
+    metrics: ClassVar[dict[str, Direction]]
+    """The metrics of an evaluation: any of them, or the loss, can be `train.metric`."""
     main_metric: ClassVar[str]
-    """The metric that chooses the best checkpoint."""
-    lower_is_better: ClassVar[bool] = False
-    """Whether the main metric falls as the model improves."""
+    """The metric that is reported first."""
+    text_metrics: ClassVar[tuple[str, ...]] = ()
+    """The metrics that are computed from generated texts."""
     auto_model: ClassVar[str]
     """Name of the transformers class that loads a model with the task's head."""
     new_head: ClassVar[bool] = True
     """Whether the head starts from random weights, so that every method has to train it."""
     refused_methods: ClassVar[dict[str, str]] = {}
     """Methods that cannot train the task, each with the reason and the remedy."""
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether the main metric falls as the model improves."""
+        return self.metrics[self.main_metric] == "min"
+
+    @property
+    def selection_metric(self) -> str:
+        """The metric that chooses the best step, unless `train.metric` is set."""
+        return self.main_metric
 
     def require_fit(self, max_length: int) -> None:
         """Raise ValueError, beginning with the key, where the section and `model.max_length` contradict each other."""
@@ -65,6 +80,7 @@ ClassWeights = Annotated[
 class TextClassification(TextSettings):
     """Text classification: one label for a text or a pair of texts. Columns: text, (text_pair), label."""
 
+    metrics: ClassVar = {"accuracy": "max", "f1_macro": "max", "f1_micro": "max", "f1_weighted": "max", "mcc": "max"}
     main_metric = "accuracy"
 
     type: Literal["text-classification"]
@@ -76,11 +92,20 @@ class TextClassification(TextSettings):
     does not depend on the other labels in its batch. Balanced weights have a mean of 1 over the training data.
     """
 
+    @property
+    def selection_metric(self) -> str:
+        """Macro F1: with rare labels, the highest accuracy may be that of a model which never predicts them."""
+        return "f1_macro"
+
 
 class MultiLabelClassification(TextSettings):
     """Multi-label classification: any number of labels for a text. Columns: text, (text_pair), labels."""
 
     target_columns = ("labels",)
+    metrics: ClassVar = {
+        **{"f1_micro": "max", "f1_macro": "max", "f1_weighted": "max", "f1_samples": "max"},
+        **{"exact_match": "max", "hamming_loss": "min"},
+    }
     main_metric = "f1_micro"
 
     type: Literal["multi-label-classification"]
@@ -90,6 +115,7 @@ class MultiLabelClassification(TextSettings):
 class Regression(TextSettings):
     """Regression: a number for a text or a pair of texts. Columns: text, (text_pair), label."""
 
+    metrics: ClassVar = {"r2": "max", "rmse": "min", "mae": "min", "pearson": "max", "spearman": "max"}
     main_metric = "r2"
 
     type: Literal["regression"]
@@ -105,6 +131,10 @@ class TokenClassification(Settings):
     target_columns = ("tags",)
     text_column = "text"
     text_targets = ("entities",)
+    metrics: ClassVar = {
+        **{"f1": "max", "precision": "max", "recall": "max", "f1_macro": "max", "f1_strict": "max"},
+        **{"token_accuracy": "max", "token_f1_weighted": "max"},
+    }
     main_metric = "f1"
     auto_model = "AutoModelForTokenClassification"
     refused_methods: ClassVar = {
@@ -122,6 +152,7 @@ class Ranking(Settings):
 
     input_columns = ("query", "document")
     target_columns = ("label",)
+    metrics: ClassVar = dict.fromkeys(("ndcg@10", "ndcg@3", "mrr", "map", "recall@1", "recall@3"), "max")
     main_metric = "ndcg@10"
     auto_model = "AutoModelForSequenceClassification"
 
@@ -143,9 +174,16 @@ class Generation(Section):
     top_p: float = Field(default=1.0, gt=0, le=1)
     """Nucleus sampling: sample only from the likeliest tokens that together have this probability."""
     validation_examples: int = Field(default=200, ge=1)
-    """Validation examples for which texts are generated, where the main metric needs them; the loss takes all."""
+    """Validation examples for which texts are generated, where metrics need them; the loss takes all.
+
+    The metrics of a part are named so in the log: bleu_first_200.
+    """
     samples: int = Field(default=8, ge=0)
     """Generated samples that an evaluation shows."""
+
+
+TOKEN_METRICS: dict[str, Direction] = {"perplexity": "min", "token_accuracy": "max"}
+"""Metrics of the tokens of the reference texts."""
 
 
 class GenerativeSettings(Settings):
@@ -163,8 +201,8 @@ class GenerativeSettings(Settings):
 class CausalLMSettings(GenerativeSettings):
     """What tasks of a decoder have in common."""
 
+    metrics: ClassVar = TOKEN_METRICS
     main_metric = "perplexity"
-    lower_is_better = True
     auto_model = "AutoModelForCausalLM"
 
     def require_fit(self, max_length: int) -> None:
@@ -214,7 +252,9 @@ class Seq2SeqSettings(GenerativeSettings):
 class Translation(Seq2SeqSettings):
     """Machine translation. Columns: source, target."""
 
+    metrics: ClassVar = {"bleu": "max", "chrf": "max", **TOKEN_METRICS}
     main_metric = "bleu"
+    text_metrics = ("bleu", "chrf")
 
     type: Literal["translation"]
     """Machine translation: a text in another language."""
@@ -225,7 +265,9 @@ class Translation(Seq2SeqSettings):
 class Summarization(Seq2SeqSettings):
     """Summarization: a short text that says what matters in a long one. Columns: source, target."""
 
+    metrics: ClassVar = {"rougeL": "max", "rouge1": "max", "rouge2": "max", **TOKEN_METRICS}
     main_metric = "rougeL"
+    text_metrics = ("rougeL", "rouge1", "rouge2")
 
     type: Literal["summarization"]
     """Summarization: a short text that says what matters in a long one."""

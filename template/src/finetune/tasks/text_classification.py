@@ -14,7 +14,7 @@ from ..data.rows import Row
 from ..errors import UserError
 from .labels import label_options, require_known
 from .objective import at_least_fp32
-from .results import ConfusionMatrix, Scores, Summary, Table
+from .results import ConfusionMatrix, Scores, Summary, Table, macro_note
 from .settings import TextClassification
 from .texts import TextTask, pair_of
 
@@ -123,9 +123,11 @@ class TextClassificationTask(TextTask[Example, Prediction]):
 
         true = [str(example.label) for example in examples]
         predicted = [prediction.label for prediction in predictions]
+        occurring = {*true}
+        present = [label for label in self.labels if label in occurring]
         averages = {
             kind: metrics.precision_recall_fscore_support(
-                true, predicted, labels=self.labels, average=kind, zero_division=0
+                true, predicted, labels=present if kind == "macro" else self.labels, average=kind, zero_division=0
             )
             for kind in (None, "micro", "macro", "weighted")
         }
@@ -139,7 +141,14 @@ class TextClassificationTask(TextTask[Example, Prediction]):
                 **{f"f1_{kind}": float(averages[kind][2]) for kind in ("macro", "micro", "weighted")},
                 "mcc": float(metrics.matthews_corrcoef(true, predicted)),
             },
-            tables=[Table("Per label", ["label", "precision", "recall", "f1", "support"], rows)],
+            tables=[
+                Table(
+                    "Per label",
+                    ["label", "precision", "recall", "f1", "support"],
+                    rows,
+                    note=macro_note(self.labels, present),
+                )
+            ],
             matrices=[ConfusionMatrix("Confusion matrix", self.labels, counts.tolist())],
         )
 

@@ -24,6 +24,7 @@ from ..tasks import make_task
 from ..tasks.base import Task
 from .adalora import RankAllocation
 from .optim import make_optimizer, make_schedule
+from .selection import Selection, make_selection
 from .start import FreshStart, Penalty, ReplaySampler, Teacher, starting_point
 
 
@@ -37,6 +38,7 @@ class Setup:
     tokenizer: Any
     train: Split
     validation: Split | None
+    selection: Selection
     batching: Padding | Packing
     replay: ReplaySampler | None
     model: Any
@@ -85,7 +87,7 @@ def build(config: Config, world: World = SINGLE_PROCESS) -> Setup:
         train, replay = start.add_replay(train, task)
         new_examples, per_step = (replay.new, replay.per_step) if replay else (len(train.lengths), 0)
         steps_per_epoch = -(-new_examples // (config.train.batch_size - per_step))
-        total_steps = min(config.train.epochs * steps_per_epoch, config.train.max_steps or 2**62)
+        total_steps = config.train.max_steps or config.train.epochs * steps_per_epoch
         model, base = start.load_model(task, tokenizer, total_steps)
         batching = make_batching(config, task, tokenizer, model)
         teacher = start.load_teacher(device)
@@ -95,6 +97,7 @@ def build(config: Config, world: World = SINGLE_PROCESS) -> Setup:
     optimizer = make_optimizer(config.optim, model, base.head)
     with world.raise_together():
         penalty = start.make_penalty(model)
+    selection = world.on_main(lambda: make_selection(config, task, validation))
     # On one rank, because timings may differ between ranks.
     bf16 = world.on_main(lambda: trains_in_bf16(config.train.precision, model, device))
     return Setup(
@@ -104,6 +107,7 @@ def build(config: Config, world: World = SINGLE_PROCESS) -> Setup:
         tokenizer=tokenizer,
         train=train,
         validation=validation,
+        selection=selection,
         batching=batching,
         replay=replay,
         model=model,

@@ -25,8 +25,11 @@ class TrainingState:
     """Optimizer steps done; the position in the dataset follows from it."""
     best_step: int = 0
     best_score: float | None = None
+    """The metric that chooses, as a number that rises as the model improves."""
+    best_loss: float | None = None
+    """The validation loss at the best step."""
     stale: int = 0
-    """Validations since the best one, for early stopping."""
+    """Validations since the best one that count for early stopping and for the plateau schedule."""
     seconds: float = 0.0
     """Training time so far, over all resumptions."""
     window: StepStats = field(default_factory=StepStats)

@@ -16,10 +16,9 @@ from torch.nn.utils import clip_grad_norm_
 from ..config.config import Config
 from ..console import make_console
 from ..data.batching import epoch_batches
-from ..dataset import Split
 from ..distributed.parallel import accumulate_only, full_tensor
 from ..distributed.world import SINGLE_PROCESS, World
-from ..inference import Inference, infer
+from ..inference import infer
 from ..model.forward import forward
 from ..run.environment import describe_environment
 from ..run.folder import RunFolder
@@ -29,7 +28,8 @@ from .build import Setup, build
 from .checkpoint import TrainingState, save_checkpoint
 from .interrupt import stop_signal
 from .optim import Plateau
-from .resume import require_same_config, require_same_inputs, restore, with_same_precision
+from .resume import require_same_config, require_same_inputs, restore, with_same_choices
+from .selection import validation_values
 from .start import starting_point
 from .summary import describe_setup, print_summary
 from .throughput import StepStats, Stopwatch, log_values
@@ -52,7 +52,7 @@ def train(
     with world.entered_on_main(run.claimed):
         if resume:
             world.on_main(lambda: require_same_config(run, config))
-            config = world.on_main(lambda: with_same_precision(run, config))
+            config = world.on_main(lambda: with_same_choices(run, config))
         world.on_main(lambda: starting_point(config).prepare())
         set_seed(config.train.seed)
         setup = build(config, world)
@@ -98,21 +98,22 @@ def fit(config: Config, run: RunFolder, setup: Setup, state: TrainingState, cons
     with log.live(), stop_signal() as stopped:
         for epoch, rows in step_batches(config, setup, start=state.step):
             state.window.add(optimizer_step(config, setup, rows))
+            state.window.seconds += watch.lap()
             state.step += 1
             log.advance(state.step)
             last = state.step == setup.total_steps
             if state.step % config.train.log_every == 0 or last:
-                values = log_values(state.window, watch.lap())
+                values = log_values(state.window)
                 log.step({"step": state.step, "epoch": round(epoch, 4), **values, "seconds": watch.seconds})
                 state.window = StepStats()
             stop = setup.world.reduce(stopped.is_set())[0] > 0
             due = last or is_due(config.train.eval_every, state.step, setup.steps_per_epoch)
-            with watch.outside_lap():
-                if due:
-                    validate(config, run, setup, state, epoch, log)
-                if due or stop:
-                    state.seconds = watch.seconds
-                    save_checkpoint(run.checkpoints, state, setup, keep=config.train.keep_checkpoints)
+            if due:
+                validate(config, run, setup, state, epoch, log)
+            if due or stop:
+                state.seconds = watch.seconds
+                save_checkpoint(run.checkpoints, state, setup, keep=config.train.keep_checkpoints)
+            watch.lap()  # neither counts for the throughput
             if out_of_patience(config, state):
                 console.print(f"early stopping: no better validation in {state.stale} tries")
                 break
@@ -225,22 +226,13 @@ def validate(
             model, task, setup.tokenizer, split.features, "validation", budget=budget, bf16=setup.bf16, world=world
         )
         # On one rank, because the metrics decide what all ranks do next.
-        metrics = world.on_main(lambda: validation_metrics(setup, split, result))
-        score = task.comparable_score(metrics)
+        values = world.on_main(lambda: validation_values(setup.selection, task, split, result))
+        better = setup.selection.update(state, values)
         if isinstance(setup.schedule, Plateau):
-            setup.schedule.observe(score)
-        better = state.best_score is None or score > state.best_score
-        state.best_score, state.stale = (score, 0) if better else (state.best_score, state.stale + 1)
+            setup.schedule.observe(state.stale)
     if better:
         state.best_step = state.step
         save_model(run.best, config, setup)
     if split:
-        record = {"step": state.step, "epoch": round(epoch, 4), "loss": result.loss, **metrics, "best": better}
-        log.validation(record, task.settings.main_metric)
-
-
-def validation_metrics(setup: Setup, split: Split, result: Inference) -> dict[str, float]:
-    """The metrics of a validation; the task also chooses its calibration (a threshold) on it."""
-    setup.task.calibrate(split.examples, split.features, result.decoded)
-    predictions = setup.task.predictions(split.examples, split.features, result.decoded)
-    return setup.task.score(split.examples, predictions).metrics
+        record = {"step": state.step, "epoch": round(epoch, 4), **values, "best": better}
+        log.validation(record, setup.selection.logged)

@@ -60,21 +60,15 @@ class Plateau(LambdaLR):
     def __init__(self, optimizer: torch.optim.Optimizer, warmup: int, patience: int, factor: float) -> None:
         self.warmup, self.patience, self.factor = warmup, patience, factor
         self.scale = 1.0
-        self.best: float | None = None
-        self.stale = 0
         super().__init__(optimizer, self._share)
 
-    def observe(self, score: float) -> None:
-        """Take the `score` of a validation (higher is better); takes effect with the next optimizer step."""
-        if self.best is None or score > self.best:
-            self.best, self.stale = score, 0
-            return
-        self.stale += 1
-        if self.stale > self.patience:
-            self.scale, self.stale = self.scale * self.factor, 0
+    def observe(self, stale: int) -> None:
+        """After a validation, the number of those since the best one; takes effect with the next optimizer step."""
+        if stale and stale % (self.patience + 1) == 0:
+            self.scale *= self.factor
             self._last_lr = [base * self._share(self.last_epoch) for base in self.base_lrs]
             for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
                 group["lr"] = rate
 
     def _share(self, step: int) -> float:
-        return self.scale * min(1.0, step / max(1, self.warmup))
+        return self.scale * (min(1.0, step / self.warmup) if self.warmup else 1.0)

@@ -63,10 +63,14 @@ def require_same_inputs(run: RunFolder, environment: dict[str, Any], console: Co
             )
 
 
-def with_same_precision(run: RunFolder, config: Config) -> Config:
-    """`config` with the precision of the run so far, which `auto` might not choose again."""
-    precision = read_environment(run).get("precision", config.train.precision)
-    return config.model_copy(update={"train": config.train.model_copy(update={"precision": precision})})
+def with_same_choices(run: RunFolder, config: Config) -> Config:
+    """`config` with what its defaults have chosen for the run so far, and might not choose again.
+
+    That is the precision, and the metric of the best step: the main one in runs of earlier versions.
+    """
+    chosen = {"precision": config.train.precision, "metric": config.task.main_metric} | read_environment(run)
+    same = {name: chosen[name] for name in ("precision", "metric")}
+    return config.model_copy(update={"train": config.train.model_copy(update=same)})
 
 
 def restore(run: RunFolder, parts: Checkpointed, console: Console) -> TrainingState:

@@ -6,17 +6,19 @@ from rich.console import Console
 
 from ..config.config import Config
 from ..console import counted
+from ..dataset import Split
 from ..model.size import memory, parameter_counts
 from .build import Setup
 from .optim import STATES
 
 
 def describe_setup(setup: Setup) -> dict[str, Any]:
-    """For environment.json: precision, planned steps, parameters; examples of the splits, tokens of an epoch."""
+    """For environment.json: precision, metric that chooses the best step, steps, parameters; examples of the splits, tokens of an epoch."""
     trainable, total = parameter_counts(setup.model)
     trained_on = [index for indices in setup.train.features_of[: setup.new_examples] for index in indices]
     return {
         "precision": "bf16" if setup.bf16 else "fp32",
+        "metric": setup.selection.metric,
         "total_steps": setup.total_steps,
         "parameters": {"trainable": trainable, "total": total},
         "examples": {
@@ -32,19 +34,22 @@ def print_summary(config: Config, setup: Setup, console: Console) -> None:
     trained, total = parameter_counts(setup.model)
     needs = [f"{size:,.1f} MiB for {name}" for name, size in memory(setup.model, STATES[config.optim.name]).items()]
     precision = "bf16" if setup.bf16 else "fp32"
-    validation = f", validation {len(setup.validation.features_of):,}" if setup.validation else ", no validation"
+    units = len(setup.validation.features_of) if setup.validation else 0
+    validation = f"{size_of(setup, setup.validation, units)} for validation" if setup.validation else "no validation"
     console.print(
         f"[bold]{config.run_folder}[/]: {config.task.type} with {config.model.name}, method {config.method.type}"
         f"{f', continuing {config.continue_from}' if config.continue_from else ''}\n"
         f"  trainable parameters: {trained:,} of {total:,}, on {setup.model.device} in {precision}, "
         f"attention {setup.model.config._attn_implementation}\n"
         f"  memory: {', '.join(needs)}; plus activations\n"
-        f"  {counted(setup.new_examples, 'example')}{validation}; {counted(setup.total_steps, 'step')} of up to "
-        f"{counted(config.train.batch_size, 'example')}",
+        f"  {size_of(setup, setup.train, setup.new_examples)}, {validation}; "
+        f"{counted(setup.total_steps, 'step')} of up to {counted(config.train.batch_size, 'example')}",
         highlight=False,
     )
     for note in setup.start.notes:
         console.print(f"  {note}", highlight=False, markup=False)
+    if setup.validation:
+        print_selection(config, setup, console)
     if setup.world.size > 1:
         how = "the model is sharded among them" if config.train.parallel == "fsdp" else "each has a replica"
         console.print(f"  data parallelism: {setup.world.size} processes, {how}")
@@ -59,3 +64,21 @@ def print_summary(config: Config, setup: Setup, console: Console) -> None:
     if setup.train.truncated:
         share = setup.train.truncated / len(setup.train.examples)
         console.print(f"  [yellow]truncation: {share:.1%} of the texts are longer than model.max_length[/]")
+
+
+def size_of(setup: Setup, split: Split, units: int) -> str:
+    """The size of a split: its first `units` examples, or windows of long texts where steps consist of these."""
+    return counted(units, "example") if setup.task.trains_on_windows else setup.task.size(split.examples[:units])
+
+
+def print_selection(config: Config, setup: Setup, console: Console) -> None:
+    """Print what chooses the best step, and when the training stops early."""
+    metric, baseline, patience = setup.selection.logged, setup.selection.baseline, config.train.patience
+    highest = "lowest" if setup.selection.lower_is_better else "highest"
+    console.print(f"  best step: that of the {highest} {metric}; where it ties, of the lower loss", highlight=False)
+    if patience:
+        start = (
+            "" if baseline is None else f", counted once {metric} is better than the {baseline:z.4f} of the baseline"
+        )
+        without = f"{counted(patience, 'validation')} without improvement"
+        console.print(f"  early stopping: after {without}{start}", highlight=False)

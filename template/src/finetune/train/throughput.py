@@ -1,14 +1,12 @@
 """Statistics of the steps between two lines of the log: loss, gradient norm, throughput, padding."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 
 @dataclass(slots=True)
 class StepStats:
-    """Sums over the steps since the last line; part of a checkpoint, so that a resumed run logs the same figures."""
+    """Sums over the steps since the last line; part of a checkpoint, so that a resumed run logs the same numbers."""
 
     loss: float = 0.0
     """Summed over scored labels."""
@@ -23,6 +21,8 @@ class StepStats:
     """Tokens without padding."""
     padded: int = 0
     """Tokens with padding."""
+    seconds: float = 0.0
+    """Time that the steps took, without validations and checkpoints."""
 
     def add(self, step: "StepStats") -> None:
         """Add one more step."""
@@ -33,6 +33,7 @@ class StepStats:
         self.examples += step.examples
         self.tokens += step.tokens
         self.padded += step.padded
+        self.seconds += step.seconds
 
 
 class Stopwatch:
@@ -52,21 +53,14 @@ class Stopwatch:
         before, self._lap = self._lap, time.perf_counter()
         return self._lap - before
 
-    @contextmanager
-    def outside_lap(self) -> Iterator[None]:
-        """Time inside counts for the total, but not for the lap: throughput is that of the steps alone."""
-        began = time.perf_counter()
-        yield
-        self._lap += time.perf_counter() - began
 
-
-def log_values(window: StepStats, elapsed: float) -> dict[str, float]:
-    """Values for the log of steps that took `elapsed` seconds: mean loss, throughput, share of padding, ..."""
+def log_values(window: StepStats) -> dict[str, float]:
+    """Values for the log of some steps: mean loss, throughput, share of padding, ..."""
     return {
         "loss": window.loss / max(1, window.count),
         "lr": window.lr,
         "grad_norm": window.grad_norm,
-        "examples_per_second": round(window.examples / elapsed, 2),
-        "tokens_per_second": round(window.tokens / elapsed, 1),
+        "examples_per_second": round(window.examples / window.seconds, 2),
+        "tokens_per_second": round(window.tokens / window.seconds, 1),
         "padding": round(1 - window.tokens / window.padded, 4),
     }
