@@ -174,7 +174,7 @@ def test_training_refuses_a_cut_word_before_it_writes(project: Project, refused:
 @pytest.mark.parametrize(
     ("row", "sentence"),
     [
-        ({"text": TEXT}, "x.jsonl:1: no value in column 'entities' (found: text): fill it in, or name the right column"),
+        (
             {"text": TEXT},
             "x.jsonl:1: no value in column 'entities' (found: text): fill it in, or name the right column in",
         ),

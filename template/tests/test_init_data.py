@@ -153,6 +153,17 @@ def opened(config: str) -> tuple[Any, Any]:
     return settings, make_task(settings.task)
 
 
+def test_two_classes_are_no_regression_and_labels_are_no_texts_to_generate(
+    project: Project, init: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"text": f"text {i}", "label": i % 2} for i in range(40)]
+    init(write_jsonl(project, "own.jsonl", rows))
+    assert "could also be" not in capsys.readouterr().out
+    rows = [{"source": f"text {i}", "target": "ab"[i % 2]} for i in range(40)]
+    config = project.config("translation")
+    assert main(["init-data", str(write_jsonl(project, "two.jsonl", rows)), "--config", str(config)]) == 2
+
+
 def test_no_label_and_no_second_text_are_values(project: Project, init: Callable[..., dict[str, Any]]) -> None:
     rows = [
         {"text": f"text {i}", "text_pair": None if i % 2 else "b", "labels": ["a", "b"][: i % 3]} for i in range(40)
@@ -275,8 +286,9 @@ def test_groups_are_not_split_and_join_by_any_key() -> None:
 
 
 def test_large_groups_leave_room_for_the_other_splits() -> None:
-    parts = split(groups([()] * 100, [[min(i, 40)] for i in range(100)]), SHARES, seed=1)
-    assert [len(rows) for rows in parts.values()] == [80, 10, 10]
+    for seed in range(9):
+        parts = split(groups([()] * 100, [[min(i, 40)] for i in range(100)]), SHARES, seed)
+        assert [len(rows) for rows in parts.values()] == [80, 10, 10]
 
 
 def test_every_label_is_in_train_whatever_the_shares() -> None:

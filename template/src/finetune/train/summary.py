@@ -13,7 +13,7 @@ from .optim import STATES
 
 
 def describe_setup(setup: Setup) -> dict[str, Any]:
-    """For environment.json: precision, metric that chooses the best step, steps, parameters; examples of the splits, tokens of an epoch."""
+    """For environment.json: precision, metric of the best step, steps, parameters, size of the data."""
     trainable, total = parameter_counts(setup.model)
     trained_on = [index for indices in setup.train.features_of[: setup.new_examples] for index in indices]
     return {
