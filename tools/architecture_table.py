@@ -1,4 +1,4 @@
-"""Writes the lists in ``docs/methods.md``: architectures of transformers that train with each head, and refused ones.
+"""Writes the lists in ``docs/methods.md``: architectures that train with each head, and why others do not.
 
 What trains here, ``template/tests/proofs/test_architectures.py`` trains.
 

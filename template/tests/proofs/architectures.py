@@ -21,8 +21,8 @@ SIZES = {
     r".*heads?|.*heads_\w*|.*n_groups?|topk_group": 2,
     r".*head_dim|d_kv|d_head|kv_channels|.*_d_head|dim_head|head_size": 16,
     r".*intermediate_\w*size.*|.*ffn\w*|d_ff|n_inner|d_inner|mlp_\w*size": 64,
-    r".*hidden_size.*|.*hidden_dim|.*output_dim\w*|d_model|n_embd|.*emb(edding|ed|)_(size|dim)": 32,
-    r"d_embed|dim|d_latents": 32,
+    r".*hidden_size.*|.*hidden_dim|.*output_dim\w*|.*emb(edding|ed|)_(size|dim)": 32,
+    r"d_model|n_embd|d_embed|dim|d_latents": 32,
     r"rotary_dim|rope_dim|.*_rank|num_latents": 8,
     r".*num_\w*experts|n_routed_experts|image_size|patch_size": 4,
     r".*experts_per_tok\w*|moe_k|.*top_?k.*": 2,
@@ -32,16 +32,16 @@ LINEAR_AND_FULL = {"layer_types": ["linear_attention", "full_attention"]}
 CONV_AND_FULL = {"layer_types": ["conv", "full_attention"]}
 LINEAR_AND_HYBRID = {"layers_block_type": ["linear_attention", "hybrid"] * 2, "num_hidden_layers": 4}
 INDEXER = {"indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 16, "indexer_budget": 4}
+HEAD = {"head_dim": 16}
+UNSHARED = {"num_kv_shared_layers": 0}
 ROPE = {"rope_type": "default", "rope_theta": 1e4}
-HEADS_OF_16 = {"head_dim": 16}
-NOTHING_SHARED = {"num_kv_shared_layers": 0}
 OTHER: dict[str, dict[str, Any]] = {
     **dict.fromkeys(["granitemoehybrid", "kimi_linear", "qwen3_next"], LINEAR_AND_FULL),
     **dict.fromkeys(["qwen3_5_text", "qwen3_5_moe_text"], LINEAR_AND_FULL),
     **dict.fromkeys(["lfm2_moe", "lfm3"], CONV_AND_FULL),
     **dict.fromkeys(["zamba", "zamba2"], LINEAR_AND_HYBRID),
-    **dict.fromkeys(["hunyuan_v1_dense", "hunyuan_v1_moe", "ministral"], HEADS_OF_16),
-    **dict.fromkeys(["gemma3n_text", "gemma4_text", "gemma4_unified_text"], NOTHING_SHARED),
+    **dict.fromkeys(["hunyuan_v1_dense", "hunyuan_v1_moe", "ministral"], HEAD),
+    **dict.fromkeys(["gemma3n_text", "gemma4_text", "gemma4_unified_text"], UNSHARED),
     "bamba": {"attn_layer_indices": [1]},
     "codegen": {"n_head": 4},
     "cohere_compass_text": {"rope_parameters": dict.fromkeys(["full_attention", "sliding_attention"], ROPE)},

@@ -65,11 +65,11 @@ def test_an_architecture_trains_or_is_refused(head: str, kind: str, tmp_path: Pa
     try:
         require_architecture(task.settings, architectures.config_of_type(kind), "it")
     except UserError as error:
-        reason = str(error)
+        refused = str(error)
     else:
-        reason = None
-    if reason:
-        assert reason.startswith(f"model.name: 'it' is a {kind} model, which ")
+        refused = ""
+    if refused:
+        assert refused.startswith(f"model.name: 'it' is a {kind} model, which ")
         return
     if (package := architectures.PACKAGES.get(kind)) and not find_spec(package):
         pytest.skip(f"needs the package {package}")

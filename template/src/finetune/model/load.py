@@ -42,6 +42,9 @@ UNFIT = {
 }
 """Architectures that transformers has for a task's head, but that cannot be trained on texts alone, and why."""
 
+BIDIRECTIONAL = ("bert-generation", "cpmant", "xlnet")
+"""Other architectures with a causal head whose attention sees the tokens to predict."""
+
 
 def load_tokenizer(model: settings.Model, task: Task[E, Any], examples: Sequence[E]) -> Any:
     """The tokenizer of `model.name`; that of a tiny model is trained on the texts of `examples`.
@@ -161,9 +164,10 @@ def require_architecture(task: Settings, config: Any, name: str) -> None:
     fits = _is_known(config, task.auto_model)
     if task.auto_model == "AutoModelForSeq2SeqLM":  # transformers has models of speech there that have no encoder
         fits = fits and config.is_encoder_decoder
-    # transformers has causal heads for encoders too, whose attention would see the tokens to predict.
     if task.auto_model == "AutoModelForCausalLM":
-        fits = fits and not _is_known(config, "AutoModelForMaskedLM") and not _is_known(config, "AutoModelForSeq2SeqLM")
+        # transformers has causal heads for encoders too, whose attention would see the tokens to predict.
+        encoder = _is_known(config, "AutoModelForMaskedLM") or _is_known(config, "AutoModelForSeq2SeqLM")
+        fits = fits and not encoder and config.model_type not in BIDIRECTIONAL
     if not fits and task.auto_model not in (getattr(config, "auto_map", None) or {}):
         raise UserError(
             f"model.name: '{name}' is a {config.model_type} model, which does not fit this task: "
