@@ -173,7 +173,7 @@ def load_saved_model(folder: Path, *, trust_remote_code: bool = False, to_merge:
         model = _load_added(folder, description, method, auto, config, to_merge=to_merge)
     else:
         # Named here, for a config.json may name an attention kernel to download.
-        options = {"attn_implementation": base.attention, "use_safetensors": True}
+        options = {"attn_implementation": base.attn_implementation, "use_safetensors": True}
         model, info = load_pretrained(auto, local, output_loading_info=True, **options)
         if info["missing_keys"] or info["mismatched_keys"]:
             raise _incomplete(folder)
