@@ -16,6 +16,7 @@ from seqeval.metrics import f1_score
 
 from finetune.cli import main
 from finetune.config.load import load_config
+from finetune.data.features import Feature
 from finetune.data.rows import Row
 from finetune.errors import UserError
 from finetune.tasks.entities import Entity, EntityError, bridge, entities_of, read_entities, split_words, tags_of
@@ -256,6 +257,15 @@ def test_where_chooses_by_the_text(spans: Path) -> None:
     assert [one.text for one in chosen] == [ROWS[0][0], ROWS[2][0]]
 
 
+def test_words_to_predict_come_before_their_text() -> None:
+    values = {"tokens": ["Ada", "Turin."], "text": "Ada Turin."}
+    assert new_task().example(Row("x:1", values, values)) == Example(["Ada", "Turin."], None)
+
+
+def test_white_space_around_a_label_is_no_part_of_it() -> None:
+    assert example(TEXT, (0, 3, " PER\n")).tags == ["B-PER", "O", "O", "O", "O", "O"]
+
+
 def test_an_example_and_its_rows_are_inverse() -> None:
     for text, entities in ROWS:
         one = example(text, *entities)
@@ -293,6 +303,17 @@ def test_metrics_are_those_of_the_words() -> None:
     assert scores.metrics["f1"] == pytest.approx(f1_score([one.tags for one in examples], guess))
     by_word = task.baselines(examples, [])["each word's most frequent tag"]
     assert by_word[1].tags == ["O", "O", "O", "B-LOC", "I-LOC", "O", "O", "O", "O"]
+
+
+def test_predictions_of_texts_have_no_gap_and_those_of_words_are_kept() -> None:
+    task, text = new_task(), example("Ada J. Byron", (0, 12, "PER"))
+    task.fit([text])
+    words = Example(text.tokens, text.tags)
+    decoded = [[(task.labels.index(tag), 0.5) for tag in ("B-PER", "I-PER", "O", "I-PER")]] * 2
+    features = [Feature(number, {"input_ids": [0]}, [], words=[0, 1, 2, 3]) for number in (0, 1)]
+    of_text, of_words = task.predictions([text, words], features, decoded)
+    assert of_text.tags == ["B-PER", "I-PER", "I-PER", "I-PER"]
+    assert of_words.tags == ["B-PER", "I-PER", "O", "I-PER"]
 
 
 def test_long_texts_go_through_windows_and_come_back_as_spans(spans: Path, project: Project) -> None:
