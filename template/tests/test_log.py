@@ -40,7 +40,7 @@ def log(run: RunFolder, steps: list[int], best: int, done: int = 0) -> None:
     with log.live():
         for step in steps:
             log.step({"step": step, **STEP})
-            log.validation({"step": step, **VALIDATION, "best": step == best}, "accuracy")
+            log.validation({"step": step, **VALIDATION, "best": step == best}, ["accuracy"])
 
 
 def events(run: RunFolder) -> Any:

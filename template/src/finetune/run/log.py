@@ -1,7 +1,7 @@
 """Training log: a progress line on the terminal, metrics.jsonl for programs, TensorBoard for curves."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -83,18 +83,22 @@ class TrainingLog:
         if not self.console.is_terminal:
             self.console.print(f"step {record['step']}/{self._total}  {line}", highlight=False, soft_wrap=True)
 
-    def validation(self, record: dict[str, Any], main_metric: str) -> None:
-        """Log a validation record: step, epoch, loss, the task's metrics, and whether it is the best so far."""
+    def validation(self, record: dict[str, Any], shown: Sequence[str]) -> None:
+        """Log a validation record: step, epoch, loss, the task's metrics, and whether it is the best so far.
+
+        The metrics in `shown` stand in the line of the terminal, and first in TensorBoard.
+        """
         self._write({"kind": "validation", **record})
         metrics = {name: value for name, value in record.items() if name not in NO_METRIC}
-        first = {"loss": record["loss"], main_metric: metrics.pop(main_metric)}
+        first = {"loss": record["loss"], **{name: metrics.pop(name) for name in shown}}
         cards = {"validation": first, "validation_best": first if record["best"] else {}, "validation_metrics": metrics}
         tags = {f"{group}/{name}": value for group, some in cards.items() for name, value in some.items()}
         self._show(tags, record["step"])
         mark = "  [green]best so far[/]" if record["best"] else ""
+        values = "  ".join(f"{name} {record[name]:z.4f}" for name in shown)
         self.console.print(
             f"epoch {record['epoch']:.2f}  step {record['step']}: validation loss {record['loss']:.4f}  "
-            f"[bold]{main_metric} {record[main_metric]:z.4f}[/]{mark}",
+            f"[bold]{values}[/]{mark}",
             highlight=False,
         )
 
@@ -125,7 +129,7 @@ class NullLog(TrainingLog):
     def step(self, record: dict[str, Any]) -> None:
         pass
 
-    def validation(self, record: dict[str, Any], main_metric: str) -> None:
+    def validation(self, record: dict[str, Any], shown: Sequence[str]) -> None:
         pass
 
 

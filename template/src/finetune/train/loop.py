@@ -235,4 +235,4 @@ def validate(
         save_model(run.best, config, setup)
     if split:
         record = {"step": state.step, "epoch": round(epoch, 4), **values, "best": better}
-        log.validation(record, setup.selection.logged)
+        log.validation(record, setup.selection.shown)

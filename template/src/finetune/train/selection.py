@@ -20,12 +20,19 @@ class Selection:
     logged: str
     """Its name in the values of a validation."""
     lower_is_better: bool
+    headline: str = ""
+    """The name of the metric that the task reports first, in the values of a validation."""
     baseline: float | None = None
     """The metric of the weakest trivial baseline, if early stopping waits for the model to beat it.
 
     A model that has learnt only the most frequent label scores the same at every validation, and its loss fluctuates;
     with rare labels this lasts for several epochs, before the model begins to tell the labels apart.
     """
+
+    @property
+    def shown(self) -> list[str]:
+        """The metrics of a validation's line in the log: the headline, and the one that chooses."""
+        return [name for name in dict.fromkeys([self.headline, self.logged]) if name != "loss"]
 
     def update(self, state: TrainingState, values: dict[str, float]) -> bool:
         """Note the values of a validation in `state`; returns whether it is the best so far."""
@@ -62,7 +69,8 @@ def make_selection(config: Config, task: Task[Any, Any], validation: Split | Non
     ]
     known = [metrics[metric] for metrics in scored if metric in metrics]
     baseline = (max if lower_is_better else min)(known, default=None)
-    return Selection(metric, logged_name(task, metric, validation), lower_is_better, baseline)
+    headline = logged_name(task, task.settings.main_metric, validation)
+    return Selection(metric, logged_name(task, metric, validation), lower_is_better, headline, baseline)
 
 
 def validation_values(selection: Selection, task: Task[Any, Any], split: Split, result: Inference) -> dict[str, float]:
