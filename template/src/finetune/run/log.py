@@ -100,6 +100,7 @@ class TrainingLog:
             f"epoch {record['epoch']:.2f}  step {record['step']}: validation loss {record['loss']:.4f}  "
             f"[bold]{values}[/]{mark}",
             highlight=False,
+            soft_wrap=True,
         )
 
     def _write(self, record: dict[str, Any]) -> None:
