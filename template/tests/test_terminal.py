@@ -84,8 +84,10 @@ def test_the_result_is_shown_last(finished: Callable[[str], None], capsys: pytes
     assert table[0].startswith("this model   always O")
     assert [line.split()[0] for line in table[2:]] == ["f1", *(name for name in evaluation["metrics"] if name != "f1")]
     end = lines[start + 3 + len(evaluation["metrics"]) :]
-    assert end[0].startswith("The result is f1. Loss ")
-    assert [line.split(":")[0] for line in end[1:]] == (["report"] if optional.is_there("report") else [])
+    result = f"Result: f1 {evaluation['metrics']['f1']:.4f} (always O: 0.0000; each word's most frequent tag: "
+    assert " ".join(end).startswith(result)
+    end = end[next(number for number, line in enumerate(end) if line.endswith(f"{evaluation['loss']:.4f}.")) + 1 :]
+    assert [line.split(":")[0] for line in end] == (["report"] if optional.is_there("report") else [])
 
 
 def test_words_stand_beside_their_tags(

@@ -78,6 +78,9 @@ def measure(config: Config, saved: SavedModel, examples: list[Any]) -> tuple[dic
 def show(evaluation: dict[str, Any], tables: list[Table], console: Console) -> None:
     """Print the tables, and last the result: the metrics, the main one first, beside those of the baselines."""
     metrics, baselines, main = evaluation["metrics"], evaluation["baseline"], evaluation["headline"]
+    known = [(baseline["name"], baseline["metrics"][main]) for baseline in baselines if main in baseline["metrics"]]
+    beside = f" ({'; '.join(f'{name}: {value:z.4f}' for name, value in known)})" if known else ""
+    reading = ", lower is better" if evaluation["lower_is_better"] else ""
     summary = Table(
         f"{evaluation['split']}: {evaluation['size']} of {evaluation['data']}",
         ["", "this model", *(baseline["name"] for baseline in baselines)],
@@ -85,8 +88,7 @@ def show(evaluation: dict[str, Any], tables: list[Table], console: Console) -> N
             [name, metrics[name], *(baseline["metrics"].get(name, "") for baseline in baselines)]
             for name in sorted(metrics, key=lambda name: name != main)
         ],
-        note=f"The result is {main}{', lower is better' if evaluation['lower_is_better'] else ''}. "
-        f"Loss {evaluation['loss']:.4f}.",
+        note=f"Result: {main} {metrics[main]:z.4f}{beside}{reading}. Loss {evaluation['loss']:.4f}.",
     )
     for table in (*tables, summary):
         console.print(f"\n[bold]{escape(table.title)}[/]", highlight=False)
