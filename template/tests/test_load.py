@@ -2,18 +2,24 @@
 
 import io
 import json
+import shutil
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import transformers
-from conftest import GOOD, Project, build
+from conftest import BAD, GOOD, Project, build
 from rich.console import Console
+from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
+from transformers import AutoTokenizer
 
 from finetune.config.load import load_config
+from finetune.model.load import load_tokenizer
 from finetune.model.tiny import tiny_tokenizer
 from finetune.run.saved_model import load_saved_model
+from finetune.tasks import make_task
 from finetune.train import loop as training
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16, "num_labels": 2}
@@ -77,3 +83,63 @@ def test_an_architecture_without_a_limit_of_positions(project: Project) -> None:
     base = saved(transformers.XLNetConfig(d_model=16, n_layer=1, n_head=2, d_inner=16))
     setup = build(load_config(project.config("text-classification", model={"name": base, "max_length": 5000})))
     assert setup.model.config.max_position_embeddings == -1
+
+
+def sentencepiece_model(path: str, kind: str) -> None:
+    """A vocabulary of a model of this kind, in the format of sentencepiece."""
+    special = {"pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1} if kind == "t5" else {}
+    SentencePieceTrainer.train(
+        sentence_iterator=iter([*GOOD, *BAD]),
+        model_prefix=path,
+        vocab_size=60,
+        model_type="bpe" if kind == "llama" else "unigram",
+        hard_vocab_limit=False,
+        minloglevel=2,
+        **special,
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "task"),
+    [
+        ("t5", "spiece.model", "translation"),
+        ("camembert", "sentencepiece.bpe.model", "text-classification"),
+        ("llama", "tokenizer.model", "text-generation"),
+        ("marian", "source.spm", "translation"),
+    ],
+)
+def test_a_tokenizer_of_sentencepiece_alone_is_loaded(kind: str, file: str, task: str, project: Project) -> None:
+    """A folder with nothing but the file of sentencepiece and, for Marian, its numbers."""
+    base = Path("base")
+    base.mkdir()
+    sentencepiece_model("pieces", kind)
+    pieces = SentencePieceProcessor(model_file="pieces.model")
+    shutil.copy("pieces.model", base / file)
+    if kind == "marian":
+        shutil.copy("pieces.model", base / "target.spm")
+        names = ["</s>", "<unk>", *(pieces.id_to_piece(i) for i in range(3, len(pieces))), "<pad>"]
+        (base / "vocab.json").write_text(json.dumps({name: i for i, name in enumerate(names)}))
+    if kind == "llama":
+        (base / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "LlamaTokenizer"}))
+    (base / "config.json").write_text(json.dumps({"model_type": kind}))
+    config = load_config(project.config(task, model={"name": "base"}))
+    tokenizer = load_tokenizer(config.model, make_task(config.task), [])
+    ids = tokenizer(GOOD[1])["input_ids"]
+    tokens = [token for token in tokenizer.convert_ids_to_tokens(ids) if token not in tokenizer.all_special_tokens]
+    assert tokens == pieces.encode(GOOD[1], out_type=str)
+    assert tokenizer.decode(ids, skip_special_tokens=True) == GOOD[1]
+    tokenizer.save_pretrained("saved")  # as every trained model is
+    assert AutoTokenizer.from_pretrained("saved")(GOOD[1])["input_ids"] == ids
+
+
+def test_a_tokenizer_of_tiktoken_alone_is_loaded(project: Project) -> None:
+    base = Path("base")
+    base.mkdir()
+    tokens = [*(bytes([i]) for i in range(256)), b"fi"]
+    ranks = "".join(f"{b64encode(token).decode()} {rank}\n" for rank, token in enumerate(tokens))
+    (base / "tiktoken.model").write_text(ranks)
+    (base / "config.json").write_text(json.dumps({"model_type": "llama", "eos_token_id": 0}))
+    (base / "tokenizer_config.json").write_text(json.dumps({"eos_token": "!"}))
+    config = load_config(project.config("text-generation", model={"name": "base"}))
+    tokenizer = load_tokenizer(config.model, make_task(config.task), [])
+    assert tokenizer("a fine")["input_ids"] == [ord("a"), ord(" "), 256, ord("n"), ord("e")]
