@@ -19,8 +19,8 @@ from ..errors import UserError
 
 T = TypeVar("T")
 TIMEOUT = timedelta(days=1)
-"""Of a collective. The other ranks wait in one while the main rank scores a large split or writes a checkpoint, which may
-take longer than the half hour of gloo; where a rank fails, torchrun stops the others at once."""
+"""Timeout of a collective. Ranks wait in one while the main rank scores a large split or writes a checkpoint, which may
+take longer than gloo's half hour; where a rank fails, torchrun stops the others at once."""
 
 
 class OtherRankFailed(Exception):
