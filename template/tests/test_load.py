@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import transformers
 from conftest import BAD, GOOD, Project, build
 from rich.console import Console
 from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 from transformers import AutoTokenizer
 
+from finetune.config.config import Model
 from finetune.config.load import load_config
+from finetune.errors import UserError
+from finetune.model import load as loading
 from finetune.model.load import load_tokenizer
 from finetune.model.tiny import tiny_tokenizer
 from finetune.run.saved_model import load_saved_model
@@ -23,6 +27,8 @@ from finetune.tasks import make_task
 from finetune.train import loop as training
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16, "num_labels": 2}
+BART = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16,
+        "encoder_attention_heads": 2, "decoder_attention_heads": 2}  # fmt: skip
 FEW = ["train.max_steps=1", "train.device=cpu"]
 
 
@@ -78,11 +84,34 @@ def test_a_run_of_an_earlier_version_is_loaded(project: Project) -> None:
     assert load_saved_model(Path("runs/config/best")).model.config._attn_implementation == "sdpa"
 
 
-def test_an_architecture_without_a_limit_of_positions(project: Project) -> None:
-    """XLNet says so with -1."""
-    base = saved(transformers.XLNetConfig(d_model=16, n_layer=1, n_head=2, d_inner=16))
-    setup = build(load_config(project.config("text-classification", model={"name": base, "max_length": 5000})))
-    assert setup.model.config.max_position_embeddings == -1
+@pytest.mark.parametrize(
+    ("config", "limit"),
+    [
+        (transformers.MptConfig(d_model=16, n_heads=2, n_layers=1, max_seq_len=24), 24),
+        (transformers.LEDConfig(**BART, max_encoder_position_embeddings=24, attention_window=2), 24),
+        (transformers.XLNetConfig(d_model=16, n_layer=1, n_head=2, d_inner=16), 0),
+    ],
+)
+def test_limits_of_positions_have_several_names(config: Any, limit: int) -> None:
+    with torch.device("meta"):
+        model = transformers.AutoModel.from_config(config)
+    loading._require_max_length(model, Model(name="it", max_length=limit or 5000), 0)
+    if limit:
+        with pytest.raises(UserError, match=f"exceeds the maximum of {limit} tokens of 'it': lower it to {limit}"):
+            loading._require_max_length(model, Model(name="it", max_length=limit + 1), 0)
+
+
+@pytest.mark.parametrize("key", ["max_target_length", "generation.max_new_tokens"])
+def test_targets_fit_the_decoder(project: Project, key: str, refused: Callable[..., str]) -> None:
+    tokenizer = tiny_tokenizer("tiny:t5", GOOD)
+    config = transformers.BartConfig(**BART, max_position_embeddings=40, vocab_size=len(tokenizer))
+    transformers.BartForConditionalGeneration(config).save_pretrained("base")
+    tokenizer.save_pretrained("base")
+    path = project.config("translation", model={"name": "base"})
+    lengths = ["task.max_target_length=40", "task.generation.max_new_tokens=40"]
+    build(load_config(path, lengths))
+    message = refused("train", path, *lengths, f"task.{key}=41")
+    assert message == f"task.{key}: 41 exceeds the maximum of 40 tokens that 'base' generates: lower it to 40"
 
 
 def sentencepiece_model(path: str, kind: str) -> None:
