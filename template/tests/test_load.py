@@ -172,3 +172,26 @@ def test_a_tokenizer_of_tiktoken_alone_is_loaded(project: Project) -> None:
     config = load_config(project.config("text-generation", model={"name": "base"}))
     tokenizer = load_tokenizer(config.model, make_task(config.task), [])
     assert tokenizer("a fine")["input_ids"] == [ord("a"), ord(" "), 256, ord("n"), ord("e")]
+
+
+def test_an_architecture_that_does_not_fit_is_refused_before_its_tokenizer(
+    project: Project, refused: Callable[..., str]
+) -> None:
+    """The tokenizer of TAPAS would fail on a text without a table."""
+    Path("base").mkdir()
+    Path("base/config.json").write_text('{"model_type": "tapas"}')
+    message = refused("train", project.config("text-classification", model={"name": "base"}))
+    assert message.startswith(
+        "model.name: 'base' is a tapas model, which reads a table as well: choose an encoder such"
+    )
+
+
+def test_a_missing_package_is_named(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: Any, **__: Any) -> None:
+        raise ImportError("TimmWrapperModel requires the timm library\nbut it was not found")
+
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", missing)
+    with pytest.raises(UserError) as error:
+        loading.load_pretrained(transformers.AutoConfig, Model(name="base"))
+    sentence = "'base' needs a package that is not installed (TimmWrapperModel requires the timm library): install it"
+    assert str(error.value) == f"model.name: {sentence}"

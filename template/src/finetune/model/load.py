@@ -72,8 +72,8 @@ def load_model(model: settings.Model, task: Task[Any, Any], tokenizer: Any, meth
     """A model with the task's head, in fp32 on the CPU, and the modules of its base model that the checkpoint lacks.
 
     New weights are initialized from torch's random number generator. Raises UserError if the model is not found, its
-    architecture does not fit the task, its checkpoint lacks weights, or `max_length` and the method's virtual tokens, or
-    the longest target, exceed its maximum length.
+    architecture does not fit the task, its checkpoint lacks weights, or a text with the method's virtual tokens, or a
+    target, may exceed its maximum length.
     """
     auto = getattr(transformers, task.settings.auto_model)
     options = {
