@@ -28,14 +28,14 @@ BIDIRECTIONAL = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u206
 
 # Dependencies of a project: pip would take a project of the same name for the dependency and not install that.
 PACKAGES = """
-absl-py accelerate annotated-doc annotated-types anyio bitsandbytes click cloudpickle colorama contourpy cycler
-defusedxml execnet filelock finetune flatbuffers fonttools fsspec grpcio h11 hf-xet httpcore2 httpx2 huggingface-hub
-idna iniconfig jinja2 joblib kiwisolver lxml markdown markdown-it-py markupsafe matplotlib mdurl ml-dtypes mpmath
-narwhals networkx nltk numpy onnx onnx-ir onnxruntime onnxscript packaging peft pillow pip pluggy portalocker protobuf
-psutil pyarrow pydantic pydantic-core pygments pyparsing pytest pytest-xdist python-dateutil pyyaml regex rich
-rouge-score ruff sacrebleu safetensors scikit-learn scipy seqeval setuptools shellingham six sympy tabulate
-tensorboard tensorboard-data-server threadpoolctl tokenizers torch tqdm transformers triton truststore typer
-typing-extensions typing-inspection tzdata uv werkzeug wheel
+absl-py accelerate annotated-doc annotated-types anyio bitsandbytes certifi charset-normalizer click cloudpickle
+colorama contourpy cycler defusedxml execnet filelock finetune flatbuffers fonttools fsspec grpcio h11 hf-xet httpcore2
+httpx2 huggingface-hub idna iniconfig jinja2 joblib kiwisolver lxml markdown markdown-it-py markupsafe matplotlib mdurl
+ml-dtypes mpmath narwhals networkx nltk numpy onnx onnx-ir onnxruntime onnxscript packaging peft pillow pip pluggy
+portalocker protobuf psutil pyarrow pydantic pydantic-core pygments pyparsing pytest pytest-xdist python-dateutil
+pyyaml regex requests rich rouge-score ruff sacrebleu safetensors scikit-learn scipy sentencepiece seqeval setuptools
+shellingham six sympy tabulate tensorboard tensorboard-data-server threadpoolctl tiktoken tokenizers torch tqdm
+transformers triton truststore typer typing-extensions typing-inspection tzdata urllib3 uv werkzeug wheel
 """
 RESERVED_NAMES = frozenset(PACKAGES.split())
 

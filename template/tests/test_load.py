@@ -2,21 +2,33 @@
 
 import io
 import json
+import shutil
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import transformers
-from conftest import GOOD, Project, build
+from conftest import BAD, GOOD, Project, build
 from rich.console import Console
+from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
+from transformers import AutoTokenizer
 
+from finetune.config.config import Model
 from finetune.config.load import load_config
+from finetune.errors import UserError
+from finetune.model import load as loading
+from finetune.model.load import load_tokenizer
 from finetune.model.tiny import tiny_tokenizer
 from finetune.run.saved_model import load_saved_model
+from finetune.tasks import make_task
 from finetune.train import loop as training
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16, "num_labels": 2}
+BART = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16,
+        "encoder_attention_heads": 2, "decoder_attention_heads": 2}  # fmt: skip
 FEW = ["train.max_steps=1", "train.device=cpu"]
 
 
@@ -72,8 +84,114 @@ def test_a_run_of_an_earlier_version_is_loaded(project: Project) -> None:
     assert load_saved_model(Path("runs/config/best")).model.config._attn_implementation == "sdpa"
 
 
-def test_an_architecture_without_a_limit_of_positions(project: Project) -> None:
-    """XLNet says so with -1."""
-    base = saved(transformers.XLNetConfig(d_model=16, n_layer=1, n_head=2, d_inner=16))
-    setup = build(load_config(project.config("text-classification", model={"name": base, "max_length": 5000})))
-    assert setup.model.config.max_position_embeddings == -1
+@pytest.mark.parametrize(
+    ("config", "limit"),
+    [
+        (transformers.MptConfig(d_model=16, n_heads=2, n_layers=1, max_seq_len=24), 24),
+        (transformers.LEDConfig(**BART, max_encoder_position_embeddings=24, attention_window=2), 24),
+        (transformers.XLNetConfig(d_model=16, n_layer=1, n_head=2, d_inner=16), 0),
+    ],
+)
+def test_limits_of_positions_have_several_names(config: Any, limit: int) -> None:
+    with torch.device("meta"):
+        model = transformers.AutoModel.from_config(config)
+    loading._require_max_length(model, Model(name="it", max_length=limit or 5000), 0)
+    if limit:
+        with pytest.raises(UserError, match=f"exceeds the maximum of {limit} tokens of 'it': lower it to {limit}"):
+            loading._require_max_length(model, Model(name="it", max_length=limit + 1), 0)
+
+
+@pytest.mark.parametrize("key", ["max_target_length", "generation.max_new_tokens"])
+def test_targets_fit_the_decoder(project: Project, key: str, refused: Callable[..., str]) -> None:
+    tokenizer = tiny_tokenizer("tiny:t5", GOOD)
+    config = transformers.BartConfig(**BART, max_position_embeddings=40, vocab_size=len(tokenizer))
+    transformers.BartForConditionalGeneration(config).save_pretrained("base")
+    tokenizer.save_pretrained("base")
+    path = project.config("translation", model={"name": "base"})
+    lengths = ["task.max_target_length=40", "task.generation.max_new_tokens=40"]
+    build(load_config(path, lengths))
+    message = refused("train", path, *lengths, f"task.{key}=41")
+    assert message == f"task.{key}: 41 exceeds the maximum of 40 tokens that 'base' generates: lower it to 40"
+
+
+def sentencepiece_model(path: str, kind: str) -> None:
+    """A vocabulary of a model of this kind, in the format of sentencepiece."""
+    special = {"pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1} if kind == "t5" else {}
+    SentencePieceTrainer.train(
+        sentence_iterator=iter([*GOOD, *BAD]),
+        model_prefix=path,
+        vocab_size=60,
+        model_type="bpe" if kind == "llama" else "unigram",
+        hard_vocab_limit=False,
+        minloglevel=2,
+        **special,
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "task"),
+    [
+        ("t5", "spiece.model", "translation"),
+        ("camembert", "sentencepiece.bpe.model", "text-classification"),
+        ("llama", "tokenizer.model", "text-generation"),
+        ("marian", "source.spm", "translation"),
+    ],
+)
+def test_a_tokenizer_of_sentencepiece_alone_is_loaded(kind: str, file: str, task: str, project: Project) -> None:
+    """A folder with nothing but the file of sentencepiece and, for Marian, its numbers."""
+    base = Path("base")
+    base.mkdir()
+    sentencepiece_model("pieces", kind)
+    pieces = SentencePieceProcessor(model_file="pieces.model")
+    shutil.copy("pieces.model", base / file)
+    if kind == "marian":
+        shutil.copy("pieces.model", base / "target.spm")
+        names = ["</s>", "<unk>", *(pieces.id_to_piece(i) for i in range(3, len(pieces))), "<pad>"]
+        (base / "vocab.json").write_text(json.dumps({name: i for i, name in enumerate(names)}))
+    if kind == "llama":
+        (base / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "LlamaTokenizer"}))
+    (base / "config.json").write_text(json.dumps({"model_type": kind}))
+    config = load_config(project.config(task, model={"name": "base"}))
+    tokenizer = load_tokenizer(config.model, make_task(config.task), [])
+    ids = tokenizer(GOOD[1])["input_ids"]
+    tokens = [token for token in tokenizer.convert_ids_to_tokens(ids) if token not in tokenizer.all_special_tokens]
+    assert tokens == pieces.encode(GOOD[1], out_type=str)
+    assert tokenizer.decode(ids, skip_special_tokens=True) == GOOD[1]
+    tokenizer.save_pretrained("saved")  # as every trained model is
+    assert AutoTokenizer.from_pretrained("saved")(GOOD[1])["input_ids"] == ids
+
+
+def test_a_tokenizer_of_tiktoken_alone_is_loaded(project: Project) -> None:
+    base = Path("base")
+    base.mkdir()
+    tokens = [*(bytes([i]) for i in range(256)), b"fi"]
+    ranks = "".join(f"{b64encode(token).decode()} {rank}\n" for rank, token in enumerate(tokens))
+    (base / "tiktoken.model").write_text(ranks)
+    (base / "config.json").write_text(json.dumps({"model_type": "llama", "eos_token_id": 0}))
+    (base / "tokenizer_config.json").write_text(json.dumps({"eos_token": "!"}))
+    config = load_config(project.config("text-generation", model={"name": "base"}))
+    tokenizer = load_tokenizer(config.model, make_task(config.task), [])
+    assert tokenizer("a fine")["input_ids"] == [ord("a"), ord(" "), 256, ord("n"), ord("e")]
+
+
+def test_an_architecture_that_does_not_fit_is_refused_before_its_tokenizer(
+    project: Project, refused: Callable[..., str]
+) -> None:
+    """The tokenizer of TAPAS would fail on a text without a table."""
+    Path("base").mkdir()
+    Path("base/config.json").write_text('{"model_type": "tapas"}')
+    message = refused("train", project.config("text-classification", model={"name": "base"}))
+    assert message.startswith(
+        "model.name: 'base' is a tapas model, which reads a table as well: choose an encoder such"
+    )
+
+
+def test_a_missing_package_is_named(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: Any, **__: Any) -> None:
+        raise ImportError("TimmWrapperModel requires the timm library\nbut it was not found")
+
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", missing)
+    with pytest.raises(UserError) as error:
+        loading.load_pretrained(transformers.AutoConfig, Model(name="base"))
+    sentence = "'base' needs a package that is not installed (TimmWrapperModel requires the timm library): install it"
+    assert str(error.value) == f"model.name: {sentence}"

@@ -25,6 +25,7 @@ MANIFEST = "manifest.json"
 def publish(folder: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary folder, flush it to the disk and rename it to `folder`.
 
+    Files get the permissions that new files have, whoever wrote them.
     An older `folder` is kept until then, and if `write` fails. A kill between the two renames leaves neither version
     under that name: `recover` repairs this.
     """
@@ -39,6 +40,8 @@ def publish(folder: Path, write: Callable[[Path], None]) -> None:
     files = sorted(path for path in temporary.rglob("*") if path.is_file())
     checksums = {path.relative_to(temporary).as_posix(): sha256_of(path) for path in files}
     (temporary / MANIFEST).write_text(json.dumps(checksums, indent=1))
+    for path in files:
+        shutil.copymode(temporary / MANIFEST, path)  # that of the umask; safetensors lets only the owner read
     for path in [*files, temporary / MANIFEST, *(path for path in temporary.rglob("*") if path.is_dir()), temporary]:
         _sync(path)
     if folder.exists():

@@ -10,7 +10,7 @@ from .data.batching import micro_batches
 from .data.features import Feature
 from .distributed.parallel import is_sharded
 from .distributed.world import SINGLE_PROCESS, World
-from .model.device import autocast
+from .model.device import autocast, random_devices
 from .tasks.settings import Generation
 
 
@@ -36,7 +36,7 @@ def generate(
     # With a sharded model, ranks that have finished continue with those that have not.
     arguments = {**options(settings, stop_tokens), "synced_gpus": is_sharded(model)}
     texts: dict[int, str] = {}
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(random_devices(model.device)):
         batches = enumerate(micro_batches(features, range(len(features)), budget))
         for (number, rows), counts in world.shard(world.split([*batches])):
             torch.manual_seed(number)

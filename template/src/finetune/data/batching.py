@@ -43,10 +43,10 @@ class Batch:
         def move(value: Any) -> Any:
             if not isinstance(value, Tensor):
                 return value
+            value = value.float() if device.type == "mps" and value.is_floating_point() else value  # it has no fp64
             return (value.pin_memory() if pinned else value).to(device, non_blocking=pinned)
 
-        inputs = {name: move(value) for name, value in self.inputs.items()}
-        return Batch(inputs, move(self.labels), self.rows, self.size)
+        return Batch({k: move(value) for k, value in self.inputs.items()}, move(self.labels), self.rows, self.size)
 
 
 def epoch_batches(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -17,6 +18,9 @@ from torch import distributed as dist
 from ..errors import UserError
 
 T = TypeVar("T")
+TIMEOUT = timedelta(days=1)
+"""Timeout of a collective. Ranks wait in one while the main rank scores a large split or writes a checkpoint, which may
+take longer than gloo's half hour; where a rank fails, torchrun stops the others at once."""
 
 
 class OtherRankFailed(Exception):
@@ -113,7 +117,7 @@ def process_group() -> Iterator[World]:
     gpus = torch.cuda.device_count()
     if gpus:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % gpus)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo")
+    dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=TIMEOUT)
     world = World(dist.get_rank(), dist.get_world_size())
     try:
         yield world

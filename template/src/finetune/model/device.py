@@ -30,3 +30,8 @@ def has_bf16(device: torch.device) -> bool:
 def autocast(bf16: bool, device: torch.device) -> Any:
     """Context of the forward pass in mixed precision; the weights, the loss and the optimizer stay in fp32."""
     return torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext()
+
+
+def random_devices(device: torch.device) -> list[torch.device]:
+    """The GPU whose random state a computation on `device` changes, for `fork_rng`, which otherwise takes all GPUs."""
+    return [device] if device.type == "cuda" else []

@@ -79,8 +79,8 @@ def load_model(
     what its head started from, None where there is no checkpoint or the task has no head of its own.
 
     New weights are initialized from torch's random number generator. Raises UserError if the model is not found, its
-    architecture does not fit the task, its checkpoint lacks weights, or `max_length` and the method's virtual tokens
-    exceed its maximum length.
+    architecture does not fit the task, its checkpoint lacks weights, or a text with the method's virtual tokens, or a
+    target, may exceed its maximum length.
     """
     auto = getattr(transformers, task.settings.auto_model)
     options = {
@@ -110,7 +110,8 @@ def load_model(
         **options,
     )
     _require_pretrained_weights(loaded, info, model.name)
-    _require_max_length(loaded, task.settings, model, soft_prompt_tokens(method))
+    _require_max_length(loaded, model, soft_prompt_tokens(method))
+    _require_target_length(loaded, task.settings, model.name)
     _require_vocabulary(loaded, tokenizer, model.name)
     poolers = {f"{key.split('.pooler.')[0]}.pooler" for key in info["missing_keys"] if ".pooler." in key}
     head = fit_head(loaded, info, checkpoint, task.model_options(), rows) if task.settings.new_head else None
@@ -212,28 +213,33 @@ def _require_pretrained_weights(model: Any, info: dict[str, Any], name: str) -> 
         )
 
 
-def _require_max_length(model: Any, task: Settings, settings: settings.Model, added: int) -> None:
-    if limit := _limit(model, "encoder"):
-        table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
-        if (padding := getattr(table, "padding_idx", None)) is not None:
-            limit -= padding + 1  # RoBERTa's position ids start after its padding index.
-        if settings.max_length + added > limit:
-            virtual = f", of which the method takes {added}" if added else ""
+def _require_max_length(model: Any, settings: settings.Model, added: int) -> None:
+    limit = _limit(model, "encoder")
+    if not limit:
+        return
+    table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
+    if (padding := getattr(table, "padding_idx", None)) is not None:
+        limit -= padding + 1  # RoBERTa's position ids start after its padding index.
+    if settings.max_length + added > limit:
+        virtual = f", of which the method takes {added}" if added else ""
+        raise UserError(
+            f"model.max_length: {settings.max_length} exceeds the maximum of {limit} tokens of '{settings.name}'"
+            f"{virtual}: lower it to {limit - added}"
+        )
+
+
+def _require_target_length(model: Any, task: Settings, name: str) -> None:
+    """Raise UserError if the task's targets, or the texts that it generates, exceed the decoder's maximum length."""
+    limit = _limit(model, "decoder")
+    if not limit or not isinstance(task, Seq2SeqSettings):
+        return
+    generated = task.generation.max_new_tokens
+    for key, length in {"max_target_length": task.max_target_length, "generation.max_new_tokens": generated}.items():
+        if length > limit:
             raise UserError(
-                f"model.max_length: {settings.max_length} exceeds the maximum of {limit} tokens of '{settings.name}'"
-                f"{virtual}: lower it to {limit - added}"
+                f"task.{key}: {length} exceeds the maximum of {limit} tokens that '{name}' generates: "
+                f"lower it to {limit}"
             )
-    if isinstance(task, Seq2SeqSettings) and (limit := _limit(model, "decoder")):
-        wanted = {
-            "max_target_length": task.max_target_length,
-            "generation.max_new_tokens": task.generation.max_new_tokens,
-        }
-        for key, length in wanted.items():
-            if length > limit:
-                raise UserError(
-                    f"task.{key}: {length} exceeds the maximum of {limit} tokens that '{settings.name}' generates: "
-                    f"lower it to {limit}"
-                )
 
 
 def _limit(model: Any, side: str) -> int:

@@ -97,11 +97,11 @@ class GenerativeTask(Task[E, Generated]):
         logits, labels = self.align(logits, labels)
         kept = labels != IGNORE
         chosen, truth = at_least_fp32(logits[kept]), labels[kept]
-        losses = F.cross_entropy(chosen, truth, reduction="none").double()
-        correct = (chosen.argmax(-1) == truth).double()
-        rows = kept.nonzero()[:, 0]
+        losses = F.cross_entropy(chosen, truth, reduction="none").cpu().double()  # an Apple GPU has no fp64
+        correct = (chosen.argmax(-1) == truth).cpu().double()
+        rows = kept.nonzero()[:, 0].cpu()
         sums = torch.zeros(len(labels), 3, dtype=torch.float64, device="cpu")
-        sums.index_add_(0, rows.cpu(), torch.stack([losses, torch.ones_like(losses), correct], 1).cpu())
+        sums.index_add_(0, rows, torch.stack([losses, torch.ones_like(losses), correct], 1))
         return [(loss, int(scored), int(correct)) for loss, scored, correct in sums.tolist()]
 
     def predictions(
