@@ -12,7 +12,7 @@ from typing import Any
 
 import transformers
 from finetune.errors import UserError
-from finetune.model.load import require_architecture
+from finetune.model.requirements import require_architecture
 from transformers import CONFIG_MAPPING
 
 from tools.method_grid import PAGE, TASK_OF

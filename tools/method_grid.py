@@ -14,8 +14,8 @@ import transformers
 from finetune.config.methods import AnyMethod
 from finetune.errors import UserError
 from finetune.model.layers import head_modules
-from finetune.model.load import require_architecture
 from finetune.model.methods import apply_method
+from finetune.model.requirements import require_architecture
 from finetune.tasks.settings import AnyTask
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "methods.md"

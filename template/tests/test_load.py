@@ -21,6 +21,7 @@ from finetune.config.load import load_config
 from finetune.errors import UserError
 from finetune.model import load as loading
 from finetune.model.load import load_tokenizer
+from finetune.model.requirements import require_max_length
 from finetune.model.tiny import tiny_tokenizer
 from finetune.run.saved_model import load_saved_model
 from finetune.tasks import make_task
@@ -95,10 +96,10 @@ def test_a_run_of_an_earlier_version_is_loaded(project: Project) -> None:
 def test_limits_of_positions_have_several_names(config: Any, limit: int) -> None:
     with torch.device("meta"):
         model = transformers.AutoModel.from_config(config)
-    loading._require_max_length(model, Model(name="it", max_length=limit or 5000), 0)
+    require_max_length(model, Model(name="it", max_length=limit or 5000), 0)
     if limit:
         with pytest.raises(UserError, match=f"exceeds the maximum of {limit} tokens of 'it': lower it to {limit}"):
-            loading._require_max_length(model, Model(name="it", max_length=limit + 1), 0)
+            require_max_length(model, Model(name="it", max_length=limit + 1), 0)
 
 
 @pytest.mark.parametrize("key", ["max_target_length", "generation.max_new_tokens"])

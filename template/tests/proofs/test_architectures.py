@@ -18,7 +18,8 @@ from finetune.data.rows import Row
 from finetune.errors import UserError
 from finetune.generate import generate
 from finetune.model.forward import forward
-from finetune.model.load import load_model, require_architecture
+from finetune.model.load import load_model
+from finetune.model.requirements import require_architecture
 from finetune.model.tiny import tiny_tokenizer
 from finetune.run.saved_model import TASKS
 from finetune.tasks import make_task

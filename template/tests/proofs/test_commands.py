@@ -18,7 +18,7 @@ from finetune.config.load import load_config
 from finetune.console import make_console
 from finetune.data.rows import READERS
 from finetune.errors import UserError
-from finetune.model import load as loading
+from finetune.model.requirements import require_max_length
 from finetune.predict import WRITERS
 
 
@@ -109,11 +109,11 @@ def test_roberta_reads_fewer_tokens_than_it_has_positions() -> None:
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
     config = RobertaConfig(vocab_size=9, max_position_embeddings=34, pad_token_id=1, **sizes)
     model = RobertaForSequenceClassification(config)
-    loading._require_max_length(model, Model(name="roberta", max_length=32), 0)
-    loading._require_max_length(model, Model(name="roberta", max_length=30), 2)
+    require_max_length(model, Model(name="roberta", max_length=32), 0)
+    require_max_length(model, Model(name="roberta", max_length=30), 2)
     for max_length, added in ((33, 0), (30, 3)):
         with pytest.raises(UserError, match="exceeds the maximum of 32 tokens"):
-            loading._require_max_length(model, Model(name="roberta", max_length=max_length), added)
+            require_max_length(model, Model(name="roberta", max_length=max_length), added)
 
 
 def test_options_may_stand_anywhere() -> None:

@@ -9,41 +9,24 @@ import transformers
 
 from ..config import config as settings
 from ..config.methods import AnyMethod, QLora, soft_prompt_tokens
-from ..console import counted
 from ..errors import UserError
 from ..hub.client import HUB_NAME, first_line, require_on_hub
 from ..hub.manifest import default_folder, find_manifest
 from ..tasks.base import E, Task
-from ..tasks.settings import Seq2SeqSettings, Settings
 from .pretrained_head import PretrainedHead, fit_head, matching_rows
 from .quantization import quantization_config
 from .remote_code import refused_code, require_pinned_code
+from .requirements import (
+    require_architecture,
+    require_max_length,
+    require_pretrained_weights,
+    require_target_length,
+    require_vocabulary,
+)
 from .tiny import is_tiny, tiny_config, tiny_tokenizer
 
-SUGGESTED = {
-    "AutoModelForCausalLM": "choose a decoder such as openai-community/gpt2, or tiny:gpt2",
-    "AutoModelForSeq2SeqLM": "choose an encoder-decoder such as google-t5/t5-small, or tiny:t5",
-    "AutoModelForSequenceClassification": "choose an encoder such as google-bert/bert-base-cased, or tiny:bert",
-    "AutoModelForTokenClassification": "choose an encoder such as google-bert/bert-base-cased, or tiny:bert",
-}
 LABELS = ("num_labels", "id2label", "label2id")
 """Options of a model's config that name its labels."""
-
-UNFIT = {
-    **dict.fromkeys(["bros", "layoutlmv2", "layoutlmv3", "lilt"], "reads the place of each word on a page as well"),
-    **dict.fromkeys(["musicgen", "musicgen_melody"], "generates sound"),
-    **dict.fromkeys(["gemma4_assistant", "gemma4_unified_assistant"], "drafts tokens for a larger model"),
-    **dict.fromkeys(["emu3", "mllama"], "transformers cannot load again once it is saved as a model of text alone"),
-    "blt": "transformers cannot generate with",
-    "markuplm": "reads the place of each word in an HTML page as well",
-    "reformer": "is trained on texts of one fixed length",
-    "tapas": "reads a table as well",
-    "xmod": "needs to be told the language of each text",
-}
-"""Architectures that transformers has for a task's head, but that cannot be trained on texts alone, and why."""
-
-BIDIRECTIONAL = ("bert-generation", "cpmant", "xlnet")
-"""Other architectures with a causal head whose attention sees the tokens to predict."""
 
 
 def load_tokenizer(model: settings.Model, task: Task[E, Any], examples: Sequence[E]) -> Any:
@@ -109,10 +92,10 @@ def load_model(
         output_loading_info=True,
         **options,
     )
-    _require_pretrained_weights(loaded, info, model.name)
-    _require_max_length(loaded, model, soft_prompt_tokens(method))
-    _require_target_length(loaded, task.settings, model.name)
-    _require_vocabulary(loaded, tokenizer, model.name)
+    require_pretrained_weights(loaded, info, model.name)
+    require_max_length(loaded, model, soft_prompt_tokens(method))
+    require_target_length(loaded, task.settings, model.name)
+    require_vocabulary(loaded, tokenizer, model.name)
     poolers = {f"{key.split('.pooler.')[0]}.pooler" for key in info["missing_keys"] if ".pooler." in key}
     head = fit_head(loaded, info, checkpoint, task.model_options(), rows) if task.settings.new_head else None
     return loaded, sorted(poolers), head
@@ -158,96 +141,3 @@ def _load_error(source: str, error: Exception) -> UserError:
             f"model.name: '{source}' cannot be loaded from the Hub ({reason}): choose a model with safetensors weights"
         )
     return UserError(f"model.name: there is no folder '{source}': correct the path")
-
-
-def require_architecture(task: Settings, config: Any, name: str) -> None:
-    """Raise UserError if the architecture does not fit the task; transformers would load some of these models."""
-    fits = _is_known(config, task.auto_model)
-    if task.auto_model == "AutoModelForSeq2SeqLM":  # transformers has models of speech there that have no encoder
-        fits = fits and config.is_encoder_decoder
-    if task.auto_model == "AutoModelForCausalLM":
-        # transformers has causal heads for encoders too, whose attention would see the tokens to predict.
-        encoder = _is_known(config, "AutoModelForMaskedLM") or _is_known(config, "AutoModelForSeq2SeqLM")
-        fits = fits and not encoder and config.model_type not in BIDIRECTIONAL
-    if not fits and task.auto_model not in (getattr(config, "auto_map", None) or {}):
-        raise UserError(
-            f"model.name: '{name}' is a {config.model_type} model, which does not fit this task: "
-            f"{SUGGESTED[task.auto_model]}"
-        )
-    if reason := UNFIT.get(config.model_type):
-        raise UserError(
-            f"model.name: '{name}' is a {config.model_type} model, which {reason}: {SUGGESTED[task.auto_model]}"
-        )
-
-
-def _is_known(config: Any, auto_model: str) -> bool:
-    return type(config) in getattr(transformers, auto_model)._model_mapping
-
-
-def _require_vocabulary(model: Any, tokenizer: Any, name: str) -> None:
-    embeddings = _embeddings(model)
-    if embeddings and len(tokenizer) > embeddings:
-        raise UserError(
-            f"model.name: the tokenizer of '{name}' has {len(tokenizer):,} tokens, but the model has {embeddings:,} "
-            f"embeddings: choose a model whose tokenizer belongs to it"
-        )
-
-
-def _embeddings(model: Any) -> int:
-    """Number of tokens that a model has embeddings for; 0 if it has none of its own, as CANINE and Perceiver."""
-    try:
-        table = model.get_input_embeddings()
-    except NotImplementedError:
-        return 0
-    return len(table.weight) if hasattr(table, "weight") else 0
-
-
-def _require_pretrained_weights(model: Any, info: dict[str, Any], name: str) -> None:
-    """Raise UserError if the checkpoint lacks weights other than those of the head and the pooler."""
-    prefix = f"{model.base_model_prefix}."
-    missing = [key for key in info["missing_keys"] if key.startswith(prefix) and ".pooler." not in key]
-    if missing:
-        raise UserError(
-            f"model.name: '{name}' lacks {counted(len(missing), 'weight')} of the model, such as {missing[0]}: "
-            f"choose a checkpoint of a {model.config.model_type} model"
-        )
-
-
-def _require_max_length(model: Any, settings: settings.Model, added: int) -> None:
-    limit = _limit(model, "encoder")
-    if not limit:
-        return
-    table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
-    if (padding := getattr(table, "padding_idx", None)) is not None:
-        limit -= padding + 1  # RoBERTa's position ids start after its padding index.
-    if settings.max_length + added > limit:
-        virtual = f", of which the method takes {added}" if added else ""
-        raise UserError(
-            f"model.max_length: {settings.max_length} exceeds the maximum of {limit} tokens of '{settings.name}'"
-            f"{virtual}: lower it to {limit - added}"
-        )
-
-
-def _require_target_length(model: Any, task: Settings, name: str) -> None:
-    """Raise UserError if the task's targets, or the texts that it generates, exceed the decoder's maximum length."""
-    limit = _limit(model, "decoder")
-    if not limit or not isinstance(task, Seq2SeqSettings):
-        return
-    generated = task.generation.max_new_tokens
-    for key, length in {"max_target_length": task.max_target_length, "generation.max_new_tokens": generated}.items():
-        if length > limit:
-            raise UserError(
-                f"task.{key}: {length} exceeds the maximum of {limit} tokens that '{name}' generates: "
-                f"lower it to {limit}"
-            )
-
-
-def _limit(model: Any, side: str) -> int:
-    """Largest number of positions of the encoder or the decoder; 0 if there is no limit, which some configs give as -1.
-
-    A model with only one of the two has the same limit for both.
-    """
-    config = getattr(model.config, side, None) or model.config.get_text_config()
-    names = (f"max_{side}_position_embeddings", "max_position_embeddings", "max_seq_len", "max_target_positions")
-    limits = (getattr(config, name, None) for name in names)
-    return max(0, next((limit for limit in limits if isinstance(limit, int)), 0))
