@@ -61,6 +61,11 @@ OTHER: dict[str, dict[str, Any]] = {
     "xlstm": {"hidden_size": 64, "qk_dim_factor": 1.0},
 }
 """Values that make an architecture with small sizes, or with defaults that are not complete, consistent."""
+MIX_PADDING = (
+    *("canine", "convbert", "fnet", "funnel", "nystromformer", "yoso"),
+    *("axk2", "dots3_note", "dots3_note_text", "glm_moe_dsa"),
+)
+"""Architectures that mix padding into a text by design; the last four only at so small a size."""
 PACKAGES = {"gemma3n": "timm"}
 """Packages that an architecture needs besides the dependencies."""
 

@@ -58,6 +58,15 @@ def assert_is_causal(model: Any, ids: torch.Tensor) -> None:
     torch.testing.assert_close(before, after, rtol=1e-4, atol=1e-5)
 
 
+@torch.no_grad()
+def assert_padding_changes_nothing(model: Any, task: Any, tokenizer: Any, features: list[Any]) -> None:
+    """Two texts have the same loss together as one after the other."""
+    padding = Padding(tokenizer, task.batch_labels)
+    batches = [padding.make_batch(features, rows) for rows in ([0, 1], [0], [1])]
+    together, *alone = (float(task.loss(forward(model, task, batch, bf16=False), batch.labels)) for batch in batches)
+    assert together == pytest.approx(sum(alone), rel=2e-4)
+
+
 @pytest.mark.parametrize(("head", "kind"), CASES)
 def test_an_architecture_trains_or_is_refused(head: str, kind: str, tmp_path: Path) -> None:
     """From a folder that plain transformers has saved, one step on two padded texts."""
@@ -79,12 +88,14 @@ def test_an_architecture_trains_or_is_refused(head: str, kind: str, tmp_path: Pa
     model, _, _ = load_model(Model(name=str(tmp_path), max_length=LENGTH), task, tokenizer, Full())
     batch = Padding(tokenizer, task.batch_labels).make_batch(features, range(len(features)))
     before = [parameter.detach().clone() for parameter in model.parameters()]
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-2)
     loss = task.loss(forward(model.train(), task, batch, bf16=False), batch.labels)
     loss.backward()
     optimizer.step()
     assert loss.isfinite()
     assert any(not old.equal(new) for old, new in zip(before, model.parameters(), strict=True))
+    if kind not in architectures.MIX_PADDING:
+        assert_padding_changes_nothing(model.eval(), task, tokenizer, features)
     if head == "AutoModelForCausalLM":
         assert_is_causal(model.eval(), batch.inputs["input_ids"][:1])
     if task.generation:

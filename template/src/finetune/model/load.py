@@ -28,6 +28,9 @@ from .tiny import is_tiny, tiny_config, tiny_tokenizer
 LABELS = ("num_labels", "id2label", "label2id")
 """Options of a model's config that name its labels."""
 
+READS_PADDING = ("t5gemma", "t5gemma2", "xlnet")
+"""Architectures whose head for a text gives it another result where padding follows."""
+
 
 def load_tokenizer(model: settings.Model, task: Task[E, Any], examples: Sequence[E]) -> Any:
     """The tokenizer of `model.name`; that of a tiny model is trained on the texts of `examples`.
@@ -141,3 +144,101 @@ def _load_error(source: str, error: Exception) -> UserError:
             f"model.name: '{source}' cannot be loaded from the Hub ({reason}): choose a model with safetensors weights"
         )
     return UserError(f"model.name: there is no folder '{source}': correct the path")
+<<<<<<< HEAD
+=======
+
+
+def require_architecture(task: Settings, config: Any, name: str) -> None:
+    """Raise UserError if the architecture does not fit the task; transformers would load some of these models."""
+    fits = _is_known(config, task.auto_model)
+    if task.auto_model == "AutoModelForSeq2SeqLM":  # transformers has models of speech there that have no encoder
+        fits = fits and config.is_encoder_decoder
+    if task.auto_model == "AutoModelForCausalLM":
+        # transformers has causal heads for encoders too, whose attention would see the tokens to predict.
+        encoder = _is_known(config, "AutoModelForMaskedLM") or _is_known(config, "AutoModelForSeq2SeqLM")
+        fits = fits and not encoder and config.model_type not in BIDIRECTIONAL
+    if task.auto_model == "AutoModelForSequenceClassification":
+        fits = fits and config.model_type not in READS_PADDING
+    if not fits and not hasattr(config, "auto_map"):
+        raise UserError(
+            f"model.name: '{name}' is a {config.model_type} model, which does not fit this task: "
+            f"{SUGGESTED[task.auto_model]}"
+        )
+    if reason := UNFIT.get(config.model_type):
+        raise UserError(
+            f"model.name: '{name}' is a {config.model_type} model, which {reason}: {SUGGESTED[task.auto_model]}"
+        )
+
+
+def _is_known(config: Any, auto_model: str) -> bool:
+    return type(config) in getattr(transformers, auto_model)._model_mapping
+
+
+def _require_vocabulary(model: Any, tokenizer: Any, name: str) -> None:
+    embeddings = _embeddings(model)
+    if embeddings and len(tokenizer) > embeddings:
+        raise UserError(
+            f"model.name: the tokenizer of '{name}' has {len(tokenizer):,} tokens, but the model has {embeddings:,} "
+            f"embeddings: choose a model whose tokenizer belongs to it"
+        )
+
+
+def _embeddings(model: Any) -> int:
+    """Number of tokens that a model has embeddings for; 0 if it has none of its own, as CANINE and Perceiver."""
+    try:
+        table = model.get_input_embeddings()
+    except NotImplementedError:
+        return 0
+    return len(table.weight) if hasattr(table, "weight") else 0
+
+
+def _require_pretrained_weights(model: Any, info: dict[str, Any], name: str) -> None:
+    """Raise UserError if the checkpoint lacks weights other than those of the head and the pooler."""
+    prefix = f"{model.base_model_prefix}."
+    missing = [key for key in info["missing_keys"] if key.startswith(prefix) and ".pooler." not in key]
+    if missing:
+        raise UserError(
+            f"model.name: '{name}' lacks {counted(len(missing), 'weight')} of the model, such as {missing[0]}: "
+            f"choose a checkpoint of a {model.config.model_type} model"
+        )
+
+
+def _require_max_length(model: Any, settings: settings.Model, added: int) -> None:
+    limit = _limit(model, "encoder")
+    if not limit:
+        return
+    table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
+    if (padding := getattr(table, "padding_idx", None)) is not None:
+        limit -= padding + 1  # RoBERTa's position ids start after its padding index.
+    if settings.max_length + added > limit:
+        virtual = f", of which the method takes {added}" if added else ""
+        raise UserError(
+            f"model.max_length: {settings.max_length} exceeds the maximum of {limit} tokens of '{settings.name}'"
+            f"{virtual}: lower it to {limit - added}"
+        )
+
+
+def _require_target_length(model: Any, task: Settings, name: str) -> None:
+    """Raise UserError if the task's targets, or the texts that it generates, exceed the decoder's maximum length."""
+    limit = _limit(model, "decoder")
+    if not limit or not isinstance(task, Seq2SeqSettings):
+        return
+    generated = task.generation.max_new_tokens
+    for key, length in {"max_target_length": task.max_target_length, "generation.max_new_tokens": generated}.items():
+        if length > limit:
+            raise UserError(
+                f"task.{key}: {length} exceeds the maximum of {limit} tokens that '{name}' generates: "
+                f"lower it to {limit}"
+            )
+
+
+def _limit(model: Any, side: str) -> int:
+    """Largest number of positions of the encoder or the decoder; 0 if there is no limit, which some configs give as -1.
+
+    A model with only one of the two has the same limit for both.
+    """
+    config = getattr(model.config, side, None) or model.config.get_text_config()
+    names = (f"max_{side}_position_embeddings", "max_position_embeddings", "max_seq_len", "max_target_positions")
+    limits = (getattr(config, name, None) for name in names)
+    return max(0, next((limit for limit in limits if isinstance(limit, int)), 0))
+>>>>>>> models

@@ -57,8 +57,9 @@ class Seq2SeqTask(GenerativeTask[Example]):
         )
 
     def model_inputs(self, model: Any, inputs: dict[str, Tensor], labels: Tensor) -> dict[str, Any]:
+        # A copy, for FSMT changes what it is given.
         shift = getattr(model, "prepare_decoder_input_ids_from_labels", partial(_shift_right, model.config))
-        return {**inputs, "decoder_input_ids": shift(labels), "use_cache": False}
+        return {**inputs, "decoder_input_ids": shift(labels.clone()), "use_cache": False}
 
     @abstractmethod
     def text_metrics(self, references: list[str], generated: list[str]) -> dict[str, float]:
