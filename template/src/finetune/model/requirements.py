@@ -32,6 +32,9 @@ UNFIT = {
 BIDIRECTIONAL = ("bert-generation", "cpmant", "xlnet")
 """Other architectures with a causal head whose attention sees the tokens to predict."""
 
+READS_PADDING = ("t5gemma", "t5gemma2", "xlnet")
+"""Architectures whose head for a text gives it another result where padding follows."""
+
 
 def require_architecture(task: Settings, config: Any, name: str) -> None:
     """Raise UserError if the architecture does not fit the task; transformers would load some of these models."""
@@ -42,6 +45,8 @@ def require_architecture(task: Settings, config: Any, name: str) -> None:
         # transformers has causal heads for encoders too, whose attention would see the tokens to predict.
         encoder = _is_known(config, "AutoModelForMaskedLM") or _is_known(config, "AutoModelForSeq2SeqLM")
         fits = fits and not encoder and config.model_type not in BIDIRECTIONAL
+    if task.auto_model == "AutoModelForSequenceClassification":
+        fits = fits and config.model_type not in READS_PADDING
     if not fits and task.auto_model not in (getattr(config, "auto_map", None) or {}):
         raise UserError(
             f"model.name: '{name}' is a {config.model_type} model, which does not fit this task: "
