@@ -38,24 +38,29 @@ READS_PADDING = ("t5gemma", "t5gemma2", "xlnet")
 
 def require_architecture(task: Settings, config: Any, name: str) -> None:
     """Raise UserError if the architecture does not fit the task; transformers would load some of these models."""
-    fits = _is_known(config, task.auto_model)
-    if task.auto_model == "AutoModelForSeq2SeqLM":  # transformers has models of speech there that have no encoder
-        fits = fits and config.is_encoder_decoder
-    if task.auto_model == "AutoModelForCausalLM":
-        # transformers has causal heads for encoders too, whose attention would see the tokens to predict.
-        encoder = _is_known(config, "AutoModelForMaskedLM") or _is_known(config, "AutoModelForSeq2SeqLM")
-        fits = fits and not encoder and config.model_type not in BIDIRECTIONAL
-    if task.auto_model == "AutoModelForSequenceClassification":
-        fits = fits and config.model_type not in READS_PADDING
-    if not fits and task.auto_model not in (getattr(config, "auto_map", None) or {}):
-        raise UserError(
-            f"model.name: '{name}' is a {config.model_type} model, which does not fit this task: "
-            f"{SUGGESTED[task.auto_model]}"
-        )
-    if reason := UNFIT.get(config.model_type):
+    if reason := _unfit(task.auto_model, config):
         raise UserError(
             f"model.name: '{name}' is a {config.model_type} model, which {reason}: {SUGGESTED[task.auto_model]}"
         )
+
+
+def _unfit(auto_model: str, config: Any) -> str | None:
+    """Why an architecture does not fit a head, if so."""
+    if auto_model in (getattr(config, "auto_map", None) or {}):  # it brings its own code for the head
+        return None
+    fits = _is_known(config, auto_model)
+    if auto_model == "AutoModelForSeq2SeqLM":  # transformers has models of speech there that have no encoder
+        fits = fits and config.is_encoder_decoder
+    if auto_model == "AutoModelForCausalLM":
+        # transformers has causal heads for encoders too, whose attention would see the tokens to predict.
+        fits = fits and not _is_known(config, "AutoModelForMaskedLM") and not _is_known(config, "AutoModelForSeq2SeqLM")
+        if fits and config.model_type in BIDIRECTIONAL:
+            return "sees the tokens that it has to predict"
+    if not fits:
+        return "does not fit this task"
+    if auto_model == "AutoModelForSequenceClassification" and config.model_type in READS_PADDING:
+        return "gives a text another result where padding follows it"
+    return UNFIT.get(config.model_type)
 
 
 def _is_known(config: Any, auto_model: str) -> bool:
