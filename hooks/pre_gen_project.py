@@ -33,6 +33,7 @@ colorama contourpy cycler defusedxml execnet filelock finetune flatbuffers fontt
 httpx2 huggingface-hub idna iniconfig jinja2 joblib kiwisolver lxml markdown markdown-it-py markupsafe matplotlib mdurl
 ml-dtypes mpmath narwhals networkx nltk numpy onnx onnx-ir onnxruntime onnxscript packaging peft pillow pip pluggy
 portalocker protobuf psutil pyarrow pydantic pydantic-core pygments pyparsing pytest pytest-xdist python-dateutil
+python-dotenv
 pyyaml regex requests rich rouge-score ruff sacrebleu safetensors scikit-learn scipy sentencepiece seqeval setuptools
 shellingham six sympy tabulate tensorboard tensorboard-data-server threadpoolctl tiktoken tokenizers torch tqdm
 transformers triton truststore typer typing-extensions typing-inspection tzdata urllib3 uv werkzeug wheel
