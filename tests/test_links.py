@@ -28,6 +28,9 @@ def test_links_lead_somewhere(page: Path) -> None:
             continue
         path, _, anchor = link.partition("#")
         target = page.parent / path if path else page
+        if page.parent.name == "template" and path == "README.zh-CN.md":  # its name in the template has a condition
+            assert [*page.parent.glob("*README.zh-CN.md*")]
+            continue
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
 

@@ -16,8 +16,10 @@ from ..project.yaml_file import load
 from .command import Command, activated, command
 
 OFFLINE = {"HF_HUB_OFFLINE": "1"}
-REFUSAL = re.compile(r"error:.*(HF_HUB_OFFLINE|nothing to fetch)", re.DOTALL)
+NO_DOWNLOAD = re.compile(r"error:.*(HF_HUB_OFFLINE|nothing to fetch)", re.DOTALL)
 """The package's error message if it may not download, or has nothing to download."""
+NOTHING_TO_RESUME = re.compile(r"error:.*no run was interrupted", re.DOTALL)
+"""The package's error message if `train latest --resume` finds no interrupted run: the trainings before have ended."""
 
 MAX_STEPS = "train.max_steps"
 INSTALLER = "setup_env.py"
@@ -50,8 +52,8 @@ class Plan:
     is_server: bool = False
     """It must answer on this machine, and is then stopped."""
 
-    needs_network: bool = False
-    """It must report that it may not download, unless all files are there."""
+    refusal: re.Pattern[str] | None = None
+    """The error message with which it may refuse to do its work."""
 
 
 def plan(project: Project, configuration: Configuration, python: Path) -> Plan:
@@ -66,7 +68,9 @@ def plan(project: Project, configuration: Configuration, python: Path) -> Plan:
     if verb == "serve" or configuration.option("SCRIPT_NAME").startswith("tensorboard"):
         return Plan(started, "until it answers", is_server=True)
     if verb == "fetch":
-        return Plan(started, "without network, which it must report", Phase.SETUP, needs_network=True)
+        return Plan(started, "without network, which it must report", Phase.SETUP, refusal=NO_DOWNLOAD)
+    if verb == "train" and configuration.arguments[1:2] == ["latest"]:
+        return Plan(started, "unchanged; it may find no interrupted run", Phase.RESUME, refusal=NOTHING_TO_RESUME)
     if verb == "train":
         return training_plan(project, configuration, started)
     if verb == "check-data":

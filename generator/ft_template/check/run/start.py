@@ -14,7 +14,7 @@ from pathlib import Path
 from ..fault import Place
 from ..project.configuration import COMPOUND, Configuration
 from ..project.project import NEVER_CONTENT, Project
-from .plan import REFUSAL, Phase, Plan, plan, terminal_plan
+from .plan import Phase, Plan, plan, terminal_plan
 from .process import Process
 
 Key = tuple[str, str]
@@ -153,6 +153,6 @@ def error_of(process: Process, chosen: Plan, seconds: float) -> str:
     code = process.wait(seconds)
     if code is None:
         return f"it still runs after {seconds:.0f} s"
-    if chosen.needs_network and code == 2:
-        return "" if REFUSAL.search(process.output) else "it does not report that it needs the network"
+    if chosen.refusal and code == 2:
+        return "" if chosen.refusal.search(process.output) else "it refuses for another reason than is expected"
     return "" if code == 0 else f"it exits with code {code}"
