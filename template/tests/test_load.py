@@ -121,3 +121,10 @@ def test_no_file_of_a_model_chooses_an_attention_kernel(method: str, project: Pr
                 file.write_text(json.dumps(json.loads(file.read_text()) | named))
         project.train(path, *FEW, *further)
     assert load_saved_model(Path("runs/config/best")).model.config._attn_implementation == "sdpa"
+
+
+def test_a_run_in_the_place_of_a_model_is_refused(project: Project, refused: Callable[..., str]) -> None:
+    project.train(project.config("text-classification", method={"type": "lora"}), *FEW)
+    path = project.config("text-classification", "other")
+    assert "is the folder of a run: name runs/config/best" in refused("train", path, "model.name=runs/config")
+    assert "holds an adapter, not a whole model" in refused("train", path, "model.name=runs/config/best")

@@ -173,6 +173,15 @@ def _load_error(source: str, error: Exception) -> UserError:
             f"model.name: {pointer} is a pointer of Git LFS, not the file itself: run `git lfs pull` in that folder, "
             f"or download the model with `finetune fetch`"
         )
+    if Path(source, "best", "config.json").is_file():
+        return UserError(
+            f"model.name: '{source}' is the folder of a run: name {source}/best, or set continue_from to it"
+        )
+    if Path(source, "adapter_config.json").is_file():
+        return UserError(
+            f"model.name: '{source}' holds an adapter, not a whole model: set continue_from to its run, or name the "
+            f"folder that `finetune export` makes of it"
+        )
     if Path(source).is_dir():
         return UserError(
             f"model.name: the folder '{source}' cannot be loaded ({reason}): "
