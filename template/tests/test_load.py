@@ -20,7 +20,7 @@ from finetune.config.config import Model
 from finetune.config.load import load_config
 from finetune.errors import UserError
 from finetune.model import load as loading
-from finetune.model.load import load_tokenizer
+from finetune.model.load import LFS_POINTER, load_tokenizer
 from finetune.model.requirements import require_max_length
 from finetune.model.tiny import tiny_tokenizer
 from finetune.run.saved_model import load_saved_model
@@ -196,3 +196,53 @@ def test_a_missing_package_is_named(project: Project, monkeypatch: pytest.Monkey
         loading.load_pretrained(transformers.AutoConfig, Model(name="base"))
     sentence = "'base' needs a package that is not installed (TimmWrapperModel requires the timm library): install it"
     assert str(error.value) == f"model.name: {sentence}"
+
+
+def test_files_that_cannot_be_read_are_refused(project: Project, refused: Callable[..., str]) -> None:
+    """transformers has an error of another class for each of them."""
+    path = project.config("text-classification", model={"name": "base"})
+    for name, content, reason in (
+        ("model.safetensors", b"<html>", "the folder 'base' cannot be loaded (SafetensorError: "),
+        ("model.safetensors", f"{LFS_POINTER.decode()}v1\noid sha256:0".encode(), "is a pointer of Git LFS"),
+        ("tokenizer.json", f"{LFS_POINTER.decode()}v1\noid sha256:0".encode(), "is a pointer of Git LFS"),
+        ("tokenizer.json", b'{"version": "1.0"}', "the folder 'base' cannot be loaded (KeyError: 'added_tokens')"),
+        ("config.json", b"[1]", "the folder 'base' cannot be loaded"),
+        ("config.json", b'{"model_type": "bert", "hidden_size": "16"}', "cannot be loaded (Strict"),
+        ("config.json", b'{"model_type": "bert", "hidden_act": "no"}', "cannot be loaded (KeyError: 'no')"),
+    ):
+        saved(transformers.BertConfig(**SIZES))
+        Path("base", name).write_bytes(content)
+        assert reason in refused("train", path, *FEW)
+    assert not Path("runs/config").exists()
+
+
+@pytest.mark.parametrize("config", [transformers.BertConfig(**SIZES), transformers.RobertaConfig(**SIZES)])
+def test_a_model_without_the_files_of_its_tokenizer_is_refused(
+    config: Any, project: Project, refused: Callable[..., str]
+) -> None:
+    """transformers makes a tokenizer without a vocabulary, to which every text is the same."""
+    for file in Path(saved(config)).glob("*token*"):
+        file.unlink()
+    path = project.config("text-classification", model={"name": "base"})
+    assert "'base' has no vocabulary of a tokenizer" in refused("train", path, *FEW)
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_no_file_of_a_model_chooses_an_attention_kernel(method: str, project: Project) -> None:
+    """transformers would download and run the one that a config.json names."""
+    saved(transformers.BertConfig(**SIZES))
+    path = project.config("text-classification", model={"name": "base"}, method={"type": method})
+    for further in ([], ["continue_from=runs/config", "run.name=further"]):
+        for file in (Path("base/config.json"), Path("runs/config/best/config.json")):
+            if file.exists():
+                named = {"_attn_implementation": "kernels-community/flash-attn"}
+                file.write_text(json.dumps(json.loads(file.read_text()) | named))
+        project.train(path, *FEW, *further)
+    assert load_saved_model(Path("runs/config/best")).model.config._attn_implementation == "sdpa"
+
+
+def test_a_run_in_the_place_of_a_model_is_refused(project: Project, refused: Callable[..., str]) -> None:
+    project.train(project.config("text-classification", method={"type": "lora"}), *FEW)
+    path = project.config("text-classification", "other")
+    assert "is the folder of a run: name runs/config/best" in refused("train", path, "model.name=runs/config")
+    assert "holds an adapter, not a whole model" in refused("train", path, "model.name=runs/config/best")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Project, needs
+from conftest import Project, needs, stop_after
 from transformers import dynamic_module_utils
 
 from finetune.cli import main
@@ -124,7 +124,11 @@ def test_allowed_code_trains_and_serves_every_command(
 @pytest.mark.parametrize("known", [False, True])
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_code_put_into_a_run_is_never_run(
-    method: str, known: bool, project: Project, capsys: pytest.CaptureFixture[str]
+    method: str,
+    known: bool,
+    project: Project,
+    refused: Callable[..., str],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Into `best/` and its base model, with files that claim the allowance."""
     path = project.config("text-classification", method={"type": method})
@@ -148,7 +152,28 @@ def test_code_put_into_a_run_is_never_run(
             main(["train", str(path), *overrides, "train.max_steps=1"])
     main(["report", "runs/config"])
     main(["train", str(path), "--resume"])
+    assert NOT_ALLOWED in refused("train", "runs/config", "--resume")
     assert not any(file.exists() for file in ran)
+
+
+def test_a_run_whose_code_was_allowed_is_resumed_with_the_allowance_again(
+    project: Project,
+    own: Path,
+    refused: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = project.config("text-classification", "own", model={"name": "./own"}, train={"max_steps": 4})
+    with monkeypatch.context() as patched:
+        stop_after(2, patched)
+        assert main(["train", str(path), ALLOWED]) == 130
+    way = f"python -m finetune train runs/own --resume {ALLOWED}"
+    assert f"to continue: {way}" in capsys.readouterr().out
+    Path("own-ran").unlink()
+    for run in ("runs/own", "latest"):
+        assert f"then add {ALLOWED}" in refused("train", run, "--resume")
+    assert not Path("own-ran").exists()
+    assert main(way.split()[3:]) == 0
 
 
 @needs("check_data")

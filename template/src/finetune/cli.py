@@ -80,7 +80,7 @@ def train(config: Path, overrides: tuple[str, ...], resume: bool) -> int:
     if not world.is_main:
         return OK if finished else INTERRUPTED
     if not finished:
-        print_line(console, f"to continue: python -m finetune train {escape(str(run.path))} --resume")
+        print_line(console, f"to continue: {escape(run.resume_command())}")
         return INTERRUPTED
     if settings.data.validation and not settings.stages:
         evaluate(run, "validation", None, console, trust_remote_code=settings.model.trust_remote_code)
@@ -202,7 +202,13 @@ def training_settings(config: Path, overrides: list[str], resume: bool) -> "Conf
     if not resume:
         raise UserError(f"{config}: names a run, not a config: add --resume to continue it, or name a config file")
     run = find_interrupted() if latest else RunFolder(config)
-    settings = load_config(run.config_file, overrides)
+    # A run is data: that its config allowed remote code does not allow it here.
+    settings = load_config(run.config_file, ["model.trust_remote_code=false", *overrides])
+    if run.needs_remote_code() and not settings.model.trust_remote_code:
+        raise UserError(
+            f"{run.path}: the model comes with Python code, which runs only if this command allows it: read the code, "
+            f"then add model.trust_remote_code=true"
+        )
     # The folder may have been renamed since.
     return settings.model_copy(update={"run": Run(name=run.path.name, dir=run.path.parent)})
 

@@ -28,6 +28,11 @@ from .tiny import is_tiny, tiny_config, tiny_tokenizer
 LABELS = ("num_labels", "id2label", "label2id")
 """Options of a model's config that name its labels."""
 
+FEWEST_TOKENS = 5
+"""Tokens that any vocabulary has. Without its files transformers makes a tokenizer of little but special tokens."""
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
 
 def load_tokenizer(model: settings.Model, task: Task[E, Any], examples: Sequence[E]) -> Any:
     """The tokenizer of `model.name`; that of a tiny model is trained on the texts of `examples`.
@@ -45,6 +50,11 @@ def load_tokenizer(model: settings.Model, task: Task[E, Any], examples: Sequence
     if task.splits_into_words and getattr(tokenizer, "add_prefix_space", None) is False:
         # A byte-level tokenizer encodes a space as part of the word after it.
         tokenizer = load_pretrained(transformers.AutoTokenizer, model, add_prefix_space=True)
+    if len(tokenizer) - len({*tokenizer.all_special_ids}) < FEWEST_TOKENS:
+        raise UserError(
+            f"model.name: '{model.name}' has no vocabulary of a tokenizer, such as tokenizer.json: copy the "
+            f"tokenizer's files from the model that it was trained from"
+        )
     if tokenizer.pad_token_id is None:  # most decoders have none; padding is masked and not scored
         tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.pad_token_id is None:
@@ -66,31 +76,30 @@ def load_model(
     target, may exceed its maximum length.
     """
     auto = getattr(transformers, task.settings.auto_model)
-    options = {
-        **task.model_options(),
-        "attn_implementation": model.attn_implementation,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
+    options = {**task.model_options(), "pad_token_id": tokenizer.pad_token_id}
     if is_tiny(model.name):
-        config = tiny_config(model.name, tokenizer, model.max_length + soft_prompt_tokens(method), **options)
+        length = model.max_length + soft_prompt_tokens(method)
+        config = tiny_config(model.name, tokenizer, length, attn_implementation=model.attn_implementation, **options)
         require_architecture(task.settings, config, model.name)
         return auto.from_config(config), [], None
     checkpoint = load_pretrained(transformers.AutoConfig, model)
     rows = matching_rows(checkpoint, task.model_options())
     if rows is not None:  # rows of the checkpoint's own head
         options = {name: value for name, value in options.items() if name not in LABELS}
-    config = load_pretrained(transformers.AutoConfig, model, **options)
+    config = load_model_config(model, **options)
     require_architecture(task.settings, config, model.name)
+    quantization = {}
     if isinstance(method, QLora):
-        options["quantization_config"] = quantization_config(method, auto, config)
+        quantization["quantization_config"] = quantization_config(method, auto, config)
     loaded, info = load_pretrained(
         auto,
         model,
+        config=config,
         dtype=torch.float32,
         use_safetensors=True,
         ignore_mismatched_sizes=True,
         output_loading_info=True,
-        **options,
+        **quantization,
     )
     require_pretrained_weights(loaded, info, model.name)
     require_max_length(loaded, model, soft_prompt_tokens(method))
@@ -101,6 +110,14 @@ def load_model(
     return loaded, sorted(poolers), head
 
 
+def load_model_config(model: settings.Model, **options: Any) -> Any:
+    """The config of a model, with `model.attention`. Raises UserError if it cannot be loaded."""
+    config = load_pretrained(transformers.AutoConfig, model, **options)
+    # None as well: a config.json may name an attention kernel, which transformers would download and run.
+    config._attn_implementation = model.attn_implementation
+    return config
+
+
 def load_pretrained(auto: Any, model: settings.Model, **options: Any) -> Any:
     """`auto.from_pretrained` from the fetched folder if there is one, else by name. Raises UserError if it fails."""
     source = str(default_folder(model.name)) if find_manifest(model) else model.name
@@ -109,7 +126,10 @@ def load_pretrained(auto: Any, model: settings.Model, **options: Any) -> Any:
         if model.trust_remote_code:
             require_pinned_code(source, revision)
         return auto.from_pretrained(source, revision=revision, trust_remote_code=model.trust_remote_code, **options)
-    except (OSError, ValueError, ImportError) as error:
+    except Exception as error:  # transformers has one of any class for a file that it cannot read
+        from_code = model.trust_remote_code and not isinstance(error, OSError | ValueError | ImportError)
+        if from_code or isinstance(error, torch.OutOfMemoryError):
+            raise
         refused = None if model.trust_remote_code else refused_code(source, revision)
         raise refused or _load_error(source, error) from error
 
@@ -126,11 +146,26 @@ def set_attention(model: Any, wanted: settings.Model) -> None:
 
 
 def _load_error(source: str, error: Exception) -> UserError:
-    reason = first_line(error)
+    named = "" if isinstance(error, OSError | ValueError | ImportError) else f"{type(error).__name__}: "
+    reason = f"{named}{first_line(error)}"
     if "scaled_dot_product_attention" in reason:  # transformers says so for the model, or for a part of it
         return UserError(f"model.attention: the architecture of '{source}' has no sdpa: set it to auto, or to eager")
     if isinstance(error, ImportError):
         return UserError(f"model.name: '{source}' needs a package that is not installed ({reason}): install it")
+    if pointer := next(filter(_is_lfs_pointer, Path(source).glob("*")), None):
+        return UserError(
+            f"model.name: {pointer} is a pointer of Git LFS, not the file itself: run `git lfs pull` in that folder, "
+            f"or download the model with `finetune fetch`"
+        )
+    if Path(source, "best", "config.json").is_file():
+        return UserError(
+            f"model.name: '{source}' is the folder of a run: name {source}/best, or set continue_from to it"
+        )
+    if Path(source, "adapter_config.json").is_file():
+        return UserError(
+            f"model.name: '{source}' holds an adapter, not a whole model: set continue_from to its run, or name the "
+            f"folder that `finetune export` makes of it"
+        )
     if Path(source).is_dir():
         return UserError(
             f"model.name: the folder '{source}' cannot be loaded ({reason}): "
@@ -141,3 +176,8 @@ def _load_error(source: str, error: Exception) -> UserError:
             f"model.name: '{source}' cannot be loaded from the Hub ({reason}): choose a model with safetensors weights"
         )
     return UserError(f"model.name: there is no folder '{source}': correct the path")
+
+
+def _is_lfs_pointer(path: Path) -> bool:
+    """Whether a file is what a clone without Git LFS has in the place of a large file."""
+    return path.is_file() and path.stat().st_size < 1000 and path.read_bytes().startswith(LFS_POINTER)

@@ -102,7 +102,16 @@ class RunFolder:
         """What has become of an earlier run, and how to continue it."""
         if not self.is_interrupted():
             return f"the earlier run is now {self.path}"
-        return f"the earlier run was interrupted; to continue it: python -m finetune train {self.path} --resume"
+        return f"the earlier run was interrupted; to continue it: {self.resume_command()}"
+
+    def resume_command(self) -> str:
+        """The command that continues the run; code that comes with its model has to be allowed again."""
+        allowance = " model.trust_remote_code=true" if self.needs_remote_code() else ""
+        return f"python -m finetune train {self.path} --resume{allowance}"
+
+    def needs_remote_code(self) -> bool:
+        """Whether the run was started with an allowance to run remote code."""
+        return read_config(self.config_file).model.trust_remote_code
 
     def _free_name(self) -> Path:
         number = 1

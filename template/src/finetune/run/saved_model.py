@@ -31,7 +31,7 @@ from ..files import publish, sha256_of
 from ..hub.manifest import find_manifest
 from ..model.device import choose_device
 from ..model.head import output_layer, scaled
-from ..model.load import load_pretrained
+from ..model.load import load_model_config, load_pretrained
 from ..model.methods import adapter_weights, apply_method, is_peft, load_adapter, save_adapter
 from ..model.quantization import dequantize, quantization_config, require_quantization
 from ..model.remote_code import code_not_allowed
@@ -165,16 +165,14 @@ def load_saved_model(folder: Path, *, trust_remote_code: bool = False, to_merge:
     base = _base_model(folder, description)
     if base.trust_remote_code and not trust_remote_code:  # the library's class of that name might compute otherwise
         raise code_not_allowed(folder)
-    local = _local(folder, trust_remote_code)
+    local = _local(folder, trust_remote_code).model_copy(update={"attention": base.attention})
     method = METHODS.validate_python(description["method"])
     auto = getattr(transformers, task.settings.auto_model)
+    config = load_model_config(local)
     if is_peft(method):
-        config = load_pretrained(transformers.AutoConfig, local)
         model = _load_added(folder, description, method, auto, config, to_merge=to_merge)
     else:
-        # Named here, for a config.json may name an attention kernel to download.
-        options = {"attn_implementation": base.attn_implementation, "use_safetensors": True}
-        model, info = load_pretrained(auto, local, output_loading_info=True, **options)
+        model, info = load_pretrained(auto, local, config=config, output_loading_info=True, use_safetensors=True)
         if info["missing_keys"] or info["mismatched_keys"]:
             raise _incomplete(folder)
     if description.get("data_units"):  # models of earlier versions do not have it
@@ -268,8 +266,7 @@ def _load_standardized(folder: Path, model: Any, head: list[str]) -> None:
 
 def _load_base(method: AnyMethod, auto: Any, config: Any, base: settings.Model, to_merge: bool) -> Any:
     options: dict[str, Any] = {"config": config, "dtype": torch.float32, "ignore_mismatched_sizes": True}
-    attention = base.attn_implementation
-    load = partial(load_pretrained, auto, base, use_safetensors=True, attn_implementation=attention, **options)
+    load = partial(load_pretrained, auto, base, use_safetensors=True, **options)
     if not isinstance(method, QLora):
         return load()
     require_quantization(method, choose_device("auto"))
