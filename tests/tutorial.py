@@ -17,7 +17,7 @@ def blocks(text: str) -> list[tuple[str, str]]:
     return [(block[1], block[2]) for block in FENCE.finditer(text)]
 
 
-def steps(page: Path = ENGLISH) -> Iterator[tuple[str, list[str], str]]:
+def steps(page: Path) -> Iterator[tuple[str, list[str], str]]:
     """What is to be typed in a row and the output that is shown for it, with the heading above them."""
     for section in re.split(r"^## ", page.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
         commands: list[str] = []
@@ -30,14 +30,14 @@ def steps(page: Path = ENGLISH) -> Iterator[tuple[str, list[str], str]]:
         yield section.partition("\n")[0], commands, ""
 
 
-def breakpoint_text(page: Path = ENGLISH) -> str:
-    """What the reader searches for in train.py: the block of Python that is no dialogue with an interpreter."""
+def breakpoint_text(page: Path) -> str:
+    """What the reader searches for in train/loop.py: the block of Python that is no dialogue with an interpreter."""
     code = [content for language, content in blocks(page.read_text("utf-8")) if language == "python"]
     (text,) = (content for content in code if ">>>" not in content)
     return text.strip()
 
 
-def examples(page: Path = ENGLISH) -> list[tuple[str, str]]:
+def examples(page: Path) -> list[tuple[str, str]]:
     """The expressions to evaluate where the program stands still, with their values."""
     found = doctest.DocTestParser().get_examples(page.read_text(encoding="utf-8").replace("```", ""))
     return [(example.source.strip(), " ".join(example.want.split())) for example in found]

@@ -104,6 +104,11 @@ def test_short_texts_are_a_note_at_most(check: Check) -> None:
     assert {finding["severity"] for finding in document["findings"]} == {"note"}
 
 
+@pytest.mark.parametrize("text", ["7月22日的药品价格上涨了", "iPhone手机很好用"])
+def test_chinese_after_digits_or_letters_counts_by_character(check: Check, text: str) -> None:
+    assert found(check([(text, "a")], [(text, "a")]))["leak"]["severity"] == "alarm"
+
+
 @pytest.mark.parametrize(
     ("text", "kind"),
     [

@@ -15,7 +15,8 @@ FEW_WORDS = 4
 """Words: shorter texts ("Good morning") are often repeated, also with different labels."""
 
 # Each Chinese or Japanese character counts as a word: these scripts have no spaces between words.
-WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_]+")
+_UNSPACED = r"\u3040-\u30ff\u3400-\u9fff"
+WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
 
 
 @dataclass(frozen=True, slots=True)
