@@ -187,7 +187,7 @@ def test_any_label_is_shown_whole(run: Path, label: str) -> None:
 @pytest.mark.parametrize("name", ["$x_{$", "中性", "a & <b>"])
 def test_text_of_a_plot_stays_text(run: Path, name: str) -> None:
     """A font of matplotlib may lack the script; there is no warning of it."""
-    log(run, {**RECORDS[2], name: 0.5})
+    log(run, {"kind": "validation", "step": 20, "epoch": 1.0, "loss": 0.95, name: 0.5, "best": True})
     save(run, evaluation(headline=name, metrics={name: 0.5}, baseline=[]))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -302,11 +302,18 @@ def test_metrics_are_explained(run: Path) -> None:
 def test_a_chinese_project_has_a_chinese_page(run: Path) -> None:
     (run / "environment.json").write_text(json.dumps({**ENVIRONMENT, "language": "zh"}), encoding="utf-8")
     log(run, *RECORDS)
-    save(run, evaluation(labels=("正面", "负面")))
+    baselines = [
+        {"name": name, "metrics": {"accuracy": 0.4475}} for name in ("always '负面'", "always the mean, 3.5", "mine")
+    ]
+    rows = [["负面", 0.5], ["precision", 0.5], ["macro avg", 0.5]]  # precision is a label here
+    table = {"title": "Per label", "note": "", "columns": ["label", "f1"], "rows": rows}
+    save(run, evaluation(labels=("正面", "负面"), baseline=baselines, tables=[table]))
     page = page_of(run)
     assert '<html lang="zh-CN">' in page
     for text in ("结果", "混淆矩阵", "标签预测正确的样本所占的比例。", "<dt>设备</dt>", "最佳步"):
         assert text in page
+    for name in ("总是预测 &#39;负面&#39;", "总是预测平均值 3.5", "mine", "宏平均", "precision"):
+        assert f'<span dir="auto">{name}</span>' in page
 
 
 def test_every_word_of_the_page_has_its_chinese() -> None:

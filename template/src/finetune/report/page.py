@@ -9,13 +9,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from .metrics import MEANINGS
 from .words import translator
 
+AVERAGES = ("micro avg", "macro avg", "weighted avg")
+"""The rows of a table that are named by the program: other names are labels, which are not translated."""
+
 
 def render(language: str, **content: Any) -> str:
     """The page as HTML, in `language`. Everything in `content` is escaped."""
     folder = FileSystemLoader(Path(__file__).parent)
     environment = Environment(loader=folder, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["number"] = number
-    environment.globals.update(_=translator(language), is_share=is_share, meanings=MEANINGS)
+    environment.globals.update(_=translator(language), is_share=is_share, meanings=MEANINGS, averages=AVERAGES)
     return environment.get_template("page.html.j2").render(language=language, **content)
 
 

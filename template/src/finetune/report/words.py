@@ -10,8 +10,18 @@ Translate = Callable[[str], str]
 
 def translator(language: str) -> Translate:
     """The translation into `zh`, or for any other language none. A word that is not known stays as it is."""
-    words = CHINESE if language == "zh" else {}
-    return lambda text: words.get(text, text)
+    return _into_chinese if language == "zh" else lambda text: text
+
+
+def _into_chinese(text: str) -> str:
+    for english, chinese in CHINESE_BEGINNINGS.items():
+        if text.startswith(english):
+            return chinese + text.removeprefix(english)
+    return CHINESE.get(text, text)
+
+
+CHINESE_BEGINNINGS = {"always the mean, ": "总是预测平均值 ", "always ": "总是预测 "}
+"""Names of baselines that end in a label or a number, the longest beginning first."""
 
 
 CHINESE = {
@@ -66,7 +76,14 @@ CHINESE = {
     "share of the row": "占该行的比例",
     "true": "真实",
     "predicted": "预测",
-    # Titles and columns of the tables of the tasks
+    # Baselines
+    "each word's most frequent tag": "每个词最常见的标记",
+    "the order of the file": "文件中的顺序",
+    "words shared with the query": "与查询共有的词",
+    "frequency of each token": "各词元的频率",
+    "the source as it stands": "原文照抄",
+    "the first sentence": "第一句",
+    # Titles, columns and averages of the tables of the tasks
     "Confusion matrix": "混淆矩阵",
     "Per label": "各标签",
     "Entities": "实体",
@@ -79,6 +96,11 @@ CHINESE = {
     "Rank of the first relevant document": "第一个相关文档的名次",
     "Scored": "计分范围",
     "Samples": "示例",
+    "queries with a relevant document": "有相关文档的查询",
+    "their documents": "这些查询的文档",
+    "micro avg": "微平均",
+    "macro avg": "宏平均",
+    "weighted avg": "加权平均",
     "label": "标签",
     "type": "类型",
     "tag": "标记",
