@@ -165,16 +165,20 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
         )
 
     def _by_threshold(self, true: "np.ndarray[Any, Any]", predictions: Sequence[Prediction]) -> Curves:
-        """Micro precision, recall and F1 at thresholds from 0 to 0.99."""
+        """Micro precision, recall and F1 at thresholds from 0 to the last of 0.99 above which a label is predicted.
+
+        Without predictions there is no precision.
+        """
         probabilities = np.array([prediction.probabilities for prediction in predictions])
         right = np.sort(probabilities[true[:, : len(self.labels)] == 1])
         thresholds = np.arange(100) / 100
+        thresholds = thresholds[thresholds < probabilities.max()]
         predicted = probabilities.size - np.searchsorted(np.sort(probabilities, axis=None), thresholds, side="right")
         hits = right.size - np.searchsorted(right, thresholds, side="right")
         lines = {
-            "precision": hits / np.maximum(predicted, 1),
+            "precision": hits / predicted,
             "recall": hits / max(right.size, 1),
-            "f1": 2 * hits / np.maximum(predicted + right.size, 1),
+            "f1": 2 * hits / (predicted + right.size),
         }
         return Curves(
             "Precision and recall by threshold (micro average)",
