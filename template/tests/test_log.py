@@ -1,11 +1,13 @@
 """The training log: which curves TensorBoard shows, under which name, and what a resumed run deletes."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import QUIET, Project
+from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.metadata import SESSION_START_INFO_TAG, parse_session_start_info_plugin_data
 
@@ -88,3 +90,15 @@ def test_a_resumed_run_repeats_no_point(run: RunFolder) -> None:
     assert SESSION_START_INFO_TAG in events(run).summary_metadata
     steps = [json.loads(line)["step"] for line in run.metrics_file.read_text().splitlines()]
     assert steps == [1, 1, 2, 2, 3, 3, 4, 4]
+
+
+def test_the_line_of_a_terminal_fits_into_80_columns(run: RunFolder) -> None:
+    """With the time that remains; a progress line that is too long is cut at its end."""
+    shown = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None, emoji=False)
+    log = TrainingLog(run, shown, total_steps=99_999, done=0)
+    with log.live():
+        log.step({**STEP, "step": 10, "examples_per_second": 9999.0, "tokens_per_second": 99999.0})
+        log.advance(10)
+    text = shown.file.getvalue()  # type: ignore[attr-defined]
+    assert "loss 0.900  lr 1.0e-03  9999 ex/s  99999 tok/s" in text
+    assert "…" not in text

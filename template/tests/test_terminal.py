@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, Project, needs
+from rich.console import Console
 
 from finetune import optional
 from finetune.cli import main
+from finetune.console import print_indented, print_table
 from finetune.env_file import load_env_file
 from finetune.errors import UserError
 
@@ -88,6 +90,26 @@ def test_the_result_is_shown_last(finished: Callable[[str], None], capsys: pytes
     assert " ".join(end).startswith(result)
     end = end[next(number for number, line in enumerate(end) if line.endswith(f"{evaluation['loss']:.4f}.")) + 1 :]
     assert [line.split(":")[0] for line in end] == (["report"] if optional.is_there("report") else [])
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_line_under_a_heading_is_wrapped_below_it(terminal: bool) -> None:
+    console = Console(file=io.StringIO(), width=30, force_terminal=terminal, color_system=None, emoji=False)
+    print_indented(console, "memory: [bold]1.8 GB[/] plus activations, in :smile:")
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    lines = [line.rstrip() for line in shown.splitlines()]
+    text = "  memory: 1.8 GB plus activations, in :smile:"
+    assert lines == (["  memory: 1.8 GB plus", "  activations, in :smile:"] if terminal else [text])
+
+
+def test_a_table_cuts_no_text(capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither of a script without blanks nor a long word: where the terminal is narrow, it goes on in the next line."""
+    console = Console(width=40)
+    texts = ["没问题，我们会把茶壶包成礼物，明天上午送到您的公司。" * 2, "https://example.org/" + 60 * "x"]
+    print_table(console, ["text", "score"], [[text, 0.5] for text in texts])
+    shown = "".join(capsys.readouterr().out.split())
+    for text in texts:
+        assert text in shown.replace("0.5000", "")
 
 
 def test_words_stand_beside_their_tags(

@@ -10,6 +10,7 @@ from typing import Any
 import click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -46,6 +47,14 @@ def print_line(console: Console, markup: str) -> None:
     console.print(markup, highlight=False, soft_wrap=True)
 
 
+def print_indented(console: Console, markup: str) -> None:
+    """Print a line of rich markup under a heading; where a terminal wraps it, the rest is indented as well."""
+    if console.is_terminal:
+        console.print(Padding(Text.from_markup(markup, emoji=False), (0, 0, 0, 2), expand=False))
+    else:
+        print_line(console, f"  {markup}")
+
+
 def print_table(
     console: Console, columns: Sequence[str], rows: Iterable[Sequence[Cell]], text_columns: int | None = None
 ) -> None:
@@ -57,7 +66,8 @@ def print_table(
             is_text = not any(isinstance(row[number], int | float) for row in rows)
         else:
             is_text = number < text_columns
-        table.add_column(Text(column), justify="left" if is_text else "right")
+        # Folded: a Chinese sentence has no blanks, and would be cut as one word that is too long.
+        table.add_column(Text(column), justify="left" if is_text else "right", overflow="fold")
     for row in rows:
         table.add_row(*map(_as_text, row))
     console.print(table, highlight=False)

@@ -88,10 +88,11 @@ def show(evaluation: dict[str, Any], tables: list[Table], console: Console) -> N
             [name, metrics[name], *(baseline["metrics"].get(name, "") for baseline in baselines)]
             for name in sorted(metrics, key=lambda name: name != main)
         ],
-        note=f"Result: {main} {metrics[main]:z.4f}{beside}{reading}. Loss {evaluation['loss']:.4f}.",
     )
     for table in (*tables, summary):
         console.print(f"\n[bold]{escape(table.title)}[/]", highlight=False)
         print_table(console, table.columns, table.rows)
         if table.note:
             console.print(f"[dim]{escape(table.note)}[/]", highlight=False)
+    result = escape(f"{main} {metrics[main]:z.4f}{beside}{reading}. Loss {evaluation['loss']:.4f}.")
+    console.print(f"[bold]Result:[/] {result}", highlight=False)

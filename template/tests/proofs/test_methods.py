@@ -353,6 +353,6 @@ def test_the_start_names_counts_and_memory(project: Project) -> None:
     total = sum(parameter.numel() for parameter in setup.model.parameters())
     trained = adapters + norms + head
     assert f"trainable parameters: {trained:,} of {total:,}" in text
-    sizes = [size / 2**20 for size in (4 * total, 4 * trained, 8 * trained)]
-    names = ("weights", "gradients", "the optimizer's state")
-    assert ", ".join(f"{size:,.1f} MiB for {name}" for size, name in zip(sizes, names, strict=True)) in text
+    weights, gradients, optimizer = (size / 10**6 for size in (4 * total, 4 * trained, 8 * trained))
+    parts = f"(weights {weights:,.1f}, gradients {gradients:,.1f}, optimizer {optimizer:,.1f})"
+    assert f"memory: {weights + gradients + optimizer:,.1f} MB plus activations {parts}\n" in text

@@ -5,8 +5,6 @@ from typing import Any
 
 import torch
 
-MIB = 2**20
-
 
 def parameter_counts(model: torch.nn.Module) -> tuple[int, int]:
     """Numbers of trainable and of all parameters; tied weights count once."""
@@ -14,15 +12,11 @@ def parameter_counts(model: torch.nn.Module) -> tuple[int, int]:
     return sum(size for size, trainable in sizes if trainable), sum(size for size, _ in sizes)
 
 
-def memory(model: torch.nn.Module, states: int) -> dict[str, float]:
-    """MiB of weights, gradients and optimizer states, of which each trainable parameter has `states`."""
+def memory(model: torch.nn.Module, states: int) -> dict[str, int]:
+    """Bytes of weights, gradients and optimizer states, of which each trainable parameter has `states`."""
     sizes = [(nbytes(parameter), parameter.requires_grad) for parameter in model.parameters()]
-    trainable = sum(size for size, is_trainable in sizes if is_trainable) / MIB
-    return {
-        "weights": sum(size for size, _ in sizes) / MIB,
-        "gradients": trainable,
-        "the optimizer's state": trainable * states,
-    }
+    trainable = sum(size for size, is_trainable in sizes if is_trainable)
+    return {"weights": sum(size for size, _ in sizes), "gradients": trainable, "optimizer": trainable * states}
 
 
 def numel(parameter: torch.nn.Parameter) -> int:

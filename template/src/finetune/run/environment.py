@@ -13,6 +13,7 @@ import torch
 
 from .. import __version__
 from ..config.config import Config
+from ..console import counted
 from ..errors import UserError
 from ..files import MANIFEST, sha256_of
 from .folder import RunFolder
@@ -98,5 +99,5 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
     if device.type == "cpu":
-        return f"cpu ({torch.get_num_threads()} threads)"
+        return f"cpu ({counted(torch.get_num_threads(), 'thread')})"
     return device.type

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
@@ -15,6 +16,8 @@ from ..files import write_atomic
 from .folder import RunFolder
 from .history import NO_METRIC
 
+LIVE_LINE = "loss {loss:.3f}  lr {lr:.1e}  {examples_per_second:.0f} ex/s  {tokens_per_second:.0f} tok/s"
+"""Shown by a terminal, on which the bar and the remaining time need room, too: 80 columns are usual."""
 LINE = (
     "loss {loss:.3f}  lr {lr:.1e}  norm {grad_norm:.2f}  {examples_per_second:.0f} ex/s  "
     "{tokens_per_second:.0f} tok/s  pad {padding:.0%}"
@@ -46,9 +49,8 @@ class TrainingLog:
             _, session, _ = hparams(hyperparameters(run.config()), {})
             self._board.file_writer.add_summary(session)
         columns = (TextColumn("{task.completed}/{task.total}"), BarColumn(12), TextColumn("{task.fields[line]}"))
-        self._bar = Progress(
-            *columns, TimeRemainingColumn(), console=console, transient=True, disable=not console.is_terminal
-        )
+        remaining = TimeRemainingColumn(table_column=Column(min_width=len("0:00:00")))
+        self._bar = Progress(*columns, remaining, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._bar.add_task("train", total=total_steps, completed=done, line="")
         self._total = total_steps
 
@@ -78,9 +80,9 @@ class TrainingLog:
         """Log a training record: step, epoch, loss, lr, grad_norm, examples_per_second, tokens_per_second, padding."""
         self._write({"kind": "train", **record})
         self._show({tag: record[name] for name, tag in TRAIN_TAGS.items() if name in record}, record["step"])
-        line = LINE.format(**record)
-        self._bar.update(self._task, line=line)
+        self._bar.update(self._task, line=LIVE_LINE.format(**record))
         if not self.console.is_terminal:
+            line = LINE.format(**record)
             self.console.print(f"step {record['step']}/{self._total}  {line}", highlight=False, soft_wrap=True)
 
     def validation(self, record: dict[str, Any], shown: Sequence[str]) -> None:

@@ -3,9 +3,10 @@
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from ..config.config import Config
-from ..console import counted
+from ..console import counted, print_indented, print_line
 from ..dataset import Split
 from ..model.size import memory, parameter_counts
 from .build import Setup
@@ -32,38 +33,44 @@ def describe_setup(setup: Setup) -> dict[str, Any]:
 def print_summary(config: Config, setup: Setup, console: Console) -> None:
     """Print model, method, trainable parameters, memory, dataset and number of steps."""
     trained, total = parameter_counts(setup.model)
-    needs = [f"{size:,.1f} MiB for {name}" for name, size in memory(setup.model, STATES[config.optim.name]).items()]
     precision = "bf16" if setup.bf16 else "fp32"
     units = len(setup.validation.features_of) if setup.validation else 0
     validation = f"{size_of(setup, setup.validation, units)} for validation" if setup.validation else "no validation"
-    console.print(
-        f"[bold]{config.run_folder}[/]: {config.task.type} with {config.model.name}, method {config.method.type}"
-        f"{f', continuing {config.continue_from}' if config.continue_from else ''}\n"
-        f"  trainable parameters: {trained:,} of {total:,}, on {setup.model.device} in {precision}, "
-        f"attention {setup.model.config._attn_implementation}\n"
-        f"  memory: {', '.join(needs)}; plus activations\n"
-        f"  {size_of(setup, setup.train, setup.new_examples)}, {validation}; "
+    earlier = f", continuing {config.continue_from}" if config.continue_from else ""
+    title = f"{config.task.type} with {config.model.name}, method {config.method.type}{earlier}"
+    print_line(console, f"[bold]{escape(str(config.run_folder))}[/]: {escape(title)}")
+    for line in (
+        f"trainable parameters: {trained:,} of {total:,}, on {setup.model.device} in {precision}, "
+        f"attention {setup.model.config._attn_implementation}",
+        describe_memory(memory(setup.model, STATES[config.optim.name])),
+        f"{size_of(setup, setup.train, setup.new_examples)}, {validation}; "
         f"{counted(setup.total_steps, 'step')} of up to {counted(config.train.batch_size, 'example')}",
-        highlight=False,
-    )
-    for note in setup.start.notes:
-        console.print(f"  {note}", highlight=False, markup=False)
+        *setup.start.notes,
+    ):
+        print_indented(console, escape(line))
     if setup.validation:
         print_selection(config, setup, console)
     if setup.world.size > 1:
         how = "the model is sharded among them" if config.train.parallel == "fsdp" else "each has a replica"
-        console.print(f"  data parallelism: {setup.world.size} processes, {how}")
+        print_indented(console, f"data parallelism: {setup.world.size} processes, {how}")
     if config.train.compile:
-        console.print("  the layers are compiled: the first steps take a while")
+        print_indented(console, "the layers are compiled: the first steps take a while")
     if config.train.packing:
-        console.print("  packing: texts share rows, and attention has no dropout")
+        print_indented(console, "packing: texts share rows, and attention has no dropout")
     if setup.replay:
-        console.print(
-            f"  replay: {setup.replay.per_step} examples of a step are of {setup.replay.stored:,} stored ones"
-        )
+        replay = f"{setup.replay.per_step} examples of a step are of {setup.replay.stored:,} stored ones"
+        print_indented(console, f"replay: {replay}")
     if setup.train.truncated:
         share = setup.train.truncated / len(setup.train.examples)
-        console.print(f"  [yellow]truncation: {share:.1%} of the texts are longer than model.max_length[/]")
+        print_indented(console, f"[yellow]truncation: {share:.1%} of the texts are longer than model.max_length[/]")
+
+
+def describe_memory(needs: dict[str, int]) -> str:
+    """The memory that does not depend on the batch: the total, and what it consists of."""
+    total = sum(needs.values())
+    unit, divisor = ("GB", 10**9) if total >= 10**9 else ("MB", 10**6)
+    parts = ", ".join(f"{name} {size / divisor:,.1f}" for name, size in needs.items())
+    return f"memory: {total / divisor:,.1f} {unit} plus activations ({parts})"
 
 
 def size_of(setup: Setup, split: Split, units: int) -> str:
@@ -75,10 +82,10 @@ def print_selection(config: Config, setup: Setup, console: Console) -> None:
     """Print what chooses the best step, and when the training stops early."""
     metric, baseline, patience = setup.selection.logged, setup.selection.baseline, config.train.patience
     highest = "lowest" if setup.selection.lower_is_better else "highest"
-    console.print(f"  best step: that of the {highest} {metric}; where it ties, of the lower loss", highlight=False)
+    print_indented(console, f"best step: that of the {highest} {metric}; where it ties, of the lower loss")
     if patience:
         start = (
             "" if baseline is None else f", counted once {metric} is better than the {baseline:z.4f} of the baseline"
         )
         without = f"{counted(patience, 'validation')} without improvement"
-        console.print(f"  early stopping: after {without}{start}", highlight=False)
+        print_indented(console, f"early stopping: after {without}{start}")
