@@ -104,6 +104,11 @@ def test_each_task_is_recognised_in_its_own_project(task: str, init: Callable[..
          {"text": "content", "label": "score"}),
         ([{"内容": f"第{i}个产品", "标签": "好坏"[i % 2]} for i in range(40)], "text-classification",
          "text-classification", {"text": "内容", "label": "标签"}),
+        ([{"id": i, "name": "ab"[i % 2], "Review Text": f"text {i}", "Star Rating": i % 5, "day": "cd"[i % 2]}
+          for i in range(40)], "text-classification", "text-classification",
+         {"text": "Review Text", "label": "Star Rating"}),
+        ([{"评论内容": f"第{i}个产品", "店": "甲乙"[i % 2], "情感标签": "好坏"[i % 2]} for i in range(40)],
+         "text-classification", "text-classification", {"text": "评论内容", "label": "情感标签"}),
         ([{"v2": f"a longer text of some words {i}", "v1": ("ham", "spam")[i % 2]} for i in range(40)],
          "text-classification", "text-classification", {"text": "v2", "label": "v1"}),
         ([{"premise": f"text {i}", "hypothesis": "other", "label": i % 3} for i in range(40)], "text-classification",
@@ -309,6 +314,20 @@ def test_rare_labels_are_in_train_alone() -> None:
         assert sum(labels[row][0] in "cd" for row in parts["train"]) == 3
 
 
+def test_labels_that_a_split_lacks_are_named(
+    project: Project, init: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Rare labels, and frequent ones of rows that must stay together; the bins of numbers are no labels."""
+    rows = [{"text": f"text {i}", "label": "usual"} for i in range(30)] + [{"text": "other", "label": "rare"}]
+    rows += [{"text": f"same {i % 2}", "label": "copied"} for i in range(8)]
+    init(write_jsonl(project, "own.jsonl", rows))
+    assert "not in validation and test: copied (8 rows), rare (1 row)\n" in capsys.readouterr().out
+    init(write_jsonl(project, "number.jsonl", [{"text": f"text {i}", "label": i / 7} for i in range(40)]))
+    shown = capsys.readouterr().out
+    assert "from 0 " in shown
+    assert "not in" not in shown
+
+
 def test_the_seed_decides() -> None:
     labels = [("ab"[i % 2],) for i in range(100)]
     one, again, other = (split(groups(labels), SHARES, seed) for seed in (1, 1, 2))
@@ -409,13 +428,15 @@ def test_other_keys_that_contradict_are_told_before_anything_is_written(
         ("own.xlsx", "x", [], "unknown format '.xlsx'"),
         ("own.csv", "text,label\na,b,c\n", [], "own.csv:2: 3 columns where the first line has 2"),
         ("own.csv", "a1,b1\nx y,z w\nq r,s t\n", [], "does not fit text-classification: name its columns"),
-        ("own.csv", "text,label\na,x\nb,x\n", [], "it has text (2 distinct strings in 2 rows), label (1 distinct"),
+        ("own.csv", "text,label\na,x\nb,x\n", [], "it has text (2 distinct strings in 2 rows), label (1 distinct str"),
         ("own.csv", "text,label\na,x\nb,x\n", ["--task", "text-classification", *ALL], "every label is 'x'"),
-        ("own.csv", "text,label\na,x\nb,y\n", [], "2 rows are too few for a validation split of 0.1: raise --valid"),
+        ("own.csv", "text,label\na,x\nb,y\n", [], "too few for a validation split of 0.1, for no label has 3 r"),
+        ("own.csv", "text,label\n" + "a,x\n" * 9 + "b,y\nc,y\n", [], "in 3 groups that must stay t"),
+        ("own.csv", "text,label\na,x\nb,x\nc,x\nd,y\n", [], "too few for a validation split of 0.1: raise --valid"),
         ("own.csv", "text,label\na,x\nb,y\n", ["--label", "stars"], "--label is 'stars', but its columns are text, la"),
         ("own.csv", "text,label\na,x\nb,y\n", ["--task", "chat"], "--task is chat, for which tiny:bert is no model"),
         ("own.csv", "text,label\na,x\nb,y\n", ["--task", "poetry"], "--task is 'poetry': choose one of"),
-        ("own.csv", "text,label\na,x\nb,y\n", ["--group", "author"], "no column 'author', which --group names"),
+        ("own.csv", "text,label\na,x\nb,y\n", ["--group", "author"], "which --group names; it has text, label"),
         ("own.csv", "text,label\na,\n,y\n", ["--task", "regression"], "no row has a value in all of text, label"),
         ("own.csv", "text,label\na,1\nb,2\nc,x\n", ["--task", "regression"], "own.csv:4: the label is 'x'"),
         ("own.csv", "a day,good\n" + "".join(f"day {i},{('good', 'bad')[i % 2]}\n" for i in range(9)),

@@ -37,7 +37,7 @@ def read_rows(path: Path, columns: Columns) -> list[Row]:
     """
     check_columns(columns)
     if not path.is_file():
-        raise UserError(f"{path}: there is no such file (looked in {Path.cwd()}): correct the path in the config")
+        raise UserError(f"{path}: there is no such file (looked in {Path.cwd()}): correct the path")
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise UserError(f"{path}: unknown format '{path.suffix}': use one of {' '.join(READERS)}")

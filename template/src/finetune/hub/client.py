@@ -16,13 +16,14 @@ from huggingface_hub.errors import (
 from ..errors import UserError
 
 HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+OFFLINE = "check the network, set HF_ENDPOINT to a mirror, name a local folder, or use tiny:bert"
 TIMEOUT = 20
 """Timeout of a request, in seconds."""
 
 
 def require_on_hub(name: str, revision: str | None) -> None:
     """Raise UserError with the reason if a model is neither in the local cache nor available on the Hub."""
-    with hub_errors("model.name", name, revision, remedy="check the network, name a local folder, or use tiny:bert"):
+    with hub_errors("model.name", name, revision, remedy=OFFLINE):
         if isinstance(try_to_load_from_cache(name, "config.json", revision=revision), str):
             return
         if constants.HF_HUB_OFFLINE:

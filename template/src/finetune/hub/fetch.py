@@ -73,7 +73,7 @@ def request_manifest(name: str, revision: str | None, place: str) -> Manifest:
     """Request the commit of a revision from the Hub, and its files that training needs."""
     if constants.HF_HUB_OFFLINE:
         raise UserError(f"{place}: '{name}' cannot be downloaded while HF_HUB_OFFLINE is set: unset it")
-    with hub_errors(place, name, revision, remedy="check the network and HF_ENDPOINT"):
+    with hub_errors(place, name, revision, remedy="check the network, or set HF_ENDPOINT to a mirror"):
         info = HfApi().model_info(name, revision=revision, files_metadata=True, timeout=TIMEOUT)
     siblings = {sibling.rfilename: sibling for sibling in info.siblings or []}
     files = []

@@ -89,8 +89,8 @@ class Column:
         """Type and number of the values, in words."""
         if not all(isinstance(value, str | int | float) for value in self.values):
             return "lists or objects"
-        kind = "numbers" if are_numbers(self.counts) else "strings"
-        return f"{len(self.counts):,} distinct {kind} in {counted(len(self.values), 'row')}"
+        kind = "number" if are_numbers(self.counts) else "string"
+        return f"{counted(len(self.counts), f'distinct {kind}')} in {counted(len(self.values), 'row')}"
 
 
 def columns_of_file(rows: Sequence[Row]) -> dict[str, Column]:
@@ -129,9 +129,12 @@ def are_classes(counts: Counter[str], usual_name: bool) -> bool:
 
 
 def named(columns: Mapping[str, Column], names: Sequence[str]) -> str | None:
-    """The first column with one of these usual names."""
-    known = {plain(name): name for name in reversed(list(columns))}
-    return next((known[name] for name in names if name in known), None)
+    """The first column with one of these usual names, or else with one that ends in it."""
+    for short in (plain, usual_name):
+        known = {short(name): name for name in reversed(list(columns))}
+        if found := next((known[name] for name in names if name in known), None):
+            return found
+    return None
 
 
 def pair_named(columns: Mapping[str, Column], pairs: Sequence[tuple[str, str]]) -> list[str]:
@@ -143,6 +146,14 @@ def pair_named(columns: Mapping[str, Column], pairs: Sequence[tuple[str, str]]) 
 def plain(name: str) -> str:
     """A column name without case, blanks and punctuation."""
     return re.sub(r"[\W_]+", "", name.casefold())
+
+
+def usual_name(name: str) -> str:
+    """The usual name that a column name ends in, as `Star Rating` and `评论内容` do (rating, 内容); else itself."""
+    whole = plain(name)
+    last = re.split(r"[\W_]+", name.casefold().strip())[-1]
+    chinese = (usual for usual in USUAL if not usual.isascii() and whole.endswith(usual))
+    return whole if whole in USUAL else last if last in USUAL else next(chinese, whole)
 
 
 def label_of(columns: Mapping[str, Column]) -> str | None:

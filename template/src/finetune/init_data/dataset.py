@@ -1,6 +1,7 @@
 """Make a dataset of one file: read, recognise, leave out incomplete rows, split, write the files and the config."""
 
 import json
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from .columns import USUAL, Column, columns_of_file, is_missing, plain
 from .pieces import contents_of, text_pieces, write_files
 from .recognise import Recognised, missing_columns, recognise
 from .request import Request
-from .split import Labels, groups_of, split, split_in_order, strata
+from .split import RARE, Labels, groups_of, split, split_in_order, strata
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ def _split(
     request: Request, rows: Sequence[Row], summaries: Sequence[Summary], labels: Sequence[Labels], task: Task[Any, Any]
 ) -> dict[str, list[int]]:
     """The rows of each split. Raises UserError if one has none."""
-    size = counted(len(rows), "row")
+    size, remedy = counted(len(rows), "row"), ": raise --{0}, set it to 0, or add rows"
     if request.format == ".txt":
         parts = split_in_order([len(summary.texts[0]) for summary in summaries], request.shares)
     else:
@@ -140,11 +141,16 @@ def _split(
         parts = split(groups, request.shares, request.seed)
         if len(groups) < len(rows):
             size += f" in {counted(len(groups), 'group')} that must stay together"
+        if max(Counter(label for group in groups for label in group.labels).values()) < RARE:
+            each = "rows" if len(groups) == len(rows) else "groups"
+            remedy = (
+                f", for no label has {RARE} {each}: take another --label, add rows, or set --validation and --test to 0"
+            )
     for name, some in parts.items():
         if not some:
             raise UserError(
-                f"{request.file}: {size} are too few for a {name} split of {request.shares[name]:g}: "
-                f"raise --{name}, set it to 0, or add rows"
+                f"{request.file}: {size} are too few for a {name} split of {request.shares[name]:g}"
+                f"{remedy.format(name)}"
             )
     return parts
 
@@ -158,7 +164,8 @@ def _keys(
         shared: dict[str, Any] = {}
         if request.group:
             if not request.has_names or request.group not in row.original:
-                raise UserError(f"{row.place}: no column '{request.group}', which --group names")
+                there_are = ", ".join(row.original)
+                raise UserError(f"{row.place}: no column '{request.group}', which --group names; it has {there_are}")
             shared["group"] = row.original[request.group]
         if task.settings.type == "ranking":
             shared["query"] = row.values["query"]

@@ -90,8 +90,8 @@ def _check_options(request: Request, columns: Columns, config: Config) -> None:
         raise UserError(f"--task is '{request.task}': choose one of {', '.join(TASKS)}")
     if request.task is not None and not _has_model(TASKS[request.task], config.task):
         raise UserError(
-            f"--task is {request.task}, for which {config.model.name} is no model: set task.type and model.name in "
-            f"{request.config} before"
+            f"--task is {request.task}, for which {config.model.name} is no model: first set task.type and "
+            f"model.name in {request.config}"
         )
     for option, name in [*(("--text", text) for text in request.texts), ("--label", request.label)]:
         if name is not None and not request.has_names:
@@ -178,7 +178,7 @@ def _fits(candidate: Recognised, sample: Sequence[Row], data: Data) -> bool:
     label = next((candidate.sources.get(name) for name in candidate.task.settings.target_columns), None)
     match candidate.task.settings.type:
         case "text-classification":
-            return by.are_classes(answers, usual_name=by.plain(label or "") in by.LABELS)
+            return by.are_classes(answers, usual_name=by.usual_name(label or "") in by.LABELS)
         case "multi-label-classification":
             return any(len(summary.labels) > 1 for summary in summaries) and by.are_classes(labels, False)
         case "regression":

@@ -10,9 +10,8 @@ from rich.markup import escape
 
 from .. import optional
 from ..console import Cell, counted, print_line, print_table
-from .columns import USUAL, are_numbers, plain
+from .columns import USUAL, are_numbers, usual_name
 from .dataset import Dataset, Written
-from .split import RARE
 
 PLACES = 3
 LABELS = 20
@@ -52,11 +51,12 @@ def _show_recognised(dataset: Dataset, console: Console) -> None:
     print_line(console, f"{escape(str(request.file))}: [bold]{found.task.settings.type}[/]{also}")
     for name, source in found.sources.items():
         given = source in (*request.texts, request.label)
-        reason = "as told" if given else "a usual name" if plain(source) in USUAL else "by its values"
+        reason = "as told" if given else "a usual name" if usual_name(source) in USUAL else "by its values"
         print_line(console, f"  {name}: column {escape(source)} ({reason}), {dataset.columns[source].described()}")
     if dataset.config.task.type == "chat" != found.task.settings.type:
         print_line(console, "  chat needs a column messages: a list of {role, content} for each dialogue")
-    unused = [name for name in dataset.columns if name not in (*found.sources.values(), request.group)]
+    used = (*found.sources.values(), request.group)
+    unused = [name or "a column without a name" for name in dataset.columns if name not in used]
     if unused:
         print_line(console, f"  not used: {escape(', '.join(unused))}; --text and --label choose other columns")
 
@@ -74,10 +74,19 @@ def _show_split(dataset: Dataset, console: Console) -> None:
     if len(labels) > LABELS:
         lines.append([f"and {len(labels) - LABELS} more", *("" for _ in counts)])
     print_table(console, ["", *dataset.parts], lines, text_columns=1)
-    rare = [f"{label} ({counted(total[label], 'row')})" for label in labels if total[label] < RARE]
-    if rare:
-        message = f"{', '.join(rare[:LABELS])}{', ...' if len(rare) > LABELS else ''}: in train only"
-        print_line(console, f"[yellow]rare labels:[/] {escape(message)}")
+    if not (by_number and labels[0].startswith("from ")):  # a bin of numbers is no label
+        _show_absent(labels, total, counts, console)
+
+
+def _show_absent(labels: list[str], total: Counter[str], counts: dict[str, Counter[str]], console: Console) -> None:
+    """Print which labels a split lacks: they are rare, or their rows must stay together."""
+    lacking: dict[str, list[str]] = {}
+    for label in labels:
+        if names := " and ".join(name for name, some in counts.items() if not some[label]):
+            lacking.setdefault(names, []).append(f"{label} ({counted(total[label], 'row')})")
+    for names, absent in lacking.items():
+        message = f"{', '.join(absent[:LABELS])}{', ...' if len(absent) > LABELS else ''}"
+        print_line(console, f"[yellow]not in {names}:[/] {escape(message)}")
 
 
 def _show_examples(dataset: Dataset, console: Console) -> None:

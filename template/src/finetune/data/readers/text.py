@@ -19,7 +19,7 @@ def read_text(path: Path) -> str:
         line = raw.count(b"\n", 0, error.start) + 1
         byte = raw[error.start]
         raise UserError(
-            f"{path}:{line}: byte 0x{byte:02x} is not UTF-8: save the file in the encoding UTF-8"
+            f"{path}:{line}: byte 0x{byte:02x} is not UTF-8: save the file in the encoding UTF-8 (Excel: CSV UTF-8)"
         ) from error
 
 
