@@ -29,7 +29,7 @@ CURSOR = b"\x1b[6n"
 class Terminal:
     """Runs the command in a pseudo-terminal and types into it."""
 
-    def __init__(self, *arguments: str, cwd: Path, term: str = "xterm-256color", columns: int = 120) -> None:
+    def __init__(self, *arguments: str, cwd: Path, term: str = "xterm-256color", columns: int = 250) -> None:
         self.number, self.screen = pty.fork()
         if self.number == 0:
             os.chdir(cwd)

@@ -109,6 +109,22 @@ TINY = {
 """The model built on the spot that fits each task."""
 WRITING = [task for task in TASKS if TINY[task] != "tiny:bert"]
 """Tasks whose predictions are texts."""
+METRICS = {
+    "text-classification": ["accuracy", "f1_macro", "f1_micro", "f1_weighted", "mcc"],
+    "multi-label-classification": [
+        *("f1_micro", "f1_macro", "f1_weighted", "f1_samples", "exact_match", "hamming_loss"),
+    ],
+    "regression": ["r2", "rmse", "mae", "pearson", "spearman"],
+    "token-classification": [
+        *("f1", "precision", "recall", "f1_macro", "f1_strict", "token_accuracy", "token_f1_weighted"),
+    ],
+    "ranking": ["ndcg@10", "ndcg@3", "mrr", "map", "recall@1", "recall@3"],
+    "text-generation": ["perplexity", "token_accuracy"],
+    "chat": ["perplexity", "token_accuracy"],
+    "translation": ["bleu", "chrf", "perplexity", "token_accuracy"],
+    "summarization": ["rougeL", "rouge1", "rouge2", "perplexity", "token_accuracy"],
+}
+"""The metrics of each task, the main one first."""
 
 
 def needs(*folders: str) -> pytest.MarkDecorator:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import FILES, TASKS, WRITING, Project, build
+from conftest import FILES, METRICS, TASKS, WRITING, Project, build
 from rich.console import Console
 
 from finetune.cli import main
@@ -18,22 +18,6 @@ from finetune.tasks.settings import TextClassification
 from finetune.tasks.text_classification import TextClassificationTask
 
 SCORES = ["precision", "recall", "f1", "support"]
-METRICS = {
-    "text-classification": ["accuracy", "f1_macro", "f1_micro", "f1_weighted", "mcc"],
-    "multi-label-classification": [
-        *("f1_micro", "f1_macro", "f1_weighted", "f1_samples", "exact_match", "hamming_loss"),
-    ],
-    "regression": ["r2", "rmse", "mae", "pearson", "spearman"],
-    "token-classification": [
-        *("f1", "precision", "recall", "f1_macro", "f1_strict", "token_accuracy", "token_f1_weighted"),
-    ],
-    "ranking": ["ndcg@10", "ndcg@3", "mrr", "map", "recall@1", "recall@3"],
-    "text-generation": ["perplexity", "token_accuracy"],
-    "chat": ["perplexity", "token_accuracy"],
-    "translation": ["bleu", "chrf", "perplexity", "token_accuracy"],
-    "summarization": ["rougeL", "rouge1", "rouge2", "perplexity", "token_accuracy"],
-}
-"""The metrics of each task, the main one first."""
 SAMPLES = {"Samples": ["source", "reference", "generated"]}
 TABLES = {
     "text-classification": {"Per label": ["label", *SCORES]},

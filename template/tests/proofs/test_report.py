@@ -14,8 +14,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from conftest import ROOT
-from test_results import METRICS
+from conftest import METRICS, ROOT
 
 from finetune import report
 from finetune.errors import UserError
