@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from . import (
@@ -25,7 +26,7 @@ from . import (
     support_tickets,
     town_notices,
 )
-from .grammar import Draw, Grammar, Rules
+from .grammar import Grammar
 
 FOLDER = Path(__file__).resolve().parents[2] / "template" / "data" / "demo"
 
@@ -37,138 +38,24 @@ class Theme:
     task: str
     ending: str
     sizes: tuple[int, int, int]  # examples in train, validation, test
-    rules: Rules
-    draws: dict[str, Draw]
-    example: Callable[[Grammar], Any]
-    line: Callable[[Any], str]
+    module: ModuleType  # its RULES, DRAWS, example and line
     key: Callable[[Any], str]  # what no two examples may share
     language: str = "en"
 
 
 THEMES = [
-    Theme(
-        "text-classification",
-        "jsonl",
-        (2800, 300, 400),
-        news_sentiment.RULES,
-        news_sentiment.DRAWS,
-        news_sentiment.example,
-        news_sentiment.line,
-        itemgetter("text"),
-    ),
-    Theme(
-        "multi-label-classification",
-        "jsonl",
-        (2400, 300, 400),
-        support_tickets.RULES,
-        support_tickets.DRAWS,
-        support_tickets.example,
-        support_tickets.line,
-        itemgetter("text"),
-    ),
-    Theme(
-        "regression",
-        "jsonl",
-        (2400, 300, 400),
-        review_scores.RULES,
-        review_scores.DRAWS,
-        review_scores.example,
-        review_scores.line,
-        itemgetter("text"),
-    ),
-    Theme(
-        "token-classification",
-        "conll",
-        (2800, 300, 400),
-        news_entities.RULES,
-        news_entities.DRAWS,
-        news_entities.example,
-        news_entities.line,
-        news_entities.line,
-    ),
-    Theme(
-        "ranking",
-        "jsonl",
-        (375, 40, 60),
-        holiday_stays.RULES,
-        holiday_stays.DRAWS,
-        holiday_stays.example,
-        holiday_stays.line,
-        lambda rows: rows[0]["query"],
-    ),
-    Theme(
-        "text-generation",
-        "jsonl",
-        (2400, 300, 400),
-        product_descriptions.RULES,
-        product_descriptions.DRAWS,
-        product_descriptions.example,
-        product_descriptions.line,
-        itemgetter("prompt"),
-    ),
-    Theme(
-        "chat",
-        "jsonl",
-        (2400, 300, 400),
-        shop_talk.RULES,
-        shop_talk.DRAWS,
-        shop_talk.example,
-        shop_talk.line,
-        shop_talk.key,
-    ),
-    Theme(
-        "translation",
-        "jsonl",
-        (3000, 300, 400),
-        german_phrases.RULES,
-        german_phrases.DRAWS,
-        german_phrases.example,
-        german_phrases.line,
-        itemgetter("source"),
-    ),
-    Theme(
-        "summarization",
-        "jsonl",
-        (2400, 300, 400),
-        town_notices.RULES,
-        town_notices.DRAWS,
-        town_notices.example,
-        town_notices.line,
-        itemgetter("source"),
-    ),
-    Theme(
-        "text-classification",
-        "jsonl",
-        (2800, 300, 400),
-        chinese_reviews.RULES,
-        chinese_reviews.DRAWS,
-        chinese_reviews.example,
-        chinese_reviews.line,
-        itemgetter("text"),
-        "zh",
-    ),
-    Theme(
-        "token-classification",
-        "jsonl",
-        (2800, 300, 400),
-        chinese_news.RULES,
-        chinese_news.DRAWS,
-        chinese_news.example,
-        chinese_news.line,
-        itemgetter("text"),
-        "zh",
-    ),
-    Theme(
-        "chat",
-        "jsonl",
-        (2400, 300, 400),
-        chinese_service.RULES,
-        chinese_service.DRAWS,
-        chinese_service.example,
-        chinese_service.line,
-        chinese_service.key,
-        "zh",
-    ),
+    Theme("text-classification", "jsonl", (2800, 300, 400), news_sentiment, itemgetter("text")),
+    Theme("multi-label-classification", "jsonl", (2400, 300, 400), support_tickets, itemgetter("text")),
+    Theme("regression", "jsonl", (2400, 300, 400), review_scores, itemgetter("text")),
+    Theme("token-classification", "conll", (2800, 300, 400), news_entities, news_entities.line),
+    Theme("ranking", "jsonl", (375, 40, 60), holiday_stays, lambda rows: rows[0]["query"]),
+    Theme("text-generation", "jsonl", (2400, 300, 400), product_descriptions, itemgetter("prompt")),
+    Theme("chat", "jsonl", (2400, 300, 400), shop_talk, shop_talk.key),
+    Theme("translation", "jsonl", (3000, 300, 400), german_phrases, itemgetter("source")),
+    Theme("summarization", "jsonl", (2400, 300, 400), town_notices, itemgetter("source")),
+    Theme("text-classification", "jsonl", (2800, 300, 400), chinese_reviews, itemgetter("text"), "zh"),
+    Theme("token-classification", "jsonl", (2800, 300, 400), chinese_news, itemgetter("text"), "zh"),
+    Theme("chat", "jsonl", (2400, 300, 400), chinese_service, chinese_service.key, "zh"),
 ]
 CHINESE = {theme.task for theme in THEMES if theme.language == "zh"}
 
@@ -178,14 +65,14 @@ def splits(theme: Theme) -> Iterator[tuple[str, str]]:
     seen: set[str] = set()
     for split, size in zip(("train", "validation", "test"), theme.sizes, strict=True):
         seed = theme.task if theme.language == "en" else f"{theme.task} {theme.language}"
-        grammar = Grammar(f"{seed} {split}", theme.rules, theme.draws, unseen=split != "train")
+        grammar = Grammar(f"{seed} {split}", theme.module.RULES, theme.module.DRAWS, unseen=split != "train")
         lines: list[str] = []
         while len(lines) < size:
-            example = theme.example(grammar)
+            example = theme.module.example(grammar)
             key = re.sub(r"\d+", "0", theme.key(example)).lower()
             if key not in seen:
                 seen.add(key)
-                lines.append(theme.line(example))
+                lines.append(theme.module.line(example))
         yield split, "".join(lines)
 
 

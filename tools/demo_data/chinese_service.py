@@ -1,14 +1,13 @@
 """Theme of chat in Chinese: customers write to a chain of shops, and an assistant answers.
 
-As in shop_talk, every answer follows from what was said before and from a few rules of the house, which never change:
-HOURS, COLOURS, REFUNDS, ARRIVALS. So a model can learn every answer, and a test can check it.
+As in shop_talk, every answer follows from what was said before and from the rules of the house: HOURS, COLOURS,
+REFUNDS, ARRIVALS.
 """
 
-import json
 import re
 
-from .grammar import Draw, Grammar, Rules
-from .shop_talk import TOPICS, Message, exchanges
+from .dialogues import Shop, line
+from .grammar import Draw, Rules
 
 # The rules of the house: opening and closing hours of the shop in a town and its day of rest; the colours of an
 # article; the days until money is back, by means of payment; when a parcel arrives; for how many days an article can
@@ -99,55 +98,9 @@ RULES: Rules = {
     "thanks": """谢谢！ / 不客气。 | 好的，没有别的问题了。 / 不客气，祝您愉快！ | 谢谢你的帮助。 / 不客气。""",
 }
 
+__all__ = ["DRAWS", "RULES", "example", "key", "line"]
+
 DRAWS: dict[str, Draw] = {}
 
-FACTS = ("item", "colour", "town", "day", "payment", "post", "brand", "ago")
-
-
-def example(grammar: Grammar) -> list[Message]:
-    """A dialogue of one to three exchanges, ``[{"role", "content"}, ...]``; some begin with a system message."""
-    topic = grammar.pick(list(TOPICS))
-    with_system = grammar.chance(0.3)
-    facts = _facts(grammar, limit=grammar.pick(LIMITS) if with_system else RETURNS)
-    messages: list[Message] = []
-    if with_system:
-        rules = [grammar.sentence(rule, facts) for rule in ("system", f"{topic}_system") if rule in RULES]
-        messages.append({"role": "system", "content": "".join(rules)})
-    for exchange in exchanges(grammar, topic, facts):
-        rule = f"{exchange}_here" if with_system and f"{exchange}_here" in RULES else exchange
-        question, answer = grammar.sentence(rule, facts).split(" / ")
-        if exchange == topic:
-            question = grammar.sentence("hello") + question
-            answer = (grammar.sentence("welcome", facts) if with_system else "") + answer
-        messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
-    return messages
-
-
-def _facts(grammar: Grammar, limit: int) -> dict[str, str]:
-    """What one dialogue is about, and what follows from it by the rules of the house."""
-    facts = {fact: grammar.sentence(fact) for fact in FACTS}
-    opens, closes, rest = HOURS[facts["town"]]
-    colours = COLOURS[facts["item"]]
-    return facts | {
-        "number": str(int(grammar.between(10, 100))),  # of the order
-        "opens": opens,
-        "closes": closes,
-        "rest": rest,
-        "visit_answer": "{visit_no}" if facts["day"] == rest else "{visit_yes}",
-        "refund_days": REFUNDS[facts["payment"]],
-        "arrival": ARRIVALS[facts["post"]],
-        "limit": str(limit),
-        "return_answer": "{return_yes}" if int(facts["ago"]) <= limit else "{return_no}",
-        "two_colours": "和".join(colours),
-        "stock_answer": "{stock_yes}" if facts["colour"] in colours else "{stock_no}",
-        "choice": grammar.pick(colours),
-    }
-
-
-def key(example: list[Message]) -> str:
-    """A dialogue less its greeting and the opening of the system message, which make it no other dialogue."""
-    return FORMALITIES.sub("", line(example))
-
-
-def line(example: list[Message]) -> str:
-    return json.dumps({"messages": example}, ensure_ascii=False) + "\n"
+SHOP = Shop(RULES, HOURS, COLOURS, REFUNDS, ARRIVALS, RETURNS, LIMITS, "和", "", str, FORMALITIES)
+example, key = SHOP.example, SHOP.key

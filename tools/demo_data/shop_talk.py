@@ -1,16 +1,13 @@
 """Theme of chat: customers write to a chain of shops, and an assistant answers.
 
 What the assistant says follows from what was said before (the order number, the article, how the customer paid, the
-rules in the system message) and from a few rules of the house, which never change: HOURS, COLOURS, REFUNDS, ARRIVALS.
-So a model can learn every answer, and a test can check it.
+rules in the system message) and from the rules of the house: HOURS, COLOURS, REFUNDS, ARRIVALS.
 """
 
-import json
 import re
 
-from .grammar import Draw, Grammar, Rules, with_articles
-
-Message = dict[str, str]
+from .dialogues import Shop, line
+from .grammar import Draw, Rules, with_articles
 
 # The rules of the house: when the shop in a town opens and closes, and its day of rest; in which colours an article
 # comes; after how many days money is back; when a parcel arrives; for how many days an article can be returned
@@ -32,22 +29,12 @@ COLOURS = {
     "mug": ("yellow", "blue"),
     "rug": ("grey", "green"),
 }
-REFUNDS = {"card": "3", "bank transfer": "5", "voucher": "1"}
+REFUNDS = {"card": "3 days", "bank transfer": "5 days", "voucher": "1 day"}
 ARRIVALS = {"express post": "tomorrow", "standard post": "in 4 days", "bicycle courier": "this evening"}
-RETURNS = "30"
-LIMITS = ("30", "60")  # what the system message may say instead
+RETURNS = 30
+LIMITS = (30, 60)  # what the system message may say instead
 
-# What a talk opens with, and what may follow
-TOPICS: dict[str, tuple[str, ...]] = {
-    "order": ("address", "gift", "cancel"),
-    "damaged": ("replace", "money"),
-    "opening": ("closing", "days"),
-    "visit": ("closing",),
-    "return": ("bring",),
-    "stock": ("basket",),
-}
 FORMALITIES = re.compile(r"(?:Hello|Good morning|Hi|Good evening)\. |You (?:are the assistant|help the customers) of ")
-LAST = ("cancel", "replace", "money")  # of a topic nothing can follow these
 
 RULES: Rules = {
     "item": " | ".join(COLOURS),
@@ -122,73 +109,15 @@ RULES: Rules = {
         | great, thanks for your help. / you are welcome.""",
 }
 
+__all__ = ["DRAWS", "RULES", "example", "key", "line"]
+
 DRAWS: dict[str, Draw] = {}
 
-FACTS = ("item", "colour", "town", "day", "payment", "post", "brand", "ago")
+
+def sentences(text: str) -> str:
+    """The text with its articles, each sentence with a capital letter."""
+    return re.sub(r"(^|[.?!] )(\w)", lambda start: start[1] + start[2].upper(), with_articles(text))
 
 
-def example(grammar: Grammar) -> list[Message]:
-    """A talk of one to three exchanges, ``[{"role", "content"}, ...]``; four in ten begin with a system message."""
-    topic = grammar.pick(list(TOPICS))
-    with_system = grammar.chance(0.3)  # they repeat each other less, so that four in ten are left
-    facts = _facts(grammar, limit=grammar.pick(LIMITS) if with_system else RETURNS)
-    messages: list[Message] = []
-    if with_system:
-        rules = [grammar.sentence(rule, facts) for rule in ("system", f"{topic}_system") if rule in RULES]
-        messages.append(_message("system", " ".join(rules)))
-    for exchange in exchanges(grammar, topic, facts):
-        rule = f"{exchange}_here" if with_system and f"{exchange}_here" in RULES else exchange
-        question, answer = grammar.sentence(rule, facts).split(" / ")
-        if exchange == topic:
-            question = f"{grammar.sentence('hello')} {question}".strip()
-            answer = f"{grammar.sentence('welcome', facts)} {answer}" if with_system else answer
-        messages += [_message("user", question), _message("assistant", answer)]
-    return messages
-
-
-def _facts(grammar: Grammar, limit: str) -> dict[str, str]:
-    """What one talk is about, and what follows from it by the rules of the house."""
-    facts = {fact: grammar.sentence(fact) for fact in FACTS}
-    opens, closes, rest = HOURS[facts["town"]]
-    days = REFUNDS[facts["payment"]]
-    return facts | {
-        "number": str(int(grammar.between(10, 100))),  # of the order
-        "opens": opens,
-        "closes": closes,
-        "rest": rest,
-        "visit_answer": "{visit_no}" if facts["day"] == rest else "{visit_yes}",
-        "refund_days": f"{days} day" if days == "1" else f"{days} days",
-        "arrival": ARRIVALS[facts["post"]],
-        "limit": limit,
-        "return_answer": "{return_yes}" if int(facts["ago"]) <= int(limit) else "{return_no}",
-        "two_colours": " and ".join(COLOURS[facts["item"]]),
-        "stock_answer": "{stock_yes}" if facts["colour"] in COLOURS[facts["item"]] else "{stock_no}",
-        "choice": grammar.pick(COLOURS[facts["item"]]),
-    }
-
-
-def exchanges(grammar: Grammar, topic: str, facts: Rules) -> list[str]:
-    """The exchanges of a talk in order, by name; facts decide which can follow."""
-    refused = facts.get(f"{topic}_answer") in ("{visit_no}", "{return_no}")
-    follow = [] if refused else list(TOPICS[topic])
-    chosen = grammar.sample(follow, min(len(follow), grammar.pick([0, 0, 1, 1, 2])))
-    chosen.sort(key=LAST.__contains__)
-    while sum(exchange in LAST for exchange in chosen) > 1:
-        chosen.pop()
-    if len(chosen) < 2 and [topic, *chosen] != ["damaged"] and grammar.chance(0.25):
-        chosen.append("thanks")
-    return [topic, *chosen]
-
-
-def _message(role: str, text: str) -> Message:
-    sentences = re.sub(r"(^|[.?!] )(\w)", lambda start: start[1] + start[2].upper(), with_articles(text))
-    return {"role": role, "content": sentences}
-
-
-def key(example: list[Message]) -> str:
-    """A talk less its greeting and the opening of the system message, which make it no other talk."""
-    return FORMALITIES.sub("", line(example))
-
-
-def line(example: list[Message]) -> str:
-    return json.dumps({"messages": example}, ensure_ascii=False) + "\n"
+SHOP = Shop(RULES, HOURS, COLOURS, REFUNDS, ARRIVALS, RETURNS, LIMITS, " and ", " ", sentences, FORMALITIES)
+example, key = SHOP.example, SHOP.key

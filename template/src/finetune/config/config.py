@@ -36,7 +36,8 @@ class Model(Section):
 
     @model_validator(mode="after")
     def _pinned_code(self) -> "Model":
-        # By its form, not by what lies there now: a folder that appears or vanishes must not change what is run.
+        # Decided by the form of the name, not by the file system: creating or deleting a folder must not change which
+        # code is run.
         is_path = self.name.startswith(".") or Path(self.name).is_absolute()
         if self.trust_remote_code and not is_path and not COMMIT.fullmatch(self.revision or ""):
             raise ValueError(

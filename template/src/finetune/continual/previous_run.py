@@ -20,7 +20,6 @@ from ..model.layers import unwrap_model
 from ..model.load import set_attention
 from ..model.methods import apply_method, can_be_merged, is_peft
 from ..model.packed_attention import use_packed_attention
-from ..run.environment import read_environment
 from ..run.folder import RunFolder
 from ..run.saved_model import Base, SavedModel, load_saved_model
 from ..tasks import make_task
@@ -144,7 +143,7 @@ def stored_memory(run: RunFolder, wanted: Replay | Ewc, trust_remote_code: bool 
     if is_valid(folder):
         return folder
     config = run.config()
-    if read_environment(run)["data"].get(config.data.train.as_posix()) != _checksum(config.data.train):
+    if run.environment()["data"].get(config.data.train.as_posix()) != _checksum(config.data.train):
         raise UserError(
             f"continue_from: {run.path} has stored nothing for {wanted.type}, and {config.data.train}, from which it "
             f"was trained, is gone or has changed: put the file back, or set continual.type to distillation"

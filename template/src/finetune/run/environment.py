@@ -16,7 +16,6 @@ from ..config.config import Config
 from ..console import counted
 from ..errors import UserError
 from ..files import MANIFEST, sha256_of
-from .folder import RunFolder
 
 PACKAGES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
 LANGUAGES = ("en", "zh")
@@ -46,12 +45,6 @@ def describe_environment(config: Config, device: torch.device, processes: int = 
         "processes": processes,
         "data": {path.as_posix(): sha256_of(Path(path)) for path in files},
     }
-
-
-def read_environment(run: RunFolder) -> dict[str, Any]:
-    """The environment that was recorded when the run was started."""
-    found: dict[str, Any] = json.loads(run.environment_file.read_text(encoding="utf-8"))
-    return found
 
 
 def git_commit() -> dict[str, Any] | None:

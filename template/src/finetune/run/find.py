@@ -20,9 +20,8 @@ def find_run(name: str, console: Console | None = None) -> RunFolder:
 
     Raises UserError if there is none.
     """
-    runs = newest_first()
     if name == LATEST:
-        if not runs:
+        if not (runs := newest_first()):
             raise UserError(
                 f"{_places()}: there is no run yet: start one with `python -m finetune train configs/demo.yaml`"
             )
@@ -33,7 +32,7 @@ def find_run(name: str, console: Console | None = None) -> RunFolder:
         return found
     run = RunFolder(Path(name))
     if not run.config_file.is_file():
-        others = ", ".join(sorted(str(run.path) for run in runs)) or "none yet"
+        others = ", ".join(sorted(str(run.path) for run in newest_first())) or "none yet"
         raise UserError(f"{name}: is not the folder of a run (runs here: {others}): name one of them, or latest")
     return run
 

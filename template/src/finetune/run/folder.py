@@ -67,6 +67,10 @@ class RunFolder:
         config = read_config(self.config_file)
         return config.model_copy(update={"model": config.model.model_copy(update={"trust_remote_code": False})})
 
+    def environment(self) -> dict[str, Any]:
+        """What was recorded when the run was started."""
+        return _read_json(self.environment_file)
+
     @property
     def has_model(self) -> bool:
         """Whether the best model has been saved."""
@@ -85,7 +89,7 @@ class RunFolder:
             return False
         state, patience = _read_json(progress), config.train.patience
         stopped_early = patience is not None and state["stale"] >= patience
-        return not stopped_early and state["step"] < _read_json(self.environment_file).get("total_steps", 0)
+        return not stopped_early and state["step"] < self.environment().get("total_steps", 0)
 
     def create(self, config: Config, environment: dict[str, Any], console: Console | None = None) -> None:
         """Make the folder; an earlier run of that name is renamed to `<name>-1`, `-2`, ..., which `console` shows."""

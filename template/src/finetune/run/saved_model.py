@@ -74,7 +74,7 @@ class Base:
     @classmethod
     def read(cls, folder: Path) -> "Base":
         """The base model of the saved model in `folder`, for a training that continues it."""
-        description = json.loads((folder / TASK_FILE).read_text(encoding="utf-8"))
+        description = _description(folder)
         copy = folder / BASE / "model.safetensors"
         return cls(
             _base_model(folder, description),
@@ -155,7 +155,7 @@ def load_saved_model(folder: Path, *, trust_remote_code: bool = False, to_merge:
     cannot run it.
     """
     try:
-        description = json.loads((folder / TASK_FILE).read_text(encoding="utf-8"))
+        description = _description(folder)
     except OSError as error:
         raise UserError(
             f"{folder}: there is no finetuned model yet: let the training reach its first validation"
@@ -198,10 +198,16 @@ def to_data_units(saved: SavedModel, model: Any) -> bool:
 def standardization_of(folder: Path) -> tuple[float, float] | None:
     """Mean and deviation that are folded into the head of a model folder, if it is one of a regression of ours."""
     try:
-        description = json.loads((folder / TASK_FILE).read_text(encoding="utf-8"))
+        description = _description(folder)
         return (description["state"]["mean"], description["state"]["deviation"]) if description["data_units"] else None
     except (OSError, ValueError, KeyError, TypeError):  # another model, whose folder may have any file
         return None
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    """What `save_model` wrote of the task, the base model and the method."""
+    found: dict[str, Any] = json.loads((folder / TASK_FILE).read_text(encoding="utf-8"))
+    return found
 
 
 def _copy_of_weights(model: Any) -> dict[str, Tensor]:

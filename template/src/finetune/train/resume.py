@@ -9,7 +9,6 @@ from rich.console import Console
 from ..config.config import Config
 from ..config.load import read_config
 from ..errors import UserError
-from ..run.environment import read_environment
 from ..run.folder import RunFolder
 from .checkpoint import Checkpointed, TrainingState, load_checkpoint, newest_valid
 
@@ -51,7 +50,7 @@ def flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def require_same_inputs(run: RunFolder, environment: dict[str, Any], console: Console) -> None:
     """Refuse to resume on changed data files; warn of changed package versions."""
-    before = read_environment(run)
+    before = run.environment()
     for name, version in environment["packages"].items():
         if before["packages"].get(name) != version:
             was = before["packages"].get(name)
@@ -68,7 +67,7 @@ def with_same_choices(run: RunFolder, config: Config) -> Config:
 
     That is the precision, and the metric of the best step: the main one in runs of earlier versions.
     """
-    chosen = {"precision": config.train.precision, "metric": config.task.main_metric} | read_environment(run)
+    chosen = {"precision": config.train.precision, "metric": config.task.main_metric} | run.environment()
     same = {name: chosen[name] for name in ("precision", "metric")}
     return config.model_copy(update={"train": config.train.model_copy(update=same)})
 
