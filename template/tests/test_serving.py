@@ -1,19 +1,18 @@
-"""`finetune serve`: each convention is called by its own client, or by its published bodies, at a server in a thread."""
+"""`finetune serve`: each convention is called by its own client or by its published bodies, in a server of a thread."""
 
 import contextlib
 import http.client
 import json
-import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-for package in ("fastapi", "uvicorn", "prometheus_client"):
-    pytest.importorskip(package)
+pytest.importorskip("fastapi")
+pytest.importorskip("uvicorn")
+pytest.importorskip("prometheus_client")
 
 import huggingface_hub
 from conftest import FILES, TASKS, filled
@@ -25,6 +24,7 @@ from finetune.run.folder import RunFolder
 from finetune.serving.limits import Limits
 from finetune.serving.model import Source
 from finetune.serving.server import Server, bind
+
 
 @pytest.fixture(autouse=True)
 def _hub_client_may_call(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,15 +58,7 @@ class Running:
 
     def call(self, path: str, body: Any = None, method: str = "", **headers: str) -> tuple[int, Any, dict[str, str]]:
         """Status, JSON and headers."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        with contextlib.closing(connection):
-            connection.request(method or ("GET" if body is None else "POST"), path, data,
-                               {"Content-Type": "application/json", **headers})  # fmt: skip
-            reply = connection.getresponse()
-            text = reply.read().decode()
-            named = {name.lower(): value for name, value in reply.getheaders()}
-            return reply.status, json.loads(text) if "json" in named.get("content-type", "") else text, named
+        return call(self.port, path, body, method, **headers)
 
     def ask(self, path: str, body: Any = None) -> Any:
         """The JSON of an answer that must be a good one."""
@@ -86,6 +78,19 @@ class Running:
     def predicted(self, texts: list[str], pair: str | None = None) -> list[dict[str, Any]]:
         """What `finetune predict` answers."""
         return Predictor(self.run).predict_texts(texts, pair)
+
+
+def call(port: int, path: str, body: Any = None, method: str = "", **headers: str) -> tuple[int, Any, dict[str, str]]:
+    """Status, JSON and headers of a reply."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+    with contextlib.closing(connection):
+        headers = {"Content-Type": "application/json", **headers}
+        connection.request(method or ("GET" if body is None else "POST"), path, data, headers)
+        reply = connection.getresponse()
+        text = reply.read().decode()
+        named = {name.lower(): value for name, value in reply.getheaders()}
+        return reply.status, json.loads(text) if "json" in named.get("content-type", "") else text, named
 
 
 @pytest.fixture(scope="session")
@@ -236,7 +241,11 @@ def test_text_embeddings_inference(serving: Any) -> None:
     assert server.refused("/predict", {"inputs": "a", "raw_scores": True}) == (422, "unsupported-parameter")
     info = server.ask("/info")
     assert info["model_type"]["classifier"]["id2label"] == {"0": "bad", "1": "good"}
-    assert (info["max_concurrent_requests"], info["max_batch_tokens"], info["max_client_batch_size"]) == (512, 16384, 32)
+    assert (info["max_concurrent_requests"], info["max_batch_tokens"], info["max_client_batch_size"]) == (
+        512,
+        16384,
+        32,
+    )
     _, error, _ = server.call("/predict", {"inputs": []})
     assert error["error_type"] == "Validation"
     assert error["error"] == error["detail"]
@@ -284,7 +293,9 @@ def test_open_inference_protocol(serving: Any) -> None:
     assert server.ask("/v2/models/config/ready")
 
     server = serving("ranking")
-    tensors = [{**tensor, "name": name, "data": data} for name, data in (("query", ["tea"] * 2), ("document", TEXTS[:2]))]
+    tensors = [
+        {**tensor, "name": name, "data": data} for name, data in (("query", ["tea"] * 2), ("document", TEXTS[:2]))
+    ]
     (scores,) = server.ask("/v2/models/config/infer", {"inputs": tensors})["outputs"]
     assert (scores["name"], scores["datatype"], scores["shape"]) == ("score", "FP32", [2])
 
@@ -305,7 +316,9 @@ def test_openai_chat(serving: Any) -> None:
     assert client.chat.completions.create(model="config", messages=parts).choices[0].message.content == expected
 
     options = {"include_usage": True}
-    chunks = list(client.chat.completions.create(model="config", messages=messages, stream=True, stream_options=options))
+    chunks = list(
+        client.chat.completions.create(model="config", messages=messages, stream=True, stream_options=options)
+    )
     pieces = [chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices]
     assert "".join(pieces) == expected
     assert sum(map(bool, pieces)) > 1

@@ -53,7 +53,10 @@ def wait_until(holds: Any, seconds: float = 10) -> None:
 
 
 def test_a_full_queue_is_429_with_retry_after(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Running(serving("text-classification").run, max_concurrent_requests=3) as server, ThreadPoolExecutor(8) as pool:
+    with (
+        Running(serving("text-classification").run, max_concurrent_requests=3) as server,
+        ThreadPoolExecutor(8) as pool,
+    ):
         held = Held(monkeypatch)
         accepted = [pool.submit(server.call, "/predict", BODY) for _ in range(3)]
         wait_until(lambda: server.server.gate.in_progress == 3)
@@ -132,7 +135,9 @@ def test_a_deadline_that_passes_is_504_and_frees_the_place(serving: Any, monkeyp
         held.free.set()
 
 
-def test_a_model_that_fails_for_one_serves_the_others(serving: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+def test_a_model_that_fails_for_one_serves_the_others(
+    serving: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
     server, compute = serving("text-classification"), ServedModel.compute
     held = Held(monkeypatch)
     waiting = ServedModel.compute

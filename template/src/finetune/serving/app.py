@@ -19,7 +19,10 @@ from .service import Service
 
 LOADING = Problem(503, "loading", "the model is being loaded: try again soon", {"retry-after": "1"})
 CODES = {400: "invalid-json", 404: "not-found", 405: "method-not-allowed"}
-PAGE_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'"
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; img-src data:"
+)
+"""The page may call this server, and loads nothing from anywhere."""
 
 
 def make_app(service: Service, key: str | None) -> Gate:
@@ -124,5 +127,5 @@ def describe(service: Service) -> dict[str, Any]:
         "version": __version__,
         "task": settings.type,
         "device": model.description["device"],
-        "example": rows_of(settings),
+        "example": [{**row, **dict.fromkeys(service.task.trained_columns or (), "")} for row in rows_of(settings)],
     }

@@ -25,12 +25,14 @@ DRAINING = Problem(503, "draining", "the server is stopping: send the request to
 
 def bind(host: str, port: int) -> socket.socket:
     """A socket at an address. Raises UserError if it is taken, not allowed or unknown."""
+    opened: socket.socket | None = None
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        opened = socket.socket(family)
+        opened = socket.socket(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0])
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind((host, port))
     except OSError as error:
+        if opened:
+            opened.close()
         raise UserError(
             f"--host {host} --port {port}: cannot be used ({error.strerror}): choose another port, or 0 for a free one"
         ) from error
