@@ -27,7 +27,9 @@ def bind(host: str, port: int) -> socket.socket:
     """A socket at an address. Raises UserError if it is taken, not allowed or unknown."""
     opened: socket.socket | None = None
     try:
-        opened = socket.socket(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0])
+        family, kind, protocol, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        # With the protocol asyncio recognises TCP, and sends the end of a reply without waiting for an acknowledgement.
+        opened = socket.socket(family, kind, protocol)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind((host, port))
     except OSError as error:

@@ -21,6 +21,9 @@ from .limits import Limits, Problem
 from .metrics import Metrics
 from .model import Record, ServedModel
 
+AT_ONCE = 8_000
+"""Characters that are tokenized in the event loop, in about a millisecond; more would keep other requests waiting."""
+
 Text = tuple[str, str | None]
 """A text, or a pair."""
 
@@ -31,6 +34,7 @@ class Encoding:
 
     examples: list[Any]
     encoded: Encoded
+    characters: int
 
 
 @dataclass(slots=True)
@@ -50,7 +54,8 @@ class Service:
     def __init__(self, name: str, config: Config, engine: Engine, limits: Limits, metrics: Metrics) -> None:
         self.name, self.config, self.engine, self.limits, self.metrics = name, config, engine, limits, metrics
         self.created = int(time())
-        self._encoder = ThreadPoolExecutor(1, "encoder")  # one: a tokenizer must not be used by two threads
+        self._encoder = ThreadPoolExecutor(1, "encoder")
+        self._encoding = 0
 
     @property
     def model(self) -> ServedModel:
@@ -97,8 +102,8 @@ class Service:
         encoding = await self._encode(rows, truncate)
         job = Job(encoding.encoded.features, generation or self.task.generation, self.task.stop_tokens)
         decoded = await self._submit(job)
-        records: list[Record] = await self._in_encoder(
-            lambda: self.model.records(encoding.examples, encoding.encoded, decoded)
+        records: list[Record] = await self._in_turn(
+            lambda: self.model.records(encoding.examples, encoding.encoded, decoded), encoding.characters
         )
         self._count(records)
         return records
@@ -157,25 +162,24 @@ class Service:
             most = self.limits.max_client_batch_size
             raise Problem(413, "too-many-inputs", f"{len(rows)} inputs are more than {most}: send several requests")
         start = perf_counter()
-        for row in rows:
-            _require_unicode(row.original, row.place)
+        characters = sum(_characters(row.original, row.place) for row in rows)
         try:
-            encoding = Encoding(*await self._in_encoder(lambda: self.model.encode(rows)))
+            examples, encoded = await self._in_turn(lambda: self.model.encode(rows), characters)
         except UserError as error:
             raise invalid_row(error) from error
         seconds = perf_counter() - start
         self.metrics.tokenization_seconds.observe(seconds)
-        for feature in encoding.encoded.features:
+        for feature in encoded.features:
             self.metrics.input_tokens.observe(feature.length)
-        headers, truncated = trace.get().headers, encoding.encoded.truncated
+        headers, truncated = trace.get().headers, encoded.truncated
         headers["x-tokenization-time"] = f"{1000 * seconds:.0f}"
         headers["x-truncated-inputs"] = str(truncated)
-        headers["x-compute-tokens"] = str(sum(feature.length for feature in encoding.encoded.features))
+        headers["x-compute-tokens"] = str(sum(feature.length for feature in encoded.features))
         if truncated and not (self.limits.auto_truncate if truncate is None else truncate):
             longest = self.model.max_length
             raise Problem(422, "input-too-long", f"{truncated} of the inputs are longer than {longest} tokens")
         self.metrics.truncated.inc(truncated)
-        return encoding
+        return Encoding(examples, encoded, characters)
 
     async def _submit(self, job: Job) -> list[Any]:
         decoded = await self.engine.submit(job)
@@ -187,8 +191,21 @@ class Service:
         )
         return decoded
 
-    async def _in_encoder(self, work: Callable[[], Any]) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._encoder, work)
+    async def _in_turn(self, work: Callable[[], Any], characters: int) -> Any:
+        """Do at once what is short; what is long is done in a thread.
+
+        Never both at a time: a tokenizer must not be used by two threads.
+        """
+        if characters <= AT_ONCE and not self._encoding:
+            return work()
+        loop, future = asyncio.get_running_loop(), self._encoder.submit(work)
+        self._encoding += 1
+        # Counted down when the thread has ended, which nobody may be waiting for any more.
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._encoded))
+        return await asyncio.wrap_future(future)
+
+    def _encoded(self) -> None:
+        self._encoding -= 1
 
     def _count(self, records: Sequence[Record]) -> None:
         """Labels by name, to see a drift."""
@@ -212,16 +229,15 @@ def _fields(columns: Columns) -> dict[str, Any]:
     return {name: getattr(columns, name) for name in Columns.__dataclass_fields__}
 
 
-def _require_unicode(value: Any, place: str) -> None:
-    """JSON may hold half of a surrogate pair, which no tokenizer reads. Raises Problem."""
+def _characters(value: Any, place: str) -> int:
+    """How many a row has. Raises Problem for half of a surrogate pair, which JSON may hold, but no tokenizer reads."""
     if isinstance(value, str):
         try:
-            value.encode()
+            return len(value.encode())
         except UnicodeEncodeError:
             raise Problem(422, "invalid-text", f"{place}: has half of a surrogate pair: send valid Unicode") from None
-    elif isinstance(value, dict | list):
-        for part in (*value, *value.values()) if isinstance(value, dict) else value:
-            _require_unicode(part, place)
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return sum(_characters(part, place) for part in parts)
 
 
 def _cut(text: str, stop: Sequence[str]) -> str | None:
