@@ -39,6 +39,12 @@ def test_an_address_that_cannot_be_used(finished: Any, refused: Callable[..., st
         assert refused("serve", RUN, "--port", port).endswith("choose another port, or 0 for a free one")
 
 
+def test_replies_do_not_wait_for_acknowledgements() -> None:
+    """asyncio switches Nagle's algorithm off only for a socket that names its protocol."""
+    with bind("127.0.0.1", 0) as opened:
+        assert opened.proto == socket.IPPROTO_TCP
+
+
 def test_options_that_do_not_fit_the_task(finished: Any, refused: Callable[..., str]) -> None:
     finished("chat")
     assert "generates token after token" in refused("serve", RUN, "--onnx", "folder")

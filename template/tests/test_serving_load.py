@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("uvicorn")
 
-from test_serving import Running, serving
+from test_serving import Running, assert_close, serving
 
 from finetune.data.features import Feature
 from finetune.serving.engine import Item, Job, choose_batch
@@ -83,6 +83,32 @@ def test_what_queues_while_a_batch_computes_is_the_next_batch(serving: Any, held
     assert held.sizes == [1, 9]
     expected = [one["probabilities"] for one in server.predicted([f"day {i}" for i in range(9)])]
     assert [{one["label"]: pytest.approx(one["score"], abs=1e-5) for one in row} for row in answers] == expected
+
+
+def test_long_and_short_texts_at_the_same_time(serving: Any) -> None:
+    server, long, short = serving("token-classification"), "Ada Byron lives in Turin . " * 800, "Acme hired Ada ."
+    texts = [long, short] * 4
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda text: server.ask("/v1/predict", {"rows": [{"text": text}]}), texts))
+    expected = [server.predicted([text])[0]["prediction"] for text in (long, short)]
+    for text, answer in zip(texts, answers, strict=True):
+        assert_close(answer["predictions"][0]["prediction"], expected[text is short])
+    assert server.server.service._encoding == 0
+
+
+def test_a_request_that_outlasts_the_grace_does_not_keep_the_process(serving: Any, monkeypatch: Any) -> None:
+    server = Running(serving("text-classification").run, grace=0.2)
+    with server, ThreadPoolExecutor(1) as pool:
+        held = Held(monkeypatch)
+        pending = pool.submit(server.refused, "/predict", BODY)
+        assert held.entered.wait(10)
+        begun = time.monotonic()
+        server.server.handle_exit(15, None)
+        server.thread.join(10)
+        assert not server.thread.is_alive()
+        assert 0.2 <= time.monotonic() - begun < 5
+        held.free.set()
+        assert pending.result() == (503, "draining")
 
 
 def test_a_client_that_hangs_up_frees_its_place(serving: Any, held: Held) -> None:

@@ -206,17 +206,20 @@ class Engine:
                 self._deliver(item.job)
 
     def _watch(self, item: Item, tokens: list[int]) -> bool:
+        if item.job.cancelled:
+            return True
         if not item.ended:
             item.generated = len(tokens)
             item.ended = tokens[-1] in item.job.stop_tokens
             if item.job.on_tokens:
                 item.job.on_tokens(item.index, tokens)
-        return item.job.cancelled
+        return False
 
     def _deliver(self, job: Job, problem: Problem | None = None) -> None:
         assert self._loop
         job.ended_at = perf_counter()
-        self._loop.call_soon_threadsafe(_resolve, job, problem)
+        if not self._closed:
+            self._loop.call_soon_threadsafe(_resolve, job, problem)
 
 
 def _resolve(job: Job, problem: Problem | None) -> None:

@@ -53,6 +53,7 @@ class Gate:
         """Requests that are being answered."""
         self.closed: Problem | None = None
         """Why no request is accepted: while the model loads, or while the server drains."""
+        self._working: set[asyncio.Future[None]] = set()
         self._recent = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,6 +109,11 @@ class Gate:
             self.metrics.in_progress.set(self.in_progress)
             self._recent += 0.1 * (perf_counter() - begun - self._recent)
 
+    def expire(self) -> None:
+        """End the requests that are left when the grace of a draining server is over; they get its problem."""
+        for work in self._working:
+            work.cancel()
+
     def require_open(self) -> None:
         """Raises Problem while the model loads, and while the server drains."""
         if self.closed:
@@ -151,16 +157,20 @@ class Gate:
             return unread.pop() if unread else await asyncio.shield(gone)
 
         work = asyncio.ensure_future(self.app(scope, replay, send))
+        self._working.add(work)
         try:
             remaining = deadline - perf_counter()
             done, _ = await asyncio.wait({work, gone}, timeout=remaining, return_when=asyncio.FIRST_COMPLETED)
             if work in done:
+                if work.cancelled():
+                    self.require_open()
                 return work.result()
             if gone in done:
                 raise HungUp
             seconds = f"{self.limits.request_timeout:g} s"
             raise Problem(504, "deadline-exceeded", f"the answer took longer than {seconds}: send less at a time")
         finally:
+            self._working.discard(work)
             for task in (work, gone):
                 task.cancel()
             await asyncio.gather(work, gone, return_exceptions=True)

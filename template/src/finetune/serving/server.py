@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import monotonic
 from types import FrameType
 from typing import Any
 
@@ -51,14 +52,14 @@ class Server(uvicorn.Server):
         self.gate: Gate = make_app(self.service, key)
         self.stopped_by: int | None = None
         """The signal that has stopped it."""
-        self._limits, self._on_ready = limits, on_ready
+        self._limits, self._on_ready, self._grace_ends = limits, on_ready, 0.0
         options: dict[str, Any] = {"lifespan": "off", "log_config": None, "access_log": False, "server_header": False}
-        grace = max(1, round(limits.grace))
-        super().__init__(uvicorn.Config(self.gate, timeout_graceful_shutdown=grace, backlog=4096, ws="none", **options))
+        # The server is drained before it shuts down: what is then left has used up its grace.
+        super().__init__(uvicorn.Config(self.gate, timeout_graceful_shutdown=1, backlog=4096, ws="none", **options))
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal. Raises UserError if the model cannot be loaded."""
-        logging.getLogger("uvicorn").setLevel(logging.WARNING)
+        logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # the gate logs errors, without texts of requests
         super().run(sockets)
         if self.engine.error:
             raise self.engine.error
@@ -82,14 +83,15 @@ class Server(uvicorn.Server):
         if self.stopped_by is not None:
             self.should_exit = self.force_exit = True
             return
-        self.stopped_by = sig
+        self.stopped_by, self._grace_ends = sig, monotonic() + self._limits.grace
         self.gate.closed = DRAINING
 
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second: ends when all accepted requests are answered, or their grace is over."""
         if self.gate.closed is DRAINING:
-            self._drained = getattr(self, "_drained", counter)
-            late = counter - self._drained > 10 * self._limits.grace
+            late = monotonic() > self._grace_ends
+            if late:
+                self.gate.expire()
             self.should_exit = self.should_exit or late or not self.gate.in_progress
         return await super().on_tick(counter)
 
