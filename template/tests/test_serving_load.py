@@ -1,10 +1,12 @@
 """`finetune serve` under load: limits, deadlines, clients that hang up, and what is computed together."""
 
+import contextlib
 import json
 import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -85,7 +87,17 @@ def test_what_queues_while_a_batch_computes_is_the_next_batch(serving: Any, held
     assert [{one["label"]: pytest.approx(one["score"], abs=1e-5) for one in row} for row in answers] == expected
 
 
-def test_long_and_short_texts_at_the_same_time(serving: Any) -> None:
+def test_long_and_short_texts_at_the_same_time(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are encoded in different threads, but never by both at a time."""
+    encode, encoding, threads = ServedModel.encode, threading.Lock(), set[str]()
+
+    def alone(model: ServedModel, rows: Any) -> Any:
+        assert encoding.acquire(blocking=False)
+        threads.add(threading.current_thread().name)
+        with contextlib.closing(SimpleNamespace(close=encoding.release)):
+            return encode(model, rows)
+
+    monkeypatch.setattr(ServedModel, "encode", alone)
     server, long, short = serving("token-classification"), "Ada Byron lives in Turin . " * 800, "Acme hired Ada ."
     texts = [long, short] * 4
     with ThreadPoolExecutor(8) as pool:
@@ -93,6 +105,7 @@ def test_long_and_short_texts_at_the_same_time(serving: Any) -> None:
     expected = [server.predicted([text])[0]["prediction"] for text in (long, short)]
     for text, answer in zip(texts, answers, strict=True):
         assert_close(answer["predictions"][0]["prediction"], expected[text is short])
+    assert len(threads) == 2
     assert server.server.service._encoding == 0
 
 
@@ -134,10 +147,11 @@ def test_a_chat_that_nobody_reads_stops_generating(serving: Any, monkeypatch: py
     watch_of = type(server.server.engine)._watch
 
     def watch(engine: Any, item: Any, tokens: list[int]) -> bool:
-        steps.append(len(tokens))
-        if len(tokens) == 2:
-            client.close()
-            wait_until(lambda: item.job.cancelled)
+        if item.job.on_tokens:
+            steps.append(len(tokens))
+            if len(steps) == 2:
+                client.close()
+                wait_until(lambda: server.server.gate.in_progress == 0)
         return watch_of(engine, item, tokens)
 
     monkeypatch.setattr(type(server.server.engine), "_watch", watch)
@@ -145,7 +159,8 @@ def test_a_chat_that_nobody_reads_stops_generating(serving: Any, monkeypatch: py
     client = socket.create_connection(("127.0.0.1", server.port))
     client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
                    b"Content-Length: %d\r\n\r\n%s" % (len(data), data))  # fmt: skip
-    wait_until(lambda: steps and server.server.gate.in_progress == 0)
+    wait_until(lambda: len(steps) > 1 and server.server.gate.in_progress == 0)
+    server.ask("/v1/predict", {"rows": [{"messages": [{"role": "user", "content": "Hello"}]}]})  # comes after it
     assert steps == [1, 2]
 
 
