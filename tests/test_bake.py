@@ -230,7 +230,9 @@ def test_constraints_pin_every_dependency_and_what_it_needs(project: Path) -> No
     )
     declared = toml(project / "pyproject.toml")["project"]
     extras = declared["optional-dependencies"]
-    pending = [Requirement(text) for text in declared["dependencies"] + extras["dev"] + extras["onnx"]]
+    pending = [
+        Requirement(text) for text in declared["dependencies"] + extras["dev"] + extras["onnx"] + extras["serve"]
+    ]
     needed = set()
     while pending:
         requirement = pending.pop()
@@ -250,7 +252,7 @@ def test_the_repository_tests_with_what_the_project_needs(project: Path) -> None
     extras = declared["optional-dependencies"]
     ours = toml(REPOSITORY / "pyproject.toml")["project"]["optional-dependencies"]["test"]
 
-    assert {*declared["dependencies"], *extras["dev"], *extras["onnx"]} <= set(ours)
+    assert {*declared["dependencies"], *extras["dev"], *extras["onnx"], *extras["serve"]} <= set(ours)
 
 
 def test_two_bakes_give_the_same_bytes(bake_project: Bake, tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """Text generation: prompts of similar length in a batch, with a key-value cache."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from transformers import DynamicCache, EncoderDecoderCache
+from torch import Tensor
+from transformers import DynamicCache, EncoderDecoderCache, StoppingCriteria
 
 from .data.batching import micro_batches
 from .data.features import Feature
@@ -12,6 +13,9 @@ from .distributed.parallel import is_sharded
 from .distributed.world import SINGLE_PROCESS, World
 from .model.device import autocast, random_devices
 from .tasks.settings import Generation
+
+Watch = Callable[[int, list[int]], bool]
+"""Called after each new token with the number of a prompt and the tokens that follow it; True ends this text."""
 
 
 @torch.inference_mode()
@@ -25,11 +29,13 @@ def generate(
     budget: int,
     bf16: bool,
     world: World = SINGLE_PROCESS,
+    watch: Watch | None = None,
 ) -> list[str]:
     """The generated text for each prompt, in order, up to one of the stop tokens; `model` is in evaluation mode.
 
     An encoder-decoder reads the prompt with its encoder. Sampling seeds each batch by its number, so that results do
-    not depend on the ranks; the random state of the training is left as it was.
+    not depend on the ranks; the random state of the training is left as it was. With beam search, whose texts are
+    known only at its end, `watch` is not called.
     """
     longest = settings.max_new_tokens * settings.beams
     features = [Feature(i, {"input_ids": prompt}, [], target_length=longest) for i, prompt in enumerate(prompts)]
@@ -40,6 +46,9 @@ def generate(
         batches = enumerate(micro_batches(features, range(len(features)), budget))
         for (number, rows), counts in world.shard(world.split([*batches])):
             torch.manual_seed(number)
+            if watch and settings.beams == 1:
+                start = 1 if model.config.is_encoder_decoder else max(len(prompts[row]) for row in rows)
+                arguments["stopping_criteria"] = [_Watched(watch, rows, start)]
             generated = _batch(model, tokenizer, [prompts[row] for row in rows], arguments, bf16)
             if counts:
                 texts |= zip(rows, generated, strict=True)
@@ -80,3 +89,15 @@ def _cache(config: Any) -> dict[str, Any]:
     if getattr(config, "num_decoder_layers", 0) <= getattr(config, "num_hidden_layers", 0):
         return {}
     return {"past_key_values": EncoderDecoderCache(DynamicCache(), DynamicCache())}
+
+
+class _Watched(StoppingCriteria):
+    """Shows the tokens of each row of a batch, from the column `start` on."""
+
+    def __init__(self, watch: Watch, rows: Sequence[int], start: int) -> None:
+        self.watch, self.rows, self.start = watch, rows, start
+
+    def __call__(self, input_ids: Tensor, scores: Any, **options: Any) -> Tensor:
+        tokens = input_ids[:, self.start :].tolist()
+        ended = [self.watch(row, generated) for row, generated in zip(self.rows, tokens, strict=True)]
+        return torch.tensor(ended, device=input_ids.device)

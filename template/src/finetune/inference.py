@@ -62,10 +62,12 @@ def infer(
 def _evaluation_mode(model: Any) -> Iterator[None]:
     """Without dropout and without compiled code."""
     training = model.training
-    model.eval()
+    if training:  # setting it takes as long as a forward pass of a small model
+        model.eval()
     with uncompiled(model):
         yield
-    model.train(training)
+    if training:
+        model.train()
 
 
 def _decode(

@@ -1,0 +1,91 @@
+"""The command `serve`."""
+
+import os
+import signal
+from importlib.util import find_spec
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..arguments import run_argument, trust_option
+from ..console import make_console, print_line, quiet_libraries
+from ..errors import INTERRUPTED, OK, UserError
+
+PACKAGES = ("fastapi", "uvicorn", "prometheus_client")
+NAMES = "fastapi uvicorn prometheus-client"
+
+
+@click.command()
+@run_argument
+@click.option("--host", default="127.0.0.1", show_default=True, help="Any but the loopback needs an API key: API_KEY.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: a free one.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Default: that of the run.")
+@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), help="Default: that of the run.")
+@click.option("--onnx", type=click.Path(path_type=Path), help="Folder of the run's ONNX export, to compute with it.")
+@click.option("--threshold", type=click.FloatRange(0, 1), help="Withhold answers with a lower probability.")
+@click.option("--max-concurrent-requests", type=click.IntRange(1), default=512, show_default=True,
+              envvar="MAX_CONCURRENT_REQUESTS", help="More get 429.")  # fmt: skip
+@click.option("--max-batch-tokens", type=click.IntRange(1), default=16384, show_default=True,
+              envvar="MAX_BATCH_TOKENS", help="Tokens of a forward pass.")  # fmt: skip
+@click.option("--max-client-batch-size", type=click.IntRange(1), default=32, show_default=True,
+              envvar="MAX_CLIENT_BATCH_SIZE", help="Inputs of a request.")  # fmt: skip
+@click.option("--payload-limit", type=click.IntRange(1), default=2_000_000, show_default=True,
+              envvar="PAYLOAD_LIMIT", help="Bytes of a request.")  # fmt: skip
+@click.option("--auto-truncate", type=bool, default=True, show_default=True,
+              envvar="AUTO_TRUNCATE", help="false: refuse what is too long.")  # fmt: skip
+@click.option("--request-timeout", type=click.FloatRange(0, min_open=True), default=60.0, show_default=True,
+              help="Deadline of a request, in seconds.")  # fmt: skip
+@click.option("--grace", type=click.FloatRange(0), default=30.0, show_default=True,
+              help="Seconds that requests have to end after SIGTERM.")  # fmt: skip
+@trust_option
+def serve(
+    run_name: str,
+    host: str,
+    port: int,
+    device: str | None,
+    precision: str | None,
+    onnx: Path | None,
+    threshold: float | None,
+    trust_remote_code: bool,
+    **limits: Any,
+) -> int:
+    """Serve the best model of RUN (a folder, or latest) over HTTP, for clients of Hugging Face, TEI, OpenAI and others.
+
+    Options and their environment variables are those of Text Embeddings Inference.
+    """
+    if any(find_spec(name) is None for name in PACKAGES):
+        raise UserError(f"serve: needs {NAMES}: pip install -c constraints.txt {NAMES}")
+    key = os.environ.get("API_KEY") or None
+    if key is None and not _is_loopback(host):
+        raise UserError(f"--host {host}: others can reach this address: set an API key in the variable API_KEY")
+    quiet_libraries()
+    from ..run.find import find_run
+    from .limits import Limits
+    from .model import Source
+    from .server import Server, bind
+
+    console = make_console()
+    run = find_run(run_name, console)
+    config = run.config()
+    chosen = {name: value for name, value in (("device", device), ("precision", precision)) if value}
+    config = config.model_copy(update={"train": config.train.model_copy(update=chosen)})
+    source = Source(run, config, onnx, threshold, trust_remote_code)
+    source.check()
+    socket = bind(host, port)
+    shown = f"[{host}]" if ":" in host else host
+    url = f"http://{shown}:{socket.getsockname()[1]}"
+    ready = f"serving {run.path} at {url}/ui (Ctrl+C stops)"
+    server = Server(source, Limits(**limits), key, lambda: print_line(console, ready))
+    server.run([socket])
+    return INTERRUPTED if server.stopped_by == signal.SIGINT else OK
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,238 @@
+"""The engine: a queue of features and the one thread that owns the model.
+
+Batches have no time window: while one is computed, requests queue; the next one takes the oldest feature and, in order
+of age, those of similar length that fit the token budget.
+"""
+
+import asyncio
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+from typing import Any, Protocol
+
+from ..data.features import Feature
+from ..generate import Watch
+from ..tasks.settings import Generation
+from .limits import Problem
+from .metrics import Metrics
+
+LOG = logging.getLogger(__name__)
+SHORT = 32
+"""Tokens below which a difference in length does not matter."""
+
+
+class Computes(Protocol):
+    """What the engine needs of a model."""
+
+    def compute(self, features: Sequence[Feature], generation: Generation | None, watch: Watch) -> list[Any]:
+        """What the task decodes from each feature."""
+
+
+@dataclass(eq=False, slots=True)
+class Item:
+    """A feature in the queue, and how much of its text has been generated."""
+
+    job: "Job"
+    index: int
+    feature: Feature
+    tokens: int
+    """What it takes of the token budget: its own tokens, and those that may be generated."""
+    generated: int = 0
+    """Tokens generated so far."""
+    ended: bool = False
+    """Whether a stop token has ended the text."""
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """The features of one request."""
+
+    features: Sequence[Feature]
+    generation: Generation | None = None
+    stop_tokens: Sequence[int] = ()
+    on_tokens: Callable[[int, list[int]], None] | None = None
+    """Called in the model's thread with the index of a feature and the tokens generated for it so far."""
+    items: list[Item] = field(default_factory=list)
+    decoded: list[Any] = field(default_factory=list)
+    missing: int = 0
+    cancelled: bool = False
+    """Nobody waits for it any more."""
+    queued_at: float = 0.0
+    started_at: float = 0.0
+    ended_at: float = 0.0
+    done: "asyncio.Future[None] | None" = None
+
+    def __post_init__(self) -> None:
+        written = self.generation.max_new_tokens * self.generation.beams if self.generation else 0
+        self.decoded = [(None, None) if self.generation else None] * len(self.features)
+        for index, feature in enumerate(self.features):
+            if self.generation is None:
+                self.items.append(Item(self, index, feature, feature.tokens))
+            elif feature.prompt:
+                self.items.append(Item(self, index, feature, len(feature.prompt) + written))
+        self.missing = len(self.items)
+
+
+def choose_batch(queue: Iterable[Item], budget: int) -> list[Item]:
+    """The first item of the queue and, in order, those that can be computed with it.
+
+    Their padded tokens stay within the budget, and none is more than twice as long as another, so that padding at most
+    doubles the work. Texts are generated together only with the same settings. Nothing starves: whoever is passed over
+    becomes the first.
+    """
+    chosen: list[Item] = []
+    shortest = longest = 0
+    for item in queue:
+        length = max(item.tokens, SHORT)
+        low, high = (min(shortest, length), max(longest, length)) if chosen else (length, length)
+        if chosen:
+            if (len(chosen) + 1) * shortest > budget:
+                break
+            if high > 2 * low or high * (len(chosen) + 1) > budget:
+                continue
+            if item.job.generation != chosen[0].job.generation:
+                continue
+        shortest, longest = low, high
+        chosen.append(item)
+    return chosen
+
+
+class Engine:
+    """Computes jobs in a thread of its own, which also loads the model: nothing else touches it."""
+
+    def __init__(self, load: Callable[[], Computes], budget: int, metrics: Metrics) -> None:
+        self._load, self._budget, self._metrics = load, budget, metrics
+        self._queue: dict[Item, None] = {}
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="model", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.model: Any = None
+        """The model, once it is loaded."""
+        self.error: Exception | None = None
+        """Why it could not be loaded."""
+        self.loaded = asyncio.Event()
+
+    def start(self) -> None:
+        """Load the model, then compute what is submitted."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread after its current batch."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    @property
+    def waiting(self) -> int:
+        """Features in the queue."""
+        return len(self._queue)
+
+    async def submit(self, job: Job) -> list[Any]:
+        """What the task decodes from each feature of the job.
+
+        Raises Problem if the model fails. When the task that waits here is cancelled, what has not been computed is
+        dropped, and a text that is being generated ends.
+        """
+        assert self._loop
+        job.queued_at = perf_counter()
+        if not job.items:
+            return job.decoded
+        job.done = self._loop.create_future()
+        with self._changed:
+            self._queue |= dict.fromkeys(job.items)
+            self._changed.notify()
+        try:
+            await job.done
+        except asyncio.CancelledError:
+            self._drop(job)
+            raise
+        return job.decoded
+
+    def _drop(self, job: Job) -> None:
+        job.cancelled = True
+        with self._changed:
+            for item in job.items:
+                self._queue.pop(item, None)
+
+    def _run(self) -> None:
+        assert self._loop
+        try:
+            self.model = self._load()
+        except Exception as error:
+            self.error = error
+        self._loop.call_soon_threadsafe(self.loaded.set)
+        while self.model and (batch := self._next()):
+            self._compute(batch)
+
+    def _next(self) -> list[Item]:
+        """The next batch, when there is one; nothing when the engine is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._queue or self._closed)
+            if self._closed:
+                return []
+            batch = choose_batch(self._queue, self._budget)
+            for item in batch:
+                del self._queue[item]
+        self._metrics.queue_size.set(len(self._queue))
+        return batch
+
+    def _compute(self, batch: list[Item]) -> None:
+        started = perf_counter()
+        for item in batch:
+            item.job.started_at = item.job.started_at or started
+        features = [replace(item.feature, example=row) for row, item in enumerate(batch)]
+        try:
+            decoded = self.model.compute(
+                features, batch[0].job.generation, lambda row, ids: self._watch(batch[row], ids)
+            )
+        except Exception as error:
+            if len(batch) > 1:  # it may be the fault of one, or too much for the memory
+                for item in batch:
+                    self._compute([item])
+            else:
+                self._drop(batch[0].job)
+                self._deliver(batch[0].job, _failed(error))
+            return
+        self._metrics.observe_batch([item.tokens for item in batch], perf_counter() - started)
+        for item, value in zip(batch, decoded, strict=True):
+            item.job.decoded[item.index] = value
+            item.job.missing -= 1
+            if not item.job.missing:
+                self._deliver(item.job)
+
+    def _watch(self, item: Item, tokens: list[int]) -> bool:
+        if item.job.cancelled:
+            return True
+        if not item.ended:
+            item.generated = len(tokens)
+            item.ended = tokens[-1] in item.job.stop_tokens
+            if item.job.on_tokens:
+                item.job.on_tokens(item.index, tokens)
+        return False
+
+    def _deliver(self, job: Job, problem: Problem | None = None) -> None:
+        assert self._loop
+        job.ended_at = perf_counter()
+        if not self._closed:
+            self._loop.call_soon_threadsafe(_resolve, job, problem)
+
+
+def _resolve(job: Job, problem: Problem | None) -> None:
+    if job.done is None or job.done.done():  # cancelled, or another feature of it has failed
+        return
+    if problem:
+        job.done.set_exception(problem)
+    else:
+        job.done.set_result(None)
+
+
+def _failed(error: Exception) -> Problem:
+    """The log has the places of the code, but not the message, which may contain text of the request."""
+    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    LOG.error("the model failed: %s at %s", type(error).__name__, " < ".join(reversed(frames)))
+    return Problem(500, "model-failed", f"the model could not compute this request ({type(error).__name__})")

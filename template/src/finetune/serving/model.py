@@ -1,0 +1,122 @@
+"""The model of a server: rows → features → what the task decodes → records, by the same functions as `predict`."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..config.config import Config
+from ..data.features import Encoded, Feature
+from ..data.rows import Row
+from ..errors import UserError
+from ..generate import Watch, generate
+from ..inference import infer
+from ..model.device import choose_device
+from ..model.precision import infers_in_bf16
+from ..run.folder import RunFolder
+from ..run.saved_model import load_saved_model
+from ..tasks.base import Task
+from ..tasks.settings import Generation
+from .examples import rows_of
+from .onnx import load_onnx
+from .threshold import require_threshold, withhold
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Which model to serve, and how."""
+
+    run: RunFolder
+    config: Config
+    """That of the run, with the device and the precision of the server."""
+    onnx: Path | None = None
+    """Folder of an ONNX export, which then computes the logits."""
+    threshold: float | None = None
+    """Answers with a lower probability are withheld."""
+    trust_remote_code: bool = False
+
+    def check(self) -> None:
+        """Raises UserError for options that do not fit the task or the machine; the model is not loaded yet."""
+        choose_device(self.config.train.device)
+        if self.threshold is not None:
+            require_threshold(self.config.task)
+        if self.onnx and hasattr(self.config.task, "generation"):
+            raise UserError(
+                f"--onnx: a model of {self.config.task.type} generates token after token, which one graph without a "
+                f"cache cannot do: leave out --onnx"
+            )
+        if not self.run.has_model:
+            raise UserError(
+                f"{self.run.best}: there is no finetuned model yet: let the training reach its first validation"
+            )
+
+
+class ServedModel:
+    """A loaded model. One thread encodes, another one computes: each has a tokenizer of its own."""
+
+    def __init__(self, source: Source, budget: int) -> None:
+        """`budget`: tokens of a forward pass. Raises UserError where the model cannot be loaded."""
+        saved = load_saved_model(source.run.best, trust_remote_code=source.trust_remote_code)
+        self.task: Task[Any, Any] = saved.task
+        self.tokenizer, self.max_length = saved.tokenizer, saved.max_length
+        self._padding_tokenizer = deepcopy(saved.tokenizer)
+        self._budget, self._threshold = budget, source.threshold
+        if source.onnx:
+            self._model: Any = load_onnx(source.onnx, saved)
+            self._bf16 = False
+        else:
+            self._model = saved.model.to(choose_device(source.config.train.device)).eval()
+            self._bf16 = infers_in_bf16(source.config.train.precision, saved.bf16, self._model.device)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """Architecture, number format and device."""
+        return {
+            "architecture": self._model.config.model_type,
+            "dtype": "bfloat16" if self._bf16 else "float32",
+            "device": str(self._model.device),
+        }
+
+    def warm_up(self) -> None:
+        """Compute an example, so that the first request does not pay for what happens once."""
+        row = rows_of(self.task.settings)[0]
+        if self.task.trained_columns:
+            row = {**row, **dict.fromkeys(self.task.trained_columns, "text")}
+        _, encoded = self.encode([Row("warm-up", row, row)])
+        settings = self.task.generation and self.task.generation.model_copy(update={"max_new_tokens": 1})
+        self.compute(encoded.features, settings, lambda row, tokens: False)
+
+    @property
+    def streams(self) -> bool:
+        """Whether a text is known token by token: not with beam search, nor where decoding changes earlier spaces."""
+        generation = self.task.generation
+        return generation is not None and not getattr(self.tokenizer, "clean_up_tokenization_spaces", False)
+
+    def encode(self, rows: Sequence[Row]) -> tuple[list[Any], Encoded]:
+        """The examples of rows, and their features. Raises UserError for a row that the task cannot read."""
+        examples = self.task.parse(rows, labelled=False)
+        encoded = self.task.encode(examples, self.tokenizer, self.max_length)
+        cut_prompts = sum(0 < len(feature.prompt) < feature.length for feature in encoded.features)
+        encoded.truncated = max(encoded.truncated, cut_prompts)
+        return examples, encoded
+
+    def compute(self, features: Sequence[Feature], generation: Generation | None, watch: Watch) -> list[Any]:
+        """What the task decodes from each feature; with `generation`, the text generated after its prompt."""
+        model, tokenizer, bf16 = self._model, self._padding_tokenizer, self._bf16
+        if generation is None:
+            result = infer(model, self.task, tokenizer, features, "prediction", budget=self._budget, bf16=bf16)
+            return result.decoded
+        prompts = [feature.prompt for feature in features]
+        stops = self.task.stop_tokens
+        texts = generate(model, tokenizer, prompts, generation, stops, budget=self._budget, bf16=bf16, watch=watch)
+        return [(None, text) for text in texts]
+
+    def records(self, examples: list[Any], encoded: Encoded, decoded: Sequence[Any]) -> list[Record]:
+        """A record for each row, as `finetune predict` writes it; with the threshold, less what is too uncertain."""
+        predictions = self.task.predictions(examples, encoded.features, decoded)
+        if self._threshold is None:
+            return self.task.records(examples, predictions)
+        return withhold(self.task, examples, predictions, self._threshold)

@@ -1,0 +1,258 @@
+"""What every convention is answered with: rows in, records out, under the limits of the server."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from time import perf_counter, time
+from typing import Any
+
+from ..config.config import Config
+from ..data.columns import Columns, check_optional_columns, row_from_object
+from ..data.features import Encoded
+from ..data.rows import Row
+from ..dataset import columns_of
+from ..errors import UserError
+from ..tasks.base import Task
+from ..tasks.settings import Generation
+from .engine import Engine, Job
+from .gate import trace
+from .limits import Limits, Problem
+from .metrics import Metrics
+from .model import Record, ServedModel
+
+AT_ONCE = 8_000
+"""Characters that are tokenized in the event loop, in about a millisecond; more would keep other requests waiting."""
+
+Text = tuple[str, str | None]
+"""A text, or a pair."""
+
+
+@dataclass(slots=True)
+class Encoding:
+    """The rows of a request, encoded."""
+
+    examples: list[Any]
+    encoded: Encoded
+    characters: int
+
+
+@dataclass(slots=True)
+class Written:
+    """A generated text and its size."""
+
+    text: str
+    prompt_tokens: int
+    tokens: int
+    ended: bool
+    """Whether the model ended it; otherwise it has the greatest length."""
+
+
+class Service:
+    """One model behind all routes."""
+
+    def __init__(self, name: str, config: Config, engine: Engine, limits: Limits, metrics: Metrics) -> None:
+        self.name, self.config, self.engine, self.limits, self.metrics = name, config, engine, limits, metrics
+        self.created = int(time())
+        self._encoder = ThreadPoolExecutor(1, "encoder")
+        self._encoding = 0
+
+    @property
+    def model(self) -> ServedModel:
+        """The loaded model."""
+        model: ServedModel = self.engine.model
+        return model
+
+    @property
+    def task(self) -> Task[Any, Any]:
+        """The task of the model."""
+        return self.model.task
+
+    def rows(self, objects: Sequence[Any]) -> list[Row]:
+        """Objects with the columns of the run's data files, without the labels. Raises Problem."""
+        columns = columns_of(self.task, self.config.data, labelled=False)
+        named = {name: source for name, source in (columns.renamed or {}).items() if isinstance(source, str)}
+        columns = Columns(**{**_fields(columns), "renamed": named})
+        try:
+            rows = [row_from_object(value, f"rows[{number}]", columns) for number, value in enumerate(objects)]
+            if rows:
+                check_optional_columns(rows, columns)
+        except UserError as error:
+            raise invalid_row(error) from error
+        return rows
+
+    def rows_of_texts(self, texts: Sequence[Text], place: str = "inputs") -> list[Row]:
+        """Texts or pairs of texts. Raises Problem where the task reads the other of the two."""
+        rows = []
+        for number, (text, pair) in enumerate(texts):
+            try:
+                values = self.task.row_of(text, pair)
+            except UserError as error:
+                settings = self.task.settings
+                names = (settings.input_columns + settings.optional_columns)[:2]
+                reads = f"pairs of {' and '.join(names)}" if pair is None else "single texts"
+                raise Problem(422, "invalid-row", f"{place}[{number}]: the model reads {reads}: send those") from error
+            rows.append(Row(f"{place}[{number}]", values, values))
+        return rows
+
+    async def predict(
+        self, rows: Sequence[Row], *, truncate: bool | None = None, generation: Generation | None = None
+    ) -> list[Record]:
+        """A record for each row, the same as `finetune predict` writes. Raises Problem."""
+        encoding = await self._encode(rows, truncate)
+        job = Job(encoding.encoded.features, generation or self.task.generation, self.task.stop_tokens)
+        decoded = await self._submit(job)
+        records: list[Record] = await self._in_turn(
+            lambda: self.model.records(encoding.examples, encoding.encoded, decoded), encoding.characters
+        )
+        self._count(records)
+        return records
+
+    async def write(
+        self, row: Row, generation: Generation, *, stop: Sequence[str] = (), truncate: bool | None = None
+    ) -> AsyncIterator[str | Written]:
+        """The text that the model generates, piece by piece; what it is as a whole comes last.
+
+        It ends before the first of the strings in `stop`. Raises Problem.
+        """
+        encoding = await self._encode([row], truncate)
+        news: asyncio.Queue[list[int] | None] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+
+        def on_tokens(_: int, tokens: list[int]) -> None:
+            loop.call_soon_threadsafe(news.put_nowait, tokens)
+
+        job = Job(encoding.encoded.features, generation, self.task.stop_tokens, on_tokens)
+        work = asyncio.ensure_future(self._submit(job))
+        work.add_done_callback(lambda _: news.put_nowait(None))
+        sent, text = "", None
+        try:
+            while text is None and (tokens := await news.get()) is not None:
+                if not (self.model.streams and generation.beams == 1):
+                    continue
+                known = self.model.tokenizer.decode(tokens, skip_special_tokens=True).strip()
+                cut = _cut(known, stop)
+                if cut is not None:
+                    text = cut
+                    break
+                safe = known[: len(known) - _held_back(known, stop)]
+                if safe.startswith(sent) and len(safe) > len(sent):
+                    yield safe[len(sent) :]
+                    sent = safe
+            ended = text is not None
+            if text is None:
+                whole = str((await work)[0][1] or "")
+                cut = _cut(whole, stop)
+                ended, text = cut is not None, whole if cut is None else cut
+        finally:
+            work.cancel()
+        if len(text) > len(sent):
+            yield text[len(sent) :]
+        prompt = sum(len(feature.prompt) for feature in encoding.encoded.features)
+        count = sum(item.generated for item in job.items)
+        if not count:  # beam search does not tell
+            count = len(self.model.tokenizer(text, add_special_tokens=False)["input_ids"])
+        ended = ended or any(item.ended for item in job.items) or count < generation.max_new_tokens
+        yield Written(text, prompt, count, ended)
+
+    async def _encode(self, rows: Sequence[Row], truncate: bool | None) -> Encoding:
+        if not rows:
+            raise Problem(400, "empty", "there is no input: send at least one")
+        if len(rows) > self.limits.max_client_batch_size:
+            most = self.limits.max_client_batch_size
+            raise Problem(413, "too-many-inputs", f"{len(rows)} inputs are more than {most}: send several requests")
+        start = perf_counter()
+        characters = sum(_characters(row.original, row.place) for row in rows)
+        try:
+            examples, encoded = await self._in_turn(lambda: self.model.encode(rows), characters)
+        except UserError as error:
+            raise invalid_row(error) from error
+        seconds = perf_counter() - start
+        self.metrics.tokenization_seconds.observe(seconds)
+        for feature in encoded.features:
+            self.metrics.input_tokens.observe(feature.length)
+        headers, truncated = trace.get().headers, encoded.truncated
+        headers["x-tokenization-time"] = f"{1000 * seconds:.0f}"
+        headers["x-truncated-inputs"] = str(truncated)
+        headers["x-compute-tokens"] = str(sum(feature.length for feature in encoded.features))
+        if truncated and not (self.limits.auto_truncate if truncate is None else truncate):
+            longest = self.model.max_length
+            raise Problem(422, "input-too-long", f"{truncated} of the inputs are longer than {longest} tokens")
+        self.metrics.truncated.inc(truncated)
+        return Encoding(examples, encoded, characters)
+
+    async def _submit(self, job: Job) -> list[Any]:
+        decoded = await self.engine.submit(job)
+        queue, inference = job.started_at - job.queued_at, job.ended_at - job.started_at
+        self.metrics.queue_seconds.observe(queue)
+        self.metrics.inference_seconds.observe(inference)
+        trace.get().headers.update(
+            {"x-queue-time": f"{1000 * queue:.0f}", "x-inference-time": f"{1000 * inference:.0f}"}
+        )
+        return decoded
+
+    async def _in_turn(self, work: Callable[[], Any], characters: int) -> Any:
+        """Do at once what is short; what is long is done in a thread.
+
+        Never both at a time: a tokenizer must not be used by two threads.
+        """
+        if characters <= AT_ONCE and not self._encoding:
+            return work()
+        loop, future = asyncio.get_running_loop(), self._encoder.submit(work)
+        self._encoding += 1
+        # Counted down when the thread has ended, which nobody may be waiting for any more.
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._encoded))
+        return await asyncio.wrap_future(future)
+
+    def _encoded(self) -> None:
+        self._encoding -= 1
+
+    def _count(self, records: Sequence[Record]) -> None:
+        """Labels by name, to see a drift."""
+        if not hasattr(self.task, "labels"):
+            return
+        for record in records:
+            found = record["prediction"]
+            withheld = found is None
+            self.metrics.withheld.inc(withheld)
+            labels = [] if withheld else found if isinstance(found, list) else [found]
+            for label in labels:
+                self.metrics.predictions.labels(label["label"] if isinstance(label, dict) else label).inc()
+
+
+def invalid_row(error: UserError) -> Problem:
+    """A row that the task cannot read; the sentence begins with its place, rows[3]."""
+    return Problem(422, "invalid-row", str(error))
+
+
+def _fields(columns: Columns) -> dict[str, Any]:
+    return {name: getattr(columns, name) for name in Columns.__dataclass_fields__}
+
+
+def _characters(value: Any, place: str) -> int:
+    """How many a row has. Raises Problem for half of a surrogate pair, which JSON may hold, but no tokenizer reads."""
+    if isinstance(value, str):
+        try:
+            return len(value.encode())
+        except UnicodeEncodeError:
+            raise Problem(422, "invalid-text", f"{place}: has half of a surrogate pair: send valid Unicode") from None
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return sum(_characters(part, place) for part in parts)
+
+
+def _cut(text: str, stop: Sequence[str]) -> str | None:
+    """What stands before the first stop string; None if there is none."""
+    found = [text.index(string) for string in stop if string in text]
+    return text[: min(found)] if found else None
+
+
+def _held_back(text: str, stop: Sequence[str]) -> int:
+    """Characters at the end that may still change: half a character, or the beginning of a stop string."""
+    unfinished = len(text) - len(text.rstrip("\ufffd"))
+    starts = [
+        length
+        for string in stop
+        for length in range(1, min(len(string), len(text) + 1))
+        if text.endswith(string[:length])
+    ]
+    return max([unfinished, *starts])

@@ -1,0 +1,40 @@
+"""`finetune serve --onnx`: the ONNX export of a run answers as the run does."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+pytest.importorskip("uvicorn")
+
+from conftest import needs
+from test_serving import Running, assert_close
+
+from finetune.cli import main
+from finetune.run.folder import RunFolder
+
+pytestmark = needs("export")
+RUN, TEXT = "runs/config", "a fine day in Turin"
+
+
+@pytest.mark.parametrize("task", ["text-classification", "regression", "token-classification"])
+def test_an_export_answers_as_its_run(task: str, finished: Any) -> None:
+    finished(task)
+    assert main(["export", RUN, "onnx", "--format", "onnx"]) == 0
+    with Running(RunFolder(Path(RUN)), onnx=Path("onnx")) as server:
+        answer = server.ask("/v1/predict", {"rows": [{"text": TEXT}]})["predictions"]
+        assert "OnnxModel" in type(server.server.engine.model._model).__name__
+        assert_close(answer, [{name: one[name] for name in answer[0]} for one in server.predicted([TEXT])])
+
+
+def test_the_export_of_another_run_is_refused(finished: Any) -> None:
+    finished("text-classification")
+    assert main(["export", RUN, "onnx", "--format", "onnx"]) == 0
+    state = Path("onnx/finetune.json")
+    state.write_text(state.read_text().replace('"good"', '"fine"'))
+    server = Running(RunFolder(Path(RUN)), onnx=Path("onnx"))
+    with pytest.raises(Exception, match="is the export of another run"):
+        server.server.run([server.socket])

@@ -1,0 +1,137 @@
+"""The page of `finetune serve` in a real browser: Debian's Chromium, driven by Playwright."""
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+pytest.importorskip("playwright")
+pytest.importorskip("fastapi")
+pytest.importorskip("uvicorn")
+
+from test_serving import Running, serving
+
+__all__ = ["serving"]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+PHONE = {"width": 320, "height": 640}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A browser without a window."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page that must load nothing from elsewhere, and write no error to its console."""
+    context = browser.new_context(locale="en-US")
+    page, wrong = context.new_page(), list[str]()
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda sent: None if "127.0.0.1" in sent.url or sent.url == "data:," else wrong.append(sent.url))
+    page.set_default_timeout(10_000)
+    yield page
+    context.close()
+    assert wrong == []
+
+
+def asked(page: Any, server: Running, *texts: str) -> Any:
+    """Open the page, fill its fields in and send with the keyboard; the element of the answer."""
+    page.goto(f"{server.url}/ui")
+    areas = page.locator("textarea")
+    areas.first.wait_for()
+    for number, text in enumerate(texts):
+        areas.nth(number).fill(text)
+    areas.first.press("Control+Enter")
+    page.locator("#calls").wait_for()
+    return page.locator("#answer")
+
+
+def test_labels_are_bars(page: Any, serving: Any) -> None:
+    server = serving("text-classification")
+    answer = asked(page, server, "a <b>fine</b> day")
+    expected = server.predicted(["a <b>fine</b> day"])[0]
+    bars = answer.locator(".bar")
+    assert bars.count() == 2
+    assert bars.first.locator("span").first.inner_text() == expected["prediction"]
+    assert bars.first.locator("span").last.inner_text() == f"{expected['probability']:.4f}"
+    assert page.locator("#history li").inner_text() == "a <b>fine</b> day"
+    assert "/v1/predict" in page.locator("#curl").inner_text()
+
+
+def test_entities_are_highlighted_by_code_points(page: Any, serving: Any) -> None:
+    server, text = serving("token-classification"), "\U0001f600 Ada Byron lives in Turin."
+    answer = asked(page, server, text)
+    entities = server.predicted([text])[0]["prediction"]
+    marks = answer.locator("mark")
+    assert [mark.evaluate("mark => mark.firstChild.textContent") for mark in marks.all()] == [
+        entity["text"] for entity in entities
+    ]
+
+
+def test_documents_are_ranked(page: Any, serving: Any) -> None:
+    documents = ["a bar", "a farm with horses", "riding"]
+    server = serving("ranking")
+    answer = asked(page, server, "something with horses", "\n".join(documents))
+    rows = [{"query": "something with horses", "document": document} for document in documents]
+    ranks = [record["rank"] for record in server.ask("/v1/predict", {"rows": rows})["predictions"]]
+    shown = [item.split(" ")[:-1] for item in answer.locator("li").all_inner_texts()]
+    assert shown == [documents[ranks.index(rank)].split(" ") for rank in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("task", ["translation", "text-generation", "regression", "multi-label-classification"])
+def test_what_other_tasks_answer(task: str, page: Any, serving: Any) -> None:
+    server = serving(task)
+    answer = asked(page, server, "the red house")
+    (record,) = server.predicted(["the red house"])
+    if task == "multi-label-classification":
+        assert answer.locator(".bar").count() == len(record["probabilities"])
+    elif task == "regression":
+        assert float(answer.inner_text()) == pytest.approx(record["prediction"], rel=1e-5)
+    else:
+        assert answer.inner_text() == record["prediction"].strip()
+
+
+def test_a_chat_streams_and_goes_on(page: Any, serving: Any) -> None:
+    server = serving("chat")
+    asked(page, server, "Hello")
+    page.locator("#send:enabled").wait_for()
+    (expected,) = (record["prediction"] for record in server.predicted(["Hello"]))
+    assert page.locator(".assistant").evaluate("one => one.textContent") == expected
+    page.locator("textarea").fill("Thank you")
+    page.locator("textarea").press("Enter")
+    page.locator(".assistant").nth(1).wait_for(state="attached")
+    page.locator("#send:enabled").wait_for()
+    assert page.locator(".user").count() == 2
+    page.locator("#restart").click()
+    assert page.locator(".user").count() == 0
+
+
+@pytest.mark.parametrize("task", ["text-classification", "chat"])
+def test_it_fits_a_phone_and_needs_no_mouse(task: str, page: Any, serving: Any) -> None:
+    page.set_viewport_size(PHONE)
+    asked(page, serving(task), "a very-long-word-" * 20)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert page.evaluate("document.activeElement.tagName") == "TEXTAREA"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "send"
+
+
+def test_the_key_is_asked_for(browser: Any, serving: Any) -> None:
+    with Running(serving("text-classification").run, key="secret") as server:
+        page = browser.new_page()
+        page.goto(f"{server.url}/ui")
+        page.locator("#key").fill("secret")
+        page.locator("#send").click()
+        page.locator("textarea").fill("a fine day")
+        page.locator("#send").click()
+        assert page.locator("#answer .bar").first.inner_text()
+        assert "secret" not in page.locator("#curl").inner_text()
