@@ -26,7 +26,7 @@ PARTS = {
     "init_data": Part(verbs=("init-data",)),
     "check_data": Part(verbs=("check-data",)),
     "report": Part(verbs=("report",)),
-    "export": Part(verbs=("export",)),
+    "export": Part(verbs=("export", "push")),
 }
 
 
