@@ -152,7 +152,7 @@ def test_an_adapter_of_a_decoder_has_the_form_that_vllm_reads(project: Project) 
     assert (described["peft_type"], described["task_type"], described["revision"]) == ("LORA", "CAUSAL_LM", "a" * 40)
 
 
-# ---------------------------------------------------------------------------------------------------------------- Ollama
+# --------------------------------------------------------------------------------------------------------------- Ollama
 
 
 def modelfile(model_type: str, folder: Path) -> list[str]:

@@ -20,7 +20,7 @@ from ..evaluate import measure
 from ..hub.client import first_line
 from ..run.saved_model import SavedModel
 from ..tasks.base import Task
-from .onnx import FILE, NotConvertedError, quiet
+from .onnx import FILE, quiet
 
 QUANTIZED = "MatMulInteger"
 """The operator that multiplies quantized matrices."""
@@ -39,7 +39,7 @@ def quantize(
     """Quantize `model.onnx` in the folder, in place; the main metric on `examples` before and after.
 
     `in_data_units`: whether a regression's numbers are not standardized.
-    Raises NotConvertedError if onnxruntime cannot quantize the model.
+    Raises UserError if onnxruntime cannot quantize the model.
     """
     metric = saved.task.settings.main_metric
     saved = replace(saved, task=_measured(saved.task, in_data_units))
@@ -98,6 +98,8 @@ def _quantize(source: Path, target: Path) -> None:
             quantize_dynamic(source, target, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
         operators = {node.op_type for node in onnx.load(target, load_external_data=False).graph.node}
     except Exception as error:  # its errors have no common base class
-        raise NotConvertedError(f"onnxruntime cannot quantize this model ({first_line(error)})") from error
+        raise UserError(
+            f"--int8: onnxruntime cannot quantize this model ({first_line(error)}): leave out --int8"
+        ) from error
     if QUANTIZED not in operators:
-        raise NotConvertedError("onnxruntime found no matrix to quantize in this model")
+        raise UserError("--int8: onnxruntime found no matrix to quantize in this model: leave out --int8")

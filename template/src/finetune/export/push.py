@@ -32,7 +32,8 @@ def push(run: RunFolder, name: str, options: Options, console: Console, *, priva
     """Export a run and upload it as the model `name` (ORG/NAME), which is created if it does not exist.
 
     `dry_run` shows the files and the card, and asks nothing of the Hub. Raises UserError if the export is refused, or
-    the Hub refuses the name, the card or the upload; an upload that fails leaves the model as it was.
+    the Hub refuses the name, the card or the upload; an upload that fails leaves the files of the model as
+    they were.
     """
     _require_name(name)
     if not dry_run:
