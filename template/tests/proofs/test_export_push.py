@@ -1,4 +1,4 @@
-"""`finetune push` against a Hub imitated on loopback: what arrives, in one commit, and what is refused in a sentence."""
+"""`finetune push` against a Hub imitated on loopback: what arrives in one commit, what is refused in a sentence."""
 
 import base64
 import hashlib
@@ -67,7 +67,10 @@ class Answers(BaseHTTPRequestHandler):
                 self.answer(400 if problems else 200, answer)
             case "/api/repos/create":
                 wanted = json.loads(body)
-                self.server.files, self.server.private = {}, bool(wanted.get("private"))
+                self.server.files, self.server.private = (
+                    {},
+                    wanted.get("visibility") == "private" or wanted.get("private", False),
+                )
                 self.answer(200, {"url": f"{self.server.address}/{NAME}"})
             case "/api/models/org/model/preupload/main":
                 modes = [
