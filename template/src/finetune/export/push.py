@@ -80,7 +80,7 @@ def _upload(folder: Path, files: list[Path], name: str, private: bool) -> str:
     try:
         found = api.model_info(name)
     except RepositoryNotFoundError:
-        api.create_repo(name, private=private)
+        api.create_repo(name, private=private or None)  # None: as the organization has set it
         there: list[str] = []
     else:
         if private and not found.private:
