@@ -18,7 +18,6 @@ from finetune.cli import main
 from finetune.config.config import Config, Model
 from finetune.config.load import load_config
 from finetune.export import card as cards
-from finetune.export.adapter import write_adapter
 from finetune.export.ollama import write_modelfile
 from finetune.run.folder import RunFolder
 from finetune.run.saved_model import load_saved_model
@@ -141,15 +140,18 @@ def test_an_adapter_of_a_decoder_has_the_form_that_vllm_reads(project: Project) 
     description = json.loads(path.read_text())
     description["base"] |= {"name": "org/base", "revision": "a" * 40}
     path.write_text(json.dumps(description))
-    Path("new").mkdir()
+    config = Path("runs/config/config.json")
+    config.write_text(config.read_text().replace("tiny:gpt2", "org/base"))
     shutil.rmtree("runs/config/best/base")
-    write_adapter(Path("new"), path.parent, Path("new"))
+    text = exported("--adapter").text  # the base model, which cannot be had here, is not needed
     described = json.loads(Path("new/adapter_config.json").read_text())
     # vLLM refuses modules_to_save in a decoder, DoRA and trained biases.
     assert described["base_model_name_or_path"] == "org/base"
     assert described["modules_to_save"] is None
     assert (described["use_dora"], described["bias"], described["r"]) == (False, "none", 12)
     assert (described["peft_type"], described["task_type"], described["revision"]) == ("LORA", "CAUSAL_LM", "a" * 40)
+    assert "vllm serve org/base" in text
+    assert "--enable-lora --max-lora-rank 16 --lora-modules new=new" in text
 
 
 # --------------------------------------------------------------------------------------------------------------- Ollama

@@ -103,7 +103,7 @@ def write_card(
         examples=environment.get("examples", {}),
         data=_table(["file", "SHA-256"], [[Path(path).name, digest] for path, digest in data.items()]),
         config=_changed(config),
-        evaluations=[(_title(evaluation, saved), _metric_table(evaluation)) for evaluation in evaluations],
+        evaluations=[(_title(evaluation), _metric_table(evaluation)) for evaluation in evaluations],
         versions={"finetune": environment.get("finetune"), **environment.get("packages", {})},
         int8=int8,
         lora_rank=_vllm_rank(config.method),
@@ -182,7 +182,7 @@ def _changed(config: Config) -> str:
     return str(yaml.safe_dump(changed, sort_keys=False, allow_unicode=True))
 
 
-def _title(evaluation: dict[str, Any], saved: SavedModel) -> str:
+def _title(evaluation: dict[str, Any]) -> str:
     better = "lower" if evaluation["lower_is_better"] else "higher"
     return (
         f"{evaluation['split']}: {evaluation['size']} of {Path(evaluation['data']).name}; the main metric is "

@@ -76,7 +76,9 @@ def export(run: RunFolder, folder: Path, options: Options) -> list[str]:
 
 
 def _export(run: RunFolder, folder: Path, config: Config, options: Options) -> list[str]:
-    saved = load_saved_model(run.best, trust_remote_code=options.trust_remote_code, to_merge=not options.adapter)
+    saved = load_saved_model(
+        run.best, trust_remote_code=options.trust_remote_code, to_merge=True, without_base=options.adapter
+    )
     examples = read_split(config, saved.task, require_validation(config)) if options.int8 else []
     known = _known(saved)
 
