@@ -145,7 +145,7 @@ def test_an_adapter_of_a_decoder_has_the_form_that_vllm_reads(project: Project) 
     shutil.rmtree("runs/config/best/base")
     text = exported("--adapter").text  # the base model, which cannot be had here, is not needed
     described = json.loads(Path("new/adapter_config.json").read_text())
-    # vLLM refuses modules_to_save in a decoder, DoRA and trained biases.
+    # vLLM refuses modules_to_save and DoRA.
     assert described["base_model_name_or_path"] == "org/base"
     assert described["modules_to_save"] is None
     assert (described["use_dora"], described["bias"], described["r"]) == (False, "none", 12)

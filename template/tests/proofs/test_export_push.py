@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -164,6 +165,18 @@ def test_a_dry_run_asks_nothing(hub: Hub, capsys: pytest.CaptureFixture[str], mo
     assert "model.safetensors" in shown
     assert "# org/model" in shown
     assert f"nothing was uploaded to {NAME}" in shown
+
+
+def test_the_commands_of_a_pushed_chat_model_fetch_it_first(
+    hub: Hub, finished: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree("runs")
+    finished("chat")
+    assert main(["push", "latest", NAME, "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert "\nhf download org/model --local-dir ../model\npython convert_hf_to_gguf.py ../model --outfile" in shown
+    assert "\nvllm serve org/model\n" in shown
+    assert "\nollama create model\n" in shown
 
 
 def test_a_second_push_takes_the_place_of_the_first(hub: Hub) -> None:

@@ -88,6 +88,7 @@ def write_card(
         _metadata(name, config, base, kind, options, languages, evaluations, data),
         template_path=str(TEMPLATE),
         name=name,
+        local=name.rsplit("/", 1)[-1],
         task=config.task,
         method=config.method,
         kind=kind,
