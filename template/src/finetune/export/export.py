@@ -1,34 +1,72 @@
-"""Export a run's best model for transformers, without peft and this package, or as an ONNX model."""
+"""Export a run's best model: for transformers, for peft (the adapter alone) or for onnxruntime, with a model card."""
 
 import json
+import shutil
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from ..config.config import Config
+from ..dataset import read_split
 from ..errors import UserError
 from ..files import publish
 from ..model.methods import can_be_merged, merge
 from ..run.folder import RunFolder
-from ..run.saved_model import TASK_FILE, load_saved_model, to_data_units
+from ..run.saved_model import TASK_FILE, SavedModel, load_saved_model, to_data_units
+from .adapter import require_peft, write_adapter
+from .card import CardOptions, Kind, write_card
+from .generation import prompt_around, set_generation
+from .int8 import quantize, require_validation
+from .ollama import write_modelfile
 from .onnx import NotConvertedError, require_onnx, write_onnx
 
 Format = Literal["safetensors", "onnx"]
+SCRIPT = Path(__file__).parent / "scripts" / "predict.py"
+"""Runs an ONNX model without torch and transformers; copied beside it, and no module of the package."""
+COUNTED = ("dictionary", "frequencies")
+"""Parts of a task's state that only its trivial baselines need."""
+NO_CARD_OPTIONS = CardOptions()
 
 
-def export(
-    run: RunFolder, folder: Path, form: Format = "safetensors", *, trust_remote_code: bool = False
-) -> str | None:
-    """Write model, tokenizer and state of the task to a new folder, with the weights of the method merged.
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is exported, and what its model card says that the run does not know."""
 
-    Returns what a user of the numbers of a regression has to know, if there is something.
-    Raises UserError if the folder exists, if the method cannot be merged, or if the model cannot be converted.
+    form: Format = "safetensors"
+    adapter: bool = False
+    """The adapter alone, without the weights of the base model."""
+    int8: bool = False
+    """Dynamic quantization of the ONNX model to 8 bits."""
+    card: CardOptions = NO_CARD_OPTIONS
+    trust_remote_code: bool = False
+
+    def check(self, config: Config) -> None:
+        """Raises UserError or NotConvertedError for what cannot be exported, before anything is loaded."""
+        self.card.check()
+        if self.adapter and self.form == "onnx":
+            raise UserError("--adapter: an ONNX model holds the base model as well: leave out --format onnx")
+        if self.int8 and self.form != "onnx":
+            raise UserError("--int8: only an ONNX model is quantized: add --format onnx")
+        if self.adapter:
+            require_peft(config.method)
+        if self.form == "onnx":
+            require_onnx(config.task)
+        if self.int8:
+            require_validation(config)
+
+
+def export(run: RunFolder, folder: Path, options: Options) -> list[str]:
+    """Write the best model of a run, its tokenizer, the state of its task and a model card to a new folder.
+
+    Returns what a user of the model has to know. Raises UserError if the folder exists, the options do not fit, the
+    method cannot be merged, or the model cannot be converted.
     """
     if folder.exists():
         raise UserError(f"{folder}: exists already: name a new folder")
     config = run.config()
     try:
-        if form == "onnx":
-            require_onnx(config.task)
-        return _export(run, folder, form, trust_remote_code)
+        options.check(config)
+        return _export(run, folder, config, options)
     except NotConvertedError as error:
         mergeable = can_be_merged(config.method)
         remedy = (
@@ -37,31 +75,82 @@ def export(
         raise UserError(f"--format onnx: {error}: {remedy}") from error
 
 
-def _export(run: RunFolder, folder: Path, form: Format, trust_remote_code: bool) -> str | None:
-    saved = load_saved_model(run.best, trust_remote_code=trust_remote_code, to_merge=True)
-    model = saved.model
-    if form == "safetensors" or can_be_merged(saved.method):  # an ONNX graph can hold the layers of a method
-        model = merge(saved.method, model)
-    standardization, in_data_units = saved.task.standardization(), to_data_units(saved, model)
+def _export(run: RunFolder, folder: Path, config: Config, options: Options) -> list[str]:
+    saved = load_saved_model(
+        run.best, trust_remote_code=options.trust_remote_code, to_merge=True, without_base=options.adapter
+    )
+    examples = read_split(config, saved.task, require_validation(config)) if options.int8 else []
+    known = _known(saved)
 
     def write(target: Path) -> None:
-        if form == "onnx":
-            write_onnx(target, saved.task, model, saved.tokenizer)
-            model.config.save_pretrained(target)
-            saved.tokenizer.padding_side = "right"  # the graph numbers positions from the first column on
-        else:
-            model.save_pretrained(target)
-        saved.tokenizer.save_pretrained(target)
-        # No file of transformers has a place for the state of the task, such as a threshold or a scale of the logits.
-        known = {"max_length": saved.max_length, "state": saved.task.state()}
-        if standardization:
+        kind: Kind = "adapter" if options.adapter else options.form
+        match kind:
+            case "adapter":
+                in_data_units = write_adapter(target, run.best, Path(options.card.name or folder))
+            case "onnx":
+                in_data_units = _write_onnx(target, saved, known)
+            case _:
+                in_data_units = _write_merged(target, saved)
+        if options.int8:
+            known["int8"] = quantize(target, config, saved, examples, in_data_units=in_data_units)
+        if saved.task.standardization():
             known["data_units"] = in_data_units
+        saved.tokenizer.save_pretrained(target)
         (target / TASK_FILE).write_text(json.dumps(known, indent=1, ensure_ascii=False), encoding="utf-8")
+        write_card(target, folder.name, run, saved, kind, options.card, known.get("int8"))
 
     publish(folder, write)
-    if in_data_units:
-        return None
-    return (
-        f"the head of a {model.config.model_type} model has no bias, so its numbers stay standardized: multiply them "
-        f"by the deviation and add the mean in {folder / TASK_FILE}"
-    )
+    return _notes(folder, saved, known, options)
+
+
+def _known(saved: SavedModel) -> dict[str, Any]:
+    """What no file of transformers has a place for, such as a threshold or a scale of the logits.
+
+    Left out are the words of the training data, which the trivial baselines count: a model may be given to people who
+    may not read the data.
+    """
+    state = {name: {} if name in COUNTED else value for name, value in saved.task.state().items()}
+    return {"task": saved.task.settings.model_dump(), "max_length": saved.max_length, "state": state}
+
+
+def _write_merged(target: Path, saved: SavedModel) -> bool:
+    """The model, with what the method has learnt merged. Returns whether its numbers are in the unit of the data."""
+    model = merge(saved.method, saved.model)
+    in_data_units = to_data_units(saved, model)
+    if saved.task.generation:
+        set_generation(saved, model)
+    model.save_pretrained(target)
+    if saved.task.settings.type == "chat":
+        write_modelfile(target, saved)
+    return in_data_units
+
+
+def _write_onnx(target: Path, saved: SavedModel, known: dict[str, Any]) -> bool:
+    """The ONNX model and a script that runs it. Returns whether its numbers are in the unit of the data."""
+    model = saved.model
+    if can_be_merged(saved.method):  # a graph can hold the layers of a method that cannot be
+        model = merge(saved.method, model)
+    in_data_units = to_data_units(saved, model)
+    write_onnx(target, saved.task, model, saved.tokenizer)
+    model.config.save_pretrained(target)
+    saved.tokenizer.padding_side = "right"  # the graph numbers positions from the first column on
+    if saved.task.generation:
+        known["prompt"] = prompt_around(saved)
+    shutil.copy(SCRIPT, target)
+    return in_data_units
+
+
+def _notes(folder: Path, saved: SavedModel, known: dict[str, Any], options: Options) -> list[str]:
+    notes = []
+    if not known.get("data_units", True):
+        notes.append(
+            f"the head of a {saved.model.config.model_type} model has no bias, so its numbers stay standardized: "
+            f"multiply them by the deviation and add the mean in {folder / TASK_FILE}"
+        )
+    if int8 := known.get("int8"):
+        notes.append(
+            f"{int8['metric']} on the validation data: {int8['int8']:.4f} with int8, {int8['fp32']:.4f} without"
+        )
+    if options.card.license is None:
+        notes.append("the model card names no license: add --license, such as apache-2.0")
+    return notes

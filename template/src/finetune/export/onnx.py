@@ -54,7 +54,7 @@ def write_onnx(folder: Path, task: Task[Any, Any], model: Any, tokenizer: Any) -
     """
     inputs = _texts(model, tokenizer, TRACED)
     logits = _Logits(model.eval(), task, [*inputs]).requires_grad_(False)
-    with _quiet():
+    with quiet():
         try:
             program = torch.onnx.export(
                 logits,
@@ -69,6 +69,8 @@ def write_onnx(folder: Path, task: Task[Any, Any], model: Any, tokenizer: Any) -
             reason = first_line(error.__cause__ if isinstance(error.__cause__, Exception) else error)
             raise NotConvertedError(f"torch cannot convert this {model.config.model_type} model ({reason})") from error
         assert program
+        for node in program.model.graph.all_nodes():
+            node.metadata_props.clear()  # it holds the paths of this machine
         program.save(folder / FILE)
     _verify(folder / FILE, logits, [_texts(model, tokenizer, lengths) for lengths in CHECKED])
 
@@ -125,7 +127,7 @@ def _run(path: Path, batches: Sequence[Mapping[str, Tensor]]) -> list[Tensor]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence the converter's logging and warnings."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)

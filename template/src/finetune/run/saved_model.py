@@ -12,6 +12,7 @@ from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Protocol
 
 import torch
@@ -147,9 +148,12 @@ def save_model(folder: Path, config: Config, parts: Trained) -> None:
     parts.world.on_main(lambda: publish(folder, write))
 
 
-def load_saved_model(folder: Path, *, trust_remote_code: bool = False, to_merge: bool = False) -> SavedModel:
+def load_saved_model(
+    folder: Path, *, trust_remote_code: bool = False, to_merge: bool = False, without_base: bool = False
+) -> SavedModel:
     """Load a saved model; `to_merge`: with dequantized weights, because merging into 4-bit weights would round.
 
+    `without_base`: of an adapter without its base model, so that of the model there is only its config.
     `trust_remote_code` is the allowance of the running command to run Python code that came with the model.
     Raises UserError if the folder is incomplete, its base model is missing, its code is not allowed, or the machine
     cannot run it.
@@ -170,12 +174,15 @@ def load_saved_model(folder: Path, *, trust_remote_code: bool = False, to_merge:
     auto = getattr(transformers, task.settings.auto_model)
     config = load_model_config(local)
     if is_peft(method):
-        model = _load_added(folder, description, method, auto, config, to_merge=to_merge)
+        if without_base:
+            model = SimpleNamespace(config=config)
+        else:
+            model = _load_added(folder, description, method, auto, config, to_merge=to_merge)
     else:
         model, info = load_pretrained(auto, local, config=config, output_loading_info=True, use_safetensors=True)
         if info["missing_keys"] or info["mismatched_keys"]:
             raise _incomplete(folder)
-    if description.get("data_units"):  # models of earlier versions do not have it
+    if description.get("data_units") and not without_base:  # models of earlier versions do not have it
         _load_standardized(folder, model, description["head"])
     tokenizer = load_pretrained(transformers.AutoTokenizer, local)
     bf16 = description.get("precision") == "bf16"  # models of earlier versions do not have it

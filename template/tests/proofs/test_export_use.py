@@ -1,0 +1,109 @@
+"""What an export says about its use is true: the code of its card, its generation settings, the script beside ONNX."""
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TASKS, WRITING, Project, weights_that_matter
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from finetune.cli import main
+from finetune.export import onnx as export_onnx
+from finetune.predict import Predictor
+from finetune.run.folder import RunFolder
+
+MISSING = [name for name in export_onnx.PACKAGES if importlib.util.find_spec(name) is None]
+needs_onnx = pytest.mark.skipif(bool(MISSING), reason=f"pip install {' '.join(MISSING)}, which are optional")
+PAIRS = {"ranking": ("a query", "a document")}
+WITHOUT_TORCH = """
+import runpy, sys
+sys.modules.update(dict.fromkeys(["torch", "transformers", "finetune", "huggingface_hub"]))  # cannot be imported
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def trained(project: Project, task: str, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> Predictor:
+    """A run whose predictions are not all the same."""
+    weights_that_matter(monkeypatch)
+    config = project.config(task, train={"max_steps": 3, "device": "cpu"}, optim={"lr": 0.01})
+    project.train(config, *overrides)
+    return Predictor(RunFolder(Path("runs/config")))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_code_of_the_card_says_what_predict_says(
+    task: str, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = trained(project, task, monkeypatch)
+    assert main(["export", "latest", "new"]) == 0
+    code = re.findall(r"```python\n(.*?)```", Path("new/README.md").read_text(), re.DOTALL)[0]
+    exec(code, names := {})  # type: ignore[var-annotated]
+    answer, (record,) = names["answer"], predictor.predict_texts(*texts_of(task))
+    match task:
+        case "text-classification":
+            found = {one["label"]: one["score"] for one in answer[0]}
+            assert found == pytest.approx(record["probabilities"], abs=1e-5)
+        case "multi-label-classification":
+            assert {*names["labels"][0]} == {*record["prediction"]}
+        case "regression":
+            assert answer[0][0]["score"] == pytest.approx(record["prediction"], rel=1e-5)
+        case "ranking":
+            assert answer[0]["score"] == pytest.approx(record["score"], rel=1e-5)
+        case "token-classification":
+            assert {one["entity_group"] for one in answer} <= {"PER", "LOC", "ORG"}
+        case "chat":
+            assert answer[0]["generated_text"][-1]["content"].strip() == record["prediction"]
+        case "text-generation":
+            assert answer[0]["generated_text"].strip() == record["prediction"]
+        case _:
+            assert answer[0].strip() == record["prediction"]
+
+
+def texts_of(task: str) -> tuple[list[str], str | None]:
+    """The text of the card, and its partner."""
+    first, second = PAIRS.get(task, ("a text", None))
+    return [first], second
+
+
+def test_a_decoder_decodes_as_it_was_told_to(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    overrides = ("task.generation.max_new_tokens=7", "task.generation.beams=3")
+    predictor = trained(project, "text-generation", monkeypatch, *overrides)
+    assert main(["export", "latest", "new"]) == 0
+    model, tokenizer = AutoModelForCausalLM.from_pretrained("new"), AutoTokenizer.from_pretrained("new")
+    inputs = tokenizer("lamp\n", return_tensors="pt")
+    with torch.no_grad():
+        ids = model.generate(**inputs)[0, inputs["input_ids"].shape[1] :]
+    (record,) = predictor.predict_texts(["lamp"])
+    assert tokenizer.decode(ids, skip_special_tokens=True).strip() == record["prediction"]
+    settings = model.generation_config
+    assert (settings.max_new_tokens, settings.num_beams, settings.do_sample) == (7, 3, False)
+
+
+@needs_onnx
+@pytest.mark.parametrize("task", [task for task in TASKS if task not in ("translation", "summarization")])
+def test_the_script_runs_without_torch(task: str, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = trained(project, task, monkeypatch)
+    assert main(["export", "latest", "new", "--format", "onnx"]) == 0
+    for text in ("Ada Byron lives in Turin .", "poor , very poor " * 20):
+        partner = "a room" if task == "ranking" else None
+        arguments = ["new/predict.py", text, *([partner] if partner else [])]
+        command = [sys.executable, "-I", "-c", WITHOUT_TORCH, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        found, (record,) = json.loads(done.stdout), predictor.predict_texts([text], partner)
+        if task == "token-classification":
+            words, tags = zip(*found, strict=True)
+            assert list(words) == text.split()[: len(words)]
+            assert len(words) > 4
+            if len(words) == len(record["tags"]):  # the script reads the first window of a long text
+                assert list(tags) == record["tags"]
+        elif task in ("regression", "ranking"):
+            assert found == pytest.approx(record["score" if task == "ranking" else "prediction"], rel=1e-4)
+        else:
+            assert found == record["prediction"]
+            assert task in WRITING or found
