@@ -78,8 +78,8 @@ def test_a_gpu_keeps_no_attention_matrix_and_masks_of_a_byte(project: Project) -
     cpu, gpu = planned(project, *longer, "train.device=cpu"), planned(project, *longer, "train.device=cuda")
     assert gpu.memory["activations"] < cpu.memory["activations"] / 2
     half = planned(project, "model.max_length=256", "train.precision=fp32")
-    mask = 4 * 512 * 512 * 4  # of the padding: once, not for each head and layer
-    assert gpu.memory["activations"] - mask / 2 == pytest.approx(2 * half.memory["activations"], rel=0.01)
+    masks = 2 * 4 * 512 * 512 * 4  # of the padding, in each layer once, not for each head
+    assert gpu.memory["activations"] - masks / 2 == pytest.approx(2 * half.memory["activations"], rel=0.01)
 
 
 def test_gradient_accumulation_bounds_the_activations(project: Project) -> None:
