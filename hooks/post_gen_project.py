@@ -16,6 +16,9 @@ OLDEST_PYTHON = (3, 11)
 # Appear in the template's folders when its package or tests are run in place.
 CACHES = ("__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache")
 
+# Folders in which every file may be excluded by an answer.
+OPTIONAL_FOLDERS = (".vscode", "deploy")
+
 
 def clean_up(project: Path) -> None:
     """Remove caches and empty folders that cookiecutter copied; `ft-template new`, which runs no hooks, calls it."""
@@ -32,8 +35,11 @@ def remove_caches(project: Path) -> None:
 
 def remove_empty_folders(project: Path) -> None:
     """Cookiecutter creates a folder even if the conditional names exclude every file in it."""
-    if (folder := project / ".vscode").is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+    for top in map(project.joinpath, OPTIONAL_FOLDERS):
+        folders = [path for path in (top, *top.rglob("*")) if path.is_dir()]
+        for folder in sorted(folders, reverse=True):  # the inner ones first
+            if not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def create_environment(project: Path, choice: str) -> str | None:

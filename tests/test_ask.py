@@ -114,6 +114,7 @@ def test_arrow_keys_numbers_and_faults_as_one_types(tmp_path: Path) -> None:
     terminal.type("PyTorch build", "3" + ENTER)
     terminal.type("Python environment of the project", "3" + ENTER)
     terminal.type("Editors", ENTER)
+    terminal.type("Add a Dockerfile", ENTER)
     terminal.type("Licence", ENTER)
     terminal.expect("base_model openai-community/gpt2")
     terminal.type(f"Create the project in {tmp_path / 'mood'}?", ENTER)
@@ -133,7 +134,8 @@ def test_arrow_keys_numbers_and_faults_as_one_types(tmp_path: Path) -> None:
 def test_a_dumb_terminal_gets_lines_and_numbers(tmp_path: Path) -> None:
     answers = ("author=Ada", "language=en", "base_model=tiny:bert", "method=lora", "license=MIT")
     given = [f"--set={answer}" for answer in answers]
-    terminal = Terminal(*given, "--set=editor=both", "--set=description=D", cwd=tmp_path, term="dumb")
+    set_already = ("--set=editor=both", "--set=description=D")
+    terminal = Terminal(*given, *set_already, cwd=tmp_path, term="dumb")
     terminal.type("Display name of the project", "A{{b" + ENTER)
     terminal.type("template expression", "Mood" + ENTER)
     terminal.type("letters, digits, hyphens", ENTER)
@@ -141,6 +143,7 @@ def test_a_dumb_terminal_gets_lines_and_numbers(tmp_path: Path) -> None:
     terminal.type("PyTorch build", "7" + ENTER)
     terminal.type("not in the range", ENTER)
     terminal.type("Python environment", "3" + ENTER)
+    terminal.type("Add a Dockerfile", "1" + ENTER)
     terminal.type("Create the project in", ENTER)
     terminal.expect("In a terminal")
 
@@ -148,6 +151,7 @@ def test_a_dumb_terminal_gets_lines_and_numbers(tmp_path: Path) -> None:
     assert b"\x1b[6n" not in terminal.raw
     assert "type: token-classification" in (tmp_path / "mood/configs/train.yaml").read_text()
     assert (tmp_path / "mood/.vscode").is_dir()
+    assert (tmp_path / "mood/deploy/Dockerfile").is_file()
 
 
 GIVEN = {
@@ -158,6 +162,7 @@ GIVEN = {
     "accelerator": "cpu",
     "environment": "none",
     "editor": "pycharm",
+    "include_deploy": "no",
     "license": "MIT",
 }
 

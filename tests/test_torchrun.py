@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -54,20 +55,26 @@ def killed_at_its_second_checkpoint(project: Path) -> None:
     assert [path.name for path in (project / "runs/two/checkpoints").glob("step-*[0-9]")] == ["step-10"]
 
 
-def torchrun(project: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "finetune"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+def start(project: Path, *arguments: str) -> subprocess.Popen[str]:
     variables = {"PYTHONPATH": "src", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(
-        [*command, *arguments],
+    return subprocess.Popen(
+        [*TORCHRUN, *arguments],
         cwd=project,
         env={**os.environ, **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
-        timeout=900,
     )
-    assert result.returncode == 0, result.stdout
-    return result.stdout
+
+
+def torchrun(project: Path, *arguments: str) -> str:
+    process = start(project, *arguments)
+    said, _ = process.communicate(timeout=900)
+    assert process.returncode == 0, said
+    return said
 
 
 def metrics(project: Path, run: str) -> list[dict[str, Any]]:
@@ -80,18 +87,73 @@ def test_two_processes_go_on_where_one_was_killed_and_compute_what_it_would(demo
     with contextlib.chdir(demo):
         killed_at_its_second_checkpoint(demo)
         assert main([*TRAIN, "run.name=one"]) == 0
-    said = torchrun(demo, *TRAIN, "run.name=two", "--resume")
+    said = torchrun(demo, "-m", "finetune", *TRAIN, "run.name=two", "--resume")
     assert said.count("resuming from runs/two/checkpoints/step-") == said.count("report: ") == 1
     assert "data parallelism: 2 processes" in said
 
-    one, two = metrics(demo, "one"), metrics(demo, "two")
-    assert len(one) == len(two) == 9
-    for want, got in zip(one, two, strict=True):
-        assert got.pop("kind") == want.pop("kind")
-        assert got == pytest.approx(want, rel=1e-3)
+    assert_same_metrics(demo, "one", "two")
     names = [
         {path.name for path in (demo / "runs" / run).iterdir() if not path.name.startswith("events.")}  # TensorBoard's
         for run in ("one", "two")
     ]
     assert names[0] == names[1]
     assert sorted(path.name for path in (demo / "runs").iterdir() if path.is_dir()) == ["one", "two"]
+
+
+def assert_same_metrics(project: Path, one: str, two: str) -> None:
+    expected, found = metrics(project, one), metrics(project, two)
+    assert len(expected) == len(found) == 9
+    for want, got in zip(expected, found, strict=True):
+        assert got.pop("kind") == want.pop("kind")
+        assert got == pytest.approx(want, rel=1e-3)
+
+
+# In its first life the second process kills itself in step 15; in its second it is a process like any other.
+KILLED_ONCE = """
+import os, signal, sys
+from finetune.cli import main
+from finetune.train import loop
+
+take, taken = loop.optimizer_step, 0
+
+def optimizer_step(*arguments):
+    global taken
+    taken += 1
+    if (os.environ["RANK"], os.environ["TORCHELASTIC_RESTART_COUNT"], taken) == ("1", "0", 15):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return take(*arguments)
+
+loop.optimizer_step = optimizer_step
+sys.exit(main())
+"""
+
+
+def test_torchrun_starts_again_after_the_death_of_a_process_and_the_training_continues(demo: Path) -> None:
+    (demo / "killed_once.py").write_text(KILLED_ONCE, "utf-8")
+    train = [*TRAIN, "--resume", "auto"]
+    with contextlib.chdir(demo):
+        assert main([*train, "run.name=whole"]) == 0
+    said = torchrun(demo, "--max-restarts", "1", "killed_once.py", *train, "run.name=killed")
+    assert said.count("resuming from runs/killed/checkpoints/step-10") == 1
+    assert_same_metrics(demo, "whole", "killed")
+
+
+def test_sigterm_saves_and_the_same_command_continues(demo: Path) -> None:
+    """Sent to torchrun, which hands it on, as a cluster does before it takes a node away."""
+    command = ("-m", "finetune", *TRAIN, "run.name=stopped", "--resume", "auto")
+    process = start(demo, *command)
+    log = demo / "runs/stopped/metrics.jsonl"
+    while not (log.is_file() and log.read_text("utf-8").count("\n") >= 2):
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=900)
+    assert process.returncode != 0
+    assert "interrupted and saved at step" in said
+    assert torchrun(demo, *command).count("resuming from runs/stopped/checkpoints/step-") == 1
+    if not (demo / "runs/whole").is_dir():
+        with contextlib.chdir(demo):
+            assert main([*TRAIN, "run.name=whole"]) == 0
+    assert [record["step"] for record in metrics(demo, "stopped")] == [
+        record["step"] for record in metrics(demo, "whole")
+    ]

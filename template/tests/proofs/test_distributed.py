@@ -34,7 +34,7 @@ from finetune.cli import main
 from finetune.config.config import Config
 from finetune.config.load import load_config
 from finetune.distributed.parallel import gather_full, shard
-from finetune.distributed.world import SINGLE_PROCESS, OtherRankFailed, World
+from finetune.distributed.world import SINGLE_PROCESS, OtherRankFailed, World, process_group
 from finetune.errors import UserError
 from finetune.inference import Inference, infer
 from finetune.train import loop as training
@@ -403,6 +403,20 @@ def test_an_error_on_one_rank_is_raised_on_all() -> None:
     first, second = in_two_processes(ours)
     assert isinstance(first, KeyError)
     assert isinstance(second, OtherRankFailed)
+
+
+def in_a_group_that_exists(world: World, config: Path) -> tuple[World, int, bool]:
+    with process_group() as joined:
+        pass
+    code = main(["train", str(config), "train.max_steps=2", "train.device=cpu"])
+    return joined, code, dist.is_initialized()
+
+
+def test_a_process_group_that_exists_is_used_and_left_to_its_owner(project: Project) -> None:
+    """As Ray Train makes one before it calls the training."""
+    found = both(in_a_group_that_exists, project.config("text-classification"))
+    assert found == [(World(rank, 2), 0, True) for rank in range(2)]
+    assert Path("runs/config/best/model.safetensors").is_file()
 
 
 def test_results_of_rank_0_reach_all_ranks() -> None:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import distributed as dist
+from torch.distributed.rendezvous import rendezvous
 
 from ..errors import UserError
 
@@ -109,15 +110,20 @@ SINGLE_PROCESS = World()
 def process_group() -> Iterator[World]:
     """The ranks that torchrun has started, or this process alone, until all of them have left the block.
 
-    One rank reports an error, the others exit silently. Backends: NCCL for tensors on GPUs, gloo for all else.
+    One rank reports an error, the others exit silently. Backends: NCCL for tensors on GPUs, gloo for all else. A
+    process group that exists already, as in Ray Train, is used; its owner handles errors and ends it.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    exists = dist.is_initialized()
+    if not exists and int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield SINGLE_PROCESS
         return
     gpus = torch.cuda.device_count()
     if gpus:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % gpus)
-    dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=TIMEOUT)
+    if exists:
+        yield World(dist.get_rank(), dist.get_world_size())
+        return
+    _join("cpu:gloo,cuda:nccl" if gpus else "gloo")
     world = World(dist.get_rank(), dist.get_world_size())
     try:
         yield world
@@ -128,6 +134,20 @@ def process_group() -> Iterator[World]:
         raise SystemExit(1) from None
     dist.barrier()
     dist.destroy_process_group()
+
+
+def _join(backend: str) -> None:
+    """Make the process group, also after torchrun has restarted its processes.
+
+    torchrun keeps a store for all its restarts, in which the addresses of the ended processes remain. On one node,
+    whose processes agree on the number of restarts, each start gets keys of its own; on several nodes, set
+    TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 for torchrun.
+    """
+    one_node = os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]
+    start = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") if one_node else "0"
+    store, rank, size = next(rendezvous("env://", timeout=TIMEOUT))
+    store = dist.distributed_c10d.PrefixStore(f"start-{start}", store)
+    dist.init_process_group(backend, timeout=TIMEOUT, store=store, rank=rank, world_size=size)
 
 
 def _reports(world: World, error: Exception) -> bool:

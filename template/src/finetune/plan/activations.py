@@ -1,0 +1,91 @@
+"""Activations: the tensors that a forward pass keeps for the backward pass, counted without computing anything.
+
+The forward pass runs on fake tensors, which have shapes, types and storages but no memory; autograd reports each tensor
+that it saves. So mixed precision, frozen parameters, attention implementation and any architecture count as they are.
+"""
+
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
+from torch.autograd.graph import saved_tensors_hooks
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from ..config.config import Config
+from ..model.device import autocast
+from ..tasks import make_task
+from ..tasks.settings import Seq2SeqSettings
+
+CPU = torch.device("cpu")
+
+
+class GpuKernels(TorchFunctionMode):
+    """Save what the kernels of a GPU save: fused attention also with dropout, and dropout masks of one byte."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func is F.scaled_dot_product_attention:
+            kwargs["dropout_p"] = 0.0
+        if func is F.dropout and kwargs.get("p", 0.5) and kwargs.get("training", True):
+            return torch.native_dropout(args[0], kwargs["p"], True)[0]
+        return func(*args, **kwargs)
+
+
+def activation_bytes(config: Config, model: Any, rows: int, tokens: int, *, bf16: bool, on_gpu: bool) -> int | None:
+    """Bytes of the activations of a micro-batch of `rows` rows with `tokens` tokens each, and of its logits.
+
+    `model` is on the meta device, and is changed. None if the model's computation depends on the values of its inputs,
+    as routing among experts does.
+    """
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        own = _materialize(model)
+        saved: dict[int, Tensor] = {}
+
+        def save(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            if storage._cdata not in own:
+                saved[storage._cdata] = tensor  # also keeps the address from being used again
+            return tensor
+
+        try:
+            with saved_tensors_hooks(save, _same), GpuKernels() if on_gpu else nullcontext():
+                logits = _loss_of(config, model, rows, tokens, bf16)
+        except (DataDependentOutputException, DynamicOutputShapeException):
+            return None
+        # The logits and their gradient, in fp32: the backward pass starts while all activations are there.
+        ends = 2 * logits.numel() * torch.float32.itemsize
+        return ends + sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
+
+
+def _materialize(model: nn.Module) -> set[int]:
+    """Put fake tensors of the CPU in place of those of the meta device; returns their storages. Tied ones stay tied."""
+    fakes: dict[int, Any] = {}
+    for module in model.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is not None and id(parameter) not in fakes:
+                fakes[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device=CPU), parameter.requires_grad)
+            module._parameters[name] = fakes.get(id(parameter))
+        for name, buffer in module._buffers.items():
+            if buffer is not None and id(buffer) not in fakes:
+                fakes[id(buffer)] = torch.empty_like(buffer, device=CPU)
+            module._buffers[name] = fakes.get(id(buffer))
+    return {tensor.untyped_storage()._cdata for tensor in fakes.values()}
+
+
+def _loss_of(config: Config, model: Any, rows: int, tokens: int, bf16: bool) -> Tensor:
+    """Forward pass and a cross-entropy, which every loss of ours resembles in memory; returns the logits."""
+    inputs = {name: torch.ones(rows, tokens, dtype=torch.long) for name in ("input_ids", "attention_mask")}
+    length = config.task.max_target_length if isinstance(config.task, Seq2SeqSettings) else tokens
+    labels = torch.zeros(rows, length, dtype=torch.long)
+    with autocast(bf16, CPU):
+        logits: Tensor = model(**make_task(config.task).model_inputs(model, inputs, labels)).logits
+    scores = logits.float().flatten(0, -2)
+    F.cross_entropy(scores, torch.zeros(len(scores), dtype=torch.long), reduction="sum")
+    return logits
+
+
+def _same(tensor: Tensor) -> Tensor:
+    return tensor

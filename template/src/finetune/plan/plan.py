@@ -1,0 +1,138 @@
+"""Memory per GPU and communication per step."""
+
+from dataclasses import asdict, dataclass
+from math import ceil
+from typing import Any
+
+from torch import nn
+
+from ..config.config import Config
+from ..config.methods import QLora
+from ..model.layers import find_layers, linear_layer_names, unwrap_model
+from ..model.size import nbytes, numel, parameter_counts
+from ..tasks.settings import Seq2SeqSettings
+from ..train.optim import STATES
+from .activations import activation_bytes
+from .skeleton import make_skeleton
+
+QUANTIZED = 0.5 + 1 / 64 + 1 / (64 * 64)
+"""Bytes of a weight in 4 bits, with the scales of double quantization."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Sizes are in bytes, for one GPU."""
+
+    gpus: int
+    parallel: str
+    precision: str
+    parameters: int
+    trainable: int
+    micro_batch: tuple[int, int]
+    """Rows, and tokens of each row, target included."""
+    micro_batches: int
+    """Of a step."""
+    memory: dict[str, int]
+    """The parts of the memory; without activations, if these cannot be computed."""
+    communication: dict[str, int]
+    """What each GPU sends in a step, by the kind of collective operation."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """As a JSON document."""
+        return {**asdict(self), "total": self.total, "complete": self.complete}
+
+    @property
+    def total(self) -> int:
+        """All memory of the training; the CUDA context and what the allocator does not reuse come on top."""
+        return sum(self.memory.values())
+
+    @property
+    def complete(self) -> bool:
+        """Whether the activations could be computed."""
+        return "activations" in self.memory
+
+
+def make_plan(config: Config, gpus: int, tokens: int | None = None) -> Plan:
+    """Plan the training on `gpus` GPUs, for examples of `tokens` tokens (by default the most there can be).
+
+    Raises UserError as a training would.
+    """
+    model = make_skeleton(config)
+    on_gpu = config.train.device != "cpu"
+    bf16 = config.train.precision == "bf16" or (config.train.precision == "auto" and on_gpu)
+    tokens = min(tokens or config.model.max_length, config.model.max_length)
+    width = tokens + (config.task.max_target_length if isinstance(config.task, Seq2SeqSettings) else 0)
+    examples = ceil(config.train.batch_size / gpus)  # of a step, on one GPU
+    rows = min(examples, max(1, config.train.micro_batch_tokens // width))
+    micro_batches = ceil(examples / rows)
+
+    trainable, parameters = parameter_counts(model)
+    sharded = config.train.parallel == "fsdp" and gpus > 1
+    weights, gradients = _weights(config, model), _bytes(model, trainable_only=True)
+    memory = {
+        "weights": weights,
+        "gradients": gradients,
+        "optimizer state": gradients * STATES[config.optim.name],
+    }
+    if sharded:
+        memory = {name: ceil(size / gpus) for name, size in memory.items()}
+        memory["gathered layers"] = _gathered(model)
+    communication = _communication(weights, gradients, gpus, micro_batches, sharded)
+    activations = activation_bytes(config, model, rows, tokens, bf16=bf16, on_gpu=on_gpu)
+    if activations is not None:
+        checkpointed = isinstance(config.method, QLora)
+        memory["activations"] = _checkpointed(model, activations, rows * width) if checkpointed else activations
+    return Plan(
+        gpus=gpus,
+        parallel="fsdp" if sharded else "ddp" if gpus > 1 else "none",
+        precision="bf16" if bf16 else "fp32",
+        parameters=parameters,
+        trainable=trainable,
+        micro_batch=(rows, width),
+        micro_batches=micro_batches,
+        memory=memory,
+        communication=communication,
+    )
+
+
+def _communication(weights: int, gradients: int, gpus: int, micro_batches: int, sharded: bool) -> dict[str, int]:
+    """Bytes that each GPU sends in a step, by ring algorithms: `(gpus - 1) / gpus` of the data in each pass."""
+    share = (gpus - 1) / gpus
+    if gpus == 1:
+        return {}
+    if not sharded:  # gradient accumulation: once a step; all-reduce is a reduce-scatter and an all-gather
+        return {"all-reduce of gradients": round(2 * share * gradients)}
+    return {  # in each micro-batch, as gradients and gathered weights are not kept
+        "all-gather of weights": round(2 * share * weights * micro_batches),  # forward and backward
+        "reduce-scatter of gradients": round(share * gradients * micro_batches),
+    }
+
+
+def _bytes(model: nn.Module, *, trainable_only: bool = False) -> int:
+    return sum(nbytes(p) for p in model.parameters() if p.requires_grad or not trainable_only)
+
+
+def _weights(config: Config, model: Any) -> int:
+    """Bytes of the weights; the linear layers inside the transformer layers are quantized by qlora."""
+    total = _bytes(model)
+    if not isinstance(config.method, QLora):
+        return total
+    body = unwrap_model(model)
+    linears = {name.removesuffix(".base_layer") for name in linear_layer_names(body, "qlora") if "lora_" not in name}
+    modules = [body.get_submodule(name) for name in linears]
+    quantized = [numel(getattr(module, "base_layer", module).weight) for module in modules]
+    return total - round(sum(quantized) * (4 - QUANTIZED))
+
+
+def _checkpointed(model: Any, activations: int, tokens: int) -> int:
+    """Activation checkpointing, which qlora uses: of all layers only the input, in fp32, and one layer complete."""
+    layers = len(find_layers(unwrap_model(model)))
+    return activations // layers + layers * tokens * int(unwrap_model(model).config.hidden_size) * 4
+
+
+def _gathered(model: Any) -> int:
+    """FSDP2 gathers the full weights of a layer while it computes, and of the next one ahead of time."""
+    body = unwrap_model(model)
+    layers = [_bytes(layer) for layer in find_layers(body).values()]
+    rest = _bytes(body) - sum(layers)  # embeddings and head, which stay gathered in the forward pass
+    return rest + sum(sorted(layers)[-2:])

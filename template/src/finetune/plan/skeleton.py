@@ -1,0 +1,43 @@
+"""The model of a config without its weights: on the meta device, where tensors have a shape and no memory."""
+
+from typing import Any
+
+import torch
+import transformers
+
+from ..config.config import Config
+from ..config.methods import Lora, QLora, soft_prompt_tokens
+from ..dataset import read_split
+from ..model.layers import head_modules
+from ..model.load import load_pretrained, load_tokenizer, require_architecture
+from ..model.methods import apply_method
+from ..model.tiny import is_tiny, tiny_config
+from ..tasks import make_task
+from ..train.start import starting_point
+
+
+def make_skeleton(config: Config) -> Any:
+    """The model with the task's head and the method applied. Raises UserError as a training would.
+
+    The head has the labels of the training data. Of `qlora` it is the model before quantization.
+    """
+    examples = read_split(config, make_task(config.task), config.data.train)
+    task = starting_point(config).fit_task(examples)
+    options = {**task.model_options(), "attn_implementation": config.model.attn_implementation}
+    if is_tiny(config.model.name):
+        tokenizer = load_tokenizer(config.model, task, examples)
+        length = config.model.max_length + soft_prompt_tokens(config.method)
+        model_config = tiny_config(config.model.name, tokenizer, length, pad_token_id=tokenizer.pad_token_id, **options)
+    else:
+        model_config = load_pretrained(transformers.AutoConfig, config.model, **options)
+        if model_config.pad_token_id is None:
+            model_config.pad_token_id = 0
+    require_architecture(config.task, model_config, config.model.name)
+    method = config.method
+    if isinstance(method, QLora):
+        method = Lora(type="lora", r=method.r, alpha=method.alpha, dropout=method.dropout, targets=method.targets)
+    with torch.device("meta"):
+        auto = getattr(transformers, config.task.auto_model)
+        trust = {"trust_remote_code": True} if config.model.trust_remote_code else {}
+        model = auto.from_config(model_config, dtype=torch.float32, **trust)
+        return apply_method(method, model, head_modules(model) if config.task.new_head else []).train()

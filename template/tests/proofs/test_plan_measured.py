@@ -1,0 +1,98 @@
+"""The memory that `finetune plan` computes is what trainings take: the resident memory of processes is measured."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Project
+from transformers import BertConfig, GPT2Config
+
+MINILM = BertConfig(hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536)
+"""The size of all-MiniLM-L6-v2: 22.7 million parameters."""
+SMALL_GPT2 = GPT2Config(vocab_size=20000, n_positions=256, n_embd=256, n_layer=4, n_head=4)
+
+# After a training that loads all libraries: the most that another one takes on top. Nothing is saved in it, because
+# the files are written from a copy of the weights.
+MEASURE = """
+import resource, sys, threading, time
+from pathlib import Path
+import torch, transformers
+from rich.console import Console
+from finetune.config.load import load_config
+from finetune.plan.plan import make_plan
+from finetune.run.saved_model import Base
+from finetune.model import load as loading
+from finetune.train import loop
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+def measure(*overrides):
+    config = load_config(Path("config.yaml"), ["train.max_steps=3", "train.device=cpu", *overrides])
+    before, most, done = resident(), 0, threading.Event()
+    def watch():
+        nonlocal most
+        while not done.wait(0.001):
+            most = max(most, resident())
+    watching = threading.Thread(target=watch)
+    watching.start()
+    loop.train(config, console=Console(quiet=True))
+    done.set()
+    watching.join()
+    return most - before, config
+
+loop.validate = loop.save_checkpoint = lambda *arguments, **options: None
+measure("run.name=warm-up", *sys.argv[1:], "train.batch_size=1", "model.name=" + sys.argv[1].split("=")[1] + "-tiny")
+used, config = measure(*sys.argv[1:])
+print(used, make_plan(config, 1).total)
+"""
+
+
+def models(project: Project) -> None:
+    """Random weights: they take the memory of pretrained ones."""
+    from transformers import BertForSequenceClassification, GPT2LMHeadModel
+
+    from finetune.model.tiny import tiny_config, tiny_tokenizer
+
+    texts = [f"word{number} and word{number + 1}" for number in range(200)]
+    for name, auto, config in (
+        ("bert", BertForSequenceClassification, MINILM),
+        ("gpt2", GPT2LMHeadModel, SMALL_GPT2),
+    ):
+        tokenizer = tiny_tokenizer(f"tiny:{name}", texts)
+        small = tiny_config(f"tiny:{name}", tokenizer, 256)
+        for folder, model in ((name, auto(config)), (f"{name}-tiny", auto(small))):
+            model.save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="reads the memory of a process as Linux tells it")
+@pytest.mark.parametrize(
+    ("model", "settings"),
+    [
+        ("bert", ["train.precision=fp32"]),
+        ("bert", ["train.precision=bf16"]),
+        ("bert", ["train.precision=fp32", "method.type=lora"]),
+        ("bert", ["train.precision=fp32", "optim.name=sgd", "train.micro_batch_tokens=1024"]),
+        ("gpt2", ["train.precision=fp32"]),
+    ],
+    ids=" ".join,
+)
+def test_a_training_takes_the_memory_of_its_plan(project: Project, model: str, settings: list[str]) -> None:
+    models(project)
+    rows = [{"text": "word1 and word2 or word3 " * 100, "label": label} for label in "ab"] * 32
+    project.write("long.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    task = {"bert": "text-classification", "gpt2": "text-generation"}[model]
+    sizes = {"batch_size": 32}
+    project.config(task, data={"train": "long.jsonl", "validation": None, "test": None}, train=sizes)
+    # Each tensor is a mapping of its own, which is given back at once.
+    exact = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
+    environment = {**os.environ, **exact, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", MEASURE, f"model.name={model}", "model.max_length=128", *settings]
+    printed = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+    used, planned = map(int, printed.split())
+    print(f"{model} {' '.join(settings)}: used {used / 2**20:.0f} MiB, planned {planned / 2**20:.0f} MiB")
+    assert planned == pytest.approx(used, rel=0.1)
