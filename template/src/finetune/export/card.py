@@ -14,7 +14,6 @@ from ..config.config import Config
 from ..config.methods import Lora, QLora
 from ..errors import UserError
 from ..hub.client import HUB_NAME
-from ..run.environment import read_environment
 from ..run.folder import RunFolder
 from ..run.saved_model import SavedModel
 from .ollama import reads_folder
@@ -77,7 +76,7 @@ def write_card(
     int8: dict[str, Any] | None = None,
 ) -> None:
     """Write README.md to the folder `target`. `int8` is what quantization did to the metric."""
-    config, environment = run.config(), read_environment(run)
+    config, environment = run.config(), run.environment()
     name = options.name or name
     evaluations, base = _evaluations(run), _base_model(run, config)
     data = environment.get("data", {})

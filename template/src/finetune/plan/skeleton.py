@@ -9,8 +9,9 @@ from ..config.config import Config
 from ..config.methods import Lora, QLora, soft_prompt_tokens
 from ..dataset import read_split
 from ..model.layers import head_modules
-from ..model.load import load_pretrained, load_tokenizer, require_architecture
+from ..model.load import load_model_config, load_tokenizer
 from ..model.methods import apply_method
+from ..model.requirements import require_architecture
 from ..model.tiny import is_tiny, tiny_config
 from ..tasks import make_task
 from ..train.start import starting_point
@@ -23,13 +24,14 @@ def make_skeleton(config: Config) -> Any:
     """
     examples = read_split(config, make_task(config.task), config.data.train)
     task = starting_point(config).fit_task(examples)
-    options = {**task.model_options(), "attn_implementation": config.model.attn_implementation}
+    options = task.model_options()
     if is_tiny(config.model.name):
         tokenizer = load_tokenizer(config.model, task, examples)
         length = config.model.max_length + soft_prompt_tokens(config.method)
-        model_config = tiny_config(config.model.name, tokenizer, length, pad_token_id=tokenizer.pad_token_id, **options)
+        options |= {"pad_token_id": tokenizer.pad_token_id, "attn_implementation": config.model.attn_implementation}
+        model_config = tiny_config(config.model.name, tokenizer, length, **options)
     else:
-        model_config = load_pretrained(transformers.AutoConfig, config.model, **options)
+        model_config = load_model_config(config.model, **options)
         if model_config.pad_token_id is None:
             model_config.pad_token_id = 0
     require_architecture(config.task, model_config, config.model.name)
