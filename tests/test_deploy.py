@@ -26,9 +26,11 @@ import yaml
 from conftest import files
 from dockerfile_parse import DockerfileParser
 from finetune.cli import cli, main
+from finetune.run.kubeflow import TrainJobStatus
 from finetune.serving.limits import Limits
 from ft_template.create.bake import bake
-from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
+from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob, TrainerV1alpha1UpdateTrainJobStatusRequest
+from rich.console import Console
 
 from dev import setup_env
 
@@ -487,6 +489,18 @@ def test_an_unknown_key_is_refused_wherever_it_stands(deployed: Path, overlay: s
     for document in documents(deployed, overlay):
         for changed in with_an_unknown_key(document, document):
             assert not is_valid(changed), yaml.safe_dump(changed)
+
+
+def test_the_progress_of_a_training_is_of_the_schema_of_kubeflow() -> None:
+    job = TrainJobStatus(Console(quiet=True), total_steps=8, done=0)
+    job.advance(3)
+    job.add({"loss": 0.5})
+    message = job.message()
+    read = TrainerV1alpha1UpdateTrainJobStatusRequest.from_dict(message)
+    assert read is not None
+    known = read.to_dict()
+    time = known["trainerStatus"].pop("lastUpdatedTime").isoformat()
+    assert {"trainerStatus": {**known["trainerStatus"], "lastUpdatedTime": time}} == message  # nothing is unknown
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
