@@ -559,7 +559,7 @@ def test_the_slurm_script_queues_again_when_its_time_is_over(
     deployed: Path, tmp_path: Path, seconds_left: int, status: int, queues: bool
 ) -> None:
     programs = {
-        "srun": f'echo "$@" > calls; exit {status}',
+        "srun": f'echo "$@ cpus=$SRUN_CPUS_PER_TASK store=$TORCH_DISABLE_SHARE_RDZV_TCP_STORE" > calls; exit {status}',
         "scontrol": 'if [ "$1" = show ]; then printf "n1\\nn2\\n"; else echo "$@" >> calls; fi',
         "date": "echo 1000000",
     }
@@ -572,6 +572,7 @@ def test_the_slurm_script_queues_again_when_its_time_is_over(
         "SLURM_JOB_NODELIST": "n[1-2]",
         "SLURM_JOB_NUM_NODES": "2",
         "SLURM_GPUS_ON_NODE": "8",
+        "SLURM_CPUS_PER_TASK": "32",
         "SLURM_JOB_ID": "7",
         "SLURM_JOB_END_TIME": str(1000000 + seconds_left),
     }
@@ -579,7 +580,8 @@ def test_the_slurm_script_queues_again_when_its_time_is_over(
     assert done.returncode == status
     start, *after = (tmp_path / "calls").read_text().splitlines()
     assert "--nnodes 2 --nproc-per-node 8" in start
-    assert "--rdzv-endpoint n1:29500" in start
+    assert "--rdzv-backend c10d --rdzv-endpoint n1:29500" in start
+    assert start.endswith("train configs/train.yaml --resume auto cpus=32 store=1")
     assert after == (["requeue 7"] if queues else [])
     directives = [line for line in (deployed / "deploy/slurm.sh").read_text().splitlines() if "#SBATCH" in line]
     assert "#SBATCH --signal=TERM@120" in directives
@@ -590,3 +592,26 @@ def test_the_skypilot_file(deployed: Path) -> None:
     task = yaml.safe_load((deployed / "deploy/skypilot.yaml").read_text("utf-8"))
     assert set(task) == {"name", "workdir", "num_nodes", "resources", "secrets", "file_mounts", "setup", "run"}
     assert task["resources"]["accelerators"] == "H100:8"
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="a script of bash")
+def test_the_run_command_of_skypilot(deployed: Path, tmp_path: Path) -> None:
+    """By the variables that SkyPilot sets; the rendezvous is one by which torchrun can restart several nodes."""
+    program = tmp_path / ".venv/bin/torchrun"
+    program.parent.mkdir(parents=True)
+    program.write_text('#!/bin/sh\necho "$@ store=$TORCH_DISABLE_SHARE_RDZV_TCP_STORE"\n')
+    program.chmod(0o755)
+    variables = {
+        "PATH": os.environ["PATH"],
+        "SKYPILOT_NUM_NODES": "2",
+        "SKYPILOT_NUM_GPUS_PER_NODE": "8",
+        "SKYPILOT_NODE_IPS": "10.0.0.1\n10.0.0.2",
+        "SKYPILOT_TASK_ID": "task",
+    }
+    script = yaml.safe_load((deployed / "deploy/skypilot.yaml").read_text("utf-8"))["run"]
+    said = subprocess.check_output(["bash", "-euc", script], cwd=tmp_path, env=variables, text=True)
+    assert said.split() == [
+        *("--nnodes", "2", "--nproc-per-node", "8", "--max-restarts", "3"),
+        *("--rdzv-id", "task", "--rdzv-backend", "c10d", "--rdzv-endpoint", "10.0.0.1:29500"),
+        *("-m", "finetune", "train", "configs/train.yaml", "run.dir=/runs", "--resume", "auto", "store=1"),
+    ]
