@@ -33,9 +33,9 @@ constraints.txt pyproject.toml setup_env.py
 .idea/runConfigurations/Debug_one_batch.xml .idea/runConfigurations/Doctor.xml
 .idea/runConfigurations/Download_base_model.xml .idea/runConfigurations/Evaluate.xml
 .idea/runConfigurations/Install_dependencies.xml .idea/runConfigurations/Predict.xml .idea/runConfigurations/Proofs.xml
-.idea/runConfigurations/Resume.xml
-.idea/runConfigurations/TensorBoard.xml
-.idea/runConfigurations/Train.xml .idea/runConfigurations/Train__demo_.xml
+.idea/runConfigurations/Resume.xml .idea/runConfigurations/Serve.xml .idea/runConfigurations/TensorBoard.xml
+.idea/runConfigurations/Train.xml .idea/runConfigurations/Train__2_processes_.xml
+.idea/runConfigurations/Train__demo_.xml
 .idea/runConfigurations/Train__demo____TensorBoard.xml
 configs/demo.yaml configs/train.yaml
 data/demo/README.md data/demo/test.{format} data/demo/train.{format} data/demo/validation.{format}
@@ -230,9 +230,7 @@ def test_constraints_pin_every_dependency_and_what_it_needs(project: Path) -> No
     )
     declared = toml(project / "pyproject.toml")["project"]
     extras = declared["optional-dependencies"]
-    pending = [
-        Requirement(text) for text in declared["dependencies"] + extras["dev"] + extras["onnx"] + extras["serve"]
-    ]
+    pending = [Requirement(text) for text in declared["dependencies"] + extras["dev"] + extras["onnx"]]
     needed = set()
     while pending:
         requirement = pending.pop()
@@ -252,7 +250,7 @@ def test_the_repository_tests_with_what_the_project_needs(project: Path) -> None
     extras = declared["optional-dependencies"]
     ours = toml(REPOSITORY / "pyproject.toml")["project"]["optional-dependencies"]["test"]
 
-    assert {*declared["dependencies"], *extras["dev"], *extras["onnx"], *extras["serve"]} <= set(ours)
+    assert {*declared["dependencies"], *extras["dev"], *extras["onnx"]} <= set(ours)
 
 
 def test_two_bakes_give_the_same_bytes(bake_project: Bake, tmp_path: Path) -> None:
