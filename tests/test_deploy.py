@@ -102,10 +102,12 @@ def test_the_image_is_pinned_and_runs_as_a_user_by_number(deployed: Path) -> Non
     assert [value for name, value in parts if name == "USER"] == [f"{UID}:{UID}"]  # Kubernetes cannot look up a name
     installs = [value for name, value in parts if name == "RUN" and "--requirement" in value]
     assert all("--constraint constraints.txt" in install for install in installs)
-    extras = tomllib.loads((deployed / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    project = tomllib.loads((deployed / "pyproject.toml").read_text("utf-8"))["project"]
     words = installs[0].split()
     chosen = {words[at + 1] for at, word in enumerate(words) if word == "--extra"}
-    assert chosen == {"onnx", "serve"} <= set(extras)
+    assert chosen == {"onnx"} <= set(project["optional-dependencies"])
+    installed = {requirement.partition(">=")[0] for requirement in project["dependencies"]}
+    assert {"fastapi", "prometheus-client", "uvicorn"} <= installed
 
 
 def ignored(deployed: Path, path: str) -> bool:
