@@ -71,6 +71,19 @@ def macro_note(labels: Sequence[str], present: Sequence[str], note: str = "") ->
 
 
 @dataclass(frozen=True, slots=True)
+class WrongPrediction:
+    """A labelled example that the model predicts wrongly."""
+
+    row: int
+    """Index of its row, or of the row of the document, among those that the examples were parsed from."""
+    text: str
+    truth: str
+    prediction: str
+    magnitude: float
+    """How large the error is. Where the task has probabilities, the one that the model gives to what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """A labelled example as `check-data` sees it, whatever the task."""
 
