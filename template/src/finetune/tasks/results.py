@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from html import escape
 
 MOST_NAMED = 10
 """Absent labels that a note names."""
@@ -16,6 +17,12 @@ class Table:
     columns: list[str]
     rows: list[list[str | int | float]]
     note: str = ""
+
+    def _repr_html_(self) -> str:
+        """What Jupyter shows. A dollar sign in a text starts no formula."""
+        lines = [_html_line("th", self.columns), *(_html_line("td", row) for row in self.rows)]
+        table = f"<table><caption>{escape(self.title)}</caption>{''.join(lines)}</table>"
+        return f'<div class="tex2jax_ignore mathjax_ignore">{table}<p>{escape(self.note)}</p></div>'
 
 
 @dataclass(slots=True)
@@ -58,6 +65,13 @@ class Scores:
     matrices: list[ConfusionMatrix] = field(default_factory=list)
     scatters: list[Scatter] = field(default_factory=list)
     curves: list[Curves] = field(default_factory=list)
+
+
+def _html_line(tag: str, cells: Sequence[str | int | float]) -> str:
+    """A line of an HTML table, with line breaks as in the texts."""
+    shown = (escape(f"{cell:z.4f}" if isinstance(cell, float) else str(cell)) for cell in cells)
+    opening = f'<{tag} style="text-align: left; vertical-align: top; white-space: pre-wrap">'
+    return f"<tr>{''.join(f'{opening}{cell}</{tag}>' for cell in shown)}</tr>"
 
 
 def macro_note(labels: Sequence[str], present: Sequence[str], note: str = "") -> str:
