@@ -237,14 +237,18 @@ def pins_and_needs(project: Path) -> tuple[set[str], set[str]]:
     needed = set()
     while pending:
         requirement = pending.pop()
-        name = canonicalize_name(requirement.name)
-        if name in needed or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
+        name, extras_of_it = canonicalize_name(requirement.name), frozenset({"", *requirement.extras})
+        if (name, extras_of_it) in needed:
             continue
-        needed.add(name)
+        needed.add((name, extras_of_it))
         assert requirement.specifier.contains(pins[name]), f"constraints.txt has {name} {pins[name]}, not {requirement}"
-        pending += map(Requirement, metadata.requires(name) or [])
+        pending += [
+            needs
+            for needs in map(Requirement, metadata.requires(name) or [])
+            if not needs.marker or any(needs.marker.evaluate({"extra": extra}) for extra in extras_of_it)
+        ]
 
-    return set(pins), needed
+    return set(pins), {name for name, _ in needed}
 
 
 def test_constraints_pin_every_dependency_and_what_it_needs(project: Path) -> None:
