@@ -11,6 +11,7 @@ from typing import Any
 
 from .config.config import Config, Data
 from .console import make_console, print_json, print_table
+from .data.columns import check_optional_columns, row_from_object
 from .data.features import Encoded
 from .data.rows import Row, read_rows
 from .dataset import columns_of
@@ -64,6 +65,16 @@ class Predictor:
         """The rows of a file, which may be unlabelled, and a record for each."""
         rows = read_rows(path, columns_of(self._saved.task, self.data, labelled=False))
         return rows, self.predict(rows)
+
+    def predict_rows(self, rows: Sequence[dict[str, Any]]) -> list[Record]:
+        """One record for each object with the columns of a data file, such as `{"text": "..."}`; labels are not read.
+
+        Raises UserError with rows[number] for an object that cannot be read.
+        """
+        columns = columns_of(self._saved.task, self.data, labelled=False)
+        read = [row_from_object(row, f"rows[{number}]", columns) for number, row in enumerate(rows)]
+        check_optional_columns(read, columns)
+        return self.predict(read)
 
     def predict_texts(self, texts: Sequence[str], pair: str | None = None) -> list[Record]:
         """Records for single texts, or pairs of them."""
