@@ -53,7 +53,9 @@ class Options:
         if self.form == "onnx":
             require_onnx()
             if config.task.auto_model == "AutoModelForSeq2SeqLM" and has_virtual_tokens(config.method):
-                raise NotConvertedError(f"the virtual tokens of {config.method.type} in an encoder-decoder have no place")
+                raise NotConvertedError(
+                    f"the virtual tokens of {config.method.type} in an encoder-decoder have no place"
+                )
         if self.int8:
             require_validation(config)
 

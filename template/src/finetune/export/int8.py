@@ -8,11 +8,7 @@ batch. The integers of the weights have 7 bits (`reduce_range`): with 8, process
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from ..config.config import Config
 from ..errors import UserError
@@ -28,7 +24,12 @@ QUANTIZED = "MatMulInteger"
 
 
 def require_validation(config: Config) -> Path:
-    """The file that the drop is measured on. Raises UserError if there is none."""
+    """The file that the drop is measured on. Raises UserError if there is none, or the metric needs whole texts."""
+    if config.task.text_metrics:
+        raise UserError(
+            f"--int8: {config.task.main_metric} of generated texts is not measured with onnxruntime, so the cost of int8 "
+            f"would stay unknown: leave out --int8"
+        )
     if config.data.validation is None:
         raise UserError("--int8: the drop of the metric is measured on data.validation, which is not set: set it")
     return config.data.validation

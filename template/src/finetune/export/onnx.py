@@ -128,7 +128,8 @@ def texts(model: Any, tokenizer: Any, lengths: Sequence[int], side: str = "right
 
 def load_exported(folder: Path, config: Any) -> OnnxModel:
     """The model of the folder. Raises NotConvertedError if onnxruntime cannot load it."""
-    return _by_onnxruntime(lambda: OnnxModel(folder, config))
+    exported: OnnxModel = _by_onnxruntime(lambda: OnnxModel(folder, config))
+    return exported
 
 
 def run(exported: OnnxModel, **inputs: Any) -> Any:

@@ -88,7 +88,7 @@ def _decode(model: Any, inputs: dict[str, Tensor]) -> Sequence[Tensor]:
     output = model(
         decoder_input_ids=inputs["input_ids"],
         attention_mask=mask,
-        encoder_outputs=BaseModelOutput(last_hidden_state=unread),  # type: ignore[arg-type]
+        encoder_outputs=BaseModelOutput(last_hidden_state=unread),
         past_key_values=EncoderDecoderCache(_cache(past), _cache(cross)),
         use_cache=True,
     )
@@ -138,7 +138,8 @@ def _verify(folder: Path, model: Any, batches: Sequence[dict[str, Tensor]]) -> N
     exported, two = load_exported(folder, model.config), model.config.is_encoder_decoder
     grows = "decoder_input_ids" if two else "input_ids"
     for inputs in batches:
-        whole = {**inputs, grows: inputs["input_ids"][:, :2]} if two else inputs
+        first = inputs["input_ids"][:, :1]  # of each text, none of padding
+        whole = {**inputs, grows: torch.cat([first, first], 1)} if two else inputs
         past, new = None, whole[grows]
         for _ in range(1 + STEPS):
             found = run(exported, past=past, **{**whole, grows: new})

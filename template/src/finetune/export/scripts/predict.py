@@ -35,7 +35,7 @@ def run(session: Any, ids: list[int], **others: Any) -> list[Any]:
 
 def generate(text: str) -> str:
     """Greedy decoding: each step reads the new tokens, and the keys and values of those before."""
-    decoding, new, mask = KNOWN["decoding"], [], {}
+    decoding, mask, written = KNOWN["decoding"], {}, list[int]()
     cache = {
         one.name: np.zeros((1, one.shape[1], 0, one.shape[3]), np.float32)
         for one in SESSION.get_inputs()
@@ -53,7 +53,7 @@ def generate(text: str) -> str:
         new = TOKENIZER.encode(before + text + after, add_special_tokens=TASK["type"] != "chat").ids
         new = new[TASK["generation"]["max_new_tokens"] - KNOWN["max_length"] :]
     presents = [one.name.replace("present", "past_key_values") for one in SESSION.get_outputs()[1:]]
-    read, written = [*new], []
+    read = [*new]
     while len(written) < decoding["max_new_tokens"] and not {*written[-1:]} & {*STATE["ends"]}:
         found, *present = run(SESSION, new if cache else read, attention_mask=[1] * len(read), **mask, **cache)
         found[0, -1, decoding["never"]] = -np.inf
