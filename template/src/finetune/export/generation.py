@@ -26,7 +26,8 @@ def set_generation(saved: SavedModel, model: Any) -> None:
 def decoding(saved: SavedModel, model: Any) -> dict[str, Any]:
     """What the script beside an ONNX model needs to know to decode greedily.
 
-    `prompt`: what a decoder reads before and after a text; `start`: what an encoder-decoder's text begins with;
+    `prompt`: what a decoder reads before and after a text; `start`: the token that an encoder-decoder starts from, and
+    the one that its text has to begin with;
     `never`: tokens that are not generated; `max_new_tokens`: the longest text.
     """
     assert saved.task.generation
@@ -40,7 +41,7 @@ def decoding(saved: SavedModel, model: Any) -> dict[str, Any]:
     forced = [] if config.forced_bos_token_id is None else [config.forced_bos_token_id]
     if config.forced_eos_token_id is not None:  # it takes the place of the last token
         longest -= 1
-    return {"start": [start, *forced], **known, "max_new_tokens": longest - len(forced)}
+    return {"start": [start, *forced], **known, "max_new_tokens": longest}
 
 
 def ignored_settings(saved: SavedModel, model: Any) -> list[str]:

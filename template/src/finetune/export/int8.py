@@ -27,8 +27,8 @@ def require_validation(config: Config) -> Path:
     """The file that the drop is measured on. Raises UserError if there is none, or the metric needs whole texts."""
     if config.task.text_metrics:
         raise UserError(
-            f"--int8: {config.task.main_metric} of generated texts is not measured with onnxruntime, so the cost of int8 "
-            f"would stay unknown: leave out --int8"
+            f"--int8: {config.task.main_metric} of generated texts is not measured with onnxruntime, so the cost of "
+            f"int8 would stay unknown: leave out --int8"
         )
     if config.data.validation is None:
         raise UserError("--int8: the drop of the metric is measured on data.validation, which is not set: set it")

@@ -46,6 +46,7 @@ def generate(text: str) -> str:
         source, encoder = TOKENIZER.encode(TASK["prefix"] + text).ids, load("encoder.onnx")
         cache |= zip([one.name for one in encoder.get_outputs()], run(encoder, source), strict=True)
         mask, new = {"encoder_attention_mask": [1] * len(source)}, decoding["start"]
+        written = new[1:]  # a token that each text has to begin with
     elif decoding["prompt"] is None:
         sys.exit("the chat template of this model changes the text: render the dialogue with transformers")
     else:
