@@ -60,7 +60,7 @@ def predict(request: Request):
 
 VARIANTS = {
     "": "",
-    "no batching": "engine.choose_batch = lambda queue, budget: [next(iter(queue))]",
+    "no batching": "engine.choose_batch = lambda queue, capacity: [next(iter(queue))]",
     "5 ms window": """
 def _next(self, next=engine.Engine._next):
     with self._changed:
@@ -181,12 +181,12 @@ def ours(name: str, run: Path, *options: str, variant: str = "") -> Served:
     return Served(name, [sys.executable, "-c", program], port)
 
 
-def plain(name: str, model: Path) -> Served:
+def plain(name: str, model: Path, **environment: str) -> Served:
     """The program that a user would write, on uvicorn, with less to log than by default."""
     port = free_port()
     (model.parent / "plain.py").write_text(PLAIN)
     command = [sys.executable, "-m", "uvicorn", "plain:app", "--app-dir", str(model.parent), "--port", str(port)]
-    return Served(name, [*command, "--log-level", "warning"], port, MODEL=str(model))
+    return Served(name, [*command, "--log-level", "warning"], port, MODEL=str(model), **environment)
 
 
 def wrk(server: Served, folder: Path, connections: int, seconds: float) -> dict[str, float]:
@@ -226,6 +226,7 @@ def load(folder: Path, run: Path, options: argparse.Namespace) -> None:
     (folder / "bodies.jsonl").write_text("".join(json.dumps({"inputs": text}) + "\n" for text in sentences()))
     fp32 = ("--precision", "fp32")
     reference = plain("FastAPI + pipeline()", folder / "plain")
+    tuned = plain("FastAPI + pipeline(), 1 thread", folder / "plain", OMP_NUM_THREADS="1")
     servers = [
         ours("finetune serve", run),
         ours("finetune serve, fp32", run, *fp32),
@@ -233,6 +234,7 @@ def load(folder: Path, run: Path, options: argparse.Namespace) -> None:
         ours("fp32, 5 ms window", run, *fp32, variant="5 ms window"),
         ours("finetune serve --onnx", run, "--onnx", str(folder / "onnx")),
         reference,
+        tuned,
     ]
     found: dict[tuple[str, int], list[dict[str, float]]] = {}
     with running(*servers):
@@ -243,6 +245,8 @@ def load(folder: Path, run: Path, options: argparse.Namespace) -> None:
                 for server in servers:
                     result = wrk(server, folder, connections, options.seconds)
                     found.setdefault((server.name, connections), []).append(result)
+                    print(f"{connections:4} {server.name:32} {result['rate']:7.1f}/s  p50 {result['p50']:8.1f} ms  "
+                          f"processor {result['processor']:6.1f} ms", file=sys.stderr, flush=True)  # fmt: skip
             print(f"round {number + 1} of {options.rounds}, load {os.getloadavg()[0]:.1f}", flush=True)
     print("\n| connections | server | requests/s (spread) | of pipeline() | p50 | p95 | p99 ms | processor ms/request |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
