@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +17,7 @@ pytest.importorskip("uvicorn")
 from test_serving import Running, assert_close, serving
 
 from finetune.data.features import Feature
-from finetune.serving.engine import Item, Job, choose_batch
+from finetune.serving.engine import Capacity, Item, Job, choose_batch
 from finetune.serving.model import ServedModel
 from finetune.tasks.settings import Generation
 
@@ -234,24 +235,34 @@ def items(*lengths: int, generation: Generation | None = None) -> list[Item]:
     return [Job([Feature(0, {"input_ids": [0] * n}, [0], prompt=[0] * n)], generation).items[0] for n in lengths]
 
 
-def test_batches_take_the_oldest_and_what_is_of_its_length() -> None:
-    queue = items(100, 500, 120, 30, 90, 210)
-    assert choose_batch(queue, 10_000) == [queue[0], queue[2], queue[4]]  # 210 would be over twice 90
-    assert choose_batch(queue, 240) == [queue[0], queue[2]]
-    assert choose_batch(queue[1:], 100) == [queue[1]]  # longer than the budget, by itself
-    short = items(3, 31, 8)
-    assert choose_batch(short, 10_000) == short
-    assert choose_batch([], 100) == []
-    other = items(100, generation=Generation(max_new_tokens=9))
-    assert choose_batch([*queue[:1], *other, queue[2]], 10_000) == [queue[0], queue[2]]
+CPU = Capacity(most=1000, enough=600, free=0)
+
+
+def test_batches_take_the_oldest_and_what_is_nearest_to_its_length() -> None:
+    queue = items(100, 500, 120, 30, 95, 210)
+    assert choose_batch(queue, CPU) == [queue[0], queue[4], queue[2]]  # 210 would make half of it padding
+    assert choose_batch(queue, replace(CPU, enough=250)) == [queue[0], queue[4]]
+    assert choose_batch(queue, replace(CPU, most=250)) == [queue[0], queue[4]]
+    assert choose_batch(queue, replace(CPU, free=150)) == [queue[0], queue[4], queue[2], queue[3]]
+    assert choose_batch(queue[1:], replace(CPU, most=100)) == [queue[1]]  # longer than the budget, by itself
+
+
+def test_texts_are_generated_together_by_their_settings_and_as_many_as_fit() -> None:
+    settings = Generation(max_new_tokens=9)
+    queue = items(100, 10, 90, generation=settings)
+    other = items(100, generation=Generation(max_new_tokens=8))
+    assert choose_batch([queue[0], *other, *queue[1:]], CPU) == [queue[0], queue[2], queue[1]]
+    assert choose_batch([*other, *queue], CPU) == other
 
 
 def test_a_long_queue_is_computed_within_the_budget_and_in_turn() -> None:
     queue, seen = dict.fromkeys(items(*(1 + 37 * i % 300 for i in range(400)))), list[Item]()
     while queue:
-        batch = choose_batch(queue, 1000)
+        batch = choose_batch(queue, CPU)
         assert batch[0] is next(iter(queue))
-        assert len(batch) * max(max(item.tokens, 32) for item in batch) <= 1000
+        size = len(batch) * max(item.tokens for item in batch)
+        assert size <= 600
+        assert size - sum(item.tokens for item in batch) <= size / 8
         for item in batch:
             del queue[item]
         seen += batch

@@ -65,6 +65,9 @@ def serve(
     if key is None and not _is_loopback(host):
         raise UserError(f"--host {host}: others can reach this address: set an API key in the variable API_KEY")
     quiet_libraries()
+    # OpenMP's threads otherwise spin while they wait for each other, also when another thread, such as that of the
+    # requests, has taken the core of one of them. Read when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from ..run.find import find_run
     from .limits import Limits
     from .model import Source

@@ -1,7 +1,7 @@
 """The engine: a queue of features and the one thread that owns the model.
 
-Batches have no time window: while one is computed, requests queue; the next one takes the oldest feature and, in order
-of age, those of similar length that fit the token budget.
+Batches have no time window: while one is computed, requests queue; the next one takes the oldest feature and those
+nearest to it in length that fit the token budget and waste little on padding.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -20,12 +21,30 @@ from .limits import Problem
 from .metrics import Metrics
 
 LOG = logging.getLogger(__name__)
-SHORT = 32
-"""Tokens below which a difference in length does not matter."""
+PADDED = 1 / 8
+"""Share of a batch that may be padding."""
+LOOKAHEAD = 1024
+"""Features of the queue, from the oldest on, among which a batch is chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What a device computes at once, in tokens, padding included."""
+
+    most: int
+    """The budget of a batch; a longer text is computed by itself."""
+    enough: int
+    """From here on a larger batch computes no more tokens a second."""
+    free: int
+    """Padding that takes no time, because the device is not busy with so little."""
 
 
 class Computes(Protocol):
     """What the engine needs of a model."""
+
+    @property
+    def capacity(self) -> Capacity:
+        """Of its device."""
 
     def compute(self, features: Sequence[Feature], generation: Generation | None, watch: Watch) -> list[Any]:
         """What the task decodes from each feature."""
@@ -76,35 +95,34 @@ class Job:
         self.missing = len(self.items)
 
 
-def choose_batch(queue: Iterable[Item], budget: int) -> list[Item]:
-    """The first item of the queue and, in order, those that can be computed with it.
+def choose_batch(queue: Iterable[Item], capacity: Capacity) -> list[Item]:
+    """The first item of the queue, and those nearest to it in length, the older ones first.
 
-    Their padded tokens stay within the budget, and none is more than twice as long as another, so that padding at most
-    doubles the work. Texts are generated together only with the same settings. Nothing starves: whoever is passed over
-    becomes the first.
+    The batch ends where it is large enough, or where padding would be more than its share. Texts are generated
+    together only with the same settings, and as many as fit: each step reads all weights, for however many texts.
+    Nothing starves: whoever is passed over becomes the first.
     """
-    chosen: list[Item] = []
-    shortest = longest = 0
-    for item in queue:
-        length = max(item.tokens, SHORT)
-        low, high = (min(shortest, length), max(longest, length)) if chosen else (length, length)
-        if chosen:
-            if (len(chosen) + 1) * shortest > budget:
-                break
-            if high > 2 * low or high * (len(chosen) + 1) > budget:
-                continue
-            if item.job.generation != chosen[0].job.generation:
-                continue
-        shortest, longest = low, high
+    first, *others = islice(queue, LOOKAHEAD)
+    settings = first.job.generation
+    most, free = (capacity.most, capacity.most) if settings else (min(capacity.most, capacity.enough), capacity.free)
+    chosen, longest, total = [first], first.tokens, first.tokens
+    for item in sorted(others, key=lambda item: abs(item.tokens - first.tokens)):
+        if item.job.generation != settings:
+            continue
+        width, tokens = max(longest, item.tokens), total + item.tokens
+        size = width * (len(chosen) + 1)
+        if size > most or size - tokens > max(free, PADDED * size):
+            break
         chosen.append(item)
+        longest, total = width, tokens
     return chosen
 
 
 class Engine:
     """Computes jobs in a thread of its own, which also loads the model: nothing else touches it."""
 
-    def __init__(self, load: Callable[[], Computes], budget: int, metrics: Metrics) -> None:
-        self._load, self._budget, self._metrics = load, budget, metrics
+    def __init__(self, load: Callable[[], Computes], metrics: Metrics) -> None:
+        self._load, self._metrics = load, metrics
         self._queue: dict[Item, None] = {}
         self._changed = threading.Condition()
         self._closed = False
@@ -175,7 +193,7 @@ class Engine:
             self._changed.wait_for(lambda: self._queue or self._closed)
             if self._closed:
                 return []
-            batch = choose_batch(self._queue, self._budget)
+            batch = choose_batch(self._queue, self.model.capacity)
             for item in batch:
                 del self._queue[item]
         self._metrics.queue_size.set(len(self._queue))

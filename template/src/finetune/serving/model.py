@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..config.config import Config
 from ..data.features import Encoded, Feature
 from ..data.rows import Row
@@ -18,11 +20,16 @@ from ..run.folder import RunFolder
 from ..run.saved_model import load_saved_model
 from ..tasks.base import Task
 from ..tasks.settings import Generation
+from .engine import Capacity
 from .examples import rows_of
 from .onnx import load_onnx
 from .threshold import require_threshold, withhold
 
 Record = dict[str, Any]
+ENOUGH = 256
+"""Tokens that keep a thread of a CPU busy; with more at a time, what layers hand on does not stay in its cache."""
+FREE = 1024
+"""Tokens of padding that a GPU computes beside the others without delay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,13 @@ class ServedModel:
         else:
             self._model = saved.model.to(choose_device(source.config.train.device)).eval()
             self._bf16 = infers_in_bf16(source.config.train.precision, saved.bf16, self._model.device)
+
+    @property
+    def capacity(self) -> Capacity:
+        """Of the device, within the budget."""
+        if self._model.device.type == "cpu":
+            return Capacity(self._budget, enough=ENOUGH * torch.get_num_threads(), free=0)
+        return Capacity(self._budget, enough=self._budget, free=FREE)
 
     @property
     def description(self) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, source: Source, limits: Limits, key: str | None, on_ready: Callable[[], None]) -> None:
         metrics = Metrics()
-        self.engine = Engine(lambda: _load(source, limits), limits.max_batch_tokens, metrics)
+        self.engine = Engine(lambda: _load(source, limits), metrics)
         self.service = Service(source.config.run.name or "model", source.config, self.engine, limits, metrics)
         self.gate: Gate = make_app(self.service, key)
         self.stopped_by: int | None = None
