@@ -2,7 +2,8 @@
 
 Nothing outside an optional folder imports it: its commands, its config keys and what the core calls in it are looked up
 here. `continual/` trains on from an earlier run, `init_data/` makes a dataset of one file, `check_data/` checks the
-dataset, `report/` writes the HTML report, `export/` writes models for other programs.
+dataset, `report/` writes the HTML report, `export/` writes models for other programs, `monitor/`
+watches a stream of texts.
 """
 
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ PARTS = {
     "check_data": Part(verbs=("check-data",)),
     "report": Part(verbs=("report",)),
     "export": Part(verbs=("export",)),
+    "monitor": Part(verbs=("monitor",)),
 }
 
 
