@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -124,9 +124,10 @@ def monitor(
     if source_name != "-" and folder.resolve() in (source_path.resolve(), *source_path.resolve().parents):
         raise UserError(f"{folder}: the input lies where the monitor writes: choose another folder with --output")
     schema = Schema(predictor.columns, predictor.task.row_of)
-    with claimed(folder):
+    with claimed(folder), ExitStack() as stack:
         journal = Journal(folder, "standard input" if source_name == "-" else str(source_path.resolve()))
         source = open_source(source_name, form, schema, journal.state.get("source"), once, display.note)
+        stack.callback(source.close)
         judge = Alarms(rules, min_count=least, clear=clear, cooldown=waiting)
         deliveries = Deliveries(actions, display.note)
         watching = Monitor(

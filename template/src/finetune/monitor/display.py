@@ -107,7 +107,7 @@ class Display:
             texts = f"{reading.texts if label == MEAN else reading.count:,}"
             cells = [label, shown(reading.now, label), shown(reading.before, label), texts, "ALARM" if on else ""]
             table.add_row(*map(Text, cells), style="bold red" if on else None)
-        topics = monitor.windows.topics()[:MOST_TOPICS]
+        topics = sorted(monitor.windows.topics()[:MOST_TOPICS])
         return [table, _topic_table(monitor, topics, labels)] if topics else [table]
 
 

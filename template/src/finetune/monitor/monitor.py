@@ -165,7 +165,7 @@ class Monitor:
         entry = self._entry(row, record, offset, time.time())
         changed = self.windows.add(entry)
         events = [self._raise(event, row.place) for event in self.alarms.judge(self.windows, changed, entry.time)]
-        if self._tick_of() != before:
+        if self.texts > 1 and self._tick_of() != before:  # the first text alone is no trend
             self.points.append(self._point())
             self._journal.append(TREND, self.points[-1])
         return events

@@ -42,6 +42,9 @@ class Source(Protocol):
     def state(self) -> State:
         """How far it has been read, after the last record that `read` returned."""
 
+    def close(self) -> None:
+        """Close what is open."""
+
 
 def require_source(name: str, form: str | None) -> None:
     """Raises UserError if the input does not exist, cannot be read, or its format is unknown."""
@@ -101,6 +104,9 @@ class StandardInput:
     def state(self) -> State:
         return {"line": self._records.progress.line}
 
+    def close(self) -> None:
+        """Its thread may be waiting for more: it ends with the process."""
+
 
 class OpenFile:
     """A file from which records are read on, and by which it is recognized later."""
@@ -109,31 +115,29 @@ class OpenFile:
         """`state`: that of this file, to read on from there."""
         self.path = path
         self._handle: BinaryIO = path.open("rb", buffering=0)
-        progress = Progress(**state["progress"]) if state else Progress()
-        self._handle.seek(progress.offset)
         self.modified = os.fstat(self._handle.fileno()).st_mtime_ns
         """When it was written to last, as it was opened, in nanoseconds."""
-        self._is_frozen = False
+        progress = Progress(**state["progress"]) if state else Progress()
         name = str(path).encode(errors="replace").decode()
         self.records = Records(name, form, schema, self._fill, progress)
-        self._head = self._read_head()
+        self._is_frozen = False
+        self._head = self._handle.read(min(HEAD, progress.offset))
+        """The first bytes of what has been read."""
+        self._handle.seek(progress.offset)
 
     def _fill(self) -> bytes:
-        return b"" if self._is_frozen else self._handle.read(CHUNK)
-
-    def _read_head(self) -> bytes:
-        """The first bytes of what has been read."""
-        position = self._handle.tell()
-        self._handle.seek(0)
-        head = self._handle.read(min(HEAD, self.records.progress.offset))
-        self._handle.seek(position)
-        return head
+        chunk = b"" if self._is_frozen else self._handle.read(CHUNK)
+        if len(self._head) < HEAD:
+            self._head = (self._head + chunk)[:HEAD]
+        return chunk
 
     def was_replaced(self) -> bool:
         """Whether it was truncated, or written anew in place. From then on, only what was read already is returned."""
-        size = os.fstat(self._handle.fileno()).st_size
-        if size < self._handle.tell() or self._read_head()[: len(self._head)] != self._head:
+        position = self._handle.tell()
+        self._handle.seek(0)
+        if self._handle.read(len(self._head)) != self._head or os.fstat(self._handle.fileno()).st_size < position:
             self._is_frozen = True
+        self._handle.seek(position)
         return self._is_frozen
 
     @property
@@ -148,8 +152,6 @@ class OpenFile:
 
     def state(self) -> State:
         """How far it has been read, and by what it is recognized."""
-        if len(self._head) < HEAD and not self.was_replaced():
-            self._head = self._read_head()
         return {
             "inode": self.inode,
             "head": [len(self._head), hashlib.sha256(self._head).hexdigest()],
@@ -235,6 +237,9 @@ class GrowingFile:
     def state(self) -> State:
         return self._file.state()
 
+    def close(self) -> None:
+        self._file.close()
+
 
 class Folder:
     """Files that are put into a folder, by name, each once it is whole; a file that grew is read on."""
@@ -252,7 +257,7 @@ class Folder:
         while self._file or self._open_next():
             if self._file and (items := self._file.records.read(limit, final=True)):
                 return items
-            self._close()
+            self.close()
         return []
 
     def _open_next(self) -> bool:
@@ -298,7 +303,7 @@ class Folder:
             self._noted.add(name)
             self._note(line)
 
-    def _close(self) -> None:
+    def close(self) -> None:
         if self._file:
             self._known[self._file.path.name] = {**self._file.state(), "modified": self._file.modified}
             self._file.close()
