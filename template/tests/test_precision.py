@@ -142,7 +142,7 @@ def test_a_run_keeps_its_precision(project: Project, monkeypatch: pytest.MonkeyP
 
 
 def test_fp32_is_kept_too(project: Project) -> None:
-    project.train(project.config("text-classification", train={"max_steps": 1}))
+    project.train(project.config("text-classification", train={"max_steps": 1, "device": "cpu"}))
     assert json.loads(Path("runs/config/environment.json").read_text())["precision"] == "fp32"
     assert not load_saved_model(Path("runs/config/best")).bf16
 
