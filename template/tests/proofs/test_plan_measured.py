@@ -136,7 +136,7 @@ print(torch.cuda.max_memory_allocated(), make_plan(config, 1).total)
         ("gpt2", GPT2_SMALL, []),
         ("llama", LLAMA_1B, ["method.type=lora"]),
     ],
-    ids=str,
+    ids=["bert", "bert-lora", "bert-fp32", "gpt2", "llama-lora"],
 )
 def test_a_training_takes_the_memory_of_its_plan_on_a_gpu(
     project: Project, name: str, config: Any, settings: list[str]
