@@ -58,19 +58,16 @@ def predict(request: Request):
 """
 """The program that a user would write. A `def` endpoint runs in a thread of its own, so that requests run in parallel."""
 
-VARIANTS = {
-    "": "",
-    "no batching": "engine.choose_batch = lambda queue, capacity: [next(iter(queue))]",
-    "5 ms window": """
+NO_BATCHING = "engine.choose_batch = lambda queue, capacity: [next(iter(queue))]"
+WINDOW = """
 def _next(self, next=engine.Engine._next):
     with self._changed:
         self._changed.wait_for(lambda: self._queue or self._closed)
     time.sleep(0.005)
     return next(self)
 engine.Engine._next = _next
-""",
-}
-"""What is changed in our server before it starts; the product has no switch for it."""
+"""
+"""Changes to our server before it starts; the product has no switch for them."""
 
 SCRIPT = """
 local bodies, number = {}, 0
@@ -173,12 +170,15 @@ def make_run(folder: Path) -> Path:
 
 
 def ours(name: str, run: Path, *options: str, variant: str = "") -> Served:
-    """`finetune serve`, with the change that the variant names."""
+    """`finetune serve`, or the same with a change."""
     port = free_port()
     arguments = ["serve", str(run), "--port", str(port), *options]
-    program = f"import sys, time\nfrom finetune.serving import engine\n{VARIANTS[variant]}\n" \
+    if not variant:
+        return Served(name, [sys.executable, "-m", "finetune", *arguments], port)
+    program = f"import sys, time\nfrom finetune.serving import engine\n{variant}\n" \
               f"from finetune.cli import main\nsys.exit(main({arguments!r}))"  # fmt: skip
-    return Served(name, [sys.executable, "-c", program], port)
+    # The command sets the variable, but here torch is imported before it.
+    return Served(name, [sys.executable, "-c", program], port, OMP_WAIT_POLICY="passive")
 
 
 def plain(name: str, model: Path, **environment: str) -> Served:
@@ -230,8 +230,8 @@ def load(folder: Path, run: Path, options: argparse.Namespace) -> None:
     servers = [
         ours("finetune serve", run),
         ours("finetune serve, fp32", run, *fp32),
-        ours("fp32, no batching", run, *fp32, variant="no batching"),
-        ours("fp32, 5 ms window", run, *fp32, variant="5 ms window"),
+        ours("fp32, no batching", run, *fp32, variant=NO_BATCHING),
+        ours("fp32, 5 ms window", run, *fp32, variant=WINDOW),
         ours("finetune serve --onnx", run, "--onnx", str(folder / "onnx")),
         reference,
         tuned,
