@@ -172,10 +172,10 @@ def test_questions_are_flat_and_their_texts_are_shown_as_written() -> None:
 
     assert set(prompts) == set(asked)
     for name, default in asked.items():
-        assert isinstance(default, str | list)
+        assert isinstance(default, str | list | bool)
         if isinstance(default, list):
             assert set(prompts[name]) == {"__prompt__", *default}
-        else:
+        elif isinstance(default, str):
             assert DERIVED_DEFAULT.fullmatch(default) or "{" not in default
     # Cookiecutter prints these through rich, which takes square brackets for markup.
     assert not re.search(r"[\[\]]", json.dumps(prompts))

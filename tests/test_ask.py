@@ -114,6 +114,7 @@ def test_arrow_keys_numbers_and_faults_as_one_types(tmp_path: Path) -> None:
     terminal.type("PyTorch build", "3" + ENTER)
     terminal.type("Python environment of the project", "3" + ENTER)
     terminal.type("Editors", ENTER)
+    terminal.type("Add a Jupyter notebook", ENTER)
     terminal.type("Add a Dockerfile", ENTER)
     terminal.type("Licence", ENTER)
     terminal.expect("base_model openai-community/gpt2")
@@ -143,6 +144,7 @@ def test_a_dumb_terminal_gets_lines_and_numbers(tmp_path: Path) -> None:
     terminal.type("PyTorch build", "7" + ENTER)
     terminal.type("not in the range", ENTER)
     terminal.type("Python environment", "3" + ENTER)
+    terminal.type("Add a Jupyter notebook", "1" + ENTER)
     terminal.type("Add a Dockerfile", "1" + ENTER)
     terminal.type("Create the project in", ENTER)
     terminal.expect("In a terminal")
@@ -152,6 +154,7 @@ def test_a_dumb_terminal_gets_lines_and_numbers(tmp_path: Path) -> None:
     assert "type: token-classification" in (tmp_path / "mood/configs/train.yaml").read_text()
     assert (tmp_path / "mood/.vscode").is_dir()
     assert (tmp_path / "mood/deploy/Dockerfile").is_file()
+    assert (tmp_path / "mood/notebooks/explore.ipynb").is_file()
 
 
 GIVEN = {
@@ -162,6 +165,7 @@ GIVEN = {
     "accelerator": "cpu",
     "environment": "none",
     "editor": "pycharm",
+    "include_notebook": "no",
     "include_deploy": "no",
     "license": "MIT",
 }

@@ -33,9 +33,9 @@ constraints.txt pyproject.toml setup_env.py
 .idea/runConfigurations/Debug_one_batch.xml .idea/runConfigurations/Doctor.xml
 .idea/runConfigurations/Download_base_model.xml .idea/runConfigurations/Evaluate.xml
 .idea/runConfigurations/Install_dependencies.xml .idea/runConfigurations/Predict.xml .idea/runConfigurations/Proofs.xml
-.idea/runConfigurations/Resume.xml
-.idea/runConfigurations/TensorBoard.xml
-.idea/runConfigurations/Train.xml .idea/runConfigurations/Train__demo_.xml
+.idea/runConfigurations/Resume.xml .idea/runConfigurations/Serve.xml .idea/runConfigurations/TensorBoard.xml
+.idea/runConfigurations/Train.xml .idea/runConfigurations/Train__2_processes_.xml
+.idea/runConfigurations/Train__demo_.xml
 .idea/runConfigurations/Train__demo____TensorBoard.xml
 configs/demo.yaml configs/train.yaml
 data/demo/README.md data/demo/test.{format} data/demo/train.{format} data/demo/validation.{format}
@@ -222,7 +222,8 @@ def test_versions_agree() -> None:
     assert __version__ == QUESTIONS["__template_version"]
 
 
-def test_constraints_pin_every_dependency_and_what_it_needs(project: Path) -> None:
+def pins_and_needs(project: Path) -> tuple[set[str], set[str]]:
+    """The packages that constraints.txt pins, and those that are needed here, each of which has a pin that fits."""
     pins = dict(
         line.split("==")
         for line in (project / "constraints.txt").read_text(encoding="utf-8").splitlines()
@@ -230,29 +231,42 @@ def test_constraints_pin_every_dependency_and_what_it_needs(project: Path) -> No
     )
     declared = toml(project / "pyproject.toml")["project"]
     extras = declared["optional-dependencies"]
-    pending = [
-        Requirement(text) for text in declared["dependencies"] + extras["dev"] + extras["onnx"] + extras["serve"]
-    ]
+    pending = [Requirement(text) for text in declared["dependencies"] + extras["dev"] + extras["onnx"]]
     needed = set()
     while pending:
         requirement = pending.pop()
-        name = canonicalize_name(requirement.name)
-        if name in needed or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
+        name, extras_of_it = canonicalize_name(requirement.name), frozenset({"", *requirement.extras})
+        if (name, extras_of_it) in needed:
             continue
-        needed.add(name)
+        needed.add((name, extras_of_it))
         assert requirement.specifier.contains(pins[name]), f"constraints.txt has {name} {pins[name]}, not {requirement}"
-        pending += map(Requirement, metadata.requires(name) or [])
+        pending += [
+            needs
+            for needs in map(Requirement, metadata.requires(name) or [])
+            if not needs.marker or any(needs.marker.evaluate({"extra": extra}) for extra in extras_of_it)
+        ]
 
-    # colorama is needed on Windows only.
-    assert {*needed, "colorama"} == set(pins)
+    return set(pins), {name for name, _ in needed}
 
 
-def test_the_repository_tests_with_what_the_project_needs(project: Path) -> None:
+def test_constraints_pin_every_dependency_and_what_it_needs(project: Path) -> None:
+    pins, needed = pins_and_needs(project)
+    assert pins == needed | {"colorama"}  # needed on Windows only
+
+
+def test_constraints_pin_what_the_notebook_needs(bake_project: Bake) -> None:
+    pins, needed = pins_and_needs(bake_project(include_notebook="yes"))
+    assert {"ipykernel", "notebook"} <= needed
+    assert pins == needed | {"appnope", "colorama", "overrides", "pywinpty"}  # other systems, or Python 3.11 only
+
+
+def test_the_repository_tests_with_what_the_project_needs(bake_project: Bake) -> None:
+    project = bake_project(include_notebook="yes")
     declared = toml(project / "pyproject.toml")["project"]
     extras = declared["optional-dependencies"]
     ours = toml(REPOSITORY / "pyproject.toml")["project"]["optional-dependencies"]["test"]
 
-    assert {*declared["dependencies"], *extras["dev"], *extras["onnx"], *extras["serve"]} <= set(ours)
+    assert {*declared["dependencies"], *extras["dev"], *extras["onnx"]} <= set(ours)
 
 
 def test_two_bakes_give_the_same_bytes(bake_project: Bake, tmp_path: Path) -> None:

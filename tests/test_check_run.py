@@ -55,7 +55,8 @@ def test_everything_that_can_be_pressed_starts(project: Path) -> None:
     (example,) = [example for example in EXAMPLES if "starts" in example]
     assert all(alike(example["starts"][0], start) for start in document["starts"]), "as docs/companion.md has it"
     started = {start["name"] for start in document["starts"]}
-    in_terminal = {f"{name}, in a terminal" for name in ("finetune", "pytest", "setup_env.py", "tensorboard.main")}
+    programs = ("finetune", "pytest", "setup_env.py", "tensorboard.main", "torch.distributed.run")
+    in_terminal = {f"{name}, in a terminal" for name in programs}
     assert started == {found.name for found in Project(project).configurations} | in_terminal
     assert (done.returncode, done.stderr) == (0, "")
     assert files(project) == before, "the user's project is left alone"

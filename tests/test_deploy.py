@@ -7,22 +7,30 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import chdir, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import kubernetes_validate
 import pytest
 import yaml
 from conftest import files
 from dockerfile_parse import DockerfileParser
-from finetune.cli import cli
+from finetune.cli import cli, main
+from finetune.run.kubeflow import TrainJobStatus
+from finetune.serving.limits import Limits
 from ft_template.create.bake import bake
-from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob
+from kubeflow_trainer_api.models import TrainerV1alpha1TrainJob, TrainerV1alpha1UpdateTrainJobStatusRequest
+from rich.console import Console
 
 from dev import setup_env
 
@@ -94,9 +102,12 @@ def test_the_image_is_pinned_and_runs_as_a_user_by_number(deployed: Path) -> Non
     assert [value for name, value in parts if name == "USER"] == [f"{UID}:{UID}"]  # Kubernetes cannot look up a name
     installs = [value for name, value in parts if name == "RUN" and "--requirement" in value]
     assert all("--constraint constraints.txt" in install for install in installs)
-    extras = tomllib.loads((deployed / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    project = tomllib.loads((deployed / "pyproject.toml").read_text("utf-8"))["project"]
     words = installs[0].split()
-    assert {words[at + 1] for at, word in enumerate(words) if word == "--extra"} <= set(extras)
+    chosen = {words[at + 1] for at, word in enumerate(words) if word == "--extra"}
+    assert chosen == {"onnx"} <= set(project["optional-dependencies"])
+    installed = {requirement.partition(">=")[0] for requirement in project["dependencies"]}
+    assert {"fastapi", "prometheus-client", "uvicorn"} <= installed
 
 
 def ignored(deployed: Path, path: str) -> bool:
@@ -153,6 +164,7 @@ def test_services_are_confined_and_reachable_from_this_machine_only(deployed: Pa
     for service in found.values():
         assert service["read_only"]
         assert service["cap_drop"] == ["ALL"]
+        assert service["tmpfs"] == ["/tmp:exec"]
         assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
     assert set(services(deployed, "compose.gpu.yaml")) <= set(found)
 
@@ -175,8 +187,7 @@ def test_their_commands_are_those_of_the_command_line(deployed: Path) -> None:
         if "finetune" in command:
             verb, *arguments = command[command.index("finetune") + 1 :]
             verbs.add(verb)
-            if verb in cli.commands:
-                cli.commands[verb].make_context(verb, arguments)
+            cli.commands[verb].make_context(verb, arguments)
     assert verbs == {"train", "serve"}
 
 
@@ -186,14 +197,171 @@ def test_every_training_continues_by_the_command_that_started_it(deployed: Path)
     assert all(command[-2:] == ["--resume", "auto"] for command in trainings)
 
 
+@pytest.fixture(scope="module")
+def trained(deployed: Path) -> Path:
+    """The project with the run that is served if no other is named."""
+    with chdir(deployed):
+        assert main(["train", "configs/demo.yaml", "run.name=train", "train.max_steps=1", "train.device=cpu"]) == 0
+    return deployed
+
+
+def with_defaults(value: str) -> str:
+    """With the default of each variable, as Compose fills it in."""
+    return re.sub(r"\$\{\w+:-([^}]*)}", r"\1", value)
+
+
+@dataclass(frozen=True)
+class Service:
+    """How a file starts the server, and how it asks for its state."""
+
+    command: list[str]
+    variables: dict[str, str]
+    folders: set[str]
+    """Those of the volumes, all of them read-only."""
+    probes: set[str]
+    port: int
+    grace: float
+    """Seconds from the server's SIGTERM to SIGKILL."""
+    healthcheck: list[str] | None = None
+
+
+KEY = "a key of the operator"
+
+
+def of_compose(deployed: Path) -> Service:
+    serve = services(deployed)["serve"]
+    pairs = (variable.partition("=") for variable in serve["environment"])  # without a value: that of the caller
+    mounts = [volume.split(":") for volume in serve["volumes"]]
+    _, *healthcheck = serve["healthcheck"]["test"]
+    _, host_port, port = serve["ports"][0].split(":")
+    assert host_port == port
+    return Service(
+        [with_defaults(word) for word in serve["command"]],
+        {name: value if given else {"API_KEY": KEY}[name] for name, given, value in pairs},
+        {folder for _, folder, mode in mounts if mode == "ro"},
+        set(re.findall(r"127\.0\.0\.1:\d+(/\w+)", healthcheck[-1])),
+        int(port),
+        float(serve["stop_grace_period"].removesuffix("s")),
+        healthcheck,
+    )
+
+
+def of_kubernetes(deployed: Path) -> Service:
+    path = deployed / "deploy/kubernetes/base/serve/deployment.yaml"
+    pod = yaml.safe_load(path.read_text("utf-8"))["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    return Service(
+        container["command"],
+        {variable["name"]: variable.get("value", KEY) for variable in container["env"]},
+        {mount["mountPath"] for mount in container["volumeMounts"] if mount.get("readOnly")},
+        {container[name]["httpGet"]["path"] for name in container if name.endswith("Probe")},
+        container["ports"][0]["containerPort"],
+        pod["terminationGracePeriodSeconds"] - container["lifecycle"]["preStop"]["sleep"]["seconds"],
+    )
+
+
+@contextmanager
+def started(service: Service, folder: Path, image: Mapping[str, str]) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """The server in `folder`, with the variables of its image and its own, and its port: one that is free here."""
+    assert service.command[-2:] == ["--port", str(service.port)]
+    process = subprocess.Popen(
+        [*service.command[:-1], "0"],
+        cwd=folder,
+        env={**image, **service.variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        assert process.stdout
+        said = process.stdout.readline()
+        assert said.startswith("serving runs/train at http://0.0.0.0:"), said + process.stdout.read()
+        yield process, int(said.split(":")[2].partition("/")[0])
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def status(port: int, path: str, body: Any = None, key: str = "") -> int:
+    """Of the answer to a GET, or to a POST of `body`."""
+    request = Request(f"http://127.0.0.1:{port}{path}", headers={"Authorization": f"Bearer {key}"} if key else {})
+    if body is not None:
+        request.data = json.dumps(body).encode()
+        request.add_header("Content-Type", "application/json")
+    try:
+        with urlopen(request, timeout=60) as answer:
+            return int(answer.status)
+    except HTTPError as error:
+        return error.code
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
+@pytest.mark.parametrize("service_of", [of_compose, of_kubernetes])
+def test_the_service_answers_its_probes_and_ends_within_its_grace(
+    trained: Path, tmp_path: Path, service_of: Callable[[Path], Service]
+) -> None:
+    """By the command and the variables of its file, in the variables of the image; it writes to /tmp alone."""
+    service = service_of(trained)
+    assert service.probes <= {"/ready", "/health"}
+    assert service.folders == {"/workspace/models", "/workspace/runs"}
+    assert service.grace > Limits().grace + 5
+    image = image_variables(trained, tmp_path)
+    before = contents(trained)
+    with started(service, trained, image) as (process, port):
+        assert {path: status(port, path) for path in service.probes} == dict.fromkeys(service.probes, 200)
+        rows = {"rows": [{"text": "a fine day"}]}
+        assert [status(port, "/v1/predict", rows, key) for key in ("", "another", KEY)] == [401, 401, 200]
+        if service.healthcheck:
+            healthcheck = [word.replace(f":{service.port}/", f":{port}/") for word in service.healthcheck]
+            assert subprocess.run(healthcheck, env=image, check=False).returncode == 0
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=Limits().grace) == 0
+        if service.healthcheck:
+            assert subprocess.run(healthcheck, env=image, stderr=subprocess.DEVNULL, check=False).returncode != 0
+    assert contents(trained) == before, "the root file system of the container is read-only"
+
+
+@pytest.mark.parametrize("service_of", [of_compose, of_kubernetes])
+def test_the_service_does_not_start_without_a_key(
+    trained: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    service_of: Callable[[Path], Service],
+) -> None:
+    monkeypatch.delenv("API_KEY", raising=False)
+    with chdir(trained):
+        assert main(service_of(trained).command[1:]) == 2
+    assert "set an API key in the variable API_KEY" in capsys.readouterr().err
+
+
+def image_variables(project: Path, temporary: Path) -> dict[str, str]:
+    """The variables that the Dockerfile sets, with the environment of the tests as that of the image."""
+    program = temporary / "bin/finetune"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m finetune "$@"\n')
+    program.chmod(0o755)
+    _, value = [part for part in instructions(project) if part[0] == "ENV"][-1]
+    image = dict(assignment.split("=", 1) for assignment in value.split())
+    assert image["HOME"] == "/tmp"
+    here = {
+        "PATH": f"{program.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(project / "src"),
+        "PYTHONDONTWRITEBYTECODE": "1",  # those of the image are compiled
+        "HF_HOME": str(project / image["HF_HOME"].removeprefix("/workspace/")),
+        "HOME": str(temporary),
+        "TMPDIR": str(temporary),
+    }
+    return image | here
+
+
 @pytest.mark.slow
-def test_the_commands_of_the_dockerfile_install_a_package_that_trains(deployed: Path) -> None:
+def test_the_commands_of_the_dockerfile_install_a_package_that_trains_and_serves(deployed: Path) -> None:
     """In a folder in place of the root of the image, with the sources of packages that this machine has."""
     root = Path(tempfile.mkdtemp(prefix="image-"))
     try:
         environment = build(deployed, root)
         before = contents(root)
-        train = ["finetune", "train", "configs/demo.yaml", "train.max_steps=2", "--resume", "auto"]
+        train = ["finetune", "train", "configs/demo.yaml", "run.name=train", "train.max_steps=2", "--resume", "auto"]
         done = subprocess.run(
             train,
             cwd=root / "workspace",
@@ -204,7 +372,9 @@ def test_the_commands_of_the_dockerfile_install_a_package_that_trains(deployed: 
             check=False,
         )
         assert done.returncode == 0, done.stdout
-        assert (root / "workspace/runs/demo/best/model.safetensors").is_file()
+        assert (root / "workspace/runs/train/best/model.safetensors").is_file()
+        with started(of_kubernetes(deployed), root / "workspace", environment) as (_, port):
+            assert status(port, "/ready") == 200
         assert contents(root) == before, "the root file system of the container is read-only"
     finally:
         shutil.rmtree(root)
@@ -323,6 +493,18 @@ def test_an_unknown_key_is_refused_wherever_it_stands(deployed: Path, overlay: s
             assert not is_valid(changed), yaml.safe_dump(changed)
 
 
+def test_the_progress_of_a_training_is_of_the_schema_of_kubeflow() -> None:
+    job = TrainJobStatus(Console(quiet=True), total_steps=8, done=0)
+    job.advance(3)
+    job.add({"loss": 0.5})
+    message = job.message()
+    read = TrainerV1alpha1UpdateTrainJobStatusRequest.from_dict(message)
+    assert read is not None
+    known = read.to_dict()
+    time = known["trainerStatus"].pop("lastUpdatedTime").isoformat()
+    assert {"trainerStatus": {**known["trainerStatus"], "lastUpdatedTime": time}} == message  # nothing is unknown
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_pods_are_confined(deployed: Path, overlay: str) -> None:
     pods = [node for document in documents(deployed, overlay) for node in mappings(document) if "containers" in node]
@@ -379,7 +561,7 @@ def test_the_slurm_script_queues_again_when_its_time_is_over(
     deployed: Path, tmp_path: Path, seconds_left: int, status: int, queues: bool
 ) -> None:
     programs = {
-        "srun": f'echo "$@" > calls; exit {status}',
+        "srun": f'echo "$@ cpus=$SRUN_CPUS_PER_TASK store=$TORCH_DISABLE_SHARE_RDZV_TCP_STORE" > calls; exit {status}',
         "scontrol": 'if [ "$1" = show ]; then printf "n1\\nn2\\n"; else echo "$@" >> calls; fi',
         "date": "echo 1000000",
     }
@@ -392,6 +574,7 @@ def test_the_slurm_script_queues_again_when_its_time_is_over(
         "SLURM_JOB_NODELIST": "n[1-2]",
         "SLURM_JOB_NUM_NODES": "2",
         "SLURM_GPUS_ON_NODE": "8",
+        "SLURM_CPUS_PER_TASK": "32",
         "SLURM_JOB_ID": "7",
         "SLURM_JOB_END_TIME": str(1000000 + seconds_left),
     }
@@ -399,7 +582,8 @@ def test_the_slurm_script_queues_again_when_its_time_is_over(
     assert done.returncode == status
     start, *after = (tmp_path / "calls").read_text().splitlines()
     assert "--nnodes 2 --nproc-per-node 8" in start
-    assert "--rdzv-endpoint n1:29500" in start
+    assert "--rdzv-backend c10d --rdzv-endpoint n1:29500" in start
+    assert start.endswith("train configs/train.yaml --resume auto cpus=32 store=1")
     assert after == (["requeue 7"] if queues else [])
     directives = [line for line in (deployed / "deploy/slurm.sh").read_text().splitlines() if "#SBATCH" in line]
     assert "#SBATCH --signal=TERM@120" in directives
@@ -410,3 +594,26 @@ def test_the_skypilot_file(deployed: Path) -> None:
     task = yaml.safe_load((deployed / "deploy/skypilot.yaml").read_text("utf-8"))
     assert set(task) == {"name", "workdir", "num_nodes", "resources", "secrets", "file_mounts", "setup", "run"}
     assert task["resources"]["accelerators"] == "H100:8"
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="a script of bash")
+def test_the_run_command_of_skypilot(deployed: Path, tmp_path: Path) -> None:
+    """By the variables that SkyPilot sets; the rendezvous is one by which torchrun can restart several nodes."""
+    program = tmp_path / ".venv/bin/torchrun"
+    program.parent.mkdir(parents=True)
+    program.write_text('#!/bin/sh\necho "$@ store=$TORCH_DISABLE_SHARE_RDZV_TCP_STORE"\n')
+    program.chmod(0o755)
+    variables = {
+        "PATH": os.environ["PATH"],
+        "SKYPILOT_NUM_NODES": "2",
+        "SKYPILOT_NUM_GPUS_PER_NODE": "8",
+        "SKYPILOT_NODE_IPS": "10.0.0.1\n10.0.0.2",
+        "SKYPILOT_TASK_ID": "task",
+    }
+    script = yaml.safe_load((deployed / "deploy/skypilot.yaml").read_text("utf-8"))["run"]
+    said = subprocess.check_output(["bash", "-euc", script], cwd=tmp_path, env=variables, text=True)
+    assert said.split() == [
+        *("--nnodes", "2", "--nproc-per-node", "8", "--max-restarts", "3"),
+        *("--rdzv-id", "task", "--rdzv-backend", "c10d", "--rdzv-endpoint", "10.0.0.1:29500"),
+        *("-m", "finetune", "train", "configs/train.yaml", "run.dir=/runs", "--resume", "auto", "store=1"),
+    ]

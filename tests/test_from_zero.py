@@ -35,10 +35,14 @@ INSTEAD = {
     "python -m finetune train configs/demo.yaml train.epochs=1 run.name=slow optim.lr=1e-4": "{command} "
     "train.max_steps=10",
     "python -m tensorboard.main --logdir runs": "{command} --port 0",  # 6006 may be taken
+    "python -m finetune serve latest --open": "python -m finetune serve latest --port 0",  # without a browser
     "python -m finetune init-data reviews.csv": "python -m finetune init-data ../reviews.csv",  # beside the project
 }
 """Commands that are run in another form."""
-SERVERS = {"python -m tensorboard.main --logdir runs": "TensorBoard "}
+SERVERS = {
+    "python -m tensorboard.main --logdir runs": "TensorBoard ",
+    "python -m finetune serve latest --open": "serving ",
+}
 """What runs until it is stopped, by what it says when it can be used."""
 WRONG = {"python -m finetune train configs/demo.yaml optim.learning_rate=1e-4"}
 """What the page shows as a mistake."""
@@ -83,7 +87,7 @@ class Terminal:
         """What a command of the page prints."""
         wording = INSTEAD.get(command, command).format(command=command, repository=self.repository.as_posix())
         program, *arguments = shlex.split(wording)
-        if arguments[:2] == ["-m", "finetune"]:
+        if arguments[:2] == ["-m", "finetune"] and command not in SERVERS:
             code = 2 if command in WRONG else 0
             return warm.run(self.folder / PROJECT, *arguments[1:], code=code, COLUMNS=self.variables["COLUMNS"])
         python = {"python": [sys.executable], "cookiecutter": [sys.executable, "-m", "cookiecutter"]}

@@ -26,19 +26,20 @@ from hostile import HOSTILE
 from pre_gen_project import first_error
 
 QUESTIONS = bundled().questions
-TEXTS = [name for name, question in QUESTIONS.items() if not question.choices]
+BOOLEANS = [name for name, question in QUESTIONS.items() if isinstance(question.default, bool)]
+TEXTS = [name for name, question in QUESTIONS.items() if not question.choices and name not in BOOLEANS]
 CASES = list(itertools.product(QUESTIONS, HOSTILE))
 DEFAULTS = resolve(bundled(), {})
 
 
 def is_allowed(question: str, value: str) -> bool:
-    """By the rules; a slug follows from the name, and may be what is wrong with it."""
-    if question == "project_name":
+    """By the rules; a slug follows from the name, and may be what is wrong with it. A boolean takes the text "yes"."""
+    if question == "project_name" or question in BOOLEANS:
         return not answer_errors(bundled(), {question: value})
     return first_error({**DEFAULTS, question: value}) is None
 
 
-ALLOWED = {text: [name for name in TEXTS if is_allowed(name, value)] for text, value in HOSTILE.items()}
+ALLOWED = {text: [name for name in (*TEXTS, *BOOLEANS) if is_allowed(name, value)] for text, value in HOSTILE.items()}
 """By hostile text the questions that may be answered so; all its other uses are refused."""
 
 
@@ -98,7 +99,7 @@ def test_cookiecutter_refuses_the_same(question: str) -> None:
     """By the rules of the hook, on what cookiecutter makes of an answer; test_answers.py has whole bakes."""
     for text, value in HOSTILE.items():
         context = generate_context(str(REPOSITORY / "cookiecutter.json"), extra_context={question: value})
-        for name in QUESTIONS.keys() - TEXTS:  # quicker with fewer choices to render
+        for name in QUESTIONS.keys() - {*TEXTS, *BOOLEANS}:  # quicker with fewer choices to render
             del context["cookiecutter"][name][1:]
         originals = {name: answer for name, answer in context["cookiecutter"].items() if not name.startswith("_")}
         if "__init__" in value:
@@ -114,7 +115,9 @@ def test_cookiecutter_refuses_the_same(question: str) -> None:
 @pytest.mark.parametrize("question", [name for name in QUESTIONS if name not in TEXTS])
 def test_cookiecutter_takes_choices_only(question: str, bake_project: Bake, tmp_path: Path) -> None:
     for text, value in HOSTILE.items():
-        with pytest.raises(ValueError, match="provided for choice variable"):
+        if question in ALLOWED[text]:
+            continue
+        with pytest.raises(ValueError, match=r"provided for (choice )?variable"):
             bake_project(tmp_path, **{question: value})
         assert names(tmp_path) == set(), text
 
@@ -127,7 +130,7 @@ def test_what_is_taken_comes_out_as_it_went_in(here: Path, slim: Path, text: str
     answers = told.one("result")["answers"]
     project = here / answers["project_slug"]
 
-    assert {name: answers[name] for name in given} == given
+    assert {name: answers[name] for name in given} == given | {name: True for name in given if name in BOOLEANS}
     assert {path.name for path in here.iterdir()} == {project.name}
     assert names(here.parent / "temporary") == set()
     check_round_trip(project, answers)

@@ -46,6 +46,11 @@ CONFIGURATIONS = {
     "Check data": ("Training", "finetune", "check-data configs/train.yaml"),
     "Train (demo)": ("Training", "finetune", "train configs/demo.yaml"),
     "Train": ("Training", "finetune", "train configs/train.yaml"),
+    "Train (2 processes)": (
+        "Training",
+        "torch.distributed.run",
+        "--standalone --nproc-per-node 2 -m finetune train configs/demo.yaml train.device=cpu run.name=two-processes",
+    ),
     "Resume": ("Training", "finetune", "train latest --resume"),
     "Debug one batch": (
         "Training",
@@ -55,9 +60,10 @@ CONFIGURATIONS = {
     "TensorBoard": ("Training", "tensorboard.main", "--logdir runs"),
     "Evaluate": ("Evaluation", "finetune", "evaluate latest"),
     "Predict": ("Evaluation", "finetune", "predict latest data/demo/test.{format}"),
+    "Serve": ("Serving", "finetune", "serve latest --open"),
 }
 # A debugger needs the plain console, a server shows no progress; all others draw progress bars.
-PLAIN_CONSOLE = {"Debug one batch", "TensorBoard"}
+PLAIN_CONSOLE = {"Debug one batch", "Serve", "TensorBoard"}
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ CASES = [*((folder,) for folder in PARTS), tuple(PARTS)]
 USERS = {
     "continual": ["configs/continual.yaml"],
     "check_data": [".idea/runConfigurations/Check_data.xml"],
+    "serving": [".idea/runConfigurations/Serve.xml"],
 }
 """Files that use an optional folder, beside its tests."""
 EVERY_MODULE = """

@@ -5,13 +5,16 @@ import json
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from finetune.cli import main
 from finetune.model.tiny import tiny_config, tiny_tokenizer
 from ft_template.create.bake import bake
@@ -28,7 +31,8 @@ TRAIN = [
 @pytest.fixture(scope="module")
 def demo(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo with the weights of a tiny BERT without dropout, of which each process would draw its own."""
-    project = bake(tmp_path_factory.mktemp("torchrun"), {"environment": "none"}, template=repository)
+    answers = {"environment": "none", "include_deploy": "yes"}
+    project = bake(tmp_path_factory.mktemp("torchrun"), answers, template=repository)
     lines = (project / "data/demo/train.jsonl").read_text("utf-8").splitlines()
     tokenizer = tiny_tokenizer("tiny:bert", [json.loads(line)["text"] for line in lines], False)
     config = tiny_config("tiny:bert", tokenizer, 64, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
@@ -58,12 +62,12 @@ def killed_at_its_second_checkpoint(project: Path) -> None:
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
-def start(project: Path, *arguments: str) -> subprocess.Popen[str]:
+def start(project: Path, *arguments: str, command: Sequence[str] = TORCHRUN, **more: str) -> subprocess.Popen[str]:
     variables = {"PYTHONPATH": "src", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [*TORCHRUN, *arguments],
+        [*command, *arguments],
         cwd=project,
-        env={**os.environ, **variables},
+        env={**os.environ, **variables, **more},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
@@ -136,6 +140,29 @@ def test_torchrun_starts_again_after_the_death_of_a_process_and_the_training_con
     said = torchrun(demo, "--max-restarts", "1", "killed_once.py", *train, "run.name=killed")
     assert said.count("resuming from runs/killed/checkpoints/step-10") == 1
     assert_same_metrics(demo, "whole", "killed")
+
+
+def test_the_processes_of_two_nodes_start_again_after_the_death_of_one(demo: Path) -> None:
+    """By torchrun's options in the TrainJob, with the variables of its runtime: a torchrun for each node, both here."""
+    (demo / "killed_once.py").write_text(KILLED_ONCE, "utf-8")
+    manifest = yaml.safe_load((demo / "deploy/kubernetes/overlays/train-kubeflow/trainjob.yaml").read_text("utf-8"))
+    program, *options = manifest["spec"]["trainer"]["command"]
+    assert program == "torchrun"
+    with socket.create_server(("localhost", 0)) as free:
+        address = {"PET_MASTER_ADDR": "localhost", "PET_MASTER_PORT": str(free.getsockname()[1])}
+    runtime = {**address, "PET_NNODES": "2", "PET_NPROC_PER_NODE": "1", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+    torchrun = [sys.executable, "-m", "torch.distributed.run", *options[: options.index("-m")]]
+    for name, value in address.items():  # Kubernetes fills them in
+        torchrun = [option.replace(f"$({name})", value) for option in torchrun]
+    train = ("killed_once.py", *TRAIN, "run.name=nodes", "--resume", "auto")
+    nodes = [start(demo, *train, command=torchrun, **runtime, PET_NODE_RANK=str(rank)) for rank in range(2)]
+    try:
+        said = "".join(node.communicate(timeout=300)[0] for node in nodes)
+    finally:
+        for node in nodes:
+            node.kill()
+    assert [node.returncode for node in nodes] == [0, 0], said
+    assert said.count("resuming from runs/nodes/checkpoints/step-10") == 1
 
 
 def test_sigterm_saves_and_the_same_command_continues(demo: Path) -> None:

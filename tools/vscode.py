@@ -16,7 +16,9 @@ TEMPLATE = Path(__file__).resolve().parents[1] / "template"
 FILE_NAME = "{{% if cookiecutter.editor == 'both' %}}{}{{% endif %}}"
 """Cookiecutter skips a file whose name renders to an empty string."""
 
-EXTENSIONS = ["ms-python.python", "ms-python.debugpy", "redhat.vscode-yaml", "charliermarsh.ruff"]
+NOTEBOOK = """{{ '",\n    "ms-toolsai.jupyter' if cookiecutter.include_notebook else '' }}"""
+"""Ends a string and begins another: Jinja reads the escapes that JSON writes."""
+EXTENSIONS = ["ms-python.python", "ms-python.debugpy", "redhat.vscode-yaml", f"charliermarsh.ruff{NOTEBOOK}"]
 INTERPRETER = "${command:python.interpreterPath}"
 JSON = dict[str, Any]
 

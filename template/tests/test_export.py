@@ -112,6 +112,13 @@ def test_int8_needs_data_to_measure_it_on(project: Project, refused: Callable[..
     assert sentence == "--int8: the drop of the metric is measured on data.validation, which is not set: set it"
 
 
+def test_int8_needs_a_metric_that_is_measured_without_texts(project: Project, refused: Callable[..., str]) -> None:
+    config = load_config(project.config("translation"))
+    RunFolder(config.run_folder).create(config, {})
+    sentence = refused("export", "runs/config", "new", "--format", "onnx", "--int8")
+    assert sentence.startswith("--int8: bleu of generated texts is not measured with onnxruntime")
+
+
 # ---------------------------------------------------------------------------------------------------------- the adapter
 
 

@@ -17,7 +17,7 @@ FEATURES = ["check", "doctor", "dry-run", "environment", "validate"]
 GROUPS = {
     "project": ("Project", ["project_name", "project_slug", "description", "author", "license"]),
     "training": ("Fine-tuning", ["language", "task", "method", "base_model"]),
-    "tools": ("Tools", ["accelerator", "environment", "editor", "include_deploy"]),
+    "tools": ("Tools", ["accelerator", "environment", "editor", "include_notebook", "include_deploy"]),
 }
 """The groups of the form; a question that none of them lists belongs to tools."""
 

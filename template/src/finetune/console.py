@@ -23,6 +23,14 @@ def make_console(*, stderr: bool = False, quiet: bool = False) -> Console:
     return Console(stderr=stderr, quiet=quiet, emoji=False)
 
 
+def notebook_console(width: int = 100) -> Console:
+    """A console for Jupyter, `width` characters wide: coloured text, so that a cell has one output and not one a line.
+
+    It is no terminal, because Jupyter cannot redraw the live line of a training.
+    """
+    return Console(width=width, emoji=False, force_jupyter=False, force_terminal=False, color_system="standard")
+
+
 def replace_unencodable() -> None:
     """Let standard output replace what its encoding lacks, such as → in cp1252, instead of failing.
 
@@ -81,6 +89,8 @@ def _as_text(cell: Cell) -> Text:
 
 def quiet_libraries() -> None:
     """Silence progress bars and warnings of transformers, torch and peft that do not concern the user."""
+    # In Jupyter, for its progress bars: they are turned off.
+    warnings.filterwarnings("ignore", message="IProgress not found")
     from transformers.utils import logging
 
     logging.set_verbosity_error()

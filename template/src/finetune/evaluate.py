@@ -1,7 +1,7 @@
 """Evaluate a run's best model on a split, with trivial baselines for comparison."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,13 @@ from rich.markup import escape
 
 from .config.config import Config
 from .console import counted, print_table
-from .dataset import read_split
+from .dataset import read_chosen, read_split
 from .errors import UserError
 from .files import write_atomic
 from .predict import infer_examples
 from .run.folder import RunFolder
 from .run.saved_model import SavedModel, load_saved_model
-from .tasks.results import Scores, Table
+from .tasks.results import Scores, Table, WrongPrediction
 
 FORMAT = 1
 """Version of the keys in evaluation-<split>.json."""
@@ -31,11 +31,7 @@ def evaluate(
     Raises UserError if the config has no file for the split or its data are wrong.
     """
     config = run.config()
-    files = {"train": config.data.train, "validation": config.data.validation, "test": config.data.test}
-    path = data or files.get(split)
-    if path is None:
-        others = "".join(f", or take --split {name}" for name in ("test", "validation") if files[name])
-        raise UserError(f"{run.config_file}: data.{split} is not set: name a file with --data{others}")
+    path = data or file_of(split, run, config)
     if data:  # data.where chooses from the config's own files
         config = config.model_copy(update={"data": config.data.model_copy(update={"where": {}})})
     saved = load_saved_model(run.best, trust_remote_code=trust_remote_code)
@@ -45,6 +41,38 @@ def evaluate(
     write_atomic(run.evaluation_file(split), json.dumps(evaluation, indent=1, ensure_ascii=False) + "\n")
     show(evaluation, scores.tables, console)
     return evaluation
+
+
+def file_of(split: str, run: RunFolder, config: Config) -> Path:
+    """The data file of a split of a run's config. Raises UserError if it has none."""
+    files = {"train": config.data.train, "validation": config.data.validation, "test": config.data.test}
+    if path := files.get(split):
+        return path
+    others = "".join(f", or take --split {name}" for name in ("test", "validation") if files[name])
+    raise UserError(f"{run.config_file}: data.{split} is not set: name a file with --data{others}")
+
+
+def confident_errors(
+    run: RunFolder, split: str = "validation", count: int = 10, *, trust_remote_code: bool = False
+) -> list[tuple[str, WrongPrediction]]:
+    """The `count` largest errors of the best model on a split of the run's config, each with file:line.
+
+    What is an error, and how large, is up to the task (`errors`): where it has probabilities, the largest errors are
+    those of which the model is most confident. Raises UserError as `evaluate` does.
+    """
+    config = run.config()
+    saved = load_saved_model(run.best, trust_remote_code=trust_remote_code)
+    rows = read_chosen(config.data, saved.task, file_of(split, run, config))
+    examples = saved.task.parse(rows)
+    encoded, result = infer_examples(config, saved, examples, "loss")
+    errors = saved.task.errors(examples, saved.task.predictions(examples, encoded.features, result.decoded))
+    largest = sorted(errors, key=lambda error: -error.magnitude)[:count]
+    if saved.task.generation and largest:  # only these get a text, because generating takes long
+        chosen = [examples[error.row] for error in largest]
+        encoded, result = infer_examples(config, saved, chosen, "prediction")
+        texts = saved.task.predictions(chosen, encoded.features, result.decoded)
+        largest = [replace(error, prediction=text.text or "") for error, text in zip(largest, texts, strict=True)]
+    return [(rows[error.row].place, error) for error in largest]
 
 
 def measure(config: Config, saved: SavedModel, examples: list[Any]) -> tuple[dict[str, Any], Scores]:

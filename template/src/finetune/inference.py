@@ -15,7 +15,7 @@ from .model.compile import uncompiled
 from .model.forward import forward
 from .tasks.base import Task
 
-Purpose = Literal["validation", "evaluation", "prediction"]
+Purpose = Literal["loss", "validation", "evaluation", "prediction"]
 
 
 @dataclass(slots=True)

@@ -11,8 +11,9 @@ from typing import Any
 
 from .config.config import Config, Data
 from .console import make_console, print_json, print_table
+from .data.columns import check_optional_columns, row_from_object
 from .data.features import Encoded
-from .data.rows import Row, read_rows
+from .data.rows import Columns, Row, read_rows
 from .dataset import columns_of
 from .errors import UserError
 from .files import write_atomic
@@ -21,6 +22,7 @@ from .model.device import choose_device
 from .model.precision import infers_in_bf16
 from .run.folder import RunFolder
 from .run.saved_model import SavedModel, load_saved_model
+from .tasks.base import Task
 from .tasks.entities import Spans
 
 Record = dict[str, Any]
@@ -49,6 +51,16 @@ class Predictor:
         """The data section of the config, which names the columns of files."""
         return self._config.data
 
+    @property
+    def task(self) -> Task[Any, Any]:
+        """The task, with its labels."""
+        return self._saved.task
+
+    @property
+    def columns(self) -> Columns:
+        """What to read from a file, which may be unlabelled."""
+        return columns_of(self.task, self.data, labelled=False)
+
     def predict(self, rows: Sequence[Row]) -> list[Record]:
         """One record for each row: prediction, probability, ... Raises UserError for a row that cannot be read."""
         return self._saved.task.records(*self._predictions(rows))
@@ -62,8 +74,18 @@ class Predictor:
 
     def predict_file(self, path: Path) -> tuple[list[Row], list[Record]]:
         """The rows of a file, which may be unlabelled, and a record for each."""
-        rows = read_rows(path, columns_of(self._saved.task, self.data, labelled=False))
+        rows = read_rows(path, self.columns)
         return rows, self.predict(rows)
+
+    def predict_rows(self, rows: Sequence[dict[str, Any]]) -> list[Record]:
+        """One record for each object with the columns of a data file, such as `{"text": "..."}`; labels are not read.
+
+        Raises UserError with rows[number] for an object that cannot be read.
+        """
+        columns = columns_of(self._saved.task, self.data, labelled=False)
+        read = [row_from_object(row, f"rows[{number}]", columns) for number, row in enumerate(rows)]
+        check_optional_columns(read, columns)
+        return self.predict(read)
 
     def predict_texts(self, texts: Sequence[str], pair: str | None = None) -> list[Record]:
         """Records for single texts, or pairs of them."""

@@ -19,6 +19,8 @@ from conftest import BAD, GOOD, Project, weights_that_matter
 from finetune.cli import main
 from finetune.config.load import load_config
 from finetune.export import onnx as export_onnx
+from finetune.export.onnx_cache import write_decoder, write_encoder_decoder
+from finetune.export.onnx_model import OnnxModel
 from finetune.model.tiny import tiny_tokenizer
 from finetune.run.folder import RunFolder
 from finetune.run.saved_model import SavedModel, load_saved_model
@@ -86,12 +88,12 @@ def test_export_parity_onnx(task: str, method: str, exported: Callable[..., Save
     tokenizer = transformers.AutoTokenizer.from_pretrained("onnx")
     assert tokenizer("a fine day")["input_ids"] == finetuned.tokenizer("a fine day")["input_ids"]
     known = json.loads(Path("onnx/finetune.json").read_text())
-    state, prompt = finetuned.task.state(), {}
+    state, decoding = finetuned.task.state(), {}
     if task == "text-generation":
         state["frequencies"] = {}  # the tokens of the training data are not given away
-        prompt = {"prompt": ["", state["separator"]]}
+        decoding = {"decoding": {"prompt": ["", state["separator"]], "never": [], "max_new_tokens": 9}}
     settings = finetuned.task.settings.model_dump()
-    assert known == {"task": settings, "max_length": 32, "state": state, **prompt}
+    assert known == {"task": settings, "max_length": 32, "state": state, **decoding}
     assert not [path for path in Path.cwd().iterdir() if path.name.startswith("onnx.")]
 
 
@@ -103,8 +105,66 @@ def test_every_architecture_has_parity(name: str, tmp_path: Path) -> None:
     config = getattr(transformers, f"{name}Config")(**ARCHITECTURES[name], **vocabulary)
     head = ("SequenceClassification", "TokenClassification")[list(ARCHITECTURES).index(name) % 2]
     model = getattr(transformers, f"AutoModelFor{head}").from_config(config)
-    export_onnx.write_onnx(tmp_path, make_task(TextClassification(type="text-classification")), model, tokenizer)
+    export_onnx.write_logits(tmp_path, make_task(TextClassification(type="text-classification")), model, tokenizer)
     assert_same_logits(tmp_path / "model.onnx", model, tokenizer)
+
+
+SMALL = {"vocab_size": 60, "max_position_embeddings": 40, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+DECODER = {"num_hidden_layers": 2, "num_key_value_heads": 1, **SHAPE}
+BOTH = {
+    **{"d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2, "init_std": 0.5},
+    **{"decoder_attention_heads": 4, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48, "decoder_start_token_id": 2},
+}
+GENERATORS = {
+    "GPT2": {"n_embd": 32, "n_layer": 2, "n_head": 2, "initializer_range": 0.5},
+    "Llama": DECODER,
+    "Qwen2": DECODER,
+    "Qwen3": {**DECODER, "head_dim": 8},
+    "Gemma2": {**DECODER, "head_dim": 8, "sliding_window": 4},
+    "Bart": {**BOTH, "forced_eos_token_id": 2},
+    "Marian": BOTH,
+    "MBart": {**BOTH, "forced_bos_token_id": 7},
+    "M2M100": BOTH,
+    "Pegasus": BOTH,
+    "T5": {"d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 2, "num_decoder_layers": 3, "num_heads": 4,
+           "decoder_start_token_id": 0},
+}  # fmt: skip
+"""Two layers each, for a graph might mix them up; T5 with more of them in the decoder."""
+
+
+@needs_onnx
+@pytest.mark.parametrize("name", GENERATORS)
+def test_a_cache_changes_no_logits(name: str, tmp_path: Path) -> None:
+    """After a start of several tokens and after single ones; batches of 1 and 3 texts of uneven lengths.
+
+    A decoder reads them padded on the left. The whole text is what torch reads without a cache.
+    """
+    torch.manual_seed(0)
+    tokenizer = tiny_tokenizer("tiny:bert", [*GOOD, *BAD], False)
+    config = getattr(transformers, f"{name}Config")(**{**SMALL, "vocab_size": len(tokenizer), **GENERATORS[name]})
+    both = config.is_encoder_decoder
+    model = getattr(transformers, f"AutoModelFor{'Seq2SeqLM' if both else 'CausalLM'}").from_config(config).eval()
+    (write_encoder_decoder if both else write_decoder)(tmp_path, model, tokenizer)
+    exported = OnnxModel(tmp_path, config)
+    for lengths in ((6,), (2, 9, 5)):
+        inputs = texts(tokenizer, *lengths)
+        inputs = {name: inputs[name] if both else inputs[name].flip(1) for name in ("input_ids", "attention_mask")}
+        target = torch.full((len(lengths), 2), 7) if both else inputs["input_ids"]
+        past, new = None, target
+        for token in range(8, 13):
+            if both:
+                whole = {**inputs, "decoder_input_ids": target}
+                found = exported(past, **{**whole, "decoder_input_ids": new})
+            else:
+                mask = (torch.cat([inputs["input_ids"], target[:, inputs["input_ids"].shape[1] :]], 1) != 0).long()
+                whole = {"input_ids": target, "attention_mask": mask, "position_ids": (mask.cumsum(1) - 1).clamp(0)}
+                found = exported(past, input_ids=new, attention_mask=mask)
+            with torch.no_grad():
+                expected = model(**whole, use_cache=False).logits[:, -new.shape[1] :]
+            read = ... if both else whole["attention_mask"][:, -new.shape[1] :].bool()
+            torch.testing.assert_close(found.logits[read], expected[read], rtol=1e-4, atol=1e-4)
+            past, new = found.past, torch.full((len(lengths), 1), token)
+            target = torch.cat([target, new], 1)
 
 
 def fake_conversion(monkeypatch: pytest.MonkeyPatch, convert: Callable[..., Any]) -> None:
@@ -120,7 +180,8 @@ def test_a_file_that_computes_otherwise_is_refused_and_leaves_nothing(
     graph = SimpleNamespace(all_nodes=list)
     program = SimpleNamespace(model=SimpleNamespace(graph=graph), save=lambda path: path.write_text("a graph"))
     fake_conversion(monkeypatch, lambda *_, **__: program)
-    monkeypatch.setattr(export_onnx, "_run", lambda _, batches: [torch.tensor([torch.nan, 0])] * len(batches))
+    wrong = SimpleNamespace(logits=torch.tensor([torch.nan, 0]))
+    monkeypatch.setattr(export_onnx, "load_exported", lambda *_: lambda **_: wrong)
     finished("text-classification")
     sentence = refused("export", "latest", "new", "--format", "onnx")
     assert sentence.startswith("--format onnx: the logits of the converted model differ by up to nan of ")
@@ -150,14 +211,12 @@ def test_refused_without_the_packages(
     )
 
 
-def test_refused_for_what_reads_and_writes(project: Project, refused: Callable[..., str]) -> None:
-    remedies = {"lora": "export it as safetensors", "adapter": "adapter has no other format: train with lora"}
-    for method, remedy in remedies.items():
+def test_virtual_tokens_of_an_encoder_decoder_are_refused(project: Project, refused: Callable[..., str]) -> None:
+    for method in ("prefix", "prompt"):
         config = load_config(project.config("translation", method, method={"type": method}))
         RunFolder(config.run_folder).create(config, {})
         sentence = refused("export", f"runs/{method}", "new", "--format", "onnx")
-        assert "is two models with a cache between them" in sentence
-        assert sentence.endswith(remedy)
+        assert sentence.endswith(f"{method} has no other format: train with lora")
 
 
 def test_what_the_task_has_learnt_lies_beside_safetensors_too(finished: Callable[[str], None]) -> None:

@@ -6,14 +6,16 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from conftest import TASKS, WRITING, Project, weights_that_matter
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from conftest import PHRASES, TASKS, WRITING, Project, weights_that_matter
+from transformers import AutoModelForCausalLM, AutoTokenizer, BartConfig, BartForConditionalGeneration
 
 from finetune.cli import main
 from finetune.export import onnx as export_onnx
+from finetune.model.tiny import tiny_tokenizer
 from finetune.predict import Predictor
 from finetune.run.folder import RunFolder
 
@@ -86,16 +88,14 @@ def test_a_decoder_decodes_as_it_was_told_to(project: Project, monkeypatch: pyte
 
 
 @needs_onnx
-@pytest.mark.parametrize("task", [task for task in TASKS if task not in ("translation", "summarization")])
+@pytest.mark.parametrize("task", TASKS)
 def test_the_script_runs_without_torch(task: str, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     predictor = trained(project, task, monkeypatch)
     assert main(["export", "latest", "new", "--format", "onnx"]) == 0
     for text in ("Ada Byron lives in Turin .", "poor , very poor " * 20):
         partner = "a room" if task == "ranking" else None
-        arguments = ["new/predict.py", text, *([partner] if partner else [])]
-        command = [sys.executable, "-I", "-c", WITHOUT_TORCH, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        found, (record,) = json.loads(done.stdout), predictor.predict_texts([text], partner)
+        found = by_script(text, *([partner] if partner else []))
+        (record,) = predictor.predict_texts([text], partner)
         if task == "token-classification":
             words, tags = zip(*found, strict=True)
             assert list(words) == text.split()[: len(words)]
@@ -107,3 +107,42 @@ def test_the_script_runs_without_torch(task: str, project: Project, monkeypatch:
         else:
             assert found == record["prediction"]
             assert task in WRITING or found
+
+
+def by_script(*texts: str) -> Any:
+    """What the script in the folder `new` prints."""
+    command = [sys.executable, "-I", "-c", WITHOUT_TORCH, "new/predict.py", *texts]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@needs_onnx
+def test_the_script_follows_the_generation_config_of_the_base_model(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Forced first and last tokens and tokens that are never generated; what it does not follow is said."""
+    torch.manual_seed(0)
+    tokenizer = tiny_tokenizer("tiny:t5", [text for pair in PHRASES for text in pair], False)
+    config = BartConfig(
+        **{"vocab_size": len(tokenizer), "d_model": 32, "encoder_layers": 1, "decoder_layers": 2, "init_std": 0.5},
+        **{"encoder_attention_heads": 2, "decoder_attention_heads": 4, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48},
+        **{"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id, "bos_token_id": None},
+        **{"decoder_start_token_id": tokenizer.eos_token_id, "max_position_embeddings": 128},
+    )
+    model = BartForConditionalGeneration(config).eval()
+    likely = model.generate(**tokenizer("good day", return_tensors="pt"), max_new_tokens=6)[0].tolist()
+    never = [token for token in likely[1:] if token not in tokenizer.all_special_ids][:1]
+    settings = model.generation_config
+    settings.forced_bos_token_id = len(tokenizer) - 1
+    settings.forced_eos_token_id = tokenizer.eos_token_id
+    settings.bad_words_ids, settings.no_repeat_ngram_size = [never], 40
+    for part in (model, tokenizer):
+        part.save_pretrained("base")
+    project.train(project.config("translation", model={"name": "base"}, optim={"lr": 1e-9}, train={"max_steps": 1}))
+    predictor = Predictor(RunFolder(Path("runs/config")))
+    assert main(["export", "latest", "new", "--format", "onnx"]) == 0
+    assert "predict.py decodes greedily: it does not follow no_repeat_ngram_size 40" in capsys.readouterr().out
+    decoding = json.loads(Path("new/finetune.json").read_text())["decoding"]
+    assert decoding["start"] == [tokenizer.eos_token_id, len(tokenizer) - 1]
+    assert decoding["never"] == never
+    for text in ("good day", "the red house"):
+        assert by_script(text) == predictor.predict_texts([text])[0]["prediction"]

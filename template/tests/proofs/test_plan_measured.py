@@ -1,14 +1,16 @@
-"""The memory that `finetune plan` computes is what trainings take: the resident memory of processes is measured."""
+"""The memory that `finetune plan` computes is what trainings take: of processes on a CPU, of the allocator on a GPU."""
 
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from conftest import ROOT, Project
-from transformers import BertConfig, GPT2Config
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, BertConfig, GPT2Config, LlamaConfig
 
 MINILM = BertConfig(hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536)
 """The size of all-MiniLM-L6-v2: 22.7 million parameters."""
@@ -96,3 +98,70 @@ def test_a_training_takes_the_memory_of_its_plan(project: Project, model: str, s
     used, planned = map(int, printed.split())
     print(f"{model} {' '.join(settings)}: used {used / 2**20:.0f} MiB, planned {planned / 2**20:.0f} MiB")
     assert planned == pytest.approx(used, rel=0.1)
+
+
+BERT_BASE = BertConfig()
+GPT2_SMALL = GPT2Config(vocab_size=50257)
+LLAMA_1B = LlamaConfig(
+    vocab_size=32000,
+    hidden_size=2048,
+    intermediate_size=8192,
+    num_hidden_layers=16,
+    num_attention_heads=32,
+    num_key_value_heads=8,
+)
+ON_GPU = """
+import sys
+from pathlib import Path
+import torch
+from rich.console import Console
+from finetune.config.load import load_config
+from finetune.plan.plan import make_plan
+from finetune.train import loop
+
+config = load_config(Path("config.yaml"), sys.argv[1:])
+loop.validate = loop.save_checkpoint = lambda *arguments, **options: None
+loop.train(config, console=Console(quiet=True))
+print(torch.cuda.max_memory_allocated(), make_plan(config, 1).total)
+"""
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="measures the memory of a GPU")
+@pytest.mark.parametrize(
+    ("name", "config", "settings"),
+    [
+        ("bert", BERT_BASE, []),
+        ("bert", BERT_BASE, ["method.type=lora"]),
+        ("bert", BERT_BASE, ["train.precision=fp32", "train.micro_batch_tokens=1024"]),
+        ("gpt2", GPT2_SMALL, []),
+        ("llama", LLAMA_1B, ["method.type=lora"]),
+    ],
+    ids=str,
+)
+def test_a_training_takes_the_memory_of_its_plan_on_a_gpu(
+    project: Project, name: str, config: Any, settings: list[str]
+) -> None:
+    save_random(name, config)
+    rows = [{"text": "word1 and word2 or word3 " * 200, "label": label} for label in "ab"] * 32
+    project.write("long.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    task = "text-classification" if name == "bert" else "text-generation"
+    project.config(task, data={"train": "long.jsonl", "validation": None, "test": None}, train={"batch_size": 32})
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    settings = [f"model.name={name}", "model.max_length=256", "train.max_steps=3", "train.device=cuda", *settings]
+    command = [sys.executable, "-c", ON_GPU, *settings]
+    printed = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+    used, planned = map(int, printed.split())
+    print(f"{name} {' '.join(settings)}: used {used / 2**20:.0f} MiB, planned {planned / 2**20:.0f} MiB")
+    assert planned == pytest.approx(used, rel=0.15)
+
+
+def save_random(name: str, config: Any) -> None:
+    """A model folder with random weights and the tokenizer of the tiny model."""
+    from finetune.model.tiny import tiny_tokenizer
+
+    tokenizer = tiny_tokenizer(
+        "tiny:bert" if name == "bert" else "tiny:gpt2", [f"word{number} and word{number + 1}" for number in range(200)]
+    )
+    auto = AutoModelForCausalLM if name != "bert" else AutoModelForSequenceClassification
+    auto.from_config(config).save_pretrained(name)
+    tokenizer.save_pretrained(name)

@@ -23,6 +23,7 @@ NOTHING_TO_RESUME = re.compile(r"error:.*no run was interrupted", re.DOTALL)
 
 MAX_STEPS = "train.max_steps"
 INSTALLER = "setup_env.py"
+PACKAGE = "finetune"
 LOAD = ("-c", "import runpy, sys; runpy.run_path(sys.argv[1], run_name='loaded')")
 IMPORT = """
 import importlib, pkgutil, sys
@@ -65,11 +66,14 @@ def plan(project: Project, configuration: Configuration, python: Path) -> Plan:
         load_only = (*started.arguments[:-1], *LOAD, started.arguments[-1])
         return Plan(replace(started, arguments=load_only), "loaded only: it would install packages", Phase.SETUP)
     verb = verb_of(configuration)
-    if verb == "serve" or configuration.option("SCRIPT_NAME").startswith("tensorboard"):
+    if verb == "serve":
+        no_browser = replace(started, arguments=tuple(one for one in started.arguments if one != "--open"))
+        return Plan(no_browser.with_more("--port", "0"), "until it answers, at a free port", is_server=True)
+    if configuration.option("SCRIPT_NAME").startswith("tensorboard"):
         return Plan(started, "until it answers", is_server=True)
     if verb == "fetch":
         return Plan(started, "without network, which it must report", Phase.SETUP, refusal=NO_DOWNLOAD)
-    if verb == "train" and configuration.arguments[1:2] == ["latest"]:
+    if verb == "train" and package_arguments(configuration)[1:2] == ["latest"]:
         return Plan(started, "unchanged; it may find no interrupted run", Phase.RESUME, refusal=NOTHING_TO_RESUME)
     if verb == "train":
         return training_plan(project, configuration, started)
@@ -125,8 +129,15 @@ def is_installer(configuration: Configuration) -> bool:
 
 def verb_of(configuration: Configuration) -> str:
     """The verb of the package's command line; empty for other programs."""
-    arguments = configuration.arguments
-    return arguments[0] if configuration.option("SCRIPT_NAME") == "finetune" and arguments else ""
+    return next(iter(package_arguments(configuration)), "")
+
+
+def package_arguments(configuration: Configuration) -> list[str]:
+    """The arguments that the package gets, from torchrun, too; none for other programs."""
+    script, arguments = configuration.option("SCRIPT_NAME"), configuration.arguments
+    if script == "torch.distributed.run" and PACKAGE in arguments:
+        return arguments[arguments.index(PACKAGE) + 1 :]
+    return arguments if script == PACKAGE else []
 
 
 def small_model(project: Project, configuration: Configuration) -> Iterator[str]:

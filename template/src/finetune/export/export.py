@@ -10,15 +10,16 @@ from ..config.config import Config
 from ..dataset import read_split
 from ..errors import UserError
 from ..files import publish
-from ..model.methods import can_be_merged, merge
+from ..model.methods import can_be_merged, has_virtual_tokens, merge
 from ..run.folder import RunFolder
 from ..run.saved_model import TASK_FILE, SavedModel, load_saved_model, to_data_units
 from .adapter import require_peft, write_adapter
 from .card import CardOptions, Kind, write_card
-from .generation import prompt_around, set_generation
+from .generation import decoding, ignored_settings, set_generation
 from .int8 import quantize, require_validation
 from .ollama import write_modelfile
-from .onnx import NotConvertedError, require_onnx, write_onnx
+from .onnx import NotConvertedError, require_onnx, write_logits
+from .onnx_cache import write_decoder, write_encoder_decoder
 
 Format = Literal["safetensors", "onnx"]
 SCRIPT = Path(__file__).parent / "scripts" / "predict.py"
@@ -50,7 +51,11 @@ class Options:
         if self.adapter:
             require_peft(config.method)
         if self.form == "onnx":
-            require_onnx(config.task)
+            require_onnx()
+            if config.task.auto_model == "AutoModelForSeq2SeqLM" and has_virtual_tokens(config.method):
+                raise NotConvertedError(
+                    f"the virtual tokens of {config.method.type} in an encoder-decoder have no place"
+                )
         if self.int8:
             require_validation(config)
 
@@ -80,7 +85,7 @@ def _export(run: RunFolder, folder: Path, config: Config, options: Options) -> l
         run.best, trust_remote_code=options.trust_remote_code, to_merge=True, without_base=options.adapter
     )
     examples = read_split(config, saved.task, require_validation(config)) if options.int8 else []
-    known = _known(saved)
+    known, notes = _known(saved), list[str]()
 
     def write(target: Path) -> None:
         kind: Kind = "adapter" if options.adapter else options.form
@@ -88,7 +93,7 @@ def _export(run: RunFolder, folder: Path, config: Config, options: Options) -> l
             case "adapter":
                 in_data_units = write_adapter(target, run.best, Path(options.card.name or folder))
             case "onnx":
-                in_data_units = _write_onnx(target, saved, known)
+                in_data_units = _write_onnx(target, saved, known, notes)
             case _:
                 in_data_units = _write_merged(target, saved)
         if options.int8:
@@ -100,7 +105,7 @@ def _export(run: RunFolder, folder: Path, config: Config, options: Options) -> l
         write_card(target, folder.name, run, saved, kind, options.card, known.get("int8"))
 
     publish(folder, write)
-    return _notes(folder, saved, known, options)
+    return [*notes, *_notes(folder, saved, known, options)]
 
 
 def _known(saved: SavedModel) -> dict[str, Any]:
@@ -125,19 +130,41 @@ def _write_merged(target: Path, saved: SavedModel) -> bool:
     return in_data_units
 
 
-def _write_onnx(target: Path, saved: SavedModel, known: dict[str, Any]) -> bool:
+def _write_onnx(target: Path, saved: SavedModel, known: dict[str, Any], notes: list[str]) -> bool:
     """The ONNX model and a script that runs it. Returns whether its numbers are in the unit of the data."""
     model = saved.model
     if can_be_merged(saved.method):  # a graph can hold the layers of a method that cannot be
         model = merge(saved.method, model)
     in_data_units = to_data_units(saved, model)
-    write_onnx(target, saved.task, model, saved.tokenizer)
-    model.config.save_pretrained(target)
-    saved.tokenizer.padding_side = "right"  # the graph numbers positions from the first column on
+    saved.tokenizer.padding_side = "right"  # from which position on a graph without a cache counts
     if saved.task.generation:
-        known["prompt"] = prompt_around(saved)
-    shutil.copy(SCRIPT, target)
+        _write_generator(target, saved, model, notes)
+        known["decoding"] = decoding(saved, model)
+    else:
+        write_logits(target, saved.task, model, saved.tokenizer)
+    model.config.save_pretrained(target)
+    if saved.tokenizer.is_fast:
+        shutil.copy(SCRIPT, target)
+    else:
+        notes.append(f"no {SCRIPT.name} in {target.name}: the library tokenizers has no tokenizer of this model")
     return in_data_units
+
+
+def _write_generator(target: Path, saved: SavedModel, model: Any, notes: list[str]) -> None:
+    """The graphs of a model that generates, with a key-value cache where its architecture and method allow it."""
+    if model.config.is_encoder_decoder:
+        write_encoder_decoder(target, model, saved.tokenizer)
+    else:
+        try:
+            if has_virtual_tokens(saved.method):
+                raise NotConvertedError(f"the virtual tokens of {saved.method.type} take its place")
+            write_decoder(target, model, saved.tokenizer)
+            saved.tokenizer.padding_side = "left"
+        except NotConvertedError as error:
+            notes.append(f"generation is slow, for the ONNX model has no key-value cache: {error}")
+            write_logits(target, saved.task, model, saved.tokenizer)
+    if ignored := ignored_settings(saved, model):
+        notes.append(f"{SCRIPT.name} decodes greedily: it does not follow {', '.join(ignored)}")
 
 
 def _notes(folder: Path, saved: SavedModel, known: dict[str, Any], options: Options) -> list[str]:

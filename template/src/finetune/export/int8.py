@@ -8,11 +8,7 @@ batch. The integers of the weights have 7 bits (`reduce_range`): with 8, process
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from ..config.config import Config
 from ..errors import UserError
@@ -20,14 +16,20 @@ from ..evaluate import measure
 from ..hub.client import first_line
 from ..run.saved_model import SavedModel
 from ..tasks.base import Task
-from .onnx import FILE, quiet
+from .onnx import quiet
+from .onnx_model import OnnxModel
 
 QUANTIZED = "MatMulInteger"
 """The operator that multiplies quantized matrices."""
 
 
 def require_validation(config: Config) -> Path:
-    """The file that the drop is measured on. Raises UserError if there is none."""
+    """The file that the drop is measured on. Raises UserError if there is none, or the metric needs whole texts."""
+    if config.task.text_metrics:
+        raise UserError(
+            f"--int8: {config.task.main_metric} of generated texts is not measured with onnxruntime, so the cost of "
+            f"int8 would stay unknown: leave out --int8"
+        )
     if config.data.validation is None:
         raise UserError("--int8: the drop of the metric is measured on data.validation, which is not set: set it")
     return config.data.validation
@@ -43,12 +45,13 @@ def quantize(
     """
     metric = saved.task.settings.main_metric
     saved = replace(saved, task=_measured(saved.task, in_data_units))
-    before = _metric(folder / FILE, config, saved, examples)
-    target = folder / f"int8-{FILE}"
-    _quantize(folder / FILE, target)
-    after = _metric(target, config, saved, examples)
-    (folder / f"{FILE}.data").unlink(missing_ok=True)  # weights of a large model
-    target.replace(folder / FILE)
+    before = _metric(folder, config, saved, examples)
+    for source in folder.glob("*.onnx"):
+        target = source.with_name(f"int8-{source.name}")
+        _quantize(source, target)
+        source.with_name(f"{source.name}.data").unlink(missing_ok=True)  # weights of a large model
+        target.replace(source)
+    after = _metric(folder, config, saved, examples)
     return {"metric": metric, "fp32": before, "int8": after}
 
 
@@ -62,31 +65,11 @@ def _measured(task: Task[Any, Any], in_data_units: bool) -> Task[Any, Any]:
     return task
 
 
-def _metric(path: Path, config: Config, saved: SavedModel, examples: list[Any]) -> float:
-    """The main metric of an ONNX model."""
-    model = OnnxModel(path, saved.model.config)
+def _metric(folder: Path, config: Config, saved: SavedModel, examples: list[Any]) -> float:
+    """The main metric of the ONNX model in a folder."""
+    model = OnnxModel(folder, saved.model.config)
     measured, _ = measure(config, replace(saved, model=model), examples)
     return float(measured["metrics"][saved.task.settings.main_metric])
-
-
-class OnnxModel(torch.nn.Module):
-    """An ONNX model in place of one of torch, for inference on the CPU."""
-
-    device = torch.device("cpu")
-
-    def __init__(self, path: Path, config: Any) -> None:
-        import onnxruntime
-
-        super().__init__()
-        self.config = config
-        self._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        self._names = [one.name for one in self._session.get_inputs()]
-
-    def forward(self, **inputs: Tensor) -> SimpleNamespace:
-        """The logits, as the attribute `logits`; arguments that the graph does not have are left out."""
-        arrays = {name: inputs[name].numpy() for name in self._names}
-        (logits,) = self._session.run(["logits"], arrays)
-        return SimpleNamespace(logits=torch.from_numpy(logits))
 
 
 def _quantize(source: Path, target: Path) -> None:

@@ -6,7 +6,7 @@ lengths than the traced one.
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,10 +19,9 @@ from torch.nn.utils.rnn import pad_sequence
 from ..errors import UserError
 from ..hub.client import first_line
 from ..tasks.base import Task
-from ..tasks.settings import Settings
+from .onnx_model import FILE, OnnxModel
 
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
-FILE = "model.onnx"
 TRACED = (7, 4)
 """Lengths in tokens of the traced texts. All sizes are above 1: torch would treat a size of 1 as constant."""
 CHECKED = ((5,), (8, 1, 3))
@@ -30,39 +29,66 @@ CHECKED = ((5,), (8, 1, 3))
 TOLERANCE = 1e-4
 """Largest allowed difference of two logits, relative to the largest logit if that is above 1."""
 
+Compute = Callable[[Any, dict[str, Tensor]], Sequence[Tensor]]
+"""Outputs of a model for inputs by name."""
+
 
 class NotConvertedError(Exception):
     """Why a model cannot be converted; what else to do depends on its method."""
 
 
-def require_onnx(task: Settings) -> None:
-    """Raises UserError if a package is missing, NotConvertedError if the task needs two graphs (encoder-decoder)."""
-    if task.auto_model == "AutoModelForSeq2SeqLM":
-        raise NotConvertedError(
-            "a model that reads one text and writes another is two models with a cache between them, not one ONNX file"
-        )
+def require_onnx() -> None:
+    """Raise UserError if a package is missing."""
     if missing := [name for name in PACKAGES if find_spec(name) is None]:
         raise UserError(
             f"--format onnx: needs {' and '.join(missing)}: pip install -c constraints.txt {' '.join(PACKAGES)}"
         )
 
 
-def write_onnx(folder: Path, task: Task[Any, Any], model: Any, tokenizer: Any) -> None:
-    """Write `model.onnx` to the folder. Raises NotConvertedError if the conversion fails or its logits differ.
+def write_logits(folder: Path, task: Task[Any, Any], model: Any, tokenizer: Any) -> None:
+    """Write `model.onnx`, one pass over whole texts, to the folder.
 
-    The inputs are those of the tokenizer, the output is `logits`; batch size and length are dynamic.
+    The inputs are those of the tokenizer, the output is `logits`; batch size and length are dynamic. Raises
+    NotConvertedError if the conversion fails or the logits differ.
     """
-    inputs = _texts(model, tokenizer, TRACED)
-    logits = _Logits(model.eval(), task, [*inputs]).requires_grad_(False)
+
+    def logits(model: Any, inputs: dict[str, Tensor]) -> Sequence[Tensor]:
+        return [model(**task.model_inputs(model, inputs, inputs["input_ids"])).logits]
+
+    inputs = texts(model, tokenizer, TRACED)
+    convert(folder / FILE, model, logits, inputs, dict.fromkeys(inputs, "length"), ["logits"])
+    exported = load_exported(folder, model.config)
+    for lengths in CHECKED:
+        inputs = texts(model, tokenizer, lengths)
+        (expected,) = logits(model, inputs)
+        read = inputs["attention_mask"].bool() if expected.ndim == 3 else ...  # logits of padding are undefined
+        require_equal(run(exported, **inputs).logits[read], expected[read])
+
+
+def convert(
+    path: Path,
+    model: Any,
+    compute: Compute,
+    inputs: Mapping[str, Tensor],
+    lengths: Mapping[str, str],
+    outputs: Sequence[str],
+) -> None:
+    """Write the graph of `compute` to a file.
+
+    Dynamic are the first axis of each input, the batch, and that of its length, which `lengths` names: the second one
+    of token ids and masks, the third one of keys and values. Raises NotConvertedError if torch cannot convert it.
+    """
+    graph = _Graph(model.eval(), compute, [*inputs]).requires_grad_(False)
+    axes = tuple({0: "batch", value.ndim // 2: lengths[name]} for name, value in inputs.items())
     with quiet():
         try:
             program = torch.onnx.export(
-                logits,
+                graph,
                 (*inputs.values(),),
                 dynamo=True,
-                dynamic_shapes=(({0: "batch", 1: "length"},) * len(inputs),),
+                dynamic_shapes=(axes,),
                 input_names=[*inputs],
-                output_names=["logits"],
+                output_names=outputs,
                 verbose=False,
             )
         except torch.onnx.errors.OnnxExporterError as error:
@@ -71,59 +97,58 @@ def write_onnx(folder: Path, task: Task[Any, Any], model: Any, tokenizer: Any) -
         assert program
         for node in program.model.graph.all_nodes():
             node.metadata_props.clear()  # it holds the paths of this machine
-        program.save(folder / FILE)
-    _verify(folder / FILE, logits, [_texts(model, tokenizer, lengths) for lengths in CHECKED])
+        program.save(path)
 
 
-class _Logits(torch.nn.Module):
-    """The model as a function from tensors in a fixed order to the logits."""
+class _Graph(torch.nn.Module):
+    """A model as a function from tensors in a fixed order to its outputs."""
 
-    def __init__(self, model: Any, task: Task[Any, Any], names: Sequence[str]) -> None:
+    def __init__(self, model: Any, compute: Compute, names: Sequence[str]) -> None:
         super().__init__()
-        self.model, self.task, self.names = model, task, names
+        self.model, self.compute, self.names = model, compute, names
 
-    def forward(self, *tensors: Tensor) -> Tensor:
-        inputs = dict(zip(self.names, tensors, strict=True))
-        logits: Tensor = self.model(**self.task.model_inputs(self.model, inputs, tensors[0])).logits
-        return logits
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        return (*self.compute(self.model, dict(zip(self.names, tensors, strict=True))),)
 
 
-def _texts(model: Any, tokenizer: Any, lengths: Sequence[int]) -> dict[str, Tensor]:
+def texts(model: Any, tokenizer: Any, lengths: Sequence[int], side: str = "right") -> dict[str, Tensor]:
     """Padded inputs of the model: texts of random tokens, each of the given length."""
     random = torch.Generator().manual_seed(0)
     ordinary = torch.tensor([i for i in range(len(tokenizer)) if i not in tokenizer.all_special_ids])
     rows = [ordinary[torch.randint(len(ordinary), (length,), generator=random)] for length in lengths]
-    ids = pad_sequence(rows, batch_first=True, padding_value=tokenizer.pad_token_id)
+    ids = pad_sequence(rows, batch_first=True, padding_value=tokenizer.pad_token_id, padding_side=side)
     types = getattr(model.config, "type_vocab_size", 1) or 1
     inputs = {
         "input_ids": ids,
-        "attention_mask": pad_sequence([torch.ones_like(row) for row in rows], batch_first=True),
+        "attention_mask": pad_sequence([torch.ones_like(row) for row in rows], batch_first=True, padding_side=side),
         "token_type_ids": torch.randint(types, ids.shape, generator=random),
     }
     return {name: inputs[name] for name in inputs if name in tokenizer.model_input_names}
 
 
-def _verify(path: Path, logits: torch.nn.Module, batches: Sequence[Mapping[str, Tensor]]) -> None:
-    for inputs, found in zip(batches, _run(path, batches), strict=True):
-        expected = logits(*inputs.values())
-        if expected.ndim == 3:  # logits of tokens: those of padding are undefined
-            read = inputs["attention_mask"].bool()
-            expected, found = expected[read], found[read]
-        worst, largest = float((found - expected).abs().max()), float(expected.abs().max())
-        if not worst <= TOLERANCE * max(1.0, largest):  # also refuses nan
-            raise NotConvertedError(f"the logits of the converted model differ by up to {worst:.2g} of {largest:.2g}")
+def load_exported(folder: Path, config: Any) -> OnnxModel:
+    """The model of the folder. Raises NotConvertedError if onnxruntime cannot load it."""
+    exported: OnnxModel = _by_onnxruntime(lambda: OnnxModel(folder, config))
+    return exported
 
 
-def _run(path: Path, batches: Sequence[Mapping[str, Tensor]]) -> list[Tensor]:
-    """The logits of onnxruntime."""
-    import onnxruntime
+def run(exported: OnnxModel, **inputs: Any) -> Any:
+    """Logits and cache of an exported model. Raises NotConvertedError if onnxruntime cannot run it."""
+    return _by_onnxruntime(lambda: exported(**inputs))
 
-    arrays = [{name: value.numpy() for name, value in inputs.items()} for inputs in batches]
+
+def _by_onnxruntime(call: Callable[[], Any]) -> Any:
     try:
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        return [torch.from_numpy(session.run(["logits"], inputs)[0]) for inputs in arrays]
+        return call()
     except Exception as error:  # its errors have no common base class
         raise NotConvertedError(f"onnxruntime cannot run the converted model ({first_line(error)})") from error
+
+
+def require_equal(found: Tensor, expected: Tensor) -> None:
+    """Raise NotConvertedError where logits differ by more than rounding."""
+    worst, largest = float((found - expected).abs().max()), float(expected.abs().max())
+    if not worst <= TOLERANCE * max(1.0, largest):  # also refuses nan
+        raise NotConvertedError(f"the logits of the converted model differ by up to {worst:.2g} of {largest:.2g}")
 
 
 @contextmanager

@@ -129,6 +129,11 @@ def can_be_merged(method: AnyMethod) -> bool:
     return isinstance(method, Full | Head | Lora | QLora | AdaLora | Ia3)
 
 
+def has_virtual_tokens(method: AnyMethod) -> bool:
+    """Whether the method adds virtual tokens before those of the text."""
+    return isinstance(method, Prefix | Prompt)
+
+
 def merge(method: AnyMethod, model: Any) -> Any:
     """Merge the adapter into the base model, in place. Raises UserError if the method does not allow that."""
     match method:
@@ -139,7 +144,7 @@ def merge(method: AnyMethod, model: Any) -> Any:
             return model.merge_and_unload()
     raise UserError(
         f"method.type: {method.type} cannot be merged into the weights of the base model: export the run with --format "
-        f"onnx (not for an encoder-decoder), or train it with lora"
+        f"onnx{' (not for an encoder-decoder)' * has_virtual_tokens(method)}, or train it with lora"
     )
 
 

@@ -15,6 +15,7 @@ from ..config.config import Config
 from ..files import write_atomic
 from .folder import RunFolder
 from .history import NO_METRIC
+from .kubeflow import TrainJobStatus
 
 LIVE_LINE = "loss {loss:.3f}  lr {lr:.1e}  {examples_per_second:.0f} ex/s  {tokens_per_second:.0f} tok/s"
 """Shown by a terminal, on which the bar and the remaining time need room, too: 80 columns are usual."""
@@ -53,6 +54,7 @@ class TrainingLog:
         self._bar = Progress(*columns, remaining, console=console, transient=True, disable=not console.is_terminal)
         self._task = self._bar.add_task("train", total=total_steps, completed=done, line="")
         self._total = total_steps
+        self._job = TrainJobStatus(console, total_steps, done)
 
     @staticmethod
     def _drop_after(run: RunFolder, step: int) -> None:
@@ -65,7 +67,7 @@ class TrainingLog:
     @contextmanager
     def live(self) -> Iterator[None]:
         """Show the progress line inside the block, and close the files at its end."""
-        with self._bar:
+        with self._bar, self._job.sent():
             try:
                 yield
             finally:
@@ -75,11 +77,14 @@ class TrainingLog:
     def advance(self, step: int) -> None:
         """Update the progress bar."""
         self._bar.update(self._task, completed=step)
+        self._job.advance(step)
 
     def step(self, record: dict[str, Any]) -> None:
         """Log a training record: step, epoch, loss, lr, grad_norm, examples_per_second, tokens_per_second, padding."""
         self._write({"kind": "train", **record})
-        self._show({tag: record[name] for name, tag in TRAIN_TAGS.items() if name in record}, record["step"])
+        values = {name: record[name] for name in TRAIN_TAGS if name in record}
+        self._show({TRAIN_TAGS[name]: value for name, value in values.items()}, record["step"])
+        self._job.add(values)
         self._bar.update(self._task, line=LIVE_LINE.format(**record))
         if not self.console.is_terminal:
             line = LINE.format(**record)
@@ -96,6 +101,7 @@ class TrainingLog:
         cards = {"validation": first, "validation_best": first if record["best"] else {}, "validation_metrics": metrics}
         tags = {f"{group}/{name}": value for group, some in cards.items() for name, value in some.items()}
         self._show(tags, record["step"])
+        self._job.add({f"validation_{name}": value for name, value in first.items()})
         mark = "  [green]best so far[/]" if record["best"] else ""
         values = "  ".join(f"{name} {record[name]:z.4f}" for name in shown)
         self.console.print(

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import sys
+import webbrowser
 from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
@@ -21,6 +23,7 @@ NAMES = "fastapi uvicorn prometheus-client"
 @run_argument
 @click.option("--host", default="127.0.0.1", show_default=True, help="Any but the loopback needs an API key: API_KEY.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0: a free one.")
+@click.option("--open", "opens", is_flag=True, help="Open the page in the browser, once the model is loaded.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Default: that of the run.")
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), help="Default: that of the run.")
 @click.option("--onnx", type=click.Path(path_type=Path), help="Folder of the run's ONNX export, to compute with it.")
@@ -44,6 +47,7 @@ def serve(
     run_name: str,
     host: str,
     port: int,
+    opens: bool,
     device: str | None,
     precision: str | None,
     onnx: Path | None,
@@ -79,10 +83,20 @@ def serve(
     socket = bind(host, port)
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{socket.getsockname()[1]}"
-    ready = f"serving {run.path} at {url}/ui (Ctrl+C stops)"
-    server = Server(source, Limits(**limits), key, lambda: print_line(console, ready))
+
+    def on_ready() -> None:
+        print_line(console, f"serving {run.path} at {url}/ui (Ctrl+C stops)")
+        if opens and _has_display():
+            webbrowser.open(f"{url}/ui")
+
+    server = Server(source, Limits(**limits), key, on_ready)
     server.run([socket])
     return INTERRUPTED if server.stopped_by == signal.SIGINT else OK
+
+
+def _has_display() -> bool:
+    """Whether a browser has a screen to open on. Without one, webbrowser might start one in the terminal."""
+    return sys.platform in {"win32", "darwin"} or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
 
 
 def _is_loopback(host: str) -> bool:

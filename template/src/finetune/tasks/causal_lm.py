@@ -1,6 +1,5 @@
 """Causal language models: a decoder predicts each token of a text from those before it."""
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,10 +39,6 @@ class CausalLMTask(GenerativeTask[E]):
             if prediction.text is not None
         ]
         return Scores(self.token_metrics(predictions), sample_table(["prompt", "reference", "generated"], rows))
-
-    @abstractmethod
-    def prompt_and_reference(self, example: E) -> tuple[str, str]:
-        """The prompt, and the reference text after it."""
 
     def baselines(self, examples: Sequence[E], features: Sequence[Feature]) -> dict[str, list[Generated]]:
         return {"frequency of each token": self.unigram_baseline(examples, features)}

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from ..console import counted
 from ..data.features import Feature
+from ..errors import UserError
 from .preprocessing import E
-from .results import Scores
+from .results import Scores, WrongPrediction
 from .settings import Generation, Settings
 
 P = TypeVar("P")
@@ -26,7 +27,7 @@ class Evaluation(ABC, Generic[E, P]):
     """The tokens that end a generated text."""
 
     def generation_limit(self, purpose: str) -> int | None:
-        """For how many examples a text is generated in a validation, an evaluation or a prediction; None for all."""
+        """For how many examples a text is generated for the purpose (see `inference.Purpose`); None for all."""
         return None
 
     @abstractmethod
@@ -51,6 +52,10 @@ class Evaluation(ABC, Generic[E, P]):
     def baselines(self, examples: Sequence[E], features: Sequence[Feature]) -> dict[str, list[P]]:
         """Predictions of trivial models by name, which a trained model has to beat."""
         return {}
+
+    def errors(self, examples: Sequence[E], predictions: Sequence[P]) -> list[WrongPrediction]:
+        """The labelled examples that are predicted wrongly, in their order. Raises UserError without a rule."""
+        raise UserError(f"{type(self).__name__}: does not say which predictions are wrong: write its method `errors`")
 
     def records(self, examples: Sequence[E], predictions: Sequence[P]) -> list[dict[str, Any]]:
         """What `predict` adds to each row that the examples were parsed from: prediction, probability, ..."""

@@ -1,6 +1,7 @@
 """Generative tasks: cross-entropy and perplexity of the reference tokens, and generated samples."""
 
 import math
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from ..data.features import IGNORE, Feature
 from ..errors import UserError
 from .base import E, Task
 from .objective import at_least_fp32
-from .results import Table
+from .results import Table, WrongPrediction
 from .settings import Generation, GenerativeSettings
 
 LONGEST_SHOWN = 400
@@ -49,6 +50,8 @@ class GenerativeTask(Task[E, Generated]):
     def generation_limit(self, purpose: str) -> int | None:
         needed = bool(self.settings.text_metrics)  # otherwise only samples are generated
         match purpose:
+            case "loss":
+                return 0
             case "validation":
                 return self.generation.validation_examples if needed else 0
             case "evaluation":
@@ -133,6 +136,22 @@ class GenerativeTask(Task[E, Generated]):
         losses = [[-math.log((self.frequencies.get(token, 0) + 1) / total) for token in tokens] for tokens in targets]
         decoded = [((sum(row), len(row), 0), None) for row in losses]
         return self.predictions(examples, features, decoded)
+
+    @abstractmethod
+    def prompt_and_reference(self, example: E) -> tuple[str, str]:
+        """The prompt, and the reference text after it."""
+
+    def errors(self, examples: Sequence[E], predictions: Sequence[Generated]) -> list[WrongPrediction]:
+        """All examples, as no text is the only right one; sized by the loss per token of the reference text."""
+        return [
+            WrongPrediction(
+                row,
+                *self.prompt_and_reference(example),
+                prediction.text or "",
+                prediction.loss / max(1, prediction.scored_tokens),
+            )
+            for row, (example, prediction) in enumerate(zip(examples, predictions, strict=True))
+        ]
 
     def records(self, examples: Sequence[E], predictions: Sequence[Generated]) -> list[dict[str, Any]]:
         return [{"prediction": prediction.text} for prediction in predictions]

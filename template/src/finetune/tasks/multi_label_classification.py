@@ -16,9 +16,9 @@ from ..data.rows import Row
 from ..errors import UserError
 from .labels import label_options, require_known
 from .objective import at_least_fp32
-from .results import Curves, Scores, Summary, Table, macro_note
+from .results import Curves, Scores, Summary, Table, WrongPrediction, macro_note
 from .settings import MultiLabelClassification
-from .texts import TextTask, pair_of
+from .texts import TextTask, joined, pair_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +196,18 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
     def baselines(self, examples: Sequence[Example], features: Sequence[Feature]) -> dict[str, list[Prediction]]:
         certain = [float(label in self.frequent) for label in self.labels]
         return {f"always {', '.join(self.frequent)}": [Prediction(self.frequent, certain)] * len(examples)}
+
+    def errors(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[WrongPrediction]:
+        """Sized by the highest probability of a wrong decision: a label too many, or a missing one."""
+        found = []
+        for row, (example, prediction) in enumerate(zip(examples, predictions, strict=True)):
+            true, chosen = set(example.labels or []), set(prediction.labels)
+            pairs = zip(self.labels, prediction.probabilities, strict=True)
+            wrong = [p if label in chosen else 1 - p for label, p in pairs if (label in chosen) != (label in true)]
+            if wrong:
+                truth, told = (", ".join(sorted(labels)) or "none" for labels in (true, chosen))
+                found.append(WrongPrediction(row, joined(example), truth, told, max(wrong)))
+        return found
 
     def records(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
         return [

@@ -1,5 +1,6 @@
 """Ranking: order documents by relevance to a query; a cross-encoder reads query and document together."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,7 @@ from ..data.rows import Row
 from ..errors import UserError
 from .base import Task
 from .objective import at_least_fp32
-from .results import Scores, Summary, Table
+from .results import Scores, Summary, Table, WrongPrediction
 from .settings import Ranking
 from .texts import text_of, tokenize
 
@@ -145,6 +146,24 @@ class RankingTask(Task[Example, list[float]]):
                 [_overlap(example.query, document) for document in example.documents] for example in examples
             ],
         }
+
+    def errors(self, examples: Sequence[Example], predictions: Sequence[list[float]]) -> list[WrongPrediction]:
+        """Of each query the two documents that are most clearly in the wrong order.
+
+        `truth` is the more relevant one, `prediction` and `row` the one that is put above it, and the size is the
+        probability of that order, the sigmoid of the difference of the scores (RankNet, Burges et al. 2005).
+        """
+        found = []
+        for example, row in zip(examples, predictions, strict=True):
+            labels, scores = np.array(example.labels), np.array(row)
+            # [i, j]: by how much i is above j, where j is the more relevant one
+            margins = np.where(labels[:, None] < labels, scores[:, None] - scores, 0.0)
+            above, below = (int(index) for index in np.unravel_index(margins.argmax(), margins.shape))
+            if (margin := float(margins[above, below])) > 0:
+                documents = example.documents[below], example.documents[above]
+                probability = 1 / (1 + math.exp(-margin))
+                found.append(WrongPrediction(example.rows[above], example.query, *documents, probability))
+        return found
 
     def records(self, examples: Sequence[Example], predictions: Sequence[list[float]]) -> list[dict[str, Any]]:
         records: dict[int, dict[str, Any]] = {}

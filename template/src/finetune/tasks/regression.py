@@ -13,9 +13,9 @@ from ..data.features import Feature
 from ..data.rows import Row
 from ..errors import UserError
 from .objective import at_least_fp32
-from .results import Scatter, Scores, Summary
+from .results import Scatter, Scores, Summary, WrongPrediction
 from .settings import Regression
-from .texts import TextTask, pair_of
+from .texts import TextTask, joined, pair_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +111,11 @@ class RegressionTask(TextTask[Example, float]):
 
     def baselines(self, examples: Sequence[Example], features: Sequence[Feature]) -> dict[str, list[float]]:
         return {f"always the mean, {self.mean:.3g}": [self.mean] * len(examples)}
+
+    def errors(self, examples: Sequence[Example], predictions: Sequence[float]) -> list[WrongPrediction]:
+        """Sized by the absolute error, in the unit of the data."""
+        return [
+            WrongPrediction(row, joined(example), f"{true:g}", f"{predicted:.3g}", abs(predicted - true))
+            for row, (example, predicted) in enumerate(zip(examples, predictions, strict=True))
+            if (true := example.label or 0.0) != predicted
+        ]

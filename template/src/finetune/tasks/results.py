@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from html import escape
 
 MOST_NAMED = 10
 """Absent labels that a note names."""
@@ -16,6 +17,12 @@ class Table:
     columns: list[str]
     rows: list[list[str | int | float]]
     note: str = ""
+
+    def _repr_html_(self) -> str:
+        """What Jupyter shows. A dollar sign in a text starts no formula."""
+        lines = [_html_line("th", self.columns), *(_html_line("td", row) for row in self.rows)]
+        table = f"<table><caption>{escape(self.title)}</caption>{''.join(lines)}</table>"
+        return f'<div class="tex2jax_ignore mathjax_ignore">{table}<p>{escape(self.note)}</p></div>'
 
 
 @dataclass(slots=True)
@@ -60,6 +67,13 @@ class Scores:
     curves: list[Curves] = field(default_factory=list)
 
 
+def _html_line(tag: str, cells: Sequence[str | int | float]) -> str:
+    """A line of an HTML table, with line breaks as in the texts."""
+    shown = (escape(f"{cell:z.4f}" if isinstance(cell, float) else str(cell)) for cell in cells)
+    opening = f'<{tag} style="text-align: left; vertical-align: top; white-space: pre-wrap">'
+    return f"<tr>{''.join(f'{opening}{cell}</{tag}>' for cell in shown)}</tr>"
+
+
 def macro_note(labels: Sequence[str], present: Sequence[str], note: str = "") -> str:
     """`note`, and which labels the macro averages leave out, because no example of the split has them."""
     absent = [label for label in labels if label not in present]
@@ -68,6 +82,19 @@ def macro_note(labels: Sequence[str], present: Sequence[str], note: str = "") ->
     more = f" and {len(absent) - MOST_NAMED} more" if len(absent) > MOST_NAMED else ""
     names = ", ".join(absent[:MOST_NAMED])
     return f"{note} Macro averages leave out what does not occur in these data: {names}{more}.".lstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class WrongPrediction:
+    """A labelled example that the model predicts wrongly."""
+
+    row: int
+    """Index of its row, or of the row of the document, among those that the examples were parsed from."""
+    text: str
+    truth: str
+    prediction: str
+    magnitude: float
+    """How large the error is. Where the task has probabilities, the one that the model gives to what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,9 @@ class Seq2SeqTask(GenerativeTask[Example]):
         shift = getattr(model, "prepare_decoder_input_ids_from_labels", partial(_shift_right, model.config))
         return {**inputs, "decoder_input_ids": shift(labels.clone()), "use_cache": False}
 
+    def prompt_and_reference(self, example: Example) -> tuple[str, str]:
+        return example.source, str(example.target)
+
     @abstractmethod
     def text_metrics(self, references: list[str], generated: list[str]) -> dict[str, float]:
         """Metrics of generated texts, the main metric first."""

@@ -14,9 +14,9 @@ from ..data.rows import Row
 from ..errors import UserError
 from .labels import label_options, require_known
 from .objective import at_least_fp32
-from .results import ConfusionMatrix, Scores, Summary, Table, macro_note
+from .results import ConfusionMatrix, Scores, Summary, Table, WrongPrediction, macro_note
 from .settings import TextClassification
-from .texts import TextTask, pair_of
+from .texts import TextTask, joined, pair_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +155,14 @@ class TextClassificationTask(TextTask[Example, Prediction]):
     def baselines(self, examples: Sequence[Example], features: Sequence[Feature]) -> dict[str, list[Prediction]]:
         certain = [float(label == self.majority) for label in self.labels]
         return {f"always '{self.majority}'": [Prediction(self.majority, certain)] * len(examples)}
+
+    def errors(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[WrongPrediction]:
+        """Sized by the probability of the wrong label."""
+        return [
+            WrongPrediction(row, joined(example), str(example.label), prediction.label, max(prediction.probabilities))
+            for row, (example, prediction) in enumerate(zip(examples, predictions, strict=True))
+            if prediction.label != example.label
+        ]
 
     def records(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
         return [

@@ -83,6 +83,11 @@ def pair_of(row: Row) -> Text:
     return text_of(row, "text"), text_of(row, "text_pair") if row.values.get("text_pair") is not None else None
 
 
+def joined(example: HasText) -> str:
+    """The text or the pair of texts of an example, to be shown."""
+    return example.text if example.text_pair is None else f"{example.text} / {example.text_pair}"
+
+
 def tokenize(texts: Sequence[Text], tokenizer: Any, max_length: int) -> tuple[list[dict[str, list[int]]], int]:
     """Model inputs of each text or pair, truncated to `max_length` tokens, and how many were truncated."""
     rows = _tokenized(tokenizer, texts)

@@ -5,7 +5,7 @@ The words are given, or those of a plain text with its entities, which are read 
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
@@ -22,7 +22,7 @@ from .entities import Offsets, Spans, bridge, entities_of, read_entities, split_
 from .labels import label_options, require_known
 from .ner_tags import chunks, confusion, entity_level, to_iob2, token_level
 from .objective import at_least_fp32
-from .results import Scores, Summary
+from .results import Scores, Summary, WrongPrediction
 from .settings import TokenClassification
 from .texts import text_of
 
@@ -177,6 +177,17 @@ class TokenClassificationTask(Task[Example, Prediction]):
                 _certain([self.dictionary.get(token, "O") for token in example.tokens]) for example in examples
             ],
         }
+
+    def errors(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[WrongPrediction]:
+        """Sized by the highest probability of a wrong tag."""
+        found = []
+        for row, (example, prediction) in enumerate(zip(examples, predictions, strict=True)):
+            true, predicted = example.tags or [], to_iob2(prediction.tags, "prediction")
+            triples = zip(true, predicted, prediction.probabilities, strict=True)
+            if wrong := [probability for right, tag, probability in triples if right != tag]:
+                truth, told = self.summary(example), self.summary(replace(example, tags=predicted))
+                found.append(WrongPrediction(row, truth.texts[0], truth.answer, told.answer, max(wrong)))
+        return found
 
     def records(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
         return [

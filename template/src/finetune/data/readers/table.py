@@ -34,7 +34,7 @@ def read_table(path: Path, columns: Columns, separator: str) -> Iterator[Row]:
             continue
         place = f"{path}:{line}"
         if header is None:
-            header = cells if columns.header else _default_header(len(cells), columns)
+            header = cells if columns.header else default_header(len(cells), columns)
             _check_header(header, columns, place)
             if columns.header:
                 continue
@@ -44,7 +44,7 @@ def read_table(path: Path, columns: Columns, separator: str) -> Iterator[Row]:
         yield row_from_object(dict(zip(header, cells, strict=True)), place, columns)
 
 
-def _default_header(width: int, columns: Columns) -> list[str]:
+def default_header(width: int, columns: Columns) -> list[str]:
     """Column names for a file without a header: the task's own in their order, or numbers if data.columns is set."""
     numbers = [str(index) for index in range(width)]
     if columns.renamed:

@@ -16,23 +16,51 @@ FOLDER = Path(__file__).resolve().parent
 KNOWN = json.loads((FOLDER / "finetune.json").read_text(encoding="utf-8"))
 TASK, STATE = KNOWN["task"], KNOWN["state"]
 TOKENIZER = Tokenizer.from_file(str(FOLDER / "tokenizer.json"))
-SESSION = onnxruntime.InferenceSession(FOLDER / "model.onnx", providers=["CPUExecutionProvider"])
 
 
-def logits(ids: list[int], types: list[int]) -> Any:
-    columns = {"input_ids": ids, "attention_mask": [1] * len(ids), "token_type_ids": types}
-    inputs = {one.name: np.array([columns[one.name]], dtype=np.int64) for one in SESSION.get_inputs()}
-    return SESSION.run(["logits"], inputs)[0][0]
+def load(name: str) -> Any:
+    return onnxruntime.InferenceSession(FOLDER / name, providers=["CPUExecutionProvider"])
+
+
+SESSION = load("model.onnx")
+
+
+def run(session: Any, ids: list[int], **others: Any) -> list[Any]:
+    """All outputs for one text."""
+    columns = {"input_ids": ids, "attention_mask": [1] * len(ids), "token_type_ids": [0] * len(ids), **others}
+    inputs = {one.name: columns[one.name] for one in session.get_inputs()}
+    rows = {name: np.array([value]) if isinstance(value, list) else value for name, value in inputs.items()}
+    return list(session.run(None, rows))
 
 
 def generate(text: str) -> str:
-    """Greedy decoding without a cache."""
-    (before, after), length = KNOWN["prompt"], TASK["generation"]["max_new_tokens"]
-    ids = TOKENIZER.encode(before + text + after, add_special_tokens=TASK["type"] != "chat").ids
-    ids = ids[length - KNOWN["max_length"] :]
-    written: list[int] = []
-    while len(written) < length and not {*written[-1:]} & {*STATE["ends"]}:
-        written.append(int(logits(ids + written, [0] * len(ids + written))[-1].argmax()))
+    """Greedy decoding: each step reads the new tokens, and the keys and values of those before."""
+    decoding, mask, written = KNOWN["decoding"], {}, list[int]()
+    cache = {
+        one.name: np.zeros((1, one.shape[1], 0, one.shape[3]), np.float32)
+        for one in SESSION.get_inputs()
+        if one.name.startswith("past_key_values")
+    }
+    if "start" in decoding:  # an encoder reads the text
+        TOKENIZER.enable_truncation(KNOWN["max_length"])
+        source, encoder = TOKENIZER.encode(TASK["prefix"] + text).ids, load("encoder.onnx")
+        cache |= zip([one.name for one in encoder.get_outputs()], run(encoder, source), strict=True)
+        mask, new = {"encoder_attention_mask": [1] * len(source)}, decoding["start"]
+        written = new[1:]  # a token that each text has to begin with
+    elif decoding["prompt"] is None:
+        sys.exit("the chat template of this model changes the text: render the dialogue with transformers")
+    else:
+        before, after = decoding["prompt"]
+        new = TOKENIZER.encode(before + text + after, add_special_tokens=TASK["type"] != "chat").ids
+        new = new[TASK["generation"]["max_new_tokens"] - KNOWN["max_length"] :]
+    presents = [one.name.replace("present", "past_key_values") for one in SESSION.get_outputs()[1:]]
+    read = [*new]
+    while len(written) < decoding["max_new_tokens"] and not {*written[-1:]} & {*STATE["ends"]}:
+        found, *present = run(SESSION, new if cache else read, attention_mask=[1] * len(read), **mask, **cache)
+        found[0, -1, decoding["never"]] = -np.inf
+        new = [int(found[0, -1].argmax())]
+        read, written = read + new, written + new
+        cache |= zip(presents, present, strict=True)
     return str(TOKENIZER.decode(written)).strip()
 
 
@@ -42,11 +70,12 @@ def predict(text: str, partner: str | None = None) -> Any:
     TOKENIZER.enable_truncation(KNOWN["max_length"])
     if TASK["type"] == "token-classification":
         words = TOKENIZER.encode(text.split(), is_pretokenized=True)
-        tags = [STATE["labels"][best] for best in logits(words.ids, words.type_ids).argmax(-1)]
+        found = run(SESSION, words.ids, token_type_ids=words.type_ids)[0][0]
+        tags = [STATE["labels"][best] for best in found.argmax(-1)]
         first = dict(reversed([*zip(words.word_ids, tags, strict=True)]))  # a word has the tag of its first token
         return [[word, first[number]] for number, word in enumerate(text.split()) if number in first]
     encoded = TOKENIZER.encode(text, partner)
-    found = logits(encoded.ids, encoded.type_ids)
+    found = run(SESSION, encoded.ids, token_type_ids=encoded.type_ids)[0][0]
     if TASK["type"] == "text-classification":
         return STATE["labels"][found.argmax()]
     if TASK["type"] == "multi-label-classification":
