@@ -9,7 +9,6 @@ than a server takes: 2,000 clients at once, slow clients, clients that hang up, 
 """
 
 import argparse
-import asyncio
 import importlib.util
 import json
 import os
@@ -21,21 +20,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-SOURCE = ROOT / "template" / "src"
-sys.path.insert(0, str(SOURCE))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "template" / "src"))
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import psutil
 
-DATA = ROOT.parent / "shared" / "data"
+SOURCE = Path(__file__).resolve().parents[1] / "template" / "src"
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 PACKAGES = ("torch", "transformers", "fastapi", "uvicorn", "uvloop", "httptools", "onnxruntime")
 EXAMPLES = 1200
 """Sentences on which the head is trained: what it answers matters little here, only that it is a real model."""
@@ -56,21 +52,18 @@ class Request(BaseModel):
 def predict(request: Request):
     return classifier(request.inputs)
 """
-"""The program that a user would write. A `def` endpoint runs in a thread of its own, so that requests run in parallel."""
+"""The program that a user would write. Each call of a `def` endpoint runs in a thread, so that requests run in parallel."""
 
-VARIANTS = {
-    "": "",
-    "no batching": "engine.choose_batch = lambda queue, capacity: [next(iter(queue))]",
-    "5 ms window": """
+NO_BATCHING = "engine.choose_batch = lambda queue, capacity: [next(iter(queue))]"
+WINDOW = """
 def _next(self, next=engine.Engine._next):
     with self._changed:
         self._changed.wait_for(lambda: self._queue or self._closed)
     time.sleep(0.005)
     return next(self)
 engine.Engine._next = _next
-""",
-}
-"""What is changed in our server before it starts; the product has no switch for it."""
+"""
+"""Changes to our server before it starts; the product has no switch for them."""
 
 SCRIPT = """
 local bodies, number = {}, 0
@@ -83,7 +76,8 @@ end
 function done(summary, latency)
   local failed = summary.errors
   print(string.format('{"requests": %d, "seconds": %f, "failed": %d, "p50": %f, "p95": %f, "p99": %f}',
-    summary.requests, summary.duration / 1e6, failed.connect + failed.read + failed.write + failed.status + failed.timeout,
+    summary.requests, summary.duration / 1e6,
+    failed.connect + failed.read + failed.write + failed.status + failed.timeout,
     latency:percentile(50) / 1e3, latency:percentile(95) / 1e3, latency:percentile(99) / 1e3))
 end
 """
@@ -173,12 +167,15 @@ def make_run(folder: Path) -> Path:
 
 
 def ours(name: str, run: Path, *options: str, variant: str = "") -> Served:
-    """`finetune serve`, with the change that the variant names."""
+    """`finetune serve`, or the same with a change."""
     port = free_port()
     arguments = ["serve", str(run), "--port", str(port), *options]
-    program = f"import sys, time\nfrom finetune.serving import engine\n{VARIANTS[variant]}\n" \
+    if not variant:
+        return Served(name, [sys.executable, "-m", "finetune", *arguments], port)
+    program = f"import sys, time\nfrom finetune.serving import engine\n{variant}\n" \
               f"from finetune.cli import main\nsys.exit(main({arguments!r}))"  # fmt: skip
-    return Served(name, [sys.executable, "-c", program], port)
+    # The command sets the variable, but here torch is imported before it.
+    return Served(name, [sys.executable, "-c", program], port, OMP_WAIT_POLICY="passive")
 
 
 def plain(name: str, model: Path, **environment: str) -> Served:
@@ -191,7 +188,17 @@ def plain(name: str, model: Path, **environment: str) -> Served:
 
 def wrk(server: Served, folder: Path, connections: int, seconds: float) -> dict[str, float]:
     """What wrk has measured, and the processor time of the server for each request."""
-    command = ["wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s", "--timeout", "60s"]
+    command = [
+        "wrk",
+        "--threads",
+        "1",
+        "--connections",
+        str(connections),
+        "--duration",
+        f"{seconds}s",
+        "--timeout",
+        "60s",
+    ]
     command += ["--script", str(folder / "script.lua"), f"http://127.0.0.1:{server.port}"]
     before = server.processor_seconds
     result = subprocess.run(
@@ -230,8 +237,8 @@ def load(folder: Path, run: Path, options: argparse.Namespace) -> None:
     servers = [
         ours("finetune serve", run),
         ours("finetune serve, fp32", run, *fp32),
-        ours("fp32, no batching", run, *fp32, variant="no batching"),
-        ours("fp32, 5 ms window", run, *fp32, variant="5 ms window"),
+        ours("fp32, no batching", run, *fp32, variant=NO_BATCHING),
+        ours("fp32, 5 ms window", run, *fp32, variant=WINDOW),
         ours("finetune serve --onnx", run, "--onnx", str(folder / "onnx")),
         reference,
         tuned,
@@ -248,7 +255,9 @@ def load(folder: Path, run: Path, options: argparse.Namespace) -> None:
                     print(f"{connections:4} {server.name:32} {result['rate']:7.1f}/s  p50 {result['p50']:8.1f} ms  "
                           f"processor {result['processor']:6.1f} ms", file=sys.stderr, flush=True)  # fmt: skip
             print(f"round {number + 1} of {options.rounds}, load {os.getloadavg()[0]:.1f}", flush=True)
-    print("\n| connections | server | requests/s (spread) | of pipeline() | p50 | p95 | p99 ms | processor ms/request |")
+    print(
+        "\n| connections | server | requests/s (spread) | of pipeline() | p50 | p95 | p99 ms | processor ms/request |"
+    )
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for connections in options.connections:
         base = statistics.median(one["rate"] for one in found[reference.name, connections])
@@ -293,7 +302,8 @@ def machine() -> str:
         except PackageNotFoundError:
             versions.append(f"no {name}")
     cores = f"{os.cpu_count()} cores, {torch.get_num_threads()} threads for each model"
-    return f"{platform.processor() or platform.machine()}, {cores}, Python {platform.python_version()}, {', '.join(versions)}"
+    python = f"Python {platform.python_version()}"
+    return ", ".join((platform.processor() or platform.machine(), cores, python, *versions))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from finetune.predict import Predictor
 from finetune.run.folder import RunFolder
+from finetune.serving import model as served_model
 from finetune.serving.limits import Limits
 from finetune.serving.model import Source
 from finetune.serving.server import Server, bind
@@ -118,15 +119,20 @@ def inputs_of(task: str, project: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_rows_are_answered_as_finetune_predict_does(task: str, serving: Any, tmp_path: Path) -> None:
+def test_rows_are_answered_as_finetune_predict_does(
+    task: str, serving: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server, project = serving(task), filled(tmp_path)
     rows = inputs_of(task, project.folder)
     path = project.write("rows.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
     _, expected = Predictor(server.run).predict_file(path)
 
-    answer = server.ask("/v1/predict", {"rows": rows})["predictions"]
+    with monkeypatch.context() as patch:
+        patch.setattr(served_model, "FREE_ON_CPU", 10_000)  # one batch, as there
+        answer = server.ask("/v1/predict", {"rows": rows})["predictions"]
 
     assert answer == json.loads(json.dumps(expected))
+    assert_close(server.ask("/v1/predict", {"rows": rows})["predictions"], answer)
     alone = [server.ask("/v1/predict", {"rows": [row]})["predictions"][0] for row in rows]
     for one, whole in zip(alone, answer, strict=True):
         if task == "ranking":

@@ -32,11 +32,11 @@ class Held:
         self.free, self.entered, self.sizes = threading.Event(), threading.Event(), list[int]()
         compute = ServedModel.compute
 
-        def held(model: ServedModel, features: Any, generation: Any, watch: Any) -> Any:
+        def held(model: ServedModel, features: Any, *options: Any) -> Any:
             self.entered.set()
             assert self.free.wait(30)
             self.sizes.append(len(features))
-            return compute(model, features, generation, watch)
+            return compute(model, features, *options)
 
         monkeypatch.setattr(ServedModel, "compute", held)
 
@@ -184,10 +184,10 @@ def test_a_model_that_fails_for_one_serves_the_others(
     held = Held(monkeypatch)
     waiting = ServedModel.compute
 
-    def failing(model: ServedModel, features: Any, generation: Any, watch: Any) -> Any:
+    def failing(model: ServedModel, features: Any, *options: Any) -> Any:
         if any(feature.length > 12 for feature in features):
             raise RuntimeError("secret words of the request")
-        return (compute if held.free.is_set() else waiting)(model, features, generation, watch)
+        return (compute if held.free.is_set() else waiting)(model, features, *options)
 
     monkeypatch.setattr(ServedModel, "compute", failing)
     with ThreadPoolExecutor(4) as pool:

@@ -28,14 +28,15 @@ def generate(
     *,
     budget: int,
     bf16: bool,
+    seed: int = 0,
     world: World = SINGLE_PROCESS,
     watch: Watch | None = None,
 ) -> list[str]:
     """The generated text for each prompt, in order, up to one of the stop tokens; `model` is in evaluation mode.
 
-    An encoder-decoder reads the prompt with its encoder. Sampling seeds each batch by its number, so that results do
-    not depend on the ranks; the random state of the training is left as it was. With beam search, whose texts are
-    known only at its end, `watch` is not called.
+    An encoder-decoder reads the prompt with its encoder. Sampling seeds each batch by `seed` and its number, so that
+    results do not depend on the ranks; the random state of the training is left as it was. With beam search, whose
+    texts are known only at its end, `watch` is not called.
     """
     longest = settings.max_new_tokens * settings.beams
     features = [Feature(i, {"input_ids": prompt}, [], target_length=longest) for i, prompt in enumerate(prompts)]
@@ -45,7 +46,7 @@ def generate(
     with torch.random.fork_rng(random_devices(model.device)):
         batches = enumerate(micro_batches(features, range(len(features)), budget))
         for (number, rows), counts in world.shard(world.split([*batches])):
-            torch.manual_seed(number)
+            torch.manual_seed(seed + number)
             if watch and settings.beams == 1:
                 start = 1 if model.config.is_encoder_decoder else max(len(prompts[row]) for row in rows)
                 arguments["stopping_criteria"] = [_Watched(watch, rows, start)]

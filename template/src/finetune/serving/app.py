@@ -114,6 +114,7 @@ def describe(service: Service) -> dict[str, Any]:
     names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
     return {
         "model_id": service.name,
+        "served_model_name": service.name,
         "model_sha": None,
         "model_dtype": model.description["dtype"],
         "model_type": {"generator": {}} if hasattr(settings, "generation") else {kind: names},

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from secrets import randbits
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -36,7 +37,7 @@ class Capacity:
     enough: int
     """From here on a larger batch computes no more tokens a second."""
     free: int
-    """Padding that takes no time, because the device is not busy with so little."""
+    """Padding that takes less time than another forward pass."""
 
 
 class Computes(Protocol):
@@ -46,8 +47,8 @@ class Computes(Protocol):
     def capacity(self) -> Capacity:
         """Of its device."""
 
-    def compute(self, features: Sequence[Feature], generation: Generation | None, watch: Watch) -> list[Any]:
-        """What the task decodes from each feature."""
+    def compute(self, features: Sequence[Feature], generation: Generation | None, watch: Watch, seed: int) -> list[Any]:
+        """What the task decodes from each feature; `seed`: of sampling."""
 
 
 @dataclass(eq=False, slots=True)
@@ -72,6 +73,8 @@ class Job:
     features: Sequence[Feature]
     generation: Generation | None = None
     stop_tokens: Sequence[int] = ()
+    seed: int | None = None
+    """Of sampling. A job that has one is computed by itself, so that its texts depend on nothing else."""
     on_tokens: Callable[[int, list[int]], None] | None = None
     """Called in the model's thread with the index of a feature and the tokens generated for it so far."""
     items: list[Item] = field(default_factory=list)
@@ -94,6 +97,10 @@ class Job:
                 self.items.append(Item(self, index, feature, len(feature.prompt) + written))
         self.missing = len(self.items)
 
+    def goes_with(self, other: "Job") -> bool:
+        """Whether features of both may be in one batch."""
+        return self is other or (self.generation == other.generation and self.seed is None and other.seed is None)
+
 
 def choose_batch(queue: Iterable[Item], capacity: Capacity) -> list[Item]:
     """The first item of the queue, and those nearest to it in length, the older ones first.
@@ -103,11 +110,12 @@ def choose_batch(queue: Iterable[Item], capacity: Capacity) -> list[Item]:
     Nothing starves: whoever is passed over becomes the first.
     """
     first, *others = islice(queue, LOOKAHEAD)
-    settings = first.job.generation
-    most, free = (capacity.most, capacity.most) if settings else (min(capacity.most, capacity.enough), capacity.free)
+    most, free = min(capacity.most, capacity.enough), capacity.free
+    if first.job.generation:
+        most = free = capacity.most
     chosen, longest, total = [first], first.tokens, first.tokens
     for item in sorted(others, key=lambda item: abs(item.tokens - first.tokens)):
-        if item.job.generation != settings:
+        if not item.job.goes_with(first.job):
             continue
         width, tokens = max(longest, item.tokens), total + item.tokens
         size = width * (len(chosen) + 1)
@@ -204,17 +212,17 @@ class Engine:
         for item in batch:
             item.job.started_at = item.job.started_at or started
         features = [replace(item.feature, example=row) for row, item in enumerate(batch)]
+        job = batch[0].job
+        seed = job.seed if job.seed is not None else randbits(32)
         try:
-            decoded = self.model.compute(
-                features, batch[0].job.generation, lambda row, ids: self._watch(batch[row], ids)
-            )
+            decoded = self.model.compute(features, job.generation, lambda row, ids: self._watch(batch[row], ids), seed)
         except Exception as error:
             if len(batch) > 1:  # it may be the fault of one, or too much for the memory
                 for item in batch:
                     self._compute([item])
             else:
-                self._drop(batch[0].job)
-                self._deliver(batch[0].job, _failed(error))
+                self._drop(job)
+                self._deliver(job, _failed(error))
             return
         self._metrics.observe_batch([item.tokens for item in batch], perf_counter() - started)
         for item, value in zip(batch, decoded, strict=True):

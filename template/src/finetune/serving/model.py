@@ -28,8 +28,8 @@ from .threshold import require_threshold, withhold
 Record = dict[str, Any]
 ENOUGH = 256
 """Tokens that keep a thread of a CPU busy; with more at a time, what layers hand on does not stay in its cache."""
-FREE = 1024
-"""Tokens of padding that a GPU computes beside the others without delay."""
+FREE_ON_CPU, FREE_ON_GPU = 32, 1024
+"""Tokens of padding that take less time than another forward pass, which keeps a GPU less busy than a CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,8 @@ class ServedModel:
     def capacity(self) -> Capacity:
         """Of the device, within the budget."""
         if self._model.device.type == "cpu":
-            return Capacity(self._budget, enough=ENOUGH * torch.get_num_threads(), free=0)
-        return Capacity(self._budget, enough=self._budget, free=FREE)
+            return Capacity(self._budget, ENOUGH * torch.get_num_threads(), FREE_ON_CPU)
+        return Capacity(self._budget, self._budget, FREE_ON_GPU)
 
     @property
     def description(self) -> dict[str, Any]:
@@ -117,7 +117,9 @@ class ServedModel:
         encoded.truncated = max(encoded.truncated, cut_prompts)
         return examples, encoded
 
-    def compute(self, features: Sequence[Feature], generation: Generation | None, watch: Watch) -> list[Any]:
+    def compute(
+        self, features: Sequence[Feature], generation: Generation | None, watch: Watch, seed: int = 0
+    ) -> list[Any]:
         """What the task decodes from each feature; with `generation`, the text generated after its prompt."""
         model, tokenizer, bf16 = self._model, self._padding_tokenizer, self._bf16
         if generation is None:
@@ -125,7 +127,9 @@ class ServedModel:
             return result.decoded
         prompts = [feature.prompt for feature in features]
         stops = self.task.stop_tokens
-        texts = generate(model, tokenizer, prompts, generation, stops, budget=self._budget, bf16=bf16, watch=watch)
+        texts = generate(
+            model, tokenizer, prompts, generation, stops, budget=self._budget, bf16=bf16, seed=seed, watch=watch
+        )
         return [(None, text) for text in texts]
 
     def records(self, examples: list[Any], encoded: Encoded, decoded: Sequence[Any]) -> list[Record]:

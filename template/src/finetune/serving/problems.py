@@ -49,4 +49,5 @@ def problem_details(problem: Problem, path: str) -> dict[str, Any]:
         kind = OPENAI_TYPES.get(problem.status, "server_error" if problem.status >= 500 else "invalid_request_error")
         error = {"message": problem.detail, "type": kind, "param": None, "code": problem.code}
         return {**details, "error": error}
-    return {**details, "error": problem.detail, "error_type": TEI_TYPES.get(problem.status, "Backend")}
+    kind = "Empty" if problem.code == "empty" else TEI_TYPES.get(problem.status, "Backend")
+    return {**details, "error": problem.detail, "error_type": kind}

@@ -96,11 +96,16 @@ class Service:
         return rows
 
     async def predict(
-        self, rows: Sequence[Row], *, truncate: bool | None = None, generation: Generation | None = None
+        self,
+        rows: Sequence[Row],
+        *,
+        truncate: bool | None = None,
+        generation: Generation | None = None,
+        seed: int | None = None,
     ) -> list[Record]:
         """A record for each row, the same as `finetune predict` writes. Raises Problem."""
         encoding = await self._encode(rows, truncate)
-        job = Job(encoding.encoded.features, generation or self.task.generation, self.task.stop_tokens)
+        job = Job(encoding.encoded.features, generation or self.task.generation, self.task.stop_tokens, seed)
         decoded = await self._submit(job)
         records: list[Record] = await self._in_turn(
             lambda: self.model.records(encoding.examples, encoding.encoded, decoded), encoding.characters
@@ -109,20 +114,20 @@ class Service:
         return records
 
     async def write(
-        self, row: Row, generation: Generation, *, stop: Sequence[str] = (), truncate: bool | None = None
+        self, row: Row, generation: Generation, *, stop: Sequence[str] = (), seed: int | None = None
     ) -> AsyncIterator[str | Written]:
         """The text that the model generates, piece by piece; what it is as a whole comes last.
 
         It ends before the first of the strings in `stop`. Raises Problem.
         """
-        encoding = await self._encode([row], truncate)
+        encoding = await self._encode([row], None)
         news: asyncio.Queue[list[int] | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
         def on_tokens(_: int, tokens: list[int]) -> None:
             loop.call_soon_threadsafe(news.put_nowait, tokens)
 
-        job = Job(encoding.encoded.features, generation, self.task.stop_tokens, on_tokens)
+        job = Job(encoding.encoded.features, generation, self.task.stop_tokens, seed, on_tokens)
         work = asyncio.ensure_future(self._submit(job))
         work.add_done_callback(lambda _: news.put_nowait(None))
         sent, text = "", None

@@ -21,7 +21,10 @@ from .sse import events
 GENERATED = {"translation": "translation_text", "summarization": "summary_text"}
 """What a generated text is called; generated_text where nothing is named."""
 FUNCTIONS = {"text-classification": "softmax", "multi-label-classification": "sigmoid", "regression": "none"}
-GENERATION = {"max_new_tokens", "do_sample", "temperature", "top_p", "stop", "return_full_text", "generate_parameters"}
+GENERATION = {
+    *("max_new_tokens", "do_sample", "temperature", "top_p", "seed", "stop", "return_full_text", "details"),
+    "generate_parameters",
+}
 SUPPORTED = {
     "text-classification": {"top_k", "function_to_apply"},
     "multi-label-classification": {"top_k", "function_to_apply"},
@@ -30,8 +33,6 @@ SUPPORTED = {
     "ranking": set[str](),
 }
 """The parameters of each task; those that are not named here have the parameters of generation."""
-IGNORED = {"details", "seed", "clean_up_tokenization_spaces"}
-"""Parameters that do not change the text of an answer."""
 
 
 class Pair(BaseModel):
@@ -61,8 +62,10 @@ class Parameters(BaseModel):
     do_sample: bool | None = None
     temperature: float | None = Field(None, ge=0, le=10)
     top_p: float | None = Field(None, gt=0, le=1)
+    seed: int | None = Field(None, ge=0, lt=2**63)
     stop: list[str] = []
     return_full_text: bool | None = None
+    details: bool | None = None
     generate_parameters: dict[str, Any] | None = None
 
 
@@ -104,7 +107,8 @@ async def answer(service: Service, body: Request) -> Any:
     texts: list[Text] = [(one, None) if isinstance(one, str) else (one.text, one.text_pair) for one in inputs]
     generation: Generation | None = getattr(task, "generation", None)
     if generation:
-        return await _generated(service, body, texts, _adjusted(generation, parameters))
+        body.parameters = _flat(parameters)
+        return await _generated(service, body, texts, _adjusted(generation, body.parameters))
     if body.stream:
         raise unsupported("stream")
     shaped = [_shaped(record, parameters) for record in await service.predict(service.rows_of_texts(texts))]
@@ -113,8 +117,8 @@ async def answer(service: Service, body: Request) -> Any:
 
 def _require_supported(parameters: Parameters, task: str) -> None:
     supported = SUPPORTED.get(task, GENERATION)
-    for name in parameters.model_dump(exclude_none=True, exclude_unset=True):
-        if name not in supported | IGNORED:
+    for name, value in parameters.model_dump(exclude_none=True, exclude_unset=True).items():
+        if name not in supported and value is not False:  # false asks for nothing
             raise unsupported(f"parameters.{name}", f"{task} has {', '.join(sorted(supported)) or 'none'}")
     if parameters.function_to_apply not in (None, FUNCTIONS.get(task)):
         raise unsupported(f"parameters.function_to_apply {parameters.function_to_apply}", f"take {FUNCTIONS[task]}")
@@ -129,15 +133,19 @@ def _shaped(record: Record, parameters: Parameters) -> list[dict[str, Any]]:
     return [{name: entity[ours] for name, ours in names.items()} for entity in record["prediction"]]
 
 
-def _adjusted(generation: Generation, parameters: Parameters) -> Generation:
+def _flat(parameters: Parameters) -> Parameters:
+    """With those that translation and summarization have one level deeper."""
     nested = parameters.generate_parameters or {}
+    for name in nested:
+        if name not in GENERATION - {"generate_parameters"}:
+            raise unsupported(f"parameters.generate_parameters.{name}")
     try:
-        parameters = Parameters.model_validate({**parameters.model_dump(exclude_unset=True), **nested})
+        return Parameters.model_validate({**parameters.model_dump(exclude_unset=True), **nested})
     except ValueError as error:
         raise Problem(422, "invalid-body", "parameters.generate_parameters: has a value of another type") from error
-    for name in nested:
-        if name not in GENERATION:
-            raise unsupported(f"parameters.generate_parameters.{name}")
+
+
+def _adjusted(generation: Generation, parameters: Parameters) -> Generation:
     temperature = parameters.temperature
     if parameters.do_sample is not None:
         temperature = (temperature or 1.0) if parameters.do_sample else 0.0
@@ -145,20 +153,26 @@ def _adjusted(generation: Generation, parameters: Parameters) -> Generation:
 
 
 async def _generated(service: Service, body: Request, texts: list[Text], generation: Generation) -> Any:
-    rows, stop = service.rows_of_texts(texts), body.parameters.stop
-    before = [text if body.parameters.return_full_text else "" for text, _ in texts]
-    if (body.stream or stop) and len(rows) > 1:
-        raise unsupported("parameters.stop or stream with a batch", "send one text at a time")
-    if body.stream:
-        return StreamingResponse(await events(_tokens(service.write(rows[0], generation, stop=stop), before[0]), "/"))
-    if stop:
-        written = [
-            piece.text async for piece in service.write(rows[0], generation, stop=stop) if isinstance(piece, Written)
-        ]
-    else:
-        written = [record["prediction"] or "" for record in await service.predict(rows, generation=generation)]
+    rows, parameters = service.rows_of_texts(texts), body.parameters
+    stop, seed, details = parameters.stop, parameters.seed, parameters.details
+    before = [text if parameters.return_full_text else "" for text, _ in texts]
     name = GENERATED.get(service.config.task.type, "generated_text")
-    return [{name: start + text} for start, text in zip(before, written, strict=True)]
+    if not (body.stream or stop or details):
+        records = await service.predict(rows, generation=generation, seed=seed)
+        return [{name: start + (record["prediction"] or "")} for start, record in zip(before, records, strict=True)]
+    if len(rows) > 1:
+        raise unsupported("parameters.stop, details or stream with a batch", "send one text at a time")
+    pieces = service.write(rows[0], generation, stop=stop, seed=seed)
+    if body.stream:
+        return StreamingResponse(await events(_tokens(pieces, before[0]), "/"))
+    *_, written = [piece async for piece in pieces]
+    assert isinstance(written, Written)
+    shown = {"details": {**_details(written), "prefill": [], "tokens": [], "seed": seed}} if details else {}
+    return [{name: before[0] + written.text, **shown}]
+
+
+def _details(written: Written) -> dict[str, Any]:
+    return {"finish_reason": "eos_token" if written.ended else "length", "generated_tokens": written.tokens}
 
 
 async def _tokens(pieces: AsyncIterator[str | Written], before: str) -> AsyncIterator[dict[str, Any]]:
@@ -171,7 +185,5 @@ async def _tokens(pieces: AsyncIterator[str | Written], before: str) -> AsyncIte
         whole, details = None, None
         if isinstance(piece, Written):
             whole = before + piece.text
-            reason = "eos_token" if piece.ended else "length"
-            counts = {"generated_tokens": piece.tokens, "input_length": piece.prompt_tokens}
-            details = {"finish_reason": reason, **counts}
+            details = {**_details(piece), "input_length": piece.prompt_tokens}
         yield {"index": number, "token": token, "generated_text": whole, "details": details}

@@ -18,10 +18,10 @@ from .scores import adjusted, in_body, unsupported
 from .sse import events
 
 IGNORED = {
-    *("model", "user", "metadata", "store", "seed", "service_tier", "safety_identifier", "prompt_cache_key"),
-    *("parallel_tool_calls", "suffix"),
+    *("model", "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"),
+    "parallel_tool_calls",
 }
-"""Members that do not change the text of an answer here: there is one model, and it is deterministic."""
+"""Members that do not change the text of an answer here: there is one model, and it calls no tools."""
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "n": (1,),
     "best_of": (1,),
@@ -34,8 +34,14 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "tool_choice": ("none", "auto"),
     "response_format": ({"type": "text"},),
     "echo": (False,),
+    "suffix": ("",),
 }
 """Members that are accepted with these values only."""
+
+
+def _is_neutral(name: str, value: Any) -> bool:
+    """Whether it changes nothing; false is not 0: `logprobs: 0` asks for those of the chosen tokens."""
+    return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in NEUTRAL.get(name, ()))
 
 
 class StreamOptions(BaseModel):
@@ -52,6 +58,7 @@ class Sampling(BaseModel):
     max_tokens: int | None = Field(None, ge=1)
     temperature: float | None = Field(None, ge=0, le=10)
     top_p: float | None = Field(None, gt=0, le=1)
+    seed: int | None = Field(None, ge=0, lt=2**63)
     stop: str | list[str] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -59,7 +66,7 @@ class Sampling(BaseModel):
     def adjust(self, generation: Generation) -> Generation:
         """The run's settings with those of the request. Raises Problem for a member that would be ignored."""
         for name, value in (self.model_extra or {}).items():
-            if value is not None and name not in IGNORED and value not in NEUTRAL.get(name, ()):
+            if value is not None and name not in IGNORED and not _is_neutral(name, value):
                 raise unsupported(name)
         longest = getattr(self, "max_completion_tokens", None) or self.max_tokens
         return adjusted(generation, longest, self.temperature, self.top_p)
@@ -169,14 +176,14 @@ class _Answer:
     async def stream(self, rows: list[Row], body: Sampling, generation: Generation) -> StreamingResponse:
         if len(rows) > 1:
             raise unsupported("stream with several prompts", "send one at a time")
-        pieces = self.service.write(rows[0], body.adjust(generation), stop=body.stops)
+        pieces = self.service.write(rows[0], body.adjust(generation), stop=body.stops, seed=body.seed)
         counts = bool(body.stream_options and body.stream_options.include_usage)
         path = "/v1/chat/completions" if self.is_chat else "/v1/completions"
         lines = await events(self._chunks(pieces, counts), path, "data: [DONE]\n\n")
         return StreamingResponse(lines, media_type="text/event-stream")
 
     async def _whole(self, row: Row, body: Sampling, generation: Generation) -> Written:
-        *_, written = [piece async for piece in self.service.write(row, generation, stop=body.stops)]
+        *_, written = [piece async for piece in self.service.write(row, generation, stop=body.stops, seed=body.seed)]
         assert isinstance(written, Written)
         return written
 

@@ -1,12 +1,14 @@
 """The Open Inference Protocol, version 2, of KServe and Triton: tensors in, tensors out.
 
-Inputs are BYTES tensors of the task's columns (text, and text_pair or query, document), with an entry for each row.
+Inputs are BYTES tensors of the task's columns (text, and text_pair or query, document), with an entry for each row;
+their data are JSON, or, as Triton's clients send them by default, follow the JSON as bytes (its binary data extension).
 """
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
+from fastapi import APIRouter, Depends, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ...tasks.settings import Ranking, Regression, Settings
 from ..examples import rows_of
@@ -23,7 +25,7 @@ class Tensor(BaseModel):
     name: str
     shape: list[int]
     datatype: str
-    data: list[Any]
+    data: list[Any] = []
     parameters: dict[str, Any] = {}
 
 
@@ -76,7 +78,7 @@ def make_router(service: Service) -> APIRouter:
     inputs = [_tensor(column, "BYTES", [1], [rows[0][column]]) for column in rows[0]]
 
     @router.post("/v2/models/{name}/infer", openapi_extra=in_body({"inputs": inputs}))
-    async def infer(name: str, body: Infer) -> Any:
+    async def infer(name: str, body: Annotated[Infer, Depends(_read)]) -> Any:
         """An entry of each output for each entry of the inputs."""
         _require(name, service)
         records = await service.predict(service.rows_of_texts(_pairs(body.inputs, settings)))
@@ -89,6 +91,37 @@ def make_router(service: Service) -> APIRouter:
         return {"model_name": name, "model_version": "1", **identity, "outputs": chosen}
 
     return router
+
+
+async def _read(request: Request) -> Infer:
+    """The request; `Inference-Header-Content-Length` says where its JSON ends, and the data of the tensors begin."""
+    body, length = await request.body(), request.headers.get("inference-header-content-length", "")
+    end = int(length) if length.isdecimal() else len(body)
+    try:
+        infer = Infer.model_validate_json(body[:end])
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from error
+    for tensor in infer.inputs:
+        size = tensor.parameters.get("binary_data_size")
+        if isinstance(size, int):
+            tensor.data = _strings(body[end : end + size], tensor.name)
+            end += size
+    return infer
+
+
+def _strings(data: bytes, name: str) -> list[str]:
+    """The strings of a BYTES tensor, before each its length as 4 bytes, the lowest first."""
+    strings, start = [], 0
+    try:
+        while start < len(data):
+            end = start + 4 + int.from_bytes(data[start : start + 4], "little")
+            if end > len(data):
+                raise ValueError
+            strings.append(data[start + 4 : end].decode())
+            start = end
+    except ValueError as error:
+        raise Problem(422, "invalid-body", f"inputs: the bytes of {name} are no strings in UTF-8") from error
+    return strings
 
 
 def _require(name: str, service: Service) -> None:

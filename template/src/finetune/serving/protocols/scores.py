@@ -32,7 +32,8 @@ def adjusted(
 ) -> Generation:
     """The run's settings of generation with those of a request.
 
-    The run's max_new_tokens stays the limit, for which the model's context leaves room.
+    The run's max_new_tokens stays the limit, for which the model's context leaves room. Raises Problem for top_p where
+    nothing is sampled.
     """
     changes: dict[str, Any] = {}
     if new_tokens is not None:
@@ -41,6 +42,8 @@ def adjusted(
         changes["temperature"] = temperature
         changes["beams"] = 1 if temperature else settings.beams
     if top_p is not None:
+        if top_p < 1 and temperature is None and not settings.temperature:
+            raise unsupported("top_p", "the model takes the likeliest token: send a temperature, too")
         changes["top_p"] = top_p
     return settings.model_copy(update=changes)
 
