@@ -26,6 +26,7 @@ class Hook(BaseHTTPRequestHandler):
     let_go: threading.Event
 
     def do_POST(self) -> None:
+        assert self.headers["Authorization"] == "Basic dXNlcjpwYXNz"
         self.received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
         status = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if not status:
@@ -109,7 +110,9 @@ def test_an_unreachable_webhook_is_one_line(address: str) -> None:
     assert "secret" not in note
 
 
-@pytest.mark.parametrize("url", ["", "ftp://x/y", "x.example/y", "http://", "http://x:99999/", "http://[::1", "http://a b/"])
+@pytest.mark.parametrize(
+    "url", ["", "ftp://x/y", "x.example/y", "http://", "http://x:99999/", "http://[::1", "http://a b/"]
+)
 def test_wrong_addresses_are_refused(url: str) -> None:
     with pytest.raises(UserError, match="--webhook: this is no address"):
         Webhook(url)

@@ -79,7 +79,7 @@ def records(content: bytes, form: str, final: bool = True, pieces: int = 1) -> l
 @pytest.mark.parametrize("pieces", [1, 7, 1000])
 def test_every_format_in_pieces(pieces: int) -> None:
     assert records(b'\xef\xbb\xbf{"text": "a"}\r\n\n{"text": "\xe5\xa5\xbd"}', "jsonl", pieces=pieces) == ["a", "好"]
-    table = 'id,text\n1,"a, ""b""\nsecond line"\n\n2,c\r\n3,5" wide\n'.encode()
+    table = b'id,text\n1,"a, ""b""\nsecond line"\n\n2,c\r\n3,5" wide\n'
     assert records(table, "csv", pieces=pieces) == ['a, "b"\nsecond line', "c", '5" wide']
     assert records(b'id\ttext\n1\t"a\n2\tb "c"\n', "tsv", pieces=pieces) == ['"a', 'b "c"']
     assert records("a\n\n 好 \r\nb".encode(), "txt", pieces=pieces) == ["a", " 好 ", "b"]
@@ -306,7 +306,11 @@ def test_a_folder_once(tmp_path: Path) -> None:
 def test_inputs_that_are_refused(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_text("")
     os.mkfifo(tmp_path / "pipe.jsonl")
-    for name, reason in (("none.jsonl", "no such file or folder"), ("x.parquet", "unknown format"), ("pipe.jsonl", "--input -")):
+    for name, reason in (
+        ("none.jsonl", "no such file or folder"),
+        ("x.parquet", "unknown format"),
+        ("pipe.jsonl", "--input -"),
+    ):
         with pytest.raises(UserError, match=reason):
             require_source(str(tmp_path / name), None)
     require_source(str(tmp_path / "x.parquet"), "txt")

@@ -37,9 +37,7 @@ def events_of(rules: list[str], some: Iterable[Entry], span: str = "10", **optio
     windows = Windows(Span.parse(span), int(options.get("reference", 5)))
     found = []
     for number, entry in enumerate(some, start=1):
-        found += [
-            {**event, "number": number} for event in alarms.judge(windows, windows.add(entry), entry.time)
-        ]
+        found += [{**event, "number": number} for event in alarms.judge(windows, windows.add(entry), entry.time)]
     return found
 
 
@@ -69,7 +67,7 @@ def test_shares_of_the_last_seconds() -> None:
 
 
 def test_two_proportion_z_test() -> None:
-    """30 of 50 against 20 of 50: p = 0.5, so z = 0.2 / sqrt(0.25 × 2/50) = 2."""
+    """30 of 50 against 20 of 50: p = 0.5, so z = 0.2 / sqrt(0.25 * 2/50) = 2."""
     some = entries("b" * 20 + "g" * 30 + "b" * 30 + "g" * 20)
     reading = windows_of("50", some).reading("bad")
     assert reading.z == pytest.approx(2.0, abs=1e-12)

@@ -30,8 +30,8 @@ class Item:
     """`file:line` of its first line."""
     row: Row | None = None
     reason: str = ""
-    content: str = ""
-    """The record as it stands, where it cannot be read."""
+    content: bytes = b""
+    """The record as it stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +132,9 @@ class Records:
             if too_long:
                 raise UserError(f"{place}: the line has more than {LONGEST // 2**20} MB: write one example a line")
             if row := self._row(content, place):
-                yield Item(place, row)
+                yield Item(place, row, content=content)
         except UserError as error:
-            shown = content[:10_000].decode(errors="replace").rstrip("\r\n")
-            yield Item(place, None, str(error).removeprefix(f"{place}: "), shown)
+            yield Item(place, None, str(error).removeprefix(f"{place}: "), content)
 
     def _row(self, content: bytes, place: str) -> Row | None:
         try:

@@ -28,6 +28,8 @@ POINTS_IN_WINDOW = 10
 """Points of the trend in each window."""
 MOST_TOPICS = 12
 """The most frequent topics of a window, which the trend records."""
+SHOWN = 10_000
+"""Bytes of a record that cannot be read, which are kept."""
 KEPT = 2000
 """Points of the trend, and alarms, that are kept for the picture."""
 
@@ -61,16 +63,22 @@ def _cell(row: Row, column: str) -> Any:
 def parse_time(value: Any, place: str) -> float:
     """A time as seconds since 1970: ISO 8601, in UTC unless it says otherwise, or such a number. Raises UserError."""
     try:
-        try:
-            seconds = float("nan") if isinstance(value, bool) else float(value)
-        except ValueError:
-            moment = datetime.fromisoformat(str(value).strip())
-            seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-        iso(seconds)  # raises for a year that there is not
+        seconds = _seconds(value)
     except (ValueError, TypeError, OverflowError, OSError) as error:
         raise UserError(f"{place} is {value!r}: write ISO 8601 or seconds since 1970") from error
     if seconds > time.time() + FUTURE:
         raise UserError(f"{place} is {value!r}, which lies in the future: write it in seconds, not in milliseconds")
+    return seconds
+
+
+def _seconds(value: Any) -> float:
+    """Raises ValueError, TypeError, OverflowError or OSError."""
+    try:
+        seconds = float("nan") if isinstance(value, bool) else float(value)
+    except ValueError:
+        moment = datetime.fromisoformat(str(value).strip())
+        seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    iso(min(seconds, time.time()))  # there is no year 0
     return seconds
 
 
@@ -121,8 +129,8 @@ class Monitor:
         for row, record in zip(rows, self._predictor.predict(rows) if rows else [], strict=True):
             events += self._count(row, {**record, **({ARRIVED: arrived} if self._arrives else {})})
         for item in skipped:
-            line = {"place": item.place, "reason": item.reason, "content": item.content}
-            self._journal.append(SKIPPED, line)
+            content = item.content[:SHOWN].decode(errors="replace").rstrip("\r\n")
+            self._journal.append(SKIPPED, {"place": item.place, "reason": item.reason, "content": content})
         self.skipped += len(skipped)
         self._commit(events, source)
         return events, skipped

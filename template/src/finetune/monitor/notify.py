@@ -1,6 +1,7 @@
 """What an alarm sets off: a command, a webhook. In the background, so that reading never waits for them."""
 
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -8,12 +9,13 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from http.client import HTTPException
 from queue import SimpleQueue
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from ..console import counted
 from ..errors import UserError
@@ -76,8 +78,6 @@ class Command:
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:
     """End a process and, where there are groups of processes, what it has started."""
-    import os
-
     with suppress(ProcessLookupError):
         if hasattr(os, "killpg"):
             os.killpg(process.pid, signal.SIGKILL)
@@ -108,17 +108,18 @@ class Webhook:
             valid = False
         if not valid or any(character.isspace() for character in url):
             raise UserError("--webhook: this is no address: write https://HOST/PATH")
-        # The path and the query often hold a secret, and so may what stands before the host.
-        self._shown = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
-        self._url, self._seconds, self.retries = url, seconds, retries
+        user, _, host = parts.netloc.rpartition("@")
+        # What is shown has no path and no query, which often hold a secret, nor a user with a password.
+        self._shown = f"{parts.scheme}://{host}"
+        self._url = urlunsplit((parts.scheme, host, parts.path, parts.query, ""))
+        self._headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "finetune-monitor"}
+        if user:
+            self._headers["Authorization"] = f"Basic {b64encode(unquote(user).encode()).decode()}"
+        self._seconds, self.retries = seconds, retries
         self._opener = urllib.request.build_opener(_NoRedirect)
 
     def deliver(self, event: Event) -> None:
-        request = urllib.request.Request(
-            self._url,
-            json.dumps(event).encode(),
-            {"Content-Type": "application/json; charset=utf-8", "User-Agent": "finetune-monitor"},
-        )
+        request = urllib.request.Request(self._url, json.dumps(event).encode(), self._headers)
         try:
             self._opener.open(request, timeout=self._seconds).close()
         except urllib.error.HTTPError as error:
