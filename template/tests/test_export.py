@@ -1,6 +1,10 @@
 """Export: the model card, generation settings, the adapter alone, and what is refused."""
 
+import errno
 import json
+import os
+import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +22,7 @@ from finetune.cli import main
 from finetune.config.config import Config, Model
 from finetune.config.load import load_config
 from finetune.export import card as cards
+from finetune.export import export as exporting
 from finetune.export.ollama import write_modelfile
 from finetune.run.folder import RunFolder
 from finetune.run.saved_model import load_saved_model
@@ -48,7 +53,7 @@ def test_the_card_tells_what_the_run_knows(finished: Callable[[str], None]) -> N
     assert f"| accuracy | {evaluation['metrics']['accuracy']:.4f} |" in card.text
     assert "epochs: 2\n" in card.text  # differs from the default
     assert "clip_norm" not in card.text
-    assert "bad, good" in card.text
+    assert "`bad`, `good`" in card.text
 
 
 def test_a_license_is_never_guessed(finished: Callable[[str], None], capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,6 +108,58 @@ def test_what_does_not_fit_is_refused(
     finished("text-classification")
     assert sentence in refused("export", "runs/config", "new", *options)
     assert not [path for path in Path.cwd().iterdir() if path.name.startswith("new")]
+
+
+@pytest.mark.parametrize(
+    ("folder", "sentence"),
+    [
+        ("train.jsonl", "train.jsonl: exists already: name a new folder"),
+        ("link", "link: exists already: name a new folder"),
+        ("train.jsonl/new", "train.jsonl/new: cannot be written ("),
+        ("new" * 90, "cannot be written ("),
+        ("runs/config/best/new", "runs/config/best/new: lies in runs/config/best, which a training replaces"),
+        ("runs/config/checkpoints/new", "which a training replaces: name a folder elsewhere"),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_refused(
+    folder: str, sentence: str, finished: Callable[[str], None], refused: Callable[..., str]
+) -> None:
+    finished("text-classification")
+    Path("link").symlink_to("nowhere")
+    before = sorted(Path.cwd().rglob("*"))
+    assert sentence in refused("export", "runs/config", folder)
+    assert sorted(Path.cwd().rglob("*")) == before
+
+
+def test_a_full_disk_leaves_nothing(
+    finished: Callable[[str], None], refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    finished("text-classification")
+    monkeypatch.setattr(exporting, "write_card", full)  # the last file
+    assert refused("export", "runs/config", "new").startswith("new: cannot be written ([Errno 28] No space left")
+    assert not [path for path in Path.cwd().iterdir() if path.name.startswith("new")]
+
+
+def test_odd_names_stay_what_they_are(project: Project) -> None:
+    """Labels and a folder with signs of Markdown, YAML, Python and the shell."""
+    labels = ["好|评", 'a: "b"', "it's *so*", "`c`", "a\nb", "yes"]
+    project.write("odd.jsonl", "".join(json.dumps({"text": label, "label": label}) + "\n" for label in labels))
+    config = project.config("text-classification", data=dict.fromkeys(("train", "validation", "test"), "odd.jsonl"))
+    assert main(["train", str(config)]) == 0
+    name = """it's a "new" one"""
+    assert main(["export", "latest", name]) == 0
+    text = Path(name, "README.md").read_text(encoding="utf-8")
+    assert ModelCard(text).data.model_name == name
+    assert """: `` `c` ``, `a b`, `a: "b"`, `it's *so*`, `yes`, `好|评`. Any other""" in text
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(code, names := {})  # type: ignore[var-annotated]
+    assert {one["label"] for one in names["answer"][0]} == {*labels}
+    assert f"--model-id {shlex.quote(name)}" in text
+    table = text[text.index("## Evaluation") :].split("\n\n")[2].splitlines()
+    assert {line.replace(r"\|", "").count("|") for line in table} == {4}
 
 
 def test_int8_needs_data_to_measure_it_on(project: Project, refused: Callable[..., str]) -> None:

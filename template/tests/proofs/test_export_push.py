@@ -52,6 +52,8 @@ class Answers(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         content = self.body()
+        if self.refuse():
+            return
         self.server.stored[hashlib.sha256(content).hexdigest()] = content
         self.answer(200, {})
 
@@ -193,6 +195,7 @@ def test_a_second_push_takes_the_place_of_the_first(hub: Hub) -> None:
         ({"create": 403}, "push: the Hub does not let you write to 'org/model' (status 403): log in with a token that"),
         ({"commit": 401}, "push: the Hub does not let you write to 'org/model' (status 401): log in with a token that"),
         ({"preupload": 500}, "push: the Hub refused 'org/model' ("),
+        ({"store": 403}, "push: the upload to 'org/model' failed ("),
     ],
 )
 def test_what_the_hub_refuses_is_told(

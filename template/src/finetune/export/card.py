@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,8 @@ def write_card(
     name = options.name or name
     evaluations, base = _evaluations(run), _base_model(run, config)
     data = environment.get("data", {})
+    base_source = base["name"] if base["on_hub"] else f"{name}/base" if base["tiny"] else "path/to/the/base/model"
+    names = {"name": name, "local": name.rsplit("/", 1)[-1], "base": base_source}
     languages = list(options.languages)
     if not languages and config.task.type != "translation" and "language" in environment:
         languages = [environment["language"]]  # a translation has two, which the project does not name
@@ -87,14 +90,15 @@ def write_card(
         _metadata(name, config, base, kind, options, languages, evaluations, data),
         template_path=str(TEMPLATE),
         name=name,
-        local=name.rsplit("/", 1)[-1],
+        code={part: json.dumps(value, ensure_ascii=False) for part, value in names.items()},
+        shell={part: shlex.quote(value) for part, value in names.items()},
+        labels=", ".join(map(_code_span, saved.task.state().get("labels", []))),
         task=config.task,
         method=config.method,
         kind=kind,
         model_type=saved.model.config.model_type,
         auto_model=config.task.auto_model,
         base=base,
-        base_source=base["name"] if base["on_hub"] else f"{name}/base" if base["tiny"] else "path/to/the/base/model",
         pipeline=PIPELINES.get(config.task.type),
         languages=", ".join(languages),
         license=options.license,
@@ -202,9 +206,18 @@ def _metric_table(evaluation: dict[str, Any]) -> str:
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
+    """A Markdown table; a cell is one line."""
     lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+    cells = [[" ".join(cell.split()).replace("|", r"\|") for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def _code_span(text: str) -> str:
+    """Text that Markdown shows as it is: between more backticks than it has in a row."""
+    text = " ".join(text.split())
+    ticks = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    space = " " if "`" in (text[:1], text[-1:]) else ""
+    return f"{ticks}{space}{text}{space}{ticks}"
 
 
 def _vllm_rank(method: Any) -> int | None:

@@ -1,15 +1,20 @@
 """Export a run's best model: for transformers, for peft (the adapter alone) or for onnxruntime, with a model card."""
 
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from safetensors import SafetensorError
+
 from ..config.config import Config
+from ..config.methods import AnyMethod
 from ..dataset import read_split
 from ..errors import UserError
 from ..files import publish
+from ..hub.client import first_line
 from ..model.methods import can_be_merged, has_virtual_tokens, merge
 from ..run.folder import RunFolder
 from ..run.saved_model import TASK_FILE, SavedModel, load_saved_model, to_data_units
@@ -54,7 +59,7 @@ class Options:
             require_onnx()
             if config.task.auto_model == "AutoModelForSeq2SeqLM" and has_virtual_tokens(config.method):
                 raise NotConvertedError(
-                    f"the virtual tokens of {config.method.type} in an encoder-decoder have no place"
+                    f"an encoder-decoder with virtual tokens ({config.method.type}) is not converted"
                 )
         if self.int8:
             require_validation(config)
@@ -66,18 +71,30 @@ def export(run: RunFolder, folder: Path, options: Options) -> list[str]:
     Returns what a user of the model has to know. Raises UserError if the folder exists, the options do not fit, the
     method cannot be merged, or the model cannot be converted.
     """
-    if folder.exists():
-        raise UserError(f"{folder}: exists already: name a new folder")
+    _require_new(folder, run)
     config = run.config()
     try:
         options.check(config)
         return _export(run, folder, config, options)
     except NotConvertedError as error:
-        mergeable = can_be_merged(config.method)
-        remedy = (
-            "export it as safetensors" if mergeable else f"{config.method.type} has no other format: train with lora"
-        )
-        raise UserError(f"--format onnx: {error}: {remedy}") from error
+        raise UserError(f"--format onnx: {error}: {_other_format(config.method)}") from error
+
+
+def _require_new(folder: Path, run: RunFolder) -> None:
+    if os.path.lexists(folder):
+        raise UserError(f"{folder}: exists already: name a new folder")
+    for replaced in (run.best, run.checkpoints):
+        if folder.resolve().is_relative_to(replaced.resolve()):
+            raise UserError(f"{folder}: lies in {replaced}, which a training replaces: name a folder elsewhere")
+
+
+def _other_format(method: AnyMethod) -> str:
+    """What to do where a model cannot be converted."""
+    if can_be_merged(method):
+        return "export it as safetensors"
+    if has_virtual_tokens(method):
+        return "export it with --adapter"
+    return f"{method.type} has no other format: train with lora"
 
 
 def _export(run: RunFolder, folder: Path, config: Config, options: Options) -> list[str]:
@@ -104,7 +121,10 @@ def _export(run: RunFolder, folder: Path, config: Config, options: Options) -> l
         (target / TASK_FILE).write_text(json.dumps(known, indent=1, ensure_ascii=False), encoding="utf-8")
         write_card(target, folder.name, run, saved, kind, options.card, known.get("int8"))
 
-    publish(folder, write)
+    try:
+        publish(folder, write)
+    except (OSError, SafetensorError) as error:  # the library safetensors has errors of its own for a full disk
+        raise UserError(f"{folder}: cannot be written ({first_line(error)}): name a folder elsewhere") from error
     return [*notes, *_notes(folder, saved, known, options)]
 
 

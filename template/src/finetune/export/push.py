@@ -38,7 +38,7 @@ def push(run: RunFolder, name: str, options: Options, console: Console, *, priva
     _require_name(name)
     if not dry_run:
         _require_access()
-    with tempfile.TemporaryDirectory(prefix=".push-", dir=run.path) as temporary:
+    with _temporary_folder(run) as temporary:
         folder = Path(temporary) / name.replace("/", "--")
         card = replace(options.card, name=name)
         notes = export(run, folder, replace(options, card=card))
@@ -54,6 +54,16 @@ def push(run: RunFolder, name: str, options: Options, console: Console, *, priva
         with _errors(name):
             url = _upload(folder, files, name, private)
     print_line(console, f"uploaded: {url}")
+
+
+def _temporary_folder(run: RunFolder) -> tempfile.TemporaryDirectory[str]:
+    """In the run, where there is room for a model; that of the system may be a part of the memory."""
+    try:
+        return tempfile.TemporaryDirectory(prefix=".push-", dir=run.path)
+    except OSError as error:
+        raise UserError(
+            f"{run.path}: push writes the export there, and cannot ({first_line(error)}): copy the run to another place"
+        ) from error
 
 
 def _require_name(name: str) -> None:
@@ -127,3 +137,8 @@ def _errors(name: str) -> Iterator[None]:
         raise UserError(
             f"push: {constants.ENDPOINT} cannot be reached ({first_line(error)}): check the network, and push again"
         ) from error
+    except UserError:
+        raise
+    except Exception as error:  # where weights are uploaded, of any kind
+        reason = first_line(error.__cause__ if isinstance(error.__cause__, Exception) else error)
+        raise UserError(f"push: the upload to '{name}' failed ({reason}): push again, nothing has changed") from error

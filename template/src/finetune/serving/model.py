@@ -52,8 +52,8 @@ class Source:
             require_threshold(self.config.task)
         if self.onnx and hasattr(self.config.task, "generation"):
             raise UserError(
-                f"--onnx: a model of {self.config.task.type} generates token after token, which one graph without a "
-                f"cache cannot do: leave out --onnx"
+                f"--onnx: a model of {self.config.task.type} generates token after token, which the server does "
+                f"with torch only: leave out --onnx"
             )
         if not self.run.has_model:
             raise UserError(
