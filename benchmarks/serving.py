@@ -52,7 +52,7 @@ class Request(BaseModel):
 def predict(request: Request):
     return classifier(request.inputs)
 """
-"""The program that a user would write. Each call of a `def` endpoint runs in a thread, so that requests run in parallel."""
+"""The program that a user would write. A `def` endpoint runs in threads, so that requests are computed in parallel."""
 
 NO_BATCHING = "engine.choose_batch = lambda queue, capacity: [next(iter(queue))]"
 WINDOW = """
@@ -208,7 +208,7 @@ def wrk(server: Served, folder: Path, connections: int, seconds: float) -> dict[
     if found["failed"]:
         sys.exit(f"{server.name}: {found['failed']} of {found['requests']} requests failed")
     used = server.processor_seconds - before
-    return {**found, "rate": found["requests"] / found["seconds"], "processor": 1000 * used / found["requests"]}
+    return {**found, "rate": found["requests"] / found["seconds"], "processor": 1000 * used / max(1, found["requests"])}
 
 
 @contextmanager
@@ -274,8 +274,8 @@ def main() -> None:
     """Prepare a run, then measure."""
     parser = argparse.ArgumentParser()
     parser.add_argument("what", choices=("load", "overload"), nargs="?", default="load")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=8)
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 8, 64, 256])
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--run", type=Path, help="Folder of a run made earlier.")

@@ -1,6 +1,6 @@
 """The gate before all routes: API key, state of the server, limits, deadline, and clients that hang up.
 
-It reads the body itself, so that a slow or endless one costs no more than a place; then it watches the connection, and
+It reads the body itself, so that a slow or endless one does not keep others out; then it watches the connection, and
 cancels the work of a request whose client has gone or whose deadline has passed.
 """
 
@@ -94,20 +94,24 @@ class Gate:
         if scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
-        self.require_open()
-        if self.in_progress >= self.limits.max_concurrent_requests:
-            wait = {"retry-after": str(max(1, round(self._recent)))}
-            raise Problem(429, "overloaded", "as many requests as allowed are being answered: try again later", wait)
+        self._require_place()
+        body = await self._body(scope, receive, deadline)
+        self._require_place()  # a request takes it when it has come, so that slow ones keep nobody out
         self.in_progress += 1
         self.metrics.in_progress.set(self.in_progress)
         begun = perf_counter()
         try:
-            body = await self._body(scope, receive, deadline)
             await self._work(scope, body, receive, send, deadline)
         finally:
             self.in_progress -= 1
             self.metrics.in_progress.set(self.in_progress)
             self._recent += 0.1 * (perf_counter() - begun - self._recent)
+
+    def _require_place(self) -> None:
+        self.require_open()
+        if self.in_progress >= self.limits.max_concurrent_requests:
+            wait = {"retry-after": str(max(1, round(self._recent)))}
+            raise Problem(429, "overloaded", "as many requests as allowed are being answered: try again later", wait)
 
     def expire(self) -> None:
         """End the requests that are left when the grace of a draining server is over; they get its problem."""
