@@ -94,9 +94,13 @@ class Gate:
         if scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
-        self._require_place()
+        # A place is taken by a request that has come as a whole, so that slow ones keep nobody out. Only then is one
+        # refused: a connection that is closed while its client sends is reset, and the client cannot read why.
         body = await self._body(scope, receive, deadline)
-        self._require_place()  # a request takes it when it has come, so that slow ones keep nobody out
+        self.require_open()
+        if self.in_progress >= self.limits.max_concurrent_requests:
+            wait = {"retry-after": str(max(1, round(self._recent)))}
+            raise Problem(429, "overloaded", "as many requests as allowed are being answered: try again later", wait)
         self.in_progress += 1
         self.metrics.in_progress.set(self.in_progress)
         begun = perf_counter()
@@ -106,12 +110,6 @@ class Gate:
             self.in_progress -= 1
             self.metrics.in_progress.set(self.in_progress)
             self._recent += 0.1 * (perf_counter() - begun - self._recent)
-
-    def _require_place(self) -> None:
-        self.require_open()
-        if self.in_progress >= self.limits.max_concurrent_requests:
-            wait = {"retry-after": str(max(1, round(self._recent)))}
-            raise Problem(429, "overloaded", "as many requests as allowed are being answered: try again later", wait)
 
     def expire(self) -> None:
         """End the requests that are left when the grace of a draining server is over; they get its problem."""
