@@ -1,6 +1,9 @@
 """The page of `finetune serve` in a real browser: Debian's Chromium, driven by Playwright."""
 
+import ast
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -61,10 +64,24 @@ def test_labels_are_bars(page: Any, serving: Any) -> None:
     expected = server.predicted(["a <b>fine</b> day"])[0]
     bars = answer.locator(".bar")
     assert bars.count() == 2
-    assert bars.first.locator("span").first.inner_text() == expected["prediction"]
-    assert bars.first.locator("span").last.inner_text() == f"{expected['probability']:.4f}"
-    assert page.locator("#history li").inner_text() == "a <b>fine</b> day"
+    assert bars.first.locator("> span").first.inner_text() == expected["prediction"]
+    assert bars.first.locator("> span").last.inner_text() == f"{expected['probability']:.4f}"
+    widths = [
+        bar.evaluate("one => one.offsetWidth / one.parentElement.offsetWidth")
+        for bar in bars.locator("div > span").all()
+    ]
+    assert widths == pytest.approx(sorted(expected["probabilities"].values(), reverse=True), abs=0.01)
+    assert page.locator("#history button").inner_text() == "a <b>fine</b> day"
+    assert page.locator("#history small").inner_text() == f"→ {expected['prediction']}"
     assert "/v1/predict" in page.locator("#curl").inner_text()
+
+
+def test_the_python_code_gives_the_answer(page: Any, serving: Any) -> None:
+    server, text = serving("text-classification"), 'quotes " and \\ and \U0001f600 in a fine day'
+    asked(page, server, text)
+    code = page.locator("#python").inner_text()
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert ast.literal_eval(answer) == {"predictions": server.predicted([text])}
 
 
 def test_entities_are_highlighted_by_code_points(page: Any, serving: Any) -> None:
