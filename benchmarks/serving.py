@@ -52,7 +52,7 @@ class Request(BaseModel):
 def predict(request: Request):
     return classifier(request.inputs)
 """
-"""The program that a user would write. Each call of a `def` endpoint runs in a thread, so that requests run in parallel."""
+"""The program that a user would write. Each call of a `def` endpoint runs in a thread, so requests run in parallel."""
 
 NO_BATCHING = "engine.choose_batch = lambda queue, capacity: [next(iter(queue))]"
 WINDOW = """
