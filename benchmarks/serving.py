@@ -9,6 +9,7 @@ than a server takes: 2,000 clients at once, slow clients, clients that hang up, 
 """
 
 import argparse
+import asyncio
 import importlib.util
 import json
 import os
@@ -20,10 +21,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "template" / "src"))
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -33,6 +36,11 @@ import psutil
 SOURCE = Path(__file__).resolve().parents[1] / "template" / "src"
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 PACKAGES = ("torch", "transformers", "fastapi", "uvicorn", "uvloop", "httptools", "onnxruntime")
+HEAD = (
+    b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n"
+)
+CLIENTS = 2000
 EXAMPLES = 1200
 """Sentences on which the head is trained: what it answers matters little here, only that it is a real model."""
 
@@ -52,7 +60,7 @@ class Request(BaseModel):
 def predict(request: Request):
     return classifier(request.inputs)
 """
-"""The program that a user would write. Each call of a `def` endpoint runs in a thread, so requests run in parallel."""
+"""The program that a user would write. A `def` endpoint runs in threads, so that requests are computed in parallel."""
 
 NO_BATCHING = "engine.choose_batch = lambda queue, capacity: [next(iter(queue))]"
 WINDOW = """
@@ -96,8 +104,7 @@ class Served:
     def wait(self) -> None:
         """Until it answers."""
         body = json.dumps({"inputs": "a fine day"}).encode()
-        head = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nConnection: close\r\n"
-        message = head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+        message = HEAD % len(body) + body
         while self.child.poll() is None:
             try:
                 with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
@@ -208,7 +215,7 @@ def wrk(server: Served, folder: Path, connections: int, seconds: float) -> dict[
     if found["failed"]:
         sys.exit(f"{server.name}: {found['failed']} of {found['requests']} requests failed")
     used = server.processor_seconds - before
-    return {**found, "rate": found["requests"] / found["seconds"], "processor": 1000 * used / found["requests"]}
+    return {**found, "rate": found["requests"] / found["seconds"], "processor": 1000 * used / max(1, found["requests"])}
 
 
 @contextmanager
@@ -229,8 +236,6 @@ def load(folder: Path, run: Path, options: argparse.Namespace) -> None:
     for name, extra in (("onnx", ["--format", "onnx"]), ("plain", [])):
         if finetune(["export", str(run), str(folder / name), *extra]):
             sys.exit(1)
-    (folder / "script.lua").write_text(SCRIPT)
-    (folder / "bodies.jsonl").write_text("".join(json.dumps({"inputs": text}) + "\n" for text in sentences()))
     fp32 = ("--precision", "fp32")
     reference = plain("FastAPI + pipeline()", folder / "plain")
     tuned = plain("FastAPI + pipeline(), 1 thread", folder / "plain", OMP_NUM_THREADS="1")
@@ -270,25 +275,112 @@ def load(folder: Path, run: Path, options: argparse.Namespace) -> None:
                   f"| {middle['processor']:.1f} |")  # fmt: skip
 
 
+async def ask(port: int, text: str, *, pause: float = 0.0, hang_up: float | None = None) -> tuple[int, Any]:
+    """Status and answer of a request on a connection of its own; 0 if the client has hung up, -1 if the server has.
+
+    `pause`: seconds before each piece of 16 bytes that is sent or read; `hang_up`: share of the request after which the
+    client is gone.
+    """
+    body = json.dumps({"inputs": text}).encode()
+    message = HEAD % len(body) + body
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**16)
+    except OSError:
+        return -1, None
+    try:
+        if hang_up is not None:
+            writer.write(message[: int(hang_up * len(message))])
+            await writer.drain()
+            return 0, None
+        step = 16 if pause else len(message)
+        for start in range(0, len(message), step):
+            await asyncio.sleep(pause)
+            writer.write(message[start : start + step])
+            await writer.drain()
+        answer = b""
+        while part := await reader.read(step if pause else 2**16):
+            answer += part
+            await asyncio.sleep(pause)
+        status = int(answer[9:12] or -1)
+        return status, json.loads(answer.partition(b"\r\n\r\n")[2])
+    except OSError:
+        return -1, None
+    finally:
+        writer.close()
+
+
+def is_right(answer: Any, expected: Any) -> bool:
+    """Whether an answer is that of its own text, but for the rounding of another batch in bf16."""
+    scores, wanted = ({one["label"]: one["score"] for one in each} for each in (answer, expected))
+    return scores.keys() == wanted.keys() and all(abs(scores[name] - wanted[name]) < 0.02 for name in wanted)
+
+
+def crowd(server: Served, expected: dict[str, Any]) -> None:
+    """2,000 clients at once, then the same with 500 slow ones and 500 that hang up: a line each."""
+    texts = list(expected)
+
+    async def all_at_once(kinds: Sequence[dict[str, Any]]) -> list[tuple[int, Any]]:
+        return await asyncio.gather(*(ask(server.port, texts[i % len(texts)], **kind) for i, kind in enumerate(kinds)))
+
+    plain: list[dict[str, Any]] = [{}] * CLIENTS
+    slow = [{"pause": 0.2} if i % 4 == 0 else {"hang_up": (i % 20) / 20} if i % 4 == 1 else {} for i in range(CLIENTS)]
+    for name, kinds in (("at once", plain), ("a quarter slow, a quarter hanging up", slow)):
+        start = time.perf_counter()
+        answers = asyncio.run(all_at_once(kinds))
+        seconds = time.perf_counter() - start
+        found = Counter(status for status, _ in answers)
+        right = sum(
+            status == 200 and is_right(answer, expected[texts[i % len(texts)]])
+            for i, (status, answer) in enumerate(answers)
+        )
+        print(f"{CLIENTS} clients {name}, {seconds:.1f} s: {found[200]} answered, {right} of them rightly, "
+              f"{found[429]} refused with 429, {found[0]} hung up, {found[-1]} failed", flush=True)  # fmt: skip
+
+
+def memory(server: Served, folder: Path, requests: int) -> None:
+    """The resident memory after parts of all requests, a line each."""
+    done, marks = 0, [requests // 10, requests // 4, requests // 2, requests]
+    for mark in marks:
+        while done < mark:
+            done += int(wrk(server, folder, 64, 5)["requests"])
+        rss = server.process.memory_info().rss / 2**20
+        print(f"{done} requests: {rss:.0f} MiB resident, {server.process.num_fds()} open files", flush=True)
+
+
+def overload(folder: Path, run: Path, options: argparse.Namespace) -> None:
+    """More than a server takes; answers are compared with those of the idle server."""
+    server = ours("finetune serve", run)
+    with running(server):
+        expected = {}
+        for text in sentences()[:200]:
+            status, expected[text] = asyncio.run(ask(server.port, text))
+            assert status == 200
+        crowd(server, expected)
+        memory(server, folder, options.requests)
+        crowd(server, expected)
+
+
 def main() -> None:
     """Prepare a run, then measure."""
     parser = argparse.ArgumentParser()
     parser.add_argument("what", choices=("load", "overload"), nargs="?", default="load")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=8)
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 8, 64, 256])
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--run", type=Path, help="Folder of a run made earlier.")
     options = parser.parse_args()
     if not DATA.is_dir():
         sys.exit(f"skipped: {DATA} is missing, whose sentences are the requests")
-    if options.what == "load" and shutil.which("wrk") is None:
+    if shutil.which("wrk") is None:
         sys.exit("skipped: wrk is missing: apt-get install wrk (macOS: brew install wrk)")
     print(machine())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run = options.run or make_run(folder)
-        load(folder, run, options)
+        (folder / "script.lua").write_text(SCRIPT)
+        (folder / "bodies.jsonl").write_text("".join(json.dumps({"inputs": text}) + "\n" for text in sentences()))
+        (load if options.what == "load" else overload)(folder, run, options)
 
 
 def machine() -> str:

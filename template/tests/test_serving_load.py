@@ -17,6 +17,7 @@ pytest.importorskip("uvicorn")
 from test_serving import Running, assert_close, serving
 
 from finetune.data.features import Feature
+from finetune.serving import connection
 from finetune.serving.engine import Capacity, Item, Job, choose_batch
 from finetune.serving.model import ServedModel
 from finetune.tasks.settings import Generation
@@ -98,9 +99,11 @@ def test_long_and_short_texts_at_the_same_time(serving: Any, monkeypatch: pytest
         with contextlib.closing(SimpleNamespace(close=encoding.release)):
             return encode(model, rows)
 
+    server = serving("token-classification")
     monkeypatch.setattr(ServedModel, "encode", alone)
-    server, long, short = serving("token-classification"), "Ada Byron lives in Turin . " * 800, "Acme hired Ada ."
+    long, short = "Ada Byron lives in Turin . " * 800, "Acme hired Ada ."
     texts = [long, short] * 4
+    server.ask("/v1/predict", {"rows": [{"text": short}]})  # while no other is encoded
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda text: server.ask("/v1/predict", {"rows": [{"text": text}]}), texts))
     expected = [server.predicted([text])[0]["prediction"] for text in (long, short)]
@@ -267,3 +270,76 @@ def test_a_long_queue_is_computed_within_the_budget_and_in_turn() -> None:
             del queue[item]
         seen += batch
     assert len(seen) == len(set(seen)) == 400
+
+
+HEAD = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+
+
+def test_slow_clients_keep_nobody_out(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bodies that do not come take no place, and a head that does not come closes its connection."""
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.5)
+    with (
+        Running(serving("text-classification").run, max_concurrent_requests=4) as server,
+        contextlib.ExitStack() as stack,
+    ):
+
+        def connect(first: bytes) -> socket.socket:
+            opened = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10))
+            opened.sendall(first)
+            return opened
+
+        heads = [connect(b"POST /predict HTTP/1.1\r\nHost: "), connect(b"")]
+        late = connect(HEAD % 2 + b"{}")
+        answer = b""
+        while not answer.endswith(b"}"):
+            answer += late.recv(1000)
+        assert b" 422 " in answer
+        late.sendall(b"POST /pre")  # on the kept connection
+        bodies = [connect(HEAD % 100 + b'{"inp') for _ in range(20)]
+        for _ in range(3):
+            assert server.call("/predict", BODY)[0] == 200
+            time.sleep(0.1)
+            heads[0].sendall(b"a")
+        for slow in (*heads, late):
+            assert slow.recv(100) == b""
+        bodies[0].sendall(b'uts": "a fine day"}'.ljust(95))
+        assert b" 200 " in bodies[0].recv(1000)
+
+
+def test_more_clients_than_places(serving: Any) -> None:
+    """Each gets its own answer, or 429; some hang up in the middle. Then all places are free."""
+    texts = [f"{'day ' * (i % 7)}number {i}" for i in range(60)]
+    with Running(serving("text-classification").run, max_concurrent_requests=16) as server:
+        expected = {text: one["probabilities"] for text, one in zip(texts, server.predicted(texts), strict=True)}
+
+        def client(number: int) -> int:
+            text = texts[number % len(texts)]
+            if number % 5 == 0:
+                data = json.dumps({"inputs": text}).encode()
+                with socket.create_connection(("127.0.0.1", server.port)) as gone:
+                    gone.sendall((HEAD % len(data) + data)[: -(number % 3) or None])
+                return 0
+            status, answer, headers = server.call("/predict", {"inputs": text})
+            if status == 200:
+                assert_close({one["label"]: one["score"] for one in answer}, expected[text])
+            else:
+                assert (status, answer["code"]) == (429, "overloaded")
+                assert headers["retry-after"]
+            return status
+
+        with ThreadPoolExecutor(60) as pool:
+            found = list(pool.map(client, range(300)))
+        assert set(found) <= {0, 200, 429}
+        assert found.count(200) >= 16
+        wait_until(lambda: server.server.gate.in_progress == 0 and server.server.engine.waiting == 0)
+
+
+def test_as_many_connections_as_the_system_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource")
+    limits = {"now": (64, 200)}
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits["now"])
+    monkeypatch.setattr(resource, "setrlimit", lambda _, new: limits.update(now=new))
+    assert connection.allow_open_files() == 200
+    assert limits["now"] == (200, 200)
+    limits["now"] = (64, resource.RLIM_INFINITY)
+    assert connection.allow_open_files() == connection.OPEN_FILES

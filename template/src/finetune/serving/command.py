@@ -17,6 +17,8 @@ from ..errors import INTERRUPTED, OK, UserError
 
 PACKAGES = ("fastapi", "uvicorn", "prometheus_client")
 NAMES = "fastapi uvicorn prometheus-client"
+SPARE_FILES = 64
+"""Open files beside the connections of requests."""
 
 
 @click.command()
@@ -69,6 +71,7 @@ def serve(
     # requests, has taken the core of one of them. Read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from ..run.find import find_run
+    from .connection import allow_open_files
     from .limits import Limits
     from .model import Source
     from .server import Server, bind
@@ -80,6 +83,10 @@ def serve(
     config = config.model_copy(update={"train": config.train.model_copy(update=chosen)})
     source = Source(run, config, onnx, threshold, trust_remote_code)
     source.check()
+    most, files = limits["max_concurrent_requests"], allow_open_files()
+    if files is not None and files < most + SPARE_FILES:
+        note = f"--max-concurrent-requests {most}: this process may open only {files} files and connections (ulimit -n)"
+        print_line(console, note)
     socket = bind(host, port)
     shown = f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{socket.getsockname()[1]}"

@@ -1,6 +1,6 @@
 """The gate before all routes: API key, state of the server, limits, deadline, and clients that hang up.
 
-It reads the body itself, so that a slow or endless one costs no more than a place; then it watches the connection, and
+It reads the body itself, so that a slow or endless one does not keep others out; then it watches the connection, and
 cancels the work of a request whose client has gone or whose deadline has passed.
 """
 
@@ -94,6 +94,9 @@ class Gate:
         if scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
+        # A place is taken by a request that has come as a whole, so that slow ones keep nobody out. Only then is one
+        # refused: a connection that is closed while its client sends is reset, and the client cannot read why.
+        body = await self._body(scope, receive, deadline)
         self.require_open()
         if self.in_progress >= self.limits.max_concurrent_requests:
             wait = {"retry-after": str(max(1, round(self._recent)))}
@@ -102,7 +105,6 @@ class Gate:
         self.metrics.in_progress.set(self.in_progress)
         begun = perf_counter()
         try:
-            body = await self._body(scope, receive, deadline)
             await self._work(scope, body, receive, send, deadline)
         finally:
             self.in_progress -= 1

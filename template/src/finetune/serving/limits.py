@@ -8,7 +8,7 @@ class Limits:
     """What a server accepts. Beyond `request_timeout` and `grace`, names and defaults are those of TEI."""
 
     max_concurrent_requests: int = 512
-    """Requests that are read, waiting or computed at the same time; more are refused with 429."""
+    """Requests that are waiting or computed at the same time; more are refused with 429."""
     max_batch_tokens: int = 16384
     """Tokens of a forward pass, padding included."""
     max_client_batch_size: int = 32

@@ -14,6 +14,7 @@ import uvicorn
 
 from ..errors import UserError
 from .app import make_app
+from .connection import Connection
 from .engine import Engine
 from .gate import Gate
 from .limits import Limits, Problem
@@ -53,9 +54,17 @@ class Server(uvicorn.Server):
         self.stopped_by: int | None = None
         """The signal that has stopped it."""
         self._limits, self._on_ready, self._grace_ends = limits, on_ready, 0.0
-        options: dict[str, Any] = {"lifespan": "off", "log_config": None, "access_log": False, "server_header": False}
+        options: dict[str, Any] = {
+            "lifespan": "off",
+            "log_config": None,
+            "access_log": False,
+            "server_header": False,
+            "ws": "none",
+        }
         # The server is drained before it shuts down: what is then left has used up its grace.
-        super().__init__(uvicorn.Config(self.gate, timeout_graceful_shutdown=1, backlog=4096, ws="none", **options))
+        super().__init__(
+            uvicorn.Config(self.gate, timeout_graceful_shutdown=1, backlog=4096, http=Connection, **options)
+        )
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal. Raises UserError if the model cannot be loaded."""
