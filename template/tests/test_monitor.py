@@ -190,9 +190,9 @@ def test_windows_and_alarms_survive_a_restart() -> None:
 def test_what_was_not_delivered_is_delivered_at_the_next_start(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    write_stream([{"text": "bad"}] * 40)
+    write_stream([{"text": "bad"}] * 80)
     monkeypatch.setattr(command, "PATIENCE", {True: 0.0, False: 0.0})
-    options = ("--window", "40", "--alarm", "bad > 0.5", "--on-alarm")
+    options = ("--window", "40", "--alarm", "bad > 0.5", "--batch-size", "40", "--on-alarm")
     assert main([*STREAM, *options, "sleep 5"]) == 0
     assert "1 alarm not delivered yet: the next start of this command does it" in capfd.readouterr().err
     monkeypatch.setattr(command, "PATIENCE", {True: 10.0, False: 10.0})
