@@ -512,7 +512,7 @@ def test_the_table_of_a_terminal() -> None:
         "t[red]",
         "12 texts",
         "1 skipped",
-        "alarm on: bad > 0.3",
+        "1 alarm on: bad > 0.3",
         "a line",
     ):
         assert text in shown
@@ -526,7 +526,7 @@ def test_a_line_without_a_terminal() -> None:
     assert out.getvalue() == ""
     display.line(watching)  # type: ignore[arg-type]
     assert out.getvalue() == (
-        "12 texts, 0/s, 1 skipped, alarm on: bad > 0.3; "
+        "12 texts, 0/s, 1 skipped; 1 alarm on: bad > 0.3; "
         "last 10 texts: bad 50.0 % (before: 50.0 %), good 50.0 % (before: 50.0 %)\n"
     )
 
