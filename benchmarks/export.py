@@ -20,9 +20,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "generator"))
-sys.path.insert(0, str(ROOT / "template" / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "generator"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "template" / "src"))
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
