@@ -221,7 +221,8 @@ def test_virtual_tokens_of_an_encoder_decoder_are_refused(project: Project, refu
         RunFolder(config.run_folder).create(config, {})
         sentence = refused("export", f"runs/{method}", "new", "--format", "onnx")
         assert sentence == (
-            f"--format onnx: an encoder-decoder with virtual tokens ({method}) is not converted: export it with --adapter"
+            f"--format onnx: an encoder-decoder with virtual tokens ({method}) is not converted: export it with "
+            f"--adapter"
         )
 
 
