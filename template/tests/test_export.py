@@ -15,7 +15,7 @@ import pytest
 import torch
 from conftest import TASKS, Project
 from huggingface_hub import ModelCard
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedTokenizerFast
 from transformers.pipelines import check_task
 
 from finetune.cli import main
@@ -174,6 +174,20 @@ def test_int8_needs_a_metric_that_is_measured_without_texts(project: Project, re
     RunFolder(config.run_folder).create(config, {})
     sentence = refused("export", "runs/config", "new", "--format", "onnx", "--int8")
     assert sentence.startswith("--int8: bleu of generated texts is not measured with onnxruntime")
+
+
+def test_the_script_is_left_out_where_it_cannot_read_a_text(
+    finished: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished("text-classification")
+    monkeypatch.setattr(exporting, "require_onnx", lambda: None)
+    monkeypatch.setattr(exporting, "write_logits", lambda *_: None)
+    monkeypatch.setattr(PreTrainedTokenizerFast, "is_fast", False)
+    text = exported("--format", "onnx").text
+    assert not Path("new/predict.py").exists()
+    assert "predict.py is left out: the tokenizer" in capsys.readouterr().out
+    assert "predict.py" not in text
+    assert "the tokenizer is loaded by transformers" in text
 
 
 # ---------------------------------------------------------------------------------------------------------- the adapter

@@ -190,9 +190,9 @@ def test_windows_and_alarms_survive_a_restart() -> None:
 def test_what_was_not_delivered_is_delivered_at_the_next_start(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    write_stream([{"text": "bad"}] * 40)
+    write_stream([{"text": "bad"}] * 80)
     monkeypatch.setattr(command, "PATIENCE", {True: 0.0, False: 0.0})
-    options = ("--window", "40", "--alarm", "bad > 0.5", "--on-alarm")
+    options = ("--window", "40", "--alarm", "bad > 0.5", "--batch-size", "40", "--on-alarm")
     assert main([*STREAM, *options, "sleep 5"]) == 0
     assert "1 alarm not delivered yet: the next start of this command does it" in capfd.readouterr().err
     monkeypatch.setattr(command, "PATIENCE", {True: 10.0, False: 10.0})
@@ -512,7 +512,7 @@ def test_the_table_of_a_terminal() -> None:
         "t[red]",
         "12 texts",
         "1 skipped",
-        "alarm on: bad > 0.3",
+        "1 alarm on: bad > 0.3",
         "a line",
     ):
         assert text in shown
@@ -526,7 +526,7 @@ def test_a_line_without_a_terminal() -> None:
     assert out.getvalue() == ""
     display.line(watching)  # type: ignore[arg-type]
     assert out.getvalue() == (
-        "12 texts, 0/s, 1 skipped, alarm on: bad > 0.3; "
+        "12 texts, 0/s, 1 skipped; 1 alarm on: bad > 0.3; "
         "last 10 texts: bad 50.0 % (before: 50.0 %), good 50.0 % (before: 50.0 %)\n"
     )
 

@@ -60,7 +60,9 @@ def test_same_seed_same_weights_other_seed_other_weights(project: Project) -> No
 
 
 def test_early_stopping_keeps_the_best(project: Project) -> None:
-    path = project.config("text-classification", train={"epochs": 50, "patience": 3, "precision": "fp32"}, optim={"lr": 1e-30})
+    path = project.config(
+        "text-classification", train={"epochs": 50, "patience": 3, "precision": "fp32"}, optim={"lr": 1e-30}
+    )
     project.train(path)
     validations = [record for record in project.metrics("config") if record["kind"] == "validation"]
     assert len(validations) == 4

@@ -96,6 +96,7 @@ def write_card(
         task=config.task,
         method=config.method,
         kind=kind,
+        has_script=(target / "predict.py").is_file(),
         model_type=saved.model.config.model_type,
         auto_model=config.task.auto_model,
         base=base,

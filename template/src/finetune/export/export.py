@@ -166,7 +166,7 @@ def _write_onnx(target: Path, saved: SavedModel, known: dict[str, Any], notes: l
     if saved.tokenizer.is_fast:
         shutil.copy(SCRIPT, target)
     else:
-        notes.append(f"no {SCRIPT.name} in {target.name}: the library tokenizers has no tokenizer of this model")
+        notes.append(f"{SCRIPT.name} is left out: the tokenizer of this model is none of the library tokenizers")
     return in_data_units
 
 

@@ -143,8 +143,8 @@ def merge(method: AnyMethod, model: Any) -> Any:
             _unwrap_head(model)
             return model.merge_and_unload()
     raise UserError(
-        f"method.type: {method.type} cannot be merged into the weights of the base model: export the run with "
-        f"{'--adapter' if has_virtual_tokens(method) else '--format onnx'}, or train it with lora"
+        f"method.type: {method.type} cannot be merged into the weights of the base model: export the run with --format "
+        f"onnx{' (not for an encoder-decoder) or --adapter' * has_virtual_tokens(method)}, or train it with lora"
     )
 
 

@@ -144,8 +144,8 @@ class Alarms:
 
     def on(self) -> list[str]:
         """The alarms that are on, in words."""
-        return [name if topic is None else f"{name} ({topic})"
-                for (name, topic), state in self._states.items() if state.on]  # fmt: skip
+        topics = {rule.text: rule.topic for rule in self.rules}
+        return [_named(name, topics[name], topic) for (name, topic), state in self._states.items() if state.on]
 
     def state(self) -> list[Any]:
         """As JSON."""
@@ -167,8 +167,13 @@ def shown(level: float | None, label: str) -> str:
     return "-" if level is None else f"{level:.4g}" if label == MEAN else f"{100 * level:.1f} %"
 
 
+def _named(rule: str, of_topic: str | None, topic: str | None) -> str:
+    """A rule in words; one for each topic with the topic that it was raised for."""
+    return f"{rule} ({topic})" if of_topic == EACH else rule
+
+
 def _event(rule: Rule, topic: str | None, reading: Reading, turned: str, time: float, windows: Windows) -> Event:
-    named = rule.text if topic is None or rule.topic == topic else f"{rule.text} ({topic})"
+    named = _named(rule.text, rule.topic, topic)
     if rule.label == MEAN:
         level = f"the mean is {shown(reading.now, MEAN)} in the {windows.span} ({reading.texts:,} texts"
     else:

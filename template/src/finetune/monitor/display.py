@@ -87,8 +87,8 @@ class Display:
         parts = [counted(monitor.texts, "text"), f"{speed:.0f}/s"]
         if monitor.skipped:
             parts.append(f"{monitor.skipped:,} skipped")
-        parts += [f"alarm on: {name}" for name in monitor.alarms.on()]
-        return ", ".join(parts)
+        on = monitor.alarms.on()
+        return ", ".join(parts) + (f"; {counted(len(on), 'alarm')} on: {', '.join(on)}" if on else "")
 
     def _labels(self, monitor: Monitor) -> list[str]:
         """Those with an alarm rule, and the most frequent of the others."""

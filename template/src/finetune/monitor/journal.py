@@ -73,6 +73,11 @@ class Journal:
         self.sizes[name] += len(line.encode())
         return offset
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether lines wait for `commit`."""
+        return bool(self._waiting)
+
     def commit(self, state: Mapping[str, Any]) -> None:
         """Write what was appended, then the state. Raises UserError if the disk is full or not writable."""
         path = self.folder

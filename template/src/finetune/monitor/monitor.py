@@ -99,6 +99,8 @@ class Monitor:
         self._columns, self._journal, self._deliveries = columns, journal, deliveries
         self._arrives = columns.time is None and windows.span.seconds is not None
         self._clock = 0.0
+        self._step: int | None = None
+        """Which point of the trend was recorded last; None before the first text, which alone is no trend."""
         self.texts = self.skipped = 0
         self.points: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self.events: deque[Event] = deque(maxlen=KEPT)
@@ -116,7 +118,7 @@ class Monitor:
             for offset, record in self._journal.lines(PREDICTIONS, window["offset"]):
                 row = Row(str(self._journal.folder / PREDICTIONS), {}, record)
                 self.windows.add(self._entry(row, record, offset, self._clock))
-        self._clock = state["clock"]
+        self._clock, self._step = state["clock"], state["step"]
         self.windows.advance(self._clock)
         self.alarms.load_state(state["alarms"])
         self._deliveries.send(state["undelivered"])
@@ -142,8 +144,9 @@ class Monitor:
             self._clock = max(self._clock, time.time())
             for event in self.alarms.judge(self.windows, self.windows.advance(self._clock), self._clock):
                 events.append(self._raise(event, ""))
+            self._record()
         undelivered = [list(one) for one in self._deliveries.undelivered()]
-        if events or undelivered != self._journal.state.get("undelivered", []):
+        if self._journal.is_behind or undelivered != self._journal.state.get("undelivered", []):
             self._commit(events, source)
         return events
 
@@ -169,13 +172,11 @@ class Monitor:
         """Write a prediction, let it enter the windows, and judge the alarms."""
         line = {**row.original, **record}
         offset = self._journal.append(PREDICTIONS, line)
-        before, self.texts = self._tick_of(), self.texts + 1
+        self.texts += 1
         entry = self._entry(row, record, offset, time.time())
         changed = self.windows.add(entry)
         events = [self._raise(event, row.place) for event in self.alarms.judge(self.windows, changed, entry.time)]
-        if self.texts > 1 and self._tick_of() != before:  # the first text alone is no trend
-            self.points.append(self._point())
-            self._journal.append(TREND, self.points[-1])
+        self._record()
         return events
 
     def _raise(self, event: Event, place: str) -> Event:
@@ -197,23 +198,26 @@ class Monitor:
         labels, number = self.outcomes.of(record)
         return Entry(self._clock, self._columns.topic_of(row), labels, number, offset)
 
-    def _tick_of(self) -> int:
-        """It changes where a point of the trend is due."""
+    def _record(self) -> None:
+        """Record a point of the trend, where one is due: the levels of all labels, and of those in each topic."""
         span = self.windows.span
         if span.texts is not None:
-            return self.texts // max(1, span.texts // POINTS_IN_WINDOW)
-        return int(self._clock // ((span.seconds or 0.0) / POINTS_IN_WINDOW))
-
-    def _point(self) -> dict[str, Any]:
-        """The levels of all labels, and of those in each topic."""
+            step = self.texts // max(1, span.texts // POINTS_IN_WINDOW)
+        else:
+            step = int(self._clock // ((span.seconds or 0.0) / POINTS_IN_WINDOW))
+        before, self._step = self._step, step
+        if before in (None, step) or not self.windows.texts():
+            return
         topics = self.windows.topics()[:MOST_TOPICS]
-        return {
+        point = {
             "time": iso(self._clock),
             "number": self.texts,
             "window": self.windows.texts(),
             "levels": self._levels(None),
             "topics": {topic: self._levels(topic) for topic in topics},
         }
+        self.points.append(point)
+        self._journal.append(TREND, point)
 
     def _levels(self, topic: str | None) -> dict[str, float]:
         """The labels that occur, or the mean."""
@@ -230,6 +234,7 @@ class Monitor:
                 "texts": self.texts,
                 "skipped": self.skipped,
                 "clock": self._clock,
+                "step": self._step,
                 "window": {"offset": oldest.offset, "time": oldest.time} if oldest else None,
                 "alarms": self.alarms.state(),
                 "undelivered": [list(one) for one in [*self._deliveries.undelivered(), *fresh]],
