@@ -43,13 +43,15 @@ def load_onnx(folder: Path, saved: SavedModel) -> OnnxModel:
         raise UserError("--onnx: needs onnxruntime: pip install -c constraints.txt onnxruntime")
     try:
         known = json.loads((folder / TASK_FILE).read_text(encoding="utf-8"))
+        exported = {name: value for name, value in known["state"].items() if value != {}}  # {}: left out by the export
         model = OnnxModel(folder / FILE, saved.model.config)
     except Exception as error:  # those of onnxruntime have no common base class
         raise UserError(
             f"{folder}: holds no ONNX export: make one with `finetune export RUN DIR --format onnx`"
         ) from error
-    if known.get("state") != saved.task.state():
+    state = saved.task.state()
+    if any(state.get(name) != value for name, value in exported.items()):
         raise UserError(f"{folder}: is the export of another run: export this one with --format onnx")
     if known.get("data_units"):
-        saved.task.load_state({**saved.task.state(), "mean": 0.0, "deviation": 1.0})
+        saved.task.load_state({**state, "mean": 0.0, "deviation": 1.0})
     return model
