@@ -88,11 +88,11 @@ def test_the_wheel_alone_makes_the_same_project(installed: Path, tmp_path: Path,
     assert names(bundle) == before
 
 
-def test_the_wheel_of_a_project_holds_the_page_of_its_report(tmp_path: Path, bake_project: Bake) -> None:
+def test_the_wheel_of_a_project_holds_its_pages(tmp_path: Path, bake_project: Bake) -> None:
     project = bake_project()
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir"]
     subprocess.run([*build, tmp_path / "dist", project], check=True)
     (built,) = (tmp_path / "dist").glob("*.whl")
-    page = "finetune/report/page.html.j2"
     with zipfile.ZipFile(built) as archive:
-        assert archive.read(page) == (project / "src" / page).read_bytes()
+        for page in ("finetune/report/page.html.j2", "finetune/serving/page.html"):
+            assert archive.read(page) == (project / "src" / page).read_bytes()

@@ -142,6 +142,14 @@ def test_it_fits_a_phone_and_needs_no_mouse(task: str, page: Any, serving: Any) 
     assert page.evaluate("document.activeElement.id") == "send"
 
 
+def test_it_speaks_chinese_to_a_chinese_browser(browser: Any, serving: Any) -> None:
+    page = browser.new_page(locale="zh-CN")
+    page.goto(f"{serving('ranking').url}/ui")
+    assert page.locator("#send").inner_text() == "发送"
+    assert page.locator("label[for=field-documents]").inner_text() == "文档，每行一个"
+    assert page.evaluate("document.documentElement.lang") == "zh"
+
+
 def test_the_key_is_asked_for(browser: Any, serving: Any) -> None:
     with Running(serving("text-classification").run, key="secret") as server:
         page = browser.new_page()
