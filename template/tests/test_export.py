@@ -162,14 +162,20 @@ def test_odd_names_stay_what_they_are(project: Project) -> None:
     assert {line.replace(r"\|", "").count("|") for line in table} == {4}
 
 
-def test_int8_needs_data_to_measure_it_on(project: Project, refused: Callable[..., str]) -> None:
+def test_int8_needs_data_to_measure_it_on(
+    project: Project, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "require_onnx", lambda: None)
     config = load_config(project.config("text-classification", data={"validation": None}))
     RunFolder(config.run_folder).create(config, {})
     sentence = refused("export", "runs/config", "new", "--format", "onnx", "--int8")
     assert sentence == "--int8: the drop of the metric is measured on data.validation, which is not set: set it"
 
 
-def test_int8_needs_a_metric_that_is_measured_without_texts(project: Project, refused: Callable[..., str]) -> None:
+def test_int8_needs_a_metric_that_is_measured_without_texts(
+    project: Project, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "require_onnx", lambda: None)
     config = load_config(project.config("translation"))
     RunFolder(config.run_folder).create(config, {})
     sentence = refused("export", "runs/config", "new", "--format", "onnx", "--int8")

@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import random
+import shlex
 import shutil
 import signal
 import sys
@@ -84,7 +85,10 @@ def test_a_planted_burst_is_found_in_time_and_once(window: tuple[str, ...], capf
     program = Path("program.py")
     program.write_text("import sys; open('calls', 'a').write(sys.stdin.read() + '\\n')")
     rules = ("--alarm", "bad > 0.4", "--alarm", "bad jumps 5")
-    assert main([*STREAM, *window, *rules, "--clear", "0.8", "--on-alarm", f"'{sys.executable}' program.py"]) == 0
+    assert (
+        main([*STREAM, *window, *rules, "--clear", "0.8", "--on-alarm", shlex.join([sys.executable, "program.py"])])
+        == 0
+    )
     events = read("alarms.jsonl")
     for rule, latest in (("bad > 0.4", 660), ("bad jumps 5", 660)):
         raised, cleared = (event for event in events if event["alarm"] == rule)

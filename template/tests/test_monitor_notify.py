@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 import threading
 import time
@@ -122,7 +123,7 @@ def test_a_command_gets_the_alarm_and_no_shell(tmp_path: Path) -> None:
     program = tmp_path / "a program.py"
     program.write_text("import sys, pathlib; pathlib.Path(sys.argv[1]).write_bytes(sys.stdin.buffer.read())")
     target = tmp_path / "$(touch x); `y` && z"
-    notes, _ = delivered(Command(f"'{sys.executable}' '{program}' '{target}'"))
+    notes, _ = delivered(Command(shlex.join([sys.executable, str(program), str(target)])))
     assert notes == []
     assert json.loads(target.read_text("utf-8")) == EVENT
     assert not (tmp_path / "x").exists()

@@ -57,6 +57,7 @@ def test_its_packages_are_missing(refused: Callable[..., str], monkeypatch: pyte
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_server(finished: Any) -> None:
+    pytest.importorskip("onnxruntime")
     finished("text-classification")
     run = RunFolder(Path(RUN))
     server = Server(Source(run, run.config(), onnx=Path("nothing")), Limits(), None, lambda: None)

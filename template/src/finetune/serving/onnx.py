@@ -25,7 +25,9 @@ class OnnxModel(torch.nn.Module):
         import onnxruntime
 
         self.config = config
-        self._session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # as OMP_WAIT_POLICY in command.py
+        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self._names = [one.name for one in self._session.get_inputs()]
 
     def forward(self, **inputs: Tensor) -> SimpleNamespace:
@@ -43,13 +45,15 @@ def load_onnx(folder: Path, saved: SavedModel) -> OnnxModel:
         raise UserError("--onnx: needs onnxruntime: pip install -c constraints.txt onnxruntime")
     try:
         known = json.loads((folder / TASK_FILE).read_text(encoding="utf-8"))
+        exported = {name: value for name, value in known["state"].items() if value != {}}  # {}: left out by the export
         model = OnnxModel(folder / FILE, saved.model.config)
     except Exception as error:  # those of onnxruntime have no common base class
         raise UserError(
             f"{folder}: holds no ONNX export: make one with `finetune export RUN DIR --format onnx`"
         ) from error
-    if known.get("state") != saved.task.state():
+    state = saved.task.state()
+    if any(state.get(name) != value for name, value in exported.items()):
         raise UserError(f"{folder}: is the export of another run: export this one with --format onnx")
     if known.get("data_units"):
-        saved.task.load_state({**saved.task.state(), "mean": 0.0, "deviation": 1.0})
+        saved.task.load_state({**state, "mean": 0.0, "deviation": 1.0})
     return model
