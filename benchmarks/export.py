@@ -31,8 +31,8 @@ from finetune.data.batching import Batch, Padding
 from finetune.data.features import IGNORE
 from finetune.dataset import read_split
 from finetune.export.export import Options, export
-from finetune.export.onnx_model import OnnxModel
 from finetune.model.forward import forward
+from finetune.model.onnx_model import OnnxModel
 from finetune.run.folder import RunFolder
 from finetune.run.saved_model import SavedModel, load_saved_model, to_data_units
 from finetune.train.loop import train

@@ -190,7 +190,7 @@ def _pictures(request: pytest.FixtureRequest, _blank_picture: bytes, monkeypatch
     A test with usefixtures("drawn") gets real ones.
     """
     if "drawn" not in request.fixturenames:
-        monkeypatch.setattr(Figure, "savefig", lambda self, path, **options: path.write_bytes(_blank_picture))
+        monkeypatch.setattr(Figure, "savefig", lambda self, image, **options: image.write(_blank_picture))
 
 
 @pytest.fixture(autouse=True)

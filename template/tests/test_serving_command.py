@@ -16,9 +16,9 @@ pytest.importorskip("uvicorn")
 from conftest import ROOT
 from test_serving import call
 
+from finetune import packages
 from finetune.errors import UserError
 from finetune.run.folder import RunFolder
-from finetune.serving import command
 from finetune.serving.limits import Limits
 from finetune.serving.model import Source
 from finetune.serving.server import Server, bind
@@ -52,7 +52,7 @@ def test_options_that_do_not_fit_the_task(finished: Any, refused: Callable[..., 
 
 
 def test_its_packages_are_missing(refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    monkeypatch.setattr(packages, "find_spec", lambda name: None)
     assert refused("serve", RUN).endswith("pip install -c constraints.txt fastapi uvicorn prometheus-client")
 
 

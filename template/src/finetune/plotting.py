@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from .files import write_atomic
 
 # One grey that is readable on white and on near-black: plots are transparent, for the page's light and dark theme.
 GREY = "#7b8591"
@@ -50,13 +53,15 @@ def canvas(width: float, height: float, path: Path) -> Iterator[Axes]:
 
 @contextmanager
 def sheet(width: float, height: float, path: Path) -> Iterator[Figure]:
-    """A new figure of that size in inches; on leaving, it is written to `path`, an SVG file."""
+    """A new figure of that size in inches; on leaving, it is written to `path`, an SVG file, atomically."""
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*Glyph.*missing from.*font")
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
-        figure.savefig(path, transparent=True, metadata={"Date": None})
+        image = BytesIO()
+        figure.savefig(image, format="svg", transparent=True, metadata={"Date": None})
+    write_atomic(path, image.getvalue())
 
 
 def legend_above(axes: Axes) -> None:

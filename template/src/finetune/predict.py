@@ -11,7 +11,7 @@ from typing import Any
 
 from .config.config import Config, Data
 from .console import make_console, print_json, print_table
-from .data.columns import check_optional_columns, row_from_object
+from .data.columns import rows_from_objects
 from .data.features import Encoded
 from .data.rows import Columns, Row, read_rows
 from .dataset import columns_of
@@ -82,10 +82,7 @@ class Predictor:
 
         Raises UserError with rows[number] for an object that cannot be read.
         """
-        columns = columns_of(self._saved.task, self.data, labelled=False)
-        read = [row_from_object(row, f"rows[{number}]", columns) for number, row in enumerate(rows)]
-        check_optional_columns(read, columns)
-        return self.predict(read)
+        return self.predict(rows_from_objects(rows, self.columns))
 
     def predict_texts(self, texts: Sequence[str], pair: str | None = None) -> list[Record]:
         """Records for single texts, or pairs of them."""

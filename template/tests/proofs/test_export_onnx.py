@@ -16,11 +16,12 @@ import torch
 import transformers
 from conftest import BAD, GOOD, Project, weights_that_matter
 
+from finetune import packages
 from finetune.cli import main
 from finetune.config.load import load_config
 from finetune.export import onnx as export_onnx
 from finetune.export.onnx_cache import write_decoder, write_encoder_decoder
-from finetune.export.onnx_model import OnnxModel
+from finetune.model.onnx_model import OnnxModel
 from finetune.model.tiny import tiny_tokenizer
 from finetune.run.folder import RunFolder
 from finetune.run.saved_model import SavedModel, load_saved_model
@@ -173,7 +174,7 @@ def test_a_cache_changes_no_logits(name: str, tmp_path: Path) -> None:
 
 def fake_conversion(monkeypatch: pytest.MonkeyPatch, convert: Callable[..., Any]) -> None:
     """Let the packages seem to be there, and the conversion be another one."""
-    monkeypatch.setattr(export_onnx, "find_spec", lambda name: ModuleSpec(name, None))
+    monkeypatch.setattr(packages, "find_spec", lambda name: ModuleSpec(name, None))
     monkeypatch.setattr(torch.onnx, "export", convert)
 
 
@@ -208,7 +209,7 @@ def test_what_torch_cannot_convert_is_refused_and_leaves_nothing(
 def test_refused_without_the_packages(
     finished: Callable[[str], None], refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export_onnx, "find_spec", lambda name: None if name == "onnxscript" else ModuleSpec(name, None))
+    monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "onnxscript" else ModuleSpec(name, None))
     finished("text-classification")
     assert refused("export", "latest", "new", "--format", "onnx") == (
         "--format onnx: needs onnxscript: pip install -c constraints.txt onnx onnxruntime onnxscript"

@@ -12,6 +12,8 @@ import torch
 from conftest import ROOT, Project
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, BertConfig, GPT2Config, LlamaConfig
 
+from finetune.model.tiny import tiny_config, tiny_tokenizer
+
 MINILM = BertConfig(hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536)
 """The size of all-MiniLM-L6-v2: 22.7 million parameters."""
 SMALL_GPT2 = GPT2Config(vocab_size=20000, n_positions=256, n_embd=256, n_layer=4, n_head=4)
@@ -53,22 +55,34 @@ print(used, make_plan(config, 1).total)
 """
 
 
-def models(project: Project) -> None:
-    """Random weights: they take the memory of pretrained ones."""
-    from transformers import BertForSequenceClassification, GPT2LMHeadModel
-
-    from finetune.model.tiny import tiny_config, tiny_tokenizer
-
+def save_random(folder: str, config: Any) -> Any:
+    """A model with random weights, which take the memory of pretrained ones, and a tokenizer; returns the tokenizer."""
+    is_encoder = config.model_type == "bert"
     texts = [f"word{number} and word{number + 1}" for number in range(200)]
-    for name, auto, config in (
-        ("bert", BertForSequenceClassification, MINILM),
-        ("gpt2", GPT2LMHeadModel, SMALL_GPT2),
-    ):
-        tokenizer = tiny_tokenizer(f"tiny:{name}", texts)
-        small = tiny_config(f"tiny:{name}", tokenizer, 256)
-        for folder, model in ((name, auto(config)), (f"{name}-tiny", auto(small))):
-            model.save_pretrained(folder)
-            tokenizer.save_pretrained(folder)
+    tokenizer = tiny_tokenizer("tiny:bert" if is_encoder else "tiny:gpt2", texts)
+    auto = AutoModelForSequenceClassification if is_encoder else AutoModelForCausalLM
+    auto.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def write_config(project: Project, name: str, words: int) -> None:
+    """A task for the model, and 64 texts that are longer than it reads."""
+    rows = [{"text": "word1 and word2 or word3 " * words, "label": label} for label in "ab"] * 32
+    project.write("long.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    task = "text-classification" if name == "bert" else "text-generation"
+    project.config(task, data={"train": "long.jsonl", "validation": None, "test": None}, train={"batch_size": 32})
+
+
+def require_planned(
+    name: str, settings: list[str], command: list[str], environment: dict[str, str], rel: float
+) -> None:
+    """Run a program that prints the bytes that a training used, and those that were planned; compare them."""
+    variables = {**os.environ, **environment, "PYTHONPATH": str(ROOT / "src")}
+    printed = subprocess.run(command, env=variables, check=True, stdout=subprocess.PIPE, text=True).stdout
+    used, planned = map(int, printed.split())
+    print(f"{name} {' '.join(settings)}: used {used / 2**20:.0f} MiB, planned {planned / 2**20:.0f} MiB")
+    assert planned == pytest.approx(used, rel=rel)
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="reads the memory of a process as Linux tells it")
@@ -81,23 +95,16 @@ def models(project: Project) -> None:
         ("bert", ["train.precision=fp32", "optim.name=sgd", "train.micro_batch_tokens=1024"]),
         ("gpt2", ["train.precision=fp32"]),
     ],
-    ids=" ".join,
+    ids=["bert-fp32", "bert-bf16", "bert-lora", "bert-sgd", "gpt2"],
 )
 def test_a_training_takes_the_memory_of_its_plan(project: Project, model: str, settings: list[str]) -> None:
-    models(project)
-    rows = [{"text": "word1 and word2 or word3 " * 100, "label": label} for label in "ab"] * 32
-    project.write("long.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    task = {"bert": "text-classification", "gpt2": "text-generation"}[model]
-    sizes = {"batch_size": 32}
-    project.config(task, data={"train": "long.jsonl", "validation": None, "test": None}, train=sizes)
+    tokenizer = save_random(model, {"bert": MINILM, "gpt2": SMALL_GPT2}[model])
+    save_random(f"{model}-tiny", tiny_config(f"tiny:{model}", tokenizer, 256))
+    write_config(project, model, words=100)
     # Each tensor is a mapping of its own, which is given back at once.
     exact = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_ARENA_MAX": "1"}
-    environment = {**os.environ, **exact, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", MEASURE, f"model.name={model}", "model.max_length=128", *settings]
-    printed = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
-    used, planned = map(int, printed.split())
-    print(f"{model} {' '.join(settings)}: used {used / 2**20:.0f} MiB, planned {planned / 2**20:.0f} MiB")
-    assert planned == pytest.approx(used, rel=0.1)
+    require_planned(model, settings, command, {**exact, "OMP_NUM_THREADS": "1"}, rel=0.1)
 
 
 BERT_BASE = BertConfig()
@@ -142,26 +149,6 @@ def test_a_training_takes_the_memory_of_its_plan_on_a_gpu(
     project: Project, name: str, config: Any, settings: list[str]
 ) -> None:
     save_random(name, config)
-    rows = [{"text": "word1 and word2 or word3 " * 200, "label": label} for label in "ab"] * 32
-    project.write("long.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    task = "text-classification" if name == "bert" else "text-generation"
-    project.config(task, data={"train": "long.jsonl", "validation": None, "test": None}, train={"batch_size": 32})
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    settings = [f"model.name={name}", "model.max_length=256", "train.max_steps=3", "train.device=cuda", *settings]
-    command = [sys.executable, "-c", ON_GPU, *settings]
-    printed = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
-    used, planned = map(int, printed.split())
-    print(f"{name} {' '.join(settings)}: used {used / 2**20:.0f} MiB, planned {planned / 2**20:.0f} MiB")
-    assert planned == pytest.approx(used, rel=0.15)
-
-
-def save_random(name: str, config: Any) -> None:
-    """A model folder with random weights and the tokenizer of the tiny model."""
-    from finetune.model.tiny import tiny_tokenizer
-
-    tokenizer = tiny_tokenizer(
-        "tiny:bert" if name == "bert" else "tiny:gpt2", [f"word{number} and word{number + 1}" for number in range(200)]
-    )
-    auto = AutoModelForCausalLM if name != "bert" else AutoModelForSequenceClassification
-    auto.from_config(config).save_pretrained(name)
-    tokenizer.save_pretrained(name)
+    write_config(project, name, words=200)
+    given = [f"model.name={name}", "model.max_length=256", "train.max_steps=3", "train.device=cuda", *settings]
+    require_planned(name, settings, [sys.executable, "-c", ON_GPU, *given], {}, rel=0.15)

@@ -114,6 +114,17 @@ def row_from_object(value: Any, place: str, columns: Columns) -> Row:
     return Row(place, values, value)
 
 
+def rows_from_objects(values: Sequence[Any], columns: Columns) -> list[Row]:
+    """The rows of objects that come from no file; their places are rows[0], rows[1], ...
+
+    Raises UserError as `row_from_object` and `check_optional_columns` do.
+    """
+    rows = [row_from_object(value, f"rows[{number}]", columns) for number, value in enumerate(values)]
+    if rows:
+        check_optional_columns(rows, columns)
+    return rows
+
+
 def require_values(values: dict[str, Any], place: str, columns: Columns, found: str = "") -> None:
     """Raise UserError if a required column has no value; `found` tells which columns there are."""
     for name in columns.missing([name for name, value in values.items() if value is not None]):

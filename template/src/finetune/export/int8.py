@@ -14,10 +14,10 @@ from ..config.config import Config
 from ..errors import UserError
 from ..evaluate import measure
 from ..hub.client import first_line
+from ..model.onnx_model import OnnxModel
 from ..run.saved_model import SavedModel
 from ..tasks.base import Task
 from .onnx import quiet
-from .onnx_model import OnnxModel
 
 QUANTIZED = "MatMulInteger"
 """The operator that multiplies quantized matrices."""

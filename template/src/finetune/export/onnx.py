@@ -8,7 +8,6 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from ..errors import UserError
 from ..hub.client import first_line
+from ..model.onnx_model import FILE, OnnxModel
+from ..packages import require_packages
 from ..tasks.base import Task
-from .onnx_model import FILE, OnnxModel
 
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 TRACED = (7, 4)
@@ -39,10 +38,7 @@ class NotConvertedError(Exception):
 
 def require_onnx() -> None:
     """Raise UserError if a package is missing."""
-    if missing := [name for name in PACKAGES if find_spec(name) is None]:
-        raise UserError(
-            f"--format onnx: needs {' and '.join(missing)}: pip install -c constraints.txt {' '.join(PACKAGES)}"
-        )
+    require_packages("--format onnx", *PACKAGES)
 
 
 def write_logits(folder: Path, task: Task[Any, Any], model: Any, tokenizer: Any) -> None:

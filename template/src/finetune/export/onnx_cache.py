@@ -15,8 +15,8 @@ from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from ..hub.client import first_line
+from ..model.onnx_model import ENCODER_FILE, FILE, PAST, PRESENT
 from .onnx import CHECKED, TRACED, NotConvertedError, convert, load_exported, require_equal, run, texts
-from .onnx_model import ENCODER_FILE, FILE, PAST, PRESENT
 
 NEW = 3
 """New tokens of the traced call; above 1, as all traced sizes."""

@@ -1,6 +1,5 @@
 """The picture of the trend: the level of each label over the stream, alarms, and topics of labels with an alarm."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -26,13 +25,12 @@ Point = dict[str, Any]
 def draw_trend(
     points: Sequence[Point], events: Sequence[Event], rules: Sequence[Rule], span: Span, path: Path
 ) -> Path | None:
-    """Write the picture atomically, as SVG; None while there is nothing to draw."""
+    """Write the picture, as SVG; None while there is nothing to draw."""
     if not points:
         return None
     by_topic = list(dict.fromkeys(rule.label for rule in rules if rule.topic is not None))[:MOST_PANELS]
     labels, topics = _frequent([point["levels"] for point in points]), _most_present(points)
-    temporary = path.with_name(f".{path.name}.tmp{path.suffix}")
-    with sheet(9.6, 3.2 * (1 + len(by_topic)), temporary) as figure:
+    with sheet(9.6, 3.2 * (1 + len(by_topic)), path) as figure:
         first, *others = figure.subplots(1 + len(by_topic), 1, sharex=True, squeeze=False)[:, 0]
         x = [_x(point, span) for point in points]
         series = {label: [point["levels"].get(label, 0.0) for point in points] for label in labels}
@@ -46,7 +44,6 @@ def draw_trend(
             _thresholds(axes, [rule for rule in rules if rule.topic is not None and rule.label == label])
             _alarms(axes, [event for event in events if event["topic"] and event["label"] == label], x, span)
         _x_axis([first, *others][-1], span)
-    os.replace(temporary, path)
     return path
 
 

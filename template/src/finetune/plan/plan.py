@@ -43,7 +43,7 @@ class Plan:
 
     @property
     def total(self) -> int:
-        """All memory of the training; the CUDA context and what the allocator does not reuse come on top."""
+        """All memory of the training, without the CUDA context and what the allocator does not reuse."""
         return sum(self.memory.values())
 
     @property

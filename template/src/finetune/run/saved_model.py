@@ -161,9 +161,7 @@ def load_saved_model(
     try:
         description = _description(folder)
     except OSError as error:
-        raise UserError(
-            f"{folder}: there is no finetuned model yet: let the training reach its first validation"
-        ) from error
+        raise no_model_yet(folder) from error
     task = make_task(TASKS.validate_python(description["task"]))
     task.load_state(description["state"])
     base = _base_model(folder, description)
@@ -187,6 +185,11 @@ def load_saved_model(
     tokenizer = load_pretrained(transformers.AutoTokenizer, local)
     bf16 = description.get("precision") == "bf16"  # models of earlier versions do not have it
     return SavedModel(task, model, tokenizer, description["max_length"], method, description["head"], bf16)
+
+
+def no_model_yet(folder: Path) -> UserError:
+    """The error for a run that has saved no model."""
+    return UserError(f"{folder}: there is no finetuned model yet: let the training reach its first validation")
 
 
 def to_data_units(saved: SavedModel, model: Any) -> bool:

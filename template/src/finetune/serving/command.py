@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 import webbrowser
-from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,9 @@ import click
 from ..arguments import run_argument, trust_option
 from ..console import make_console, print_line, quiet_libraries
 from ..errors import INTERRUPTED, OK, UserError
+from ..packages import require_packages
 
 PACKAGES = ("fastapi", "uvicorn", "prometheus_client")
-NAMES = "fastapi uvicorn prometheus-client"
 SPARE_FILES = 64
 """Open files beside the connections of requests."""
 
@@ -61,8 +60,7 @@ def serve(
 
     Options and their environment variables are those of Text Embeddings Inference.
     """
-    if any(find_spec(name) is None for name in PACKAGES):
-        raise UserError(f"serve: needs {NAMES}: pip install -c constraints.txt {NAMES}")
+    require_packages("serve", *PACKAGES)
     key = os.environ.get("API_KEY") or None
     if key is None and not _is_loopback(host):
         raise UserError(f"--host {host}: others can reach this address: set an API key in the variable API_KEY")

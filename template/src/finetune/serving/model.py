@@ -17,7 +17,7 @@ from ..inference import infer
 from ..model.device import choose_device
 from ..model.precision import infers_in_bf16
 from ..run.folder import RunFolder
-from ..run.saved_model import load_saved_model
+from ..run.saved_model import load_saved_model, no_model_yet
 from ..tasks.base import Task
 from ..tasks.settings import Generation
 from .engine import Capacity
@@ -56,9 +56,7 @@ class Source:
                 f"with torch only: leave out --onnx"
             )
         if not self.run.has_model:
-            raise UserError(
-                f"{self.run.best}: there is no finetuned model yet: let the training reach its first validation"
-            )
+            raise no_model_yet(self.run.best)
 
 
 class ServedModel:

@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter, time
 from typing import Any
 
 from ..config.config import Config
-from ..data.columns import Columns, check_optional_columns, row_from_object
+from ..data.columns import rows_from_objects
 from ..data.features import Encoded
 from ..data.rows import Row
 from ..dataset import columns_of
@@ -71,15 +71,13 @@ class Service:
     def rows(self, objects: Sequence[Any]) -> list[Row]:
         """Objects with the columns of the run's data files, without the labels. Raises Problem."""
         columns = columns_of(self.task, self.config.data, labelled=False)
-        named = {name: source for name, source in (columns.renamed or {}).items() if isinstance(source, str)}
-        columns = Columns(**{**_fields(columns), "renamed": named})
+        renamed = (columns.renamed or {}).items()
+        # An object has no order of columns, which a number would be a position in.
+        columns = replace(columns, renamed={name: source for name, source in renamed if isinstance(source, str)})
         try:
-            rows = [row_from_object(value, f"rows[{number}]", columns) for number, value in enumerate(objects)]
-            if rows:
-                check_optional_columns(rows, columns)
+            return rows_from_objects(objects, columns)
         except UserError as error:
             raise invalid_row(error) from error
-        return rows
 
     def rows_of_texts(self, texts: Sequence[Text], place: str = "inputs") -> list[Row]:
         """Texts or pairs of texts. Raises Problem where the task reads the other of the two."""
@@ -160,6 +158,14 @@ class Service:
         ended = ended or any(item.ended for item in job.items) or count < generation.max_new_tokens
         yield Written(text, prompt, count, ended)
 
+    async def written(
+        self, row: Row, generation: Generation, *, stop: Sequence[str] = (), seed: int | None = None
+    ) -> Written:
+        """The text that the model generates, as a whole. Raises Problem."""
+        *_, whole = [piece async for piece in self.write(row, generation, stop=stop, seed=seed)]
+        assert isinstance(whole, Written)
+        return whole
+
     async def _encode(self, rows: Sequence[Row], truncate: bool | None) -> Encoding:
         if not rows:
             raise Problem(400, "empty", "there is no input: send at least one")
@@ -228,10 +234,6 @@ class Service:
 def invalid_row(error: UserError) -> Problem:
     """A row that the task cannot read; the sentence begins with its place, rows[3]."""
     return Problem(422, "invalid-row", str(error))
-
-
-def _fields(columns: Columns) -> dict[str, Any]:
-    return {name: getattr(columns, name) for name in Columns.__dataclass_fields__}
 
 
 def _characters(value: Any, place: str) -> int:

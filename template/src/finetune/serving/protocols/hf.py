@@ -162,11 +162,10 @@ async def _generated(service: Service, body: Request, texts: list[Text], generat
         return [{name: start + (record["prediction"] or "")} for start, record in zip(before, records, strict=True)]
     if len(rows) > 1:
         raise unsupported("parameters.stop, details or stream with a batch", "send one text at a time")
-    pieces = service.write(rows[0], generation, stop=stop, seed=seed)
     if body.stream:
+        pieces = service.write(rows[0], generation, stop=stop, seed=seed)
         return StreamingResponse(await events(_tokens(pieces, before[0]), "/"))
-    *_, written = [piece async for piece in pieces]
-    assert isinstance(written, Written)
+    written = await service.written(rows[0], generation, stop=stop, seed=seed)
     shown = {"details": {**_details(written), "prefill": [], "tokens": [], "seed": seed}} if details else {}
     return [{name: before[0] + written.text, **shown}]
 

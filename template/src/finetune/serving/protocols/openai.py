@@ -169,7 +169,7 @@ class _Answer:
 
     async def complete(self, rows: list[Row], body: Sampling, generation: Generation) -> dict[str, Any]:
         settings = body.adjust(generation)
-        written = [await self._whole(row, body, settings) for row in rows]
+        written = [await self.service.written(row, settings, stop=body.stops, seed=body.seed) for row in rows]
         choices = [self._choice(i, one.text, _reason(one)) for i, one in enumerate(written)]
         return {**self.head, "object": self.kind, "choices": choices, "usage": _usage(written)}
 
@@ -181,11 +181,6 @@ class _Answer:
         path = "/v1/chat/completions" if self.is_chat else "/v1/completions"
         lines = await events(self._chunks(pieces, counts), path, "data: [DONE]\n\n")
         return StreamingResponse(lines, media_type="text/event-stream")
-
-    async def _whole(self, row: Row, body: Sampling, generation: Generation) -> Written:
-        *_, written = [piece async for piece in self.service.write(row, generation, stop=body.stops, seed=body.seed)]
-        assert isinstance(written, Written)
-        return written
 
     async def _chunks(self, pieces: AsyncIterator[str | Written], counts: bool) -> AsyncIterator[dict[str, Any]]:
         head = {**self.head, "object": "chat.completion.chunk" if self.is_chat else self.kind}

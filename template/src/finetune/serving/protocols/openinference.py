@@ -4,6 +4,7 @@ Inputs are BYTES tensors of the task's columns (text, and text_pair or query, do
 their data are JSON, or, as Triton's clients send them by default, follow the JSON as bytes (its binary data extension).
 """
 
+import math
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -147,10 +148,8 @@ def _texts(tensor: Tensor) -> list[str]:
     flat: list[Any] = tensor.data
     while flat and isinstance(flat[0], list):
         flat = [value for part in flat for value in (part if isinstance(part, list) else [part])]
-    size = 1
-    for length in tensor.shape:
-        size *= length
-    if tensor.datatype != "BYTES" or not all(isinstance(value, str) for value in flat) or size != len(flat):
+    of_texts = tensor.datatype == "BYTES" and all(isinstance(value, str) for value in flat)
+    if not of_texts or math.prod(tensor.shape) != len(flat):
         raise Problem(
             422, "invalid-body", f"inputs: {tensor.name} must have the datatype BYTES and as many strings as its shape"
         )

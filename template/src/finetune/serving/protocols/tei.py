@@ -54,8 +54,10 @@ def make_router(service: Service) -> APIRouter:
             """The texts' indices and scores, the most relevant first."""
             body.require_supported()
             scores = await relevance(service, body.query, body.texts, raw=body.raw_scores, truncate=body.truncate)
-            shown = {"text": True} if body.return_text else {}
-            return [{"index": i, "score": score, **({"text": body.texts[i]} if shown else {})} for i, score in scores]
+            return [
+                {"index": i, "score": score, **({"text": body.texts[i]} if body.return_text else {})}
+                for i, score in scores
+            ]
 
     async def predict(body: Predict) -> Any:
         """Labels and probabilities, the likeliest first; of a batch a list of such lists."""

@@ -1,4 +1,4 @@
-"""The ONNX graphs of an export in place of a model of torch, for inference on the CPU."""
+"""The ONNX graphs of an export in place of a model of torch, for inference on the CPU by onnxruntime."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,11 +21,12 @@ class OnnxModel(torch.nn.Module):
 
     device = torch.device("cpu")
 
-    def __init__(self, folder: Path, config: Any) -> None:
+    def __init__(self, folder: Path, config: Any, *, spinning: bool = True) -> None:
+        """`spinning`: whether the threads of a forward pass wait for each other actively, which needs free cores."""
         super().__init__()
         self.config = config
-        self._session = _session(folder / FILE)
-        self._encoder = _session(folder / ENCODER_FILE) if (folder / ENCODER_FILE).exists() else None
+        self._session = _session(folder / FILE, spinning)
+        self._encoder = _session(folder / ENCODER_FILE, spinning) if (folder / ENCODER_FILE).exists() else None
         self._inputs = {one.name: one.shape for one in self._session.get_inputs()}
         self._outputs = [one.name for one in self._session.get_outputs()]
 
@@ -51,7 +52,9 @@ class OnnxModel(torch.nn.Module):
         return {name: np.zeros((rows, shape[1], 0, shape[3]), np.float32) for name, shape in shapes.items()}
 
 
-def _session(path: Path) -> Any:
+def _session(path: Path, spinning: bool) -> Any:
     import onnxruntime
 
-    return onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
