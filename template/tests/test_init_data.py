@@ -140,7 +140,7 @@ def test_columns_of_other_names_are_recognised(
     assert values["task"]["type"] == task
     assert values["data"]["columns"] == columns
     for name in PARTS:
-        assert read_split(*opened("config.yaml"), Path(values["data"][name]))
+        assert read_split(*opened("config.yaml"), [values["data"][name]])
 
 
 @pytest.mark.skipif(not TokenClassification.text_targets, reason="the task reads no entities")
@@ -150,7 +150,7 @@ def test_texts_with_entities_are_recognised(project: Project, init: Callable[...
     values = init(write_jsonl(project, "own.jsonl", rows), task="text-classification")
     assert values["task"]["type"] == "token-classification"
     assert values["data"]["columns"] == {"text": "sentence", "entities": "spans"}
-    assert len(read_split(*opened("config.yaml"), Path(values["data"]["train"]))) == 32
+    assert len(read_split(*opened("config.yaml"), [values["data"]["train"]])) == 32
 
 
 def opened(config: str) -> tuple[Any, Any]:
@@ -468,7 +468,7 @@ def test_a_file_without_a_header_goes_by_numbers(project: Project) -> None:
     config = project.config("text-classification", data={"header": False})
     assert main(["init-data", "own.csv", "--config", str(config), "--text", "0", "--label", "1"]) == 0
     settings, task = opened("config.yaml")
-    assert len(read_split(settings, task, Path("data/own/train.csv"))) == 32
+    assert len(read_split(settings, task, ["data/own/train.csv"])) == 32
 
 
 def test_cells_that_are_empty() -> None:

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from . import __version__, optional
 from .arguments import config_argument, overrides_argument, run_argument, trust_option
-from .console import make_console, print_line, quiet_libraries, replace_unencodable
+from .console import make_console, print_line, quiet_libraries, replace_unencodable, show_notices
 from .env_file import load_env_file
 from .errors import FAILED, INTERRUPTED, OK, WRONG_INPUT, UserError
 
@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     is_main = os.environ.get("LOCAL_RANK", "0") == "0"  # among the processes that torchrun has started on this machine
     errors = make_console(stderr=True, quiet=not is_main)
     replace_unencodable()
+    show_notices()
     try:
         load_env_file()
         return int(cli.main(arguments, prog_name="finetune", standalone_mode=False) or OK)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 import warnings
 from collections.abc import Iterable, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 import click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -85,6 +87,29 @@ def _as_text(cell: Cell) -> Text:
     if isinstance(cell, Text):
         return cell
     return Text(f"{cell:z.4f}" if isinstance(cell, float) else str(cell))
+
+
+class Notice(UserWarning):
+    """What the program has decided by itself about the user's files, with the key that decides otherwise."""
+
+
+def notice(text: str) -> None:
+    """Tell once, as a warning, what was decided; the command line shows it as a line on standard error."""
+    warnings.warn(text, Notice, stacklevel=2)
+
+
+def show_notices() -> None:
+    """Show each notice as one plain line on standard error, on the main rank only."""
+    others = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+        if not issubclass(category, Notice):
+            others(message, category, *where)
+        elif os.environ.get("RANK", "0") == "0":
+            print_line(make_console(stderr=True), f"[yellow]{escape(str(message))}[/]")
+
+    warnings.showwarning = show  # type: ignore[assignment]
+    warnings.simplefilter("once", Notice)
 
 
 def quiet_libraries() -> None:

@@ -1,13 +1,15 @@
 """Dataset: a data file as a task's examples and as the model's features."""
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from .config.config import Config, Data
 from .data.features import Feature
-from .data.rows import Columns, Row, read_rows
+from .data.files import files_of
+from .data.rows import Columns, Row, stream_rows
 from .errors import UserError
 from .tasks.base import Task
 
@@ -38,20 +40,28 @@ def columns_of(task: Task[Any, Any], data: Data, labelled: bool = True) -> Colum
         settings.text_targets,
         targets=() if labelled else settings.target_columns + settings.text_targets,
         trained=task.trained_columns,
+        task=settings.type,
     )
 
 
-def read_split(config: Config, task: Task[Any, Any], path: Path) -> list[Any]:
-    """The checked, labelled examples of a file that `data.where` chooses. Raises UserError with file:line."""
-    return task.parse(read_chosen(config.data, task, path))
+def read_split(config: Config, task: Task[Any, Any], files: Iterable[str | Path]) -> list[Any]:
+    """The checked, labelled examples of the files that `data.where` chooses. Raises UserError with file:line."""
+    return task.parse(list(stream_chosen(config.data, task, files)))
 
 
-def read_chosen(data: Data, task: Task[Any, Any], path: Path) -> list[Row]:
-    """The labelled rows of a file that `data.where` chooses. Raises UserError with file:line."""
-    chosen = [row for row in read_rows(path, columns_of(task, data)) if _is_chosen(row, data.where)]
-    if not chosen:
-        raise UserError(f"{path}: no row matches data.where: correct its pattern")
-    return chosen
+def stream_chosen(data: Data, task: Task[Any, Any], files: Iterable[str | Path]) -> Iterator[Row]:
+    """The labelled rows of the files that `data.where` chooses, one after the other. Raises UserError with file:line.
+
+    Each file must have such a row.
+    """
+    for path in files_of(files):
+        chosen = 0
+        for row in stream_rows(path, columns_of(task, data)):
+            if _is_chosen(row, data.where):
+                chosen += 1
+                yield row
+        if not chosen:
+            raise UserError(f"{path}: no row matches data.where: correct its pattern")
 
 
 def _is_chosen(row: Row, where: dict[str, str]) -> bool:

@@ -8,9 +8,10 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from .config.config import Config
+from .config.config import Config, Files
 from .console import counted, print_table
-from .dataset import read_chosen, read_split
+from .data.files import shown
+from .dataset import read_split, stream_chosen
 from .errors import UserError
 from .files import write_atomic
 from .predict import infer_examples
@@ -31,23 +32,23 @@ def evaluate(
     Raises UserError if the config has no file for the split or its data are wrong.
     """
     config = run.config()
-    path = data or file_of(split, run, config)
+    files = (str(data),) if data else files_of_split(split, run, config)
     if data:  # data.where chooses from the config's own files
         config = config.model_copy(update={"data": config.data.model_copy(update={"where": {}})})
     saved = load_saved_model(run.best, trust_remote_code=trust_remote_code)
-    examples = read_split(config, saved.task, path)
+    examples = read_split(config, saved.task, files)
     measured, scores = measure(config, saved, examples)
-    evaluation = {"format": FORMAT, "task": config.task.type, "split": split, "data": path.as_posix(), **measured}
+    evaluation = {"format": FORMAT, "task": config.task.type, "split": split, "data": shown(files), **measured}
     write_atomic(run.evaluation_file(split), json.dumps(evaluation, indent=1, ensure_ascii=False) + "\n")
     show(evaluation, scores.tables, console)
     return evaluation
 
 
-def file_of(split: str, run: RunFolder, config: Config) -> Path:
-    """The data file of a split of a run's config. Raises UserError if it has none."""
+def files_of_split(split: str, run: RunFolder, config: Config) -> Files:
+    """The data files of a split of a run's config. Raises UserError if it has none."""
     files = {"train": config.data.train, "validation": config.data.validation, "test": config.data.test}
-    if path := files.get(split):
-        return path
+    if found := files.get(split):
+        return found
     others = "".join(f", or take --split {name}" for name in ("test", "validation") if files[name])
     raise UserError(f"{run.config_file}: data.{split} is not set: name a file with --data{others}")
 
@@ -62,7 +63,7 @@ def confident_errors(
     """
     config = run.config()
     saved = load_saved_model(run.best, trust_remote_code=trust_remote_code)
-    rows = read_chosen(config.data, saved.task, file_of(split, run, config))
+    rows = list(stream_chosen(config.data, saved.task, files_of_split(split, run, config)))
     examples = saved.task.parse(rows)
     encoded, result = infer_examples(config, saved, examples, "loss")
     errors = saved.task.errors(examples, saved.task.predictions(examples, encoded.features, result.decoded))

@@ -15,10 +15,11 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import optional
-from ..config.config import Config
+from ..config.config import Config, Files
 from ..console import share
+from ..data.files import files_of, shown
 from ..data.rows import Row
-from ..dataset import read_chosen
+from ..dataset import stream_chosen
 from ..files import sha256_of, write_atomic
 from ..model.load import load_tokenizer
 from ..tasks import make_task
@@ -51,7 +52,7 @@ class Part:
     """A split: its rows, as examples of the task and as entries of the check."""
 
     name: str
-    path: Path
+    paths: list[Path]
     rows: list[Row]
     examples: list[Any]
     entries: list[Entry]
@@ -85,7 +86,7 @@ def check_data(config: Config) -> dict[str, Any]:
     their text, which are findings.
     """
     task = make_task(_without_target_limit(config.task))
-    parts = [_read(config, task, name, path) for name, path in _files(config).items()]
+    parts = [_read(config, task, name, files) for name, files in _files(config).items()]
     entries = [entry for part in parts for entry in part.entries]
     lengths = _lengths(config, task, parts)
     duplicates = find_duplicates(entries)
@@ -110,7 +111,7 @@ def check_data(config: Config) -> dict[str, Any]:
         "model": config.model.name,
         "max_length": config.model.max_length,
         "where": config.data.where,
-        "data": {part.path.as_posix(): sha256_of(part.path) for part in parts},
+        "data": {path.as_posix(): sha256_of(path) for part in parts for path in part.paths},
         "token_edges": edges,
         "splits": {part.name: _described(part, lengths[part.name], edges) for part in parts},
         "findings": [_written(finding) for finding in by_severity(findings)],
@@ -133,16 +134,18 @@ def write_check(document: dict[str, Any], folder: Path) -> Path:
     return draw_data(document, folder / "data-check.svg")
 
 
-def _files(config: Config) -> dict[str, Path]:
+def _files(config: Config) -> dict[str, Files]:
     files = {"train": config.data.train, "validation": config.data.validation, "test": config.data.test}
-    return {name: path for name, path in files.items() if path is not None}
+    return {name: found for name, found in files.items() if found is not None}
 
 
-def _read(config: Config, task: Task[Any, Any], name: str, path: Path) -> Part:
+def _read(config: Config, task: Task[Any, Any], name: str, files: Files) -> Part:
     """Read a split. The task has not been fitted yet, so it accepts every label."""
-    found = read_chosen(config.data, task, path)
-    if path.suffix.lower() == ".txt":
-        found = paragraphs(path, found[0].values["text"])
+    found = list(stream_chosen(config.data, task, files))
+    paths = files_of(files)
+    if all(path.suffix.lower() == ".txt" for path in paths):
+        texts = zip(paths, found, strict=True)
+        found = [row for path, whole in texts for row in paragraphs(path, whole.values["text"])]
     rows, examples, misplaced = [], [], []
     for row in found:
         try:
@@ -154,7 +157,7 @@ def _read(config: Config, task: Task[Any, Any], name: str, path: Path) -> Part:
         raise misplaced[0]
     pairs = zip(rows, examples, strict=True)
     entries = [Entry(name, row.place, task.summary(one)) for row, one in pairs]
-    return Part(name, path, rows, examples, entries, [place for error in misplaced for place in error.places])
+    return Part(name, paths, rows, examples, entries, [place for error in misplaced for place in error.places])
 
 
 def paragraphs(path: Path, text: str) -> list[Row]:
@@ -237,7 +240,7 @@ def _described(part: Part, lengths: Lengths, edges: Sequence[int]) -> dict[str, 
     counts, _ = np.histogram(np.minimum(lengths.tokens, edges[-1]), edges)
     quantiles = np.quantile(lengths.tokens, (0, 0.5, 0.95, 0.99, 1)).round().astype(int).tolist()
     return {
-        "file": part.path.as_posix(),
+        "file": shown(part.paths),
         "rows": len(part.rows),
         "tokens": dict(zip(("min", "median", "p95", "p99", "max"), quantiles, strict=True)),
         "token_histogram": counts.tolist(),

@@ -7,9 +7,9 @@ Nothing here imports torch, so that an error in a config is reported at once.
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, field_validator, model_validator
 
 from ..section import Section
 from ..tasks.settings import AnyTask
@@ -52,14 +52,28 @@ class Model(Section):
         return None if self.attention == "auto" else self.attention
 
 
+def _listed(files: Any) -> Any:
+    return [files] if isinstance(files, str | Path) else files
+
+
+Files = Annotated[
+    tuple[Annotated[str, BeforeValidator(lambda file: str(file) if isinstance(file, Path) else file)], ...],
+    BeforeValidator(_listed),
+    Field(min_length=1),
+    PlainSerializer(lambda files: files[0] if len(files) == 1 else [*files], return_type=str | list[str]),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+]
+"""A data file, or several of the same columns that are read one after the other."""
+
+
 class Data(Section):
     """Data files: .jsonl .json .csv .tsv .parquet .conll .txt; paths are relative to the working directory."""
 
-    train: Path
+    train: Files
     """Training dataset: the file with the training examples."""
-    validation: Path | None = None
+    validation: Files | None = None
     """Validation dataset: chooses the best checkpoint, for early stopping as well; never trained on."""
-    test: Path | None = None
+    test: Files | None = None
     """Test dataset: for the final metrics; read by `evaluate` only."""
     columns: dict[str, str | int] = Field(default_factory=dict)
     """Column names, where a file's differ from the task's: {text: sentence, label: 3}. A number counts from 0."""

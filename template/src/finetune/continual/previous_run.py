@@ -143,11 +143,12 @@ def stored_memory(run: RunFolder, wanted: Replay | Ewc, trust_remote_code: bool 
     if is_valid(folder):
         return folder
     config = run.config()
-    if run.environment()["data"].get(config.data.train.as_posix()) != _checksum(config.data.train):
-        raise UserError(
-            f"continue_from: {run.path} has stored nothing for {wanted.type}, and {config.data.train}, from which it "
-            f"was trained, is gone or has changed: put the file back, or set continual.type to distillation"
-        )
+    for path in map(Path, config.data.train):
+        if run.environment()["data"].get(path.as_posix()) != _checksum(path):
+            raise UserError(
+                f"continue_from: {run.path} has stored nothing for {wanted.type}, and {path}, from which it "
+                f"was trained, is gone or has changed: put the file back, or set continual.type to distillation"
+            )
     with torch.random.fork_rng(devices=[]):  # the random numbers of a training must not depend on when this is computed
         saved = load_saved_model(run.best, trust_remote_code=trust_remote_code)
     examples = read_split(config, saved.task, config.data.train)

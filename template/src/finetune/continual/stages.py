@@ -10,8 +10,9 @@ from typing import Any
 from rich.console import Console
 
 from .. import optional
-from ..config.config import Config, Data
+from ..config.config import Config, Data, Files
 from ..console import make_console, print_line, print_table
+from ..data.files import shown
 from ..dataset import read_split
 from ..distributed.world import SINGLE_PROCESS, World
 from ..evaluate import measure
@@ -84,9 +85,9 @@ def record_stage(config: Config, run: RunFolder, stage: Config, console: Console
 
 def read_all(stage: Config) -> None:
     """Raises UserError for an error in any of its files."""
-    for path in (stage.data.train, stage.data.validation, stage.data.test):
-        if path:
-            read_split(stage, make_task(stage.task), path)
+    for files in (stage.data.train, stage.data.validation, stage.data.test):
+        if files:
+            read_split(stage, make_task(stage.task), files)
 
 
 def scores(config: Config, finished: Config) -> list[float | None]:
@@ -95,7 +96,7 @@ def scores(config: Config, finished: Config) -> list[float | None]:
     found: list[float | None] = []
     for number in range(len(config.stages)):
         stage = stage_config(config, number)
-        examples = read_split(stage, make_task(stage.task), scored_file(stage.data))
+        examples = read_split(stage, make_task(stage.task), scored_files(stage.data))
         if knows(saved.task, stage, examples):
             measured, _ = measure(stage, saved, examples)
             found.append(measured["metrics"][measured["headline"]])
@@ -104,9 +105,9 @@ def scores(config: Config, finished: Config) -> list[float | None]:
     return found
 
 
-def scored_file(data: Data) -> Path:
+def scored_files(data: Data) -> Files:
     """The test data of a stage, or else its validation data; the config requires one of them."""
-    return Path(str(data.test or data.validation))
+    return data.test or data.validation or ()
 
 
 def knows(task: Task[Any, Any], stage: Config, examples: list[Any]) -> bool:
@@ -137,7 +138,7 @@ def write_matrix(run: RunFolder, config: Config, matrix: list[list[float | None]
         "lower_is_better": task.lower_is_better,
         "continual": config.continual.type,
         "stages": [
-            {"name": stage.name, "data": scored_file(stage.data).as_posix(), "run": run_name(number, stage)}
+            {"name": stage.name, "data": shown(scored_files(stage.data)), "run": run_name(number, stage)}
             for number, stage in enumerate(config.stages)
         ],
         "matrix": matrix,

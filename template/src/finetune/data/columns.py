@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import UserError
+from .forms.form import Form
+from .records import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Columns:
     """Columns that a file may lack, because they are to be predicted; they are not read."""
     trained: tuple[str, ...] | None = None
     """The optional columns that the model was trained with; None before training, when any may be there."""
+    task: str = ""
+    """The task, which decides which forms of known tools are read."""
 
     def names(self) -> tuple[str, ...]:
         """All names, in the order that a file without a header has them."""
@@ -69,26 +73,46 @@ def check_columns(columns: Columns) -> None:
             )
 
 
-def check_optional_columns(rows: Sequence[Row], columns: Columns) -> None:
-    """Raise UserError if a file lacks an optional column that `data.columns` names or the model was trained with.
+@dataclass(slots=True)
+class OptionalColumns:
+    """The optional columns of a file: `data.columns` and the model's training decide which it must or may not have."""
 
-    Single rows may lack it. A model that was trained without it refuses it.
-    """
-    for name in columns.optional:
-        trained, source = name in (columns.trained or ()), columns.source(name)
-        if (trained or name in (columns.renamed or {})) and not any(name in row.values for row in rows):
-            known = ", with which the model was trained" if trained else ""
-            raise UserError(
-                f"{rows[0].place}: no column '{source}'{known} (found: {', '.join(rows[0].original)}): "
-                f"add it, or correct data.columns.{name}"
-            )
-        if columns.trained is not None and not trained:
-            for row in rows:
-                if row.values.get(name) is not None:
-                    raise UserError(
-                        f"{row.place}: column '{source}' has a value, but the model was trained without that column: "
-                        f"take it out of the file"
-                    )
+    columns: Columns
+    first: Row | None = None
+    present: set[str] = field(default_factory=set)
+
+    def see(self, row: Row) -> None:
+        """Look at the next row. Raises UserError for a value in a column that the model was trained without."""
+        self.first = self.first or row
+        for name in self.columns.optional:
+            if name in row.values:
+                self.present.add(name)
+            trained = self.columns.trained
+            if trained is not None and name not in trained and row.values.get(name) is not None:
+                raise UserError(
+                    f"{row.place}: column '{self.columns.source(name)}' has a value, but the model was trained without "
+                    f"that column: take it out of the file"
+                )
+
+    def check(self) -> None:
+        """Raise UserError if no row had a column that `data.columns` names or the model was trained with."""
+        for name in self.columns.optional:
+            trained = name in (self.columns.trained or ())
+            if self.first and name not in self.present and (trained or name in (self.columns.renamed or {})):
+                known = ", with which the model was trained" if trained else ""
+                raise UserError(
+                    f"{self.first.place}: no column '{self.columns.source(name)}'{known} "
+                    f"(found: {', '.join(self.first.original)}): add it, or correct data.columns.{name}"
+                )
+
+
+def row_from_record(record: Record, columns: Columns, form: Form | None = None) -> Row:
+    """The row of what a reader yields. Raises UserError if it is no example of the task or lacks a required column."""
+    value = record.value
+    if form and isinstance(value, dict):
+        value = form.convert(value, record.place)
+    row = row_from_object(value, record.place, columns)
+    return Row(row.place, row.values, record.value if record.original is None else record.original)
 
 
 def row_from_object(value: Any, place: str, columns: Columns) -> Row:
@@ -117,11 +141,13 @@ def row_from_object(value: Any, place: str, columns: Columns) -> Row:
 def rows_from_objects(values: Sequence[Any], columns: Columns) -> list[Row]:
     """The rows of objects that come from no file; their places are rows[0], rows[1], ...
 
-    Raises UserError as `row_from_object` and `check_optional_columns` do.
+    Raises UserError as `stream_rows` does.
     """
     rows = [row_from_object(value, f"rows[{number}]", columns) for number, value in enumerate(values)]
-    if rows:
-        check_optional_columns(rows, columns)
+    optional = OptionalColumns(columns)
+    for row in rows:
+        optional.see(row)
+    optional.check()
     return rows
 
 

@@ -6,19 +6,23 @@ token per line, with a blank line between sentences; .txt is a single text.
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
+from ..console import notice
 from ..errors import UserError
-from .columns import Columns, Row, check_columns, check_optional_columns
+from .columns import Columns, OptionalColumns, Row, check_columns, row_from_record
+from .forms.all_forms import form_of
 from .readers.conll import read_conll
 from .readers.json import read_json, read_jsonl
 from .readers.parquet import read_parquet
 from .readers.table import read_table
 from .readers.text import read_txt
+from .records import Record
 
-__all__ = ["READERS", "Columns", "Row", "read_rows"]
+__all__ = ["READERS", "Columns", "Row", "read_rows", "stream_rows"]
 
-READERS: dict[str, Callable[[Path, Columns], Iterator[Row]]] = {
+READERS: dict[str, Callable[[Path, Columns], Iterator[Record]]] = {
     ".jsonl": read_jsonl,
     ".json": read_json,
     ".csv": partial(read_table, separator=","),
@@ -30,7 +34,12 @@ READERS: dict[str, Callable[[Path, Columns], Iterator[Row]]] = {
 
 
 def read_rows(path: Path, columns: Columns) -> list[Row]:
-    """All examples of a file, in its order.
+    """All examples of a file, in its order. Raises UserError as `stream_rows` does."""
+    return list(stream_rows(path, columns))
+
+
+def stream_rows(path: Path, columns: Columns) -> Iterator[Row]:
+    """The examples of a file one after the other, in its order; the file is never held as a whole.
 
     Raises UserError with file:line for a missing file, a wrong encoding, a syntax error, a missing column or an empty
     file.
@@ -41,8 +50,16 @@ def read_rows(path: Path, columns: Columns) -> list[Row]:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise UserError(f"{path}: unknown format '{path.suffix}': use one of {' '.join(READERS)}")
-    rows = list(reader(path, columns))
-    if not rows:
+    records = reader(path, columns)
+    first = next(records, None)
+    if first is None:
         raise UserError(f"{path}:1: the file holds no examples: add at least one")
-    check_optional_columns(rows, columns)
-    return rows
+    form = form_of(columns.task, first.value)
+    if form:
+        notice(f"{path}: read as {form.name}")
+    optional = OptionalColumns(columns)
+    for record in chain([first], records):
+        row = row_from_record(record, columns, form)
+        optional.see(row)
+        yield row
+    optional.check()

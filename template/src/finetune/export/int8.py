@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..config.config import Config
+from ..config.config import Config, Files
 from ..errors import UserError
 from ..evaluate import measure
 from ..hub.client import first_line
@@ -23,8 +23,8 @@ QUANTIZED = "MatMulInteger"
 """The operator that multiplies quantized matrices."""
 
 
-def require_validation(config: Config) -> Path:
-    """The file that the drop is measured on. Raises UserError if there is none, or the metric needs whole texts."""
+def require_validation(config: Config) -> Files:
+    """The files that the drop is measured on. Raises UserError if there is none, or the metric needs whole texts."""
     if config.task.text_metrics:
         raise UserError(
             f"--int8: {config.task.main_metric} of generated texts is not measured with onnxruntime, so the cost of "

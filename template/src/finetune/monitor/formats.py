@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..console import counted
-from ..data.columns import Columns, Row, check_optional_columns, row_from_object
+from ..data.columns import Columns, OptionalColumns, Row, row_from_object
 from ..data.readers.table import default_header
 from ..errors import UserError
 
@@ -149,7 +149,9 @@ class Records:
         if value is None:
             return None
         row = row_from_object(value, place, self.schema.columns)
-        check_optional_columns([row], self.schema.columns)
+        optional = OptionalColumns(self.schema.columns)
+        optional.see(row)
+        optional.check()
         return row
 
     def _from_text(self, text: str, place: str) -> Row:

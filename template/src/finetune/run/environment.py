@@ -14,6 +14,7 @@ import torch
 from .. import __version__
 from ..config.config import Config
 from ..console import counted
+from ..data.files import files_of
 from ..errors import UserError
 from ..files import MANIFEST, sha256_of
 
@@ -28,7 +29,8 @@ def describe_environment(config: Config, device: torch.device, processes: int = 
     hold the checksums of their files.
     """
     parts = [stage.data for stage in config.stages] or [config.data]
-    files = [path for data in parts for path in (data.train, data.validation, data.test) if path]
+    splits = [files for data in parts for files in (data.train, data.validation, data.test) if files]
+    files = [path for some in splits for path in files_of(some)]
     if config.continue_from:
         folders = (config.continue_from / name for name in ("best", config.continual.type))
         files += [folder / MANIFEST for folder in folders if (folder / MANIFEST).is_file()]
@@ -43,7 +45,7 @@ def describe_environment(config: Config, device: torch.device, processes: int = 
         "packages": {name: version(name) for name in PACKAGES},
         "device": device_name(device),
         "processes": processes,
-        "data": {path.as_posix(): sha256_of(Path(path)) for path in files},
+        "data": {path.as_posix(): sha256_of(path) for path in files},
     }
 
 

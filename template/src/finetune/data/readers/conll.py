@@ -5,11 +5,12 @@ from pathlib import Path
 
 from ...console import counted
 from ...errors import UserError
-from ..columns import Columns, Row, require_values
+from ..columns import Columns
+from ..records import Record
 from .text import read_text
 
 
-def read_conll(path: Path, columns: Columns) -> Iterator[Row]:
+def read_conll(path: Path, columns: Columns) -> Iterator[Record]:
     """The sentences. The first column is the token and the last its tag, unless data.columns gives their positions."""
     sentence: list[list[str]] = []
     start = width = 0
@@ -28,18 +29,15 @@ def read_conll(path: Path, columns: Columns) -> Iterator[Row]:
         sentence.append(cells)
 
 
-def _sentence(lines: list[list[str]], place: str, columns: Columns) -> Row:
-    positions = {"tokens": 0, "tags": -1} if len(lines[0]) > 1 else {"tokens": 0}
-    values = {}
-    for name, default in positions.items():
-        if name in columns.targets:
-            continue
-        position = (columns.renamed or {}).get(name, default)
-        if not isinstance(position, int) or position >= len(lines[0]):
+def _sentence(lines: list[list[str]], place: str, columns: Columns) -> Record:
+    """The columns as lists of cells, named by their numbers, the first also tokens and the last tags."""
+    names = [str(number) for number in range(len(lines[0]))]
+    names[-1] = "tags"
+    names[0] = "tokens"  # also of a single column
+    for name, position in (columns.renamed or {}).items():
+        if name not in columns.targets and not (isinstance(position, int) and position < len(names)):
             raise UserError(
                 f"{place}: data.columns.{name} is {position!r}, but a .conll line has columns "
-                f"0 to {len(lines[0]) - 1}: give the number of one"
+                f"0 to {len(names) - 1}: give the number of one"
             )
-        values[name] = [cells[position] for cells in lines]
-    require_values(values, place, columns)
-    return Row(place, values, lines)
+    return Record(place, dict(zip(names, map(list, zip(*lines, strict=True)), strict=True)), lines)

@@ -7,22 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from ..columns import Columns, Row, row_from_object
+from ..columns import Columns
+from ..records import Record
 from .text import read_text
 
 SPACE = re.compile(r"[ \t\r\n]*")
 SEPARATOR = re.compile(r"[ \t\r\n,]*")
 
 
-def read_jsonl(path: Path, columns: Columns) -> Iterator[Row]:
+def read_jsonl(path: Path, columns: Columns) -> Iterator[Record]:
     """The object of each line that is not blank."""
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if line.strip():
             place = f"{path}:{number}"
-            yield row_from_object(_parse_line(line, place), place, columns)
+            yield Record(place, _parse_line(line, place))
 
 
-def read_json(path: Path, columns: Columns) -> Iterator[Row]:
+def read_json(path: Path, columns: Columns) -> Iterator[Record]:
     """The objects of a list, decoded one by one so that each knows its line."""
     text, decoder = read_text(path), json.JSONDecoder()
     position = _skip(SPACE, text, 0)
@@ -36,7 +37,7 @@ def read_json(path: Path, columns: Columns) -> Iterator[Row]:
             value, position = decoder.raw_decode(text, position)
         except json.JSONDecodeError as error:
             raise UserError(f"{path}:{error.lineno}: this is not JSON ({error.msg}): correct the line") from error
-        yield row_from_object(value, f"{path}:{line}", columns)
+        yield Record(f"{path}:{line}", value)
         position = _skip(SEPARATOR, text, position)
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from ...console import counted
 from ...errors import UserError
-from ..columns import Columns, Row, row_from_object
+from ..columns import Columns
+from ..records import Record
 from .text import read_text
 
 
-def read_table(path: Path, columns: Columns, separator: str) -> Iterator[Row]:
+def read_table(path: Path, columns: Columns, separator: str) -> Iterator[Record]:
     """The rows below the header, if there is one; blank lines are skipped."""
     # Cells of a .csv file may be quoted; a .tsv file has no quoting, so a lone " in a text is an ordinary character.
     source = io.StringIO(read_text(path), newline="")
@@ -41,7 +42,7 @@ def read_table(path: Path, columns: Columns, separator: str) -> Iterator[Row]:
         if len(cells) != len(header):
             found = counted(len(cells), "column")
             raise UserError(f"{place}: {found} where the first line has {len(header)}: correct the row")
-        yield row_from_object(dict(zip(header, cells, strict=True)), place, columns)
+        yield Record(place, dict(zip(header, cells, strict=True)))
 
 
 def default_header(width: int, columns: Columns) -> list[str]:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import UserError
-from ..columns import Columns, Row
+from ..columns import Columns
+from ..records import Record
 
 
 def read_text(path: Path) -> str:
@@ -23,10 +24,10 @@ def read_text(path: Path) -> str:
         ) from error
 
 
-def read_txt(path: Path, columns: Columns) -> Iterator[Row]:
+def read_txt(path: Path, columns: Columns) -> Iterator[Record]:
     """One row with the whole file, for tasks that train on running text."""
     text = read_text(path)
     if columns.text_column != "text" or columns.text_targets:
         raise UserError(f"{path}: a .txt file is one text to continue, not examples of this task: use .jsonl or .csv")
     if text.strip():
-        yield Row(f"{path}:1", {"text": text}, {"text": text})
+        yield Record(f"{path}:1", {"text": text})
