@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from ..console import counted
+from ..data.missing import is_missing
 from ..data.rows import Row
 
 TEXTS = (
@@ -99,13 +100,6 @@ def columns_of_file(rows: Sequence[Row]) -> dict[str, Column]:
     values = {name: [row.original.get(name) for row in rows] for name in names}
     found = {name: [value for value in some if not is_missing(value)] for name, some in values.items()}
     return {name: Column(name, some) for name, some in found.items() if some}
-
-
-def is_missing(value: Any) -> bool:
-    """Whether a cell is empty: null, blank, an empty list, or the NaN that pandas writes."""
-    if isinstance(value, str):
-        return value.strip() in ("", "nan", "NaN")
-    return value is None or value == [] or (isinstance(value, float) and math.isnan(value))
 
 
 def are_numbers(values: Iterable[str]) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from ..config.config import Config, Data
 from ..data.columns import Row, row_from_object
+from ..data.missing import is_missing
 from ..dataset import columns_of
 from ..errors import UserError
 from ..tasks import make_task
@@ -197,7 +198,7 @@ def missing_columns(row: Row, sources: Mapping[str, str]) -> list[str]:
     values = {name: row.original.get(source) for name, source in sources.items()}
     return [
         sources[name] for name, value in values.items()
-        if by.is_missing(value) and value not in EMPTY_VALUES.get(name, ())
+        if is_missing(value) and value not in EMPTY_VALUES.get(name, ())
     ]  # fmt: skip
 
 
