@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..console import notice
 from ..errors import UserError
-from .columns import Columns, OptionalColumns, Row, check_columns, row_from_record
+from .columns import Columns, OptionalColumns, Row, check_columns, resolve_columns, row_from_record
 from .forms.all_forms import form_of
 from .readers.conll import read_conll
 from .readers.json import read_json, read_jsonl
@@ -57,6 +57,8 @@ def stream_rows(path: Path, columns: Columns) -> Iterator[Row]:
     form = form_of(columns.task, first.value)
     if form:
         notice(f"{path}: read as {form.name}")
+    else:
+        columns = resolve_columns(columns, first.value, str(path))
     optional = OptionalColumns(columns)
     for record in chain([first], records):
         row = row_from_record(record, columns, form)
