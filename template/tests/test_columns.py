@@ -1,4 +1,4 @@
-"""Columns of a file: by their own names, by usual names where these have one sense only, or a sentence that says how."""
+"""Columns of a file: by their own names, by usual names that have one sense only, or a sentence that says how."""
 
 import json
 import warnings
