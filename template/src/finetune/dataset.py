@@ -39,6 +39,7 @@ def columns_of(task: Task[Any, Any], data: Data, labelled: bool = True) -> Colum
         settings.text_column,
         settings.text_targets,
         targets=() if labelled else settings.target_columns + settings.text_targets,
+        answers=settings.target_columns,
         trained=task.trained_columns,
         task=settings.type,
     )

@@ -17,10 +17,10 @@ import numpy as np
 from .. import optional
 from ..config.config import Config, Files
 from ..console import share
-from ..data.files import files_of, shown
+from ..data.files import checksum, files_of, shown
 from ..data.rows import Row
 from ..dataset import stream_chosen
-from ..files import sha256_of, write_atomic
+from ..files import write_atomic
 from ..model.load import load_tokenizer
 from ..tasks import make_task
 from ..tasks.base import Task
@@ -111,7 +111,7 @@ def check_data(config: Config) -> dict[str, Any]:
         "model": config.model.name,
         "max_length": config.model.max_length,
         "where": config.data.where,
-        "data": {path.as_posix(): sha256_of(path) for part in parts for path in part.paths},
+        "data": {path.as_posix(): checksum(path) for part in parts for path in part.paths},
         "token_edges": edges,
         "splits": {part.name: _described(part, lengths[part.name], edges) for part in parts},
         "findings": [_written(finding) for finding in by_severity(findings)],

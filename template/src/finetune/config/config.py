@@ -82,6 +82,18 @@ class Data(Section):
     where: dict[str, str] = Field(default_factory=dict)
     """Row filter: keep only rows in which a column matches a regular expression: {domain: ^news$}."""
 
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _names_or_positions(cls, columns: Any) -> Any:
+        for name, source in columns.items() if isinstance(columns, dict) else ():
+            if isinstance(source, bool) or (isinstance(source, int) and source < 0):
+                shown = str(source).lower()
+                raise ValueError(
+                    f"columns.{name} is {shown}: write the name of a column, in quotes if it is a number or a word "
+                    f"such as true, or its position from 0"
+                )
+        return columns
+
     @field_validator("where")
     @classmethod
     def _patterns(cls, where: dict[str, str]) -> dict[str, str]:
