@@ -227,10 +227,11 @@ class TextGeneration(CausalLMSettings):
 
 
 class Chat(CausalLMSettings):
-    """Chat (instruction tuning): the assistant's replies. Column: messages, a list of {role, content}."""
+    """Chat (instruction tuning): the assistant's replies. Columns: messages: [{role, content}], (system), (tools)."""
 
     input_columns = ("messages",)
     target_columns = ()
+    optional_columns = ("system", "tools")
 
     type: Literal["chat"]
     """Chat (instruction tuning): the assistant's replies in a dialogue, in the model's chat template."""
