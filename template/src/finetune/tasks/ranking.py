@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from ..console import counted
 from ..data.features import Encoded, Feature
+from ..data.numbers import number_of
 from ..data.rows import Row
 from ..errors import UserError
 from .base import Task
@@ -175,12 +176,10 @@ class RankingTask(Task[Example, list[float]]):
 
 
 def _relevance(row: Row) -> float:
-    try:
-        label = float(row.values["label"])
-    except (TypeError, ValueError):
-        label = -1.0
-    if not 0 <= label < float("inf"):
-        raise UserError(f"{row.place}: the label is {row.values['label']!r}: write a relevance of 0 or more")
+    wanted = "a relevance of 0 or more"
+    label = number_of(row.values["label"], row.place, "the label", wanted)
+    if label < 0:
+        raise UserError(f"{row.place}: the label is {row.values['label']!r}: write {wanted}")
     return label
 
 

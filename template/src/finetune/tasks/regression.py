@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..data.features import Feature
+from ..data.numbers import number_of
 from ..data.rows import Row
 from ..errors import UserError
 from .objective import at_least_fp32
@@ -42,13 +43,7 @@ class RegressionTask(TextTask[Example, float]):
         label = row.values.get("label")
         if label is None:
             return Example(text, pair, None)
-        try:
-            number = float("nan") if isinstance(label, bool) else float(label)
-        except (TypeError, ValueError):
-            number = float("nan")
-        if not math.isfinite(number):
-            raise UserError(f"{row.place}: the label is {label!r}: write a number, such as 3.5")
-        return Example(text, pair, number)
+        return Example(text, pair, number_of(label, row.place, "the label"))
 
     def fit(self, examples: Sequence[Example]) -> None:
         super().fit(examples)
