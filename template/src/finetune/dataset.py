@@ -9,6 +9,7 @@ from .config.config import Config, Data
 from .data.features import Feature
 from .data.rows import Columns, Row, read_rows
 from .errors import UserError
+from .tasks import make_task
 from .tasks.base import Task
 
 
@@ -24,6 +25,11 @@ class Split:
     """For each unit, the tokens of its longest feature."""
     truncated: int
     """Examples that were truncated to max_length."""
+
+
+def new_task(config: Config) -> Task[Any, Any]:
+    """The task of a config, which knows no labels yet."""
+    return make_task(config.task, config.model.overflow)
 
 
 def columns_of(task: Task[Any, Any], data: Data, labelled: bool = True) -> Columns:

@@ -12,7 +12,7 @@ from rich.console import Console
 from .. import optional
 from ..config.config import Config, Data
 from ..console import make_console, print_line, print_table
-from ..dataset import read_split
+from ..dataset import new_task, read_split
 from ..distributed.world import SINGLE_PROCESS, World
 from ..evaluate import measure
 from ..files import MANIFEST, is_valid, publish, recover, write_atomic
@@ -20,7 +20,6 @@ from ..model.device import choose_device
 from ..run.environment import describe_environment
 from ..run.folder import RunFolder
 from ..run.saved_model import load_saved_model
-from ..tasks import make_task
 from ..tasks.base import Task
 from ..train.checkpoint import newest_valid
 from ..train.loop import train
@@ -86,7 +85,7 @@ def read_all(stage: Config) -> None:
     """Raises UserError for an error in any of its files."""
     for path in (stage.data.train, stage.data.validation, stage.data.test):
         if path:
-            read_split(stage, make_task(stage.task), path)
+            read_split(stage, new_task(stage), path)
 
 
 def scores(config: Config, finished: Config) -> list[float | None]:
@@ -95,7 +94,7 @@ def scores(config: Config, finished: Config) -> list[float | None]:
     found: list[float | None] = []
     for number in range(len(config.stages)):
         stage = stage_config(config, number)
-        examples = read_split(stage, make_task(stage.task), scored_file(stage.data))
+        examples = read_split(stage, new_task(stage), scored_file(stage.data))
         if knows(saved.task, stage, examples):
             measured, _ = measure(stage, saved, examples)
             found.append(measured["metrics"][measured["headline"]])
@@ -111,7 +110,7 @@ def scored_file(data: Data) -> Path:
 
 def knows(task: Task[Any, Any], stage: Config, examples: list[Any]) -> bool:
     """Whether the model of the task knows every label of the examples."""
-    extended = make_task(stage.task)
+    extended = new_task(stage)
     extended.load_state(deepcopy(task.state()))
     extended.extend(examples)
     return extended.model_options() == task.model_options()
