@@ -11,6 +11,7 @@ from .data.features import Feature
 from .data.files import files_of
 from .data.rows import Columns, Row, stream_rows
 from .errors import UserError
+from .tasks import make_task
 from .tasks.base import Task
 
 
@@ -26,6 +27,11 @@ class Split:
     """For each unit, the tokens of its longest feature."""
     truncated: int
     """Examples that were truncated to max_length."""
+
+
+def new_task(config: Config) -> Task[Any, Any]:
+    """The task of a config, which knows no labels yet."""
+    return make_task(config.task, config.model.overflow)
 
 
 def columns_of(task: Task[Any, Any], data: Data, labelled: bool = True) -> Columns:

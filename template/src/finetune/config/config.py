@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, field_validator, model_validator
 
 from ..section import Section
-from ..tasks.settings import AnyTask
+from ..tasks.settings import AnyTask, Overflow
 from .continual import AnyContinual, Ewc, Naive, Replay
 from .methods import AdaLora, AnyMethod, Full, Prefix, QLora, soft_prompt_tokens
 
@@ -29,6 +29,11 @@ class Model(Section):
     """Revision of a Hub model: branch, tag or commit; a commit makes the run reproducible."""
     max_length: int = Field(default=256, ge=8, le=1_000_000)
     """Maximum sequence length in tokens: truncation of longer texts; sentences of words go through a sliding window."""
+    overflow: Overflow = "cut"
+    """Long texts: cut reads their beginning, head_tail both ends, windows all (mean logits of overlapping windows).
+
+    For text-classification, multi-label-classification and regression. All windows of a text are in one forward pass.
+    """
     attention: Literal["auto", "sdpa", "eager"] = "auto"
     """Attention implementation: auto takes sdpa (scaled dot-product attention) if the model has it, else eager."""
     trust_remote_code: bool = False
@@ -244,6 +249,11 @@ class Config(Section):
     def _is_consistent(self) -> "Config":
         if reason := self.task.refused_methods.get(self.method.type):
             raise ValueError(f"method.type is {self.method.type}, {reason}")
+        if self.model.overflow != "cut" and not self.task.reads_long_texts:
+            raise ValueError(
+                f"model.overflow is {self.model.overflow}, which {self.task.type} does not have: set it to cut, or "
+                f"raise model.max_length"
+            )
         self.task.require_fit(self.model.max_length)
         if isinstance(self.method, QLora) and self.model.name.startswith("tiny:"):
             raise ValueError(

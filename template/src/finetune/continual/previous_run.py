@@ -12,7 +12,7 @@ import torch
 from ..config.config import Config
 from ..config.continual import Distillation, Ewc, Replay
 from ..data.files import checksum, files_of
-from ..dataset import Split, concatenate, encode_split, read_split
+from ..dataset import Split, concatenate, encode_split, new_task, read_split
 from ..errors import UserError
 from ..files import is_valid, recover
 from ..model.device import choose_device
@@ -23,7 +23,6 @@ from ..model.methods import apply_method, can_be_merged, is_peft
 from ..model.packed_attention import use_packed_attention
 from ..run.folder import RunFolder
 from ..run.saved_model import Base, SavedModel, load_saved_model
-from ..tasks import make_task
 from ..tasks.base import Task
 from ..train.resume import flat
 from ..train.start import FreshStart
@@ -71,7 +70,7 @@ class PreviousRun(FirstRun):
 
     def fit_task(self, examples: Sequence[Any]) -> Task[Any, Any]:
         """Its task, extended by the new labels of `examples`."""
-        task = make_task(self.config.task)
+        task = new_task(self.config)
         task.load_state(deepcopy(self.saved.task.state()))  # a copy, because new labels are appended to its lists
         task.extend(examples)
         return task

@@ -7,13 +7,12 @@ import transformers
 
 from ..config.config import Config
 from ..config.methods import Lora, QLora, soft_prompt_tokens
-from ..dataset import read_split
+from ..dataset import new_task, read_split
 from ..model.layers import head_modules
 from ..model.load import load_model_config, load_tokenizer
 from ..model.methods import apply_method
 from ..model.requirements import require_architecture
 from ..model.tiny import is_tiny, tiny_config
-from ..tasks import make_task
 from ..train.start import starting_point
 
 
@@ -22,7 +21,7 @@ def make_skeleton(config: Config) -> Any:
 
     The head has the labels of the training data. Of `qlora` it is the model before quantization.
     """
-    examples = read_split(config, make_task(config.task), config.data.train)
+    examples = read_split(config, new_task(config), config.data.train)
     task = starting_point(config).fit_task(examples)
     options = task.model_options()
     if is_tiny(config.model.name):

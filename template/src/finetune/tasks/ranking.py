@@ -41,8 +41,11 @@ class RankingTask(Task[Example, list[float]]):
 
     def __init__(self, settings: Ranking) -> None:
         super().__init__(settings)
-        self.group_by_example = settings.loss == "listwise"
         self.highest = 1.0
+
+    @property
+    def group_by_example(self) -> bool:
+        return self.settings.loss == "listwise"
 
     def parse(self, rows: Sequence[Row], *, labelled: bool = True) -> list[Example]:
         """The rows of a query, wherever they stand, form one example."""

@@ -16,7 +16,7 @@ from ..errors import UserError
 from .objective import at_least_fp32
 from .results import Scatter, Scores, Summary, WrongPrediction
 from .settings import Regression
-from .texts import TextTask, joined, pair_of
+from .texts import TextTask, is_scored, joined, pair_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +69,14 @@ class RegressionTask(TextTask[Example, float]):
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         predicted = at_least_fp32(logits).squeeze(-1)
-        labels = labels.to(predicted.dtype)
+        labels = torch.where(is_scored(labels), labels, predicted.detach()).to(predicted.dtype)  # else no loss
         if self.settings.loss == "huber":
             return F.huber_loss(predicted, labels, reduction="sum")
         return F.mse_loss(predicted, labels, reduction="sum")
 
     def distillation_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
-        return F.mse_loss(at_least_fp32(logits), at_least_fp32(targets), reduction="sum")
+        scored = is_scored(labels)
+        return F.mse_loss(at_least_fp32(logits[scored]), at_least_fp32(targets[scored]), reduction="sum")
 
     def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
         return at_least_fp32(logits).squeeze(-1).tolist()
@@ -83,7 +84,7 @@ class RegressionTask(TextTask[Example, float]):
     def predictions(
         self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any]
     ) -> list[float]:
-        return [value * self.deviation + self.mean for value in decoded]
+        return [value * self.deviation + self.mean for value in self.of_examples(features, decoded)]
 
     def score(self, examples: Sequence[Example], predictions: Sequence[float]) -> Scores:
         from scipy.stats import spearmanr

@@ -10,7 +10,7 @@ from ..config.config import Config
 from ..config.methods import AdaLora
 from ..data.batching import Padding
 from ..data.packing import Packing
-from ..dataset import Split, encode_split, read_split
+from ..dataset import Split, encode_split, new_task, read_split
 from ..distributed.parallel import replicate, require_devices, shard
 from ..distributed.world import SINGLE_PROCESS, World
 from ..model.compile import compile_layers
@@ -20,7 +20,6 @@ from ..model.packed_attention import use_packed_attention
 from ..model.precision import trains_in_bf16
 from ..model.quantization import require_quantization
 from ..run.saved_model import Base
-from ..tasks import make_task
 from ..tasks.base import Task
 from .adalora import RankAllocation
 from .optim import make_optimizer, make_schedule
@@ -75,7 +74,7 @@ def build(config: Config, world: World = SINGLE_PROCESS) -> Setup:
         require_devices(world, device)
         require_quantization(config.method, device)
         start = starting_point(config)
-        train_examples = read_split(config, make_task(config.task), config.data.train)
+        train_examples = read_split(config, new_task(config), config.data.train)
         task = start.fit_task(train_examples)
         validation_examples = read_split(config, task, config.data.validation) if config.data.validation else None
         if config.data.test:

@@ -12,6 +12,13 @@ from ..model.size import memory, parameter_counts
 from .build import Setup
 from .optim import STATES
 
+TRUNCATION = {
+    "cut": "",
+    "head_tail": ": their middle is not read",
+    "windows": ", as is each text of their pair: the middle of the shorter one is not read",
+}
+"""What else is said of truncated texts, by `model.overflow`."""
+
 
 def describe_setup(setup: Setup) -> dict[str, Any]:
     """For environment.json: precision, metric of the best step, steps, parameters, size of the data."""
@@ -60,9 +67,14 @@ def print_summary(config: Config, setup: Setup, console: Console) -> None:
     if setup.replay:
         replay = f"{setup.replay.per_step} examples of a step are of {setup.replay.stored:,} stored ones"
         print_indented(console, f"replay: {replay}")
+    windows = [len(indices) for indices in setup.train.features_of] if setup.task.overflow == "windows" else [1]
+    if max(windows) > 1:
+        share = sum(count > 1 for count in windows) / len(windows)
+        print_indented(console, f"windows: {share:.1%} of the texts have several, up to {max(windows):,}")
     if setup.train.truncated:
         share = setup.train.truncated / len(setup.train.examples)
-        print_indented(console, f"[yellow]truncation: {share:.1%} of the texts are longer than model.max_length[/]")
+        told = f"{share:.1%} of the texts are longer than model.max_length"
+        print_indented(console, f"[yellow]truncation: {told}{TRUNCATION[setup.task.overflow]}[/]")
 
 
 def describe_memory(needs: dict[str, int]) -> str:
