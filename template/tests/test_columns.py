@@ -34,8 +34,7 @@ KEYS = [
     ("multi-label-classification", ["tweet", "emotions"], {"text": "tweet", "labels": "emotions"}),
     ("token-classification", ["id", "words", "ner_tags"], {"tokens": "words", "tags": "ner_tags"}),
     ("token-classification", ["text", "spans"], {"entities": "spans"}),
-    ("text-generation", ["instruction", "output"], {"prompt": "instruction", "completion": "output"}),
-    ("text-generation", ["question", "answer"], {"prompt": "question", "completion": "answer"}),
+    ("text-generation", ["src", "tgt"], {"prompt": "src", "completion": "tgt"}),
     ("text-generation", ["content", "id"], {"text": "content"}),
     ("summarization", ["article", "highlights", "id"], {"source": "article", "target": "highlights"}),
     ("translation", ["src", "tgt"], {"source": "src", "target": "tgt"}),
@@ -48,7 +47,7 @@ UNCLEAR = [
     ("text-classification", ["text", "rating", "category"]),
     ("text-classification", ["question", "answer", "comment", "label"]),
     ("token-classification", ["tokens", "pos_tags", "ner_tags"]),
-    ("summarization", ["instruction", "input", "output"]),
+    ("summarization", ["article", "document", "summary"]),
     ("text-generation", ["title", "content"]),
 ]
 """Columns of a file that could be read in more ways than one, or in none."""

@@ -300,6 +300,6 @@ def test_translations_by_language(project: Project) -> None:
     assert unlabelled.source == "day"
     three = [{"translation": {"en": "day", "de": "Tag", "fr": "jour"}}]
     with pytest.raises(
-        UserError, match=r"^x\.jsonl:1: no value in column 'source' .*translation\.fr.*data\.columns\.source"
+        UserError, match=r"^x\.jsonl:1: no value in column 'source' .*translation\.fr.*add columns: \{source: "
     ):
         read(three, settings)

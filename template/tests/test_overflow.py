@@ -133,9 +133,10 @@ def test_validation_evaluation_and_prediction_agree(task: str, project: Project)
     evaluation = json.loads(run.evaluation_file("validation").read_text())
     assert evaluation["loss"] == pytest.approx(best["loss"], rel=1e-5)
     assert evaluation["truncated"] == 0
-    rows = [json.loads(line) for line in Path(run.config().data.validation or "").read_text().splitlines()]
-    assert main(["predict", "runs/config", str(run.config().data.validation)]) == 0
-    output = run.path / "predictions" / str(run.config().data.validation)
+    [name] = run.config().data.validation or ()
+    rows = [json.loads(line) for line in Path(name).read_text().splitlines()]
+    assert main(["predict", "runs/config", name]) == 0
+    output = run.path / "predictions" / name
     predicted = [json.loads(line) for line in output.read_text().splitlines()]
     assert len(predicted) == len(rows) == evaluation["examples"]
     right = [one["prediction"] == one.get("label", one.get("labels")) for one in predicted]
