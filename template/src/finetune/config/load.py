@@ -57,6 +57,9 @@ def _validated(root: Node) -> Config:
     try:
         return Config.model_validate(sections)
     except ValidationError as error:
+        texts = {root.known_path(each["loc"]) for each in error.errors() if each["type"] == "string_type"}
+        if sum(root.take_text(path) for path in texts):
+            return _validated(root)
         raise UserError(sentence(Config, root, error)) from error
 
 
