@@ -81,6 +81,8 @@ class Data(Section):
     """Header: whether the first line of .csv and .tsv files names the columns; if not, columns go by position."""
     where: dict[str, str] = Field(default_factory=dict)
     """Row filter: keep only rows in which a column matches a regular expression: {domain: ^news$}."""
+    skip_invalid: bool = False
+    """Invalid rows: leave out rows without a text or a readable label, and tell how many; if not, they are an error."""
 
     @field_validator("columns", mode="before")
     @classmethod
