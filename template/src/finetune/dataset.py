@@ -44,6 +44,7 @@ def columns_of(task: Task[Any, Any], data: Data, labelled: bool = True) -> Colum
         answers=settings.target_columns,
         trained=task.trained_columns,
         task=settings.type,
+        template=data.template,
     )
 
 
