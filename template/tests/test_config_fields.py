@@ -22,6 +22,7 @@ from finetune.cli import main
 from finetune.config.config import Config, Optim
 from finetune.config.load import load_config
 from finetune.config.methods import QLora
+from finetune.console import Notice
 from finetune.errors import UserError
 from finetune.model import quantization
 from finetune.section import Section
@@ -167,6 +168,17 @@ def columns_and_rows_are_chosen(case: Case) -> None:
     ]  # fmt: skip
     chosen = case.build(*bare, "data.columns={text: 1, label: 2}", "data.where={text: 'fine|dark'}").train.examples
     assert [example.text for example in chosen] == ["fine day", "dark day"]
+
+
+@checks("Data.template", "Data.skip_invalid")
+def texts_are_made_and_invalid_rows_left_out(case: Case) -> None:
+    case.project.write("items.csv", "name,colour,label\nscarf,red,good\nlamp,,bad\nmug,blue,\n")
+    files = ["data.train=items.csv", "data.validation=null", "data.test=null", "data.template='a {colour} {name}'"]
+    with pytest.raises(UserError, match=r"items\.csv:4"):
+        case.build(*files)
+    with pytest.warns(Notice, match="1 invalid row left out"):
+        examples = case.build(*files, "data.skip_invalid=true").train.examples
+    assert [example.text for example in examples] == ["a red scarf", "a  lamp"]
 
 
 # ------------------------------------------------------------------------------------------------------------ training

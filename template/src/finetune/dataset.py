@@ -9,6 +9,7 @@ from typing import Any
 from .config.config import Config, Data
 from .data.features import Feature
 from .data.files import files_of
+from .data.invalid import InvalidRows
 from .data.rows import Columns, Row, stream_rows
 from .errors import UserError
 from .tasks import make_task
@@ -48,6 +49,7 @@ def columns_of(task: Task[Any, Any], data: Data, labelled: bool = True) -> Colum
         answers=settings.target_columns,
         trained=task.trained_columns,
         task=settings.type,
+        template=data.template,
     )
 
 
@@ -56,19 +58,32 @@ def read_split(config: Config, task: Task[Any, Any], files: Iterable[str | Path]
     return task.parse(list(stream_chosen(config.data, task, files)))
 
 
-def stream_chosen(data: Data, task: Task[Any, Any], files: Iterable[str | Path]) -> Iterator[Row]:
+def stream_chosen(
+    data: Data, task: Task[Any, Any], files: Iterable[str | Path], invalid: InvalidRows | None = None
+) -> Iterator[Row]:
     """The labelled rows of the files that `data.where` chooses, one after the other. Raises UserError with file:line.
 
-    Each file must have such a row.
+    Each file must have such a row. Rows that the task cannot read are left out where `invalid` is there to note them,
+    or `data.skip_invalid` is true, which tells them.
     """
     for path in files_of(files):
-        chosen = 0
-        for row in stream_rows(path, columns_of(task, data)):
-            if _is_chosen(row, data.where):
-                chosen += 1
+        yield from _chosen(data, task, path, invalid)
+
+
+def _chosen(data: Data, task: Task[Any, Any], path: Path, noted: InvalidRows | None = None) -> Iterator[Row]:
+    invalid = noted or (InvalidRows() if data.skip_invalid else None)
+    example = make_task(task.settings).example  # it knows no labels: a row with an unknown one is not invalid
+    chosen = valid = 0
+    for row in stream_rows(path, columns_of(task, data), invalid):
+        if _is_chosen(row, data.where):
+            chosen += 1
+            if invalid is None or invalid.accepts(row, example):
+                valid += 1
                 yield row
-        if not chosen:
-            raise UserError(f"{path}: no row matches data.where: correct its pattern")
+    if invalid and not noted:
+        invalid.report(str(path), valid)
+    if not chosen and not (invalid and invalid.count):
+        raise UserError(f"{path}: no row matches data.where: correct its pattern")
 
 
 def _is_chosen(row: Row, where: dict[str, str]) -> bool:

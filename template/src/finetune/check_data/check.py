@@ -18,8 +18,10 @@ from .. import optional
 from ..config.config import Config, Files
 from ..console import share
 from ..data.files import checksum, files_of, shown
+from ..data.invalid import InvalidRows
 from ..data.rows import Row
 from ..dataset import new_task, stream_chosen
+from ..errors import UserError
 from ..files import write_atomic
 from ..model.load import load_model_config, load_tokenizer
 from ..model.requirements import position_limit
@@ -29,6 +31,7 @@ from ..tasks.entities import EntityError
 from ..tasks.settings import Seq2SeqSettings, Settings
 from .duplicates import duplicate_findings, find_duplicates
 from .findings import Entry, Finding, by_severity
+from .invalid import invalid_findings
 from .labels import balance, balance_findings
 from .outliers import find_outliers
 from .tag_problems import entity_findings, tag_findings
@@ -57,8 +60,18 @@ class Part:
     rows: list[Row]
     examples: list[Any]
     entries: list[Entry]
-    misplaced: list[str]
-    """Entities that do not fit the text of their row, each with its place; `rows` does not have these rows."""
+    invalid: list[tuple[str, UserError]]
+    """The errors of the rows that the task cannot read, each with its place; `rows` does not have these rows."""
+
+    @property
+    def misplaced(self) -> list[str]:
+        """Entities that do not fit the text of their row, each with its place."""
+        return [place for _, error in self.invalid if isinstance(error, EntityError) for place in error.places]
+
+    @property
+    def unreadable(self) -> list[str]:
+        """What else is wrong with rows, each with its place."""
+        return [str(error) for _, error in self.invalid if not isinstance(error, EntityError)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +96,8 @@ def trainings_of(config: Config) -> list[Config]:
 def check_data(config: Config) -> dict[str, Any]:
     """Check all splits of one training; returns the content of data-check.json.
 
-    Raises UserError for what a training would refuse, except for labels that train lacks and entities that do not fit
-    their text, which are findings.
+    Raises UserError for what a training would refuse, except for rows that the task cannot read, such as those without
+    a text, and for labels that train lacks: these are findings.
     """
     task = new_task(config.model_copy(update={"task": _without_target_limit(config.task)}))
     parts = [_read(config, task, name, files) for name, files in _files(config).items()]
@@ -95,6 +108,7 @@ def check_data(config: Config) -> dict[str, Any]:
     most, ways = longest_input(config, tokenizer), other_ways(config)
     duplicates = find_duplicates(entries)
     findings = [
+        *invalid_findings({part.name: part.unreadable for part in parts}, config.data.skip_invalid),
         *duplicate_findings(entries, duplicates),
         *balance_findings(entries),
         *_truncation_findings("cut", "model.max_length", config.model.max_length, parts, lengths, most, ways),
@@ -145,23 +159,17 @@ def _files(config: Config) -> dict[str, Files]:
 
 def _read(config: Config, task: Task[Any, Any], name: str, files: Files) -> Part:
     """Read a split. The task has not been fitted yet, so it accepts every label."""
-    found = list(stream_chosen(config.data, task, files))
+    invalid = InvalidRows.all_kept()
+    rows = list(stream_chosen(config.data, task, files, invalid))
+    if not rows:
+        raise invalid.errors[0][1]
     paths = files_of(files)
     if all(path.suffix.lower() == ".txt" for path in paths):
-        texts = zip(paths, found, strict=True)
-        found = [row for path, whole in texts for row in paragraphs(path, whole.values["text"])]
-    rows, examples, misplaced = [], [], []
-    for row in found:
-        try:
-            examples.append(task.example(row))
-            rows.append(row)
-        except EntityError as error:
-            misplaced.append(error)
-    if not rows:
-        raise misplaced[0]
-    pairs = zip(rows, examples, strict=True)
-    entries = [Entry(name, row.place, task.summary(one)) for row, one in pairs]
-    return Part(name, paths, rows, examples, entries, [place for error in misplaced for place in error.places])
+        texts = zip(paths, rows, strict=True)
+        rows = [row for path, whole in texts for row in paragraphs(path, whole.values["text"])]
+    examples = [task.example(row) for row in rows]
+    entries = [Entry(name, row.place, task.summary(one)) for row, one in zip(rows, examples, strict=True)]
+    return Part(name, paths, rows, examples, entries, invalid.errors)
 
 
 def paragraphs(path: Path, text: str) -> list[Row]:

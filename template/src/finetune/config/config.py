@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, field_validator, model_validator
 
+from ..data.template import columns_in
 from ..section import Section
 from ..tasks.settings import AnyTask, Overflow
 from .continual import AnyContinual, Ewc, Naive, Replay
@@ -86,6 +87,10 @@ class Data(Section):
     """Header: whether the first line of .csv and .tsv files names the columns; if not, columns go by position."""
     where: dict[str, str] = Field(default_factory=dict)
     """Row filter: keep only rows in which a column matches a regular expression: {domain: ^news$}."""
+    template: str | None = None
+    """Input template: makes the task's first column out of several: "{title} [SEP] {brand}, {price} EUR"."""
+    skip_invalid: bool = False
+    """Invalid rows: leave out rows without a text or a readable label, and tell how many; if not, they are an error."""
 
     @field_validator("columns", mode="before")
     @classmethod
@@ -98,6 +103,15 @@ class Data(Section):
                     f"such as true, or its position from 0"
                 )
         return columns
+
+    @field_validator("template")
+    @classmethod
+    def _names_columns(cls, template: str | None) -> str | None:
+        try:
+            columns_in(template) if template is not None else ()
+        except ValueError as error:
+            raise ValueError(f"data.template is {template!r}, which cannot be filled in: {error}") from error
+        return template
 
     @field_validator("where")
     @classmethod
@@ -277,6 +291,8 @@ class Config(Section):
                 raise ValueError(f"train.parallel is fsdp, but {reason}: set it to ddp")
             if part.train.compile and (reason := self._uncompilable(part.train)):
                 raise ValueError(f"train.compile is true, but {reason}: set it to false")
+            if part.data.template and (reason := self._untemplated(part.data)):
+                raise ValueError(f"data.template is set, but {reason}: remove it")
             if part.optim.head_lr and not self.task.new_head:
                 raise ValueError(
                     "optim.head_lr is set, but a generative model has no new head with a learning rate of its own: "
@@ -303,6 +319,15 @@ class Config(Section):
             if not (stage.data.test or stage.data.validation):
                 raise ValueError(f"stages.{number}.data has no file to score the models on: set its test")
         return self
+
+    def _untemplated(self, data: Data) -> str | None:
+        """Why no text can be made of several columns, if so."""
+        first = self.task.input_columns[0]
+        if first in ("tokens", "messages"):
+            return f"{self.task.type} reads {first}, which are no text"
+        if named := {first, self.task.text_column} & {*data.columns}:
+            return f"data.columns names a column for the {named.pop()}, which it makes, as well"
+        return None
 
     def _unpackable(self) -> str | None:
         """Why texts cannot be packed, if so."""

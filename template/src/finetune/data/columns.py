@@ -13,6 +13,7 @@ from ..errors import UserError
 from .forms.form import Form
 from .missing import NAN, is_null
 from .records import Record
+from .template import columns_in, filled
 from .usual_names import ROW_NUMBERS, named_as, plain, ways_to_read
 
 
@@ -51,6 +52,10 @@ class Columns:
     """The optional columns that the model was trained with; None before training, when any may be there."""
     task: str = ""
     """The task, which decides which forms of known tools are read."""
+    template: str | None = None
+    """`data.template` of the config: the text that takes the place of a column of the task."""
+    templated: str = ""
+    """That column; by default the first."""
 
     def names(self) -> tuple[str, ...]:
         """All names, in the order that a file without a header has them."""
@@ -77,16 +82,25 @@ class Columns:
         return [
             name
             for name, source in sources.items()
-            if source in found or (isinstance(source, int) and source < len(found))
+            if source in found
+            or (isinstance(source, int) and source < len(found))
+            or (self.template and name == (self.templated or self.required[0]))
         ]
 
     def resolved(self, found: Sequence[str]) -> "Columns":
         """These columns, with those that a file lacks found by their usual names where that has one sense only."""
+        if self.template and self.text_column and not self.templated:
+            # With completions it is a prompt, and else the whole text.
+            for templated in (self.required[0], self.text_column):
+                resolved = replace(self, templated=templated).resolved(found)
+                if not resolved.missing(resolved.present(found)):
+                    break
+            return resolved
         present = self.present(found)
         lacking = self.missing(present)
         if not lacking or any(name in (self.renamed or {}) for name in lacking):
             return self
-        used = {self.source(name) for name in present}
+        used = {*map(self.source, present), *(columns_in(self.template) if self.template else ())}
         free = [column for column in found if column not in used]
         optional = {name for name in self.optional if name not in present and name not in (self.renamed or {})}
         if self.trained is not None:
@@ -196,6 +210,8 @@ def row_from_object(value: Any, place: str, columns: Columns) -> Row:
             values[name] = cells[source]
         elif source in value:
             values[name] = value[source]
+    if columns.template:
+        values[columns.templated or columns.required[0]] = filled(columns.template, value, place)
     for name, cell in values.items():
         if is_null(cell) or (name in columns.answers and isinstance(cell, str) and cell.strip() in NAN):
             values[name] = None

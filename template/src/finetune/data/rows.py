@@ -14,6 +14,7 @@ from ..console import notice
 from ..errors import UserError
 from .columns import Columns, OptionalColumns, Row, check_columns, resolve_columns, row_from_record
 from .forms.all_forms import form_of
+from .invalid import InvalidRows
 from .readers.arrow import read_arrow, read_parquet
 from .readers.conll import read_conll
 from .readers.folder import read_folder
@@ -52,9 +53,10 @@ def read_rows(path: Path, columns: Columns) -> list[Row]:
     return list(stream_rows(path, columns))
 
 
-def stream_rows(path: Path, columns: Columns) -> Iterator[Row]:
+def stream_rows(path: Path, columns: Columns, invalid: InvalidRows | None = None) -> Iterator[Row]:
     """The examples of a file one after the other, in its order; the file is never held as a whole.
 
+    Rows without a value that the task needs are left out where there is `invalid`, which notes them.
     Raises UserError with file:line for a missing file, a wrong encoding, a syntax error, a missing column or an empty
     file.
     """
@@ -76,7 +78,13 @@ def stream_rows(path: Path, columns: Columns) -> Iterator[Row]:
         columns = resolve_columns(columns, first.value, str(path))
     optional = OptionalColumns(columns)
     for record in chain([first], records):
-        row = row_from_record(record, columns, form)
-        optional.see(row)
-        yield row
+        try:
+            row = row_from_record(record, columns, form)
+            optional.see(row)
+        except UserError as error:
+            if invalid is None:
+                raise
+            invalid.add(record.place, error)
+        else:
+            yield row
     optional.check()

@@ -104,6 +104,7 @@ def write_card(
         languages=", ".join(languages),
         license=options.license,
         max_length=saved.max_length,
+        template=_code_span(config.data.template) if config.data.template else None,
         state=saved.task.state(),
         examples=environment.get("examples", {}),
         data=_table(["file", "SHA-256"], [[Path(path).name, digest] for path, digest in data.items()]),
