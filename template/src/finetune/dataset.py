@@ -9,6 +9,7 @@ from typing import Any
 from .config.config import Config, Data
 from .data.features import Feature
 from .data.files import files_of
+from .data.opening import FileOptions
 from .data.rows import Columns, Row, stream_rows
 from .errors import UserError
 from .tasks.base import Task
@@ -41,6 +42,7 @@ def columns_of(task: Task[Any, Any], data: Data, labelled: bool = True) -> Colum
         targets=() if labelled else settings.target_columns + settings.text_targets,
         trained=task.trained_columns,
         task=settings.type,
+        file=FileOptions(data.encoding, data.separator, data.sheet, data.path),
     )
 
 

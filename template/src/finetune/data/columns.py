@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import UserError
 from .forms.form import Form
+from .opening import FileOptions
 from .records import Record
 
 
@@ -43,6 +44,8 @@ class Columns:
     """The optional columns that the model was trained with; None before training, when any may be there."""
     task: str = ""
     """The task, which decides which forms of known tools are read."""
+    file: FileOptions = field(default_factory=FileOptions)
+    """How the bytes of a file become cells and objects."""
 
     def names(self) -> tuple[str, ...]:
         """All names, in the order that a file without a header has them."""
