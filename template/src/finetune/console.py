@@ -120,6 +120,8 @@ def quiet_libraries() -> None:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    # What an .xlsx file holds besides cells, such as rules for what may be typed, is not read.
+    warnings.filterwarnings("ignore", module="openpyxl")
     # peft reads every attribute of a model, also those that transformers is about to rename.
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     # FSDP2 warns of views that are changed in place; none of the models does that (see proofs/test_distributed.py).

@@ -10,6 +10,7 @@ from .config.config import Config, Data
 from .data.features import Feature
 from .data.files import files_of
 from .data.invalid import InvalidRows
+from .data.opening import FileOptions
 from .data.rows import Columns, Row, stream_rows
 from .errors import UserError
 from .tasks import make_task
@@ -50,6 +51,7 @@ def columns_of(task: Task[Any, Any], data: Data, labelled: bool = True) -> Colum
         trained=task.trained_columns,
         task=settings.type,
         template=data.template,
+        file=FileOptions(data.encoding, data.separator, data.sheet, data.path),
     )
 
 

@@ -73,7 +73,7 @@ Files = Annotated[
 
 
 class Data(Section):
-    """Data files: .jsonl .json .csv .tsv .parquet .conll .txt; paths are relative to the working directory."""
+    """Data files: .jsonl .json .csv .tsv .xlsx .parquet .conll .txt; paths are relative to the working directory."""
 
     train: Files
     """Training dataset: the file with the training examples."""
@@ -85,6 +85,14 @@ class Data(Section):
     """Column names, where a file's differ from the task's: {text: sentence, label: 3}. A number counts from 0."""
     header: bool = True
     """Header: whether the first line of .csv and .tsv files names the columns; if not, columns go by position."""
+    encoding: str = "auto"
+    """Character encoding of text files, such as gb18030 or cp1252; auto: UTF-8, or what is recognised for sure."""
+    separator: str | None = Field(default=None, min_length=1, max_length=1)
+    """Separator: the character between the cells of .csv and .tsv files, such as ; or tab. null: found by the rows."""
+    sheet: str | None = None
+    """Sheet: name of the worksheet of an .xlsx file. null: the first one."""
+    path: str | None = Field(default=None, min_length=1)
+    """Path in .json: keys to the list of examples, divided by dots: train for {"train": [...]}. null: the only list."""
     where: dict[str, str] = Field(default_factory=dict)
     """Row filter: keep only rows in which a column matches a regular expression: {domain: ^news$}."""
     template: str | None = None
@@ -112,6 +120,25 @@ class Data(Section):
         except ValueError as error:
             raise ValueError(f"data.template is {template!r}, which cannot be filled in: {error}") from error
         return template
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, encoding: str) -> str:
+        try:
+            "".encode("utf-8" if encoding == "auto" else encoding)
+        except (LookupError, ValueError) as error:
+            raise ValueError(
+                f"encoding is '{encoding}': name a text encoding that Python knows, such as cp1252"
+            ) from error
+        return encoding
+
+    @field_validator("separator", mode="before")
+    @classmethod
+    def _named_separator(cls, separator: Any) -> Any:
+        separator = "\t" if separator in ("tab", "\\t") else separator
+        if isinstance(separator, str) and separator in ('"', "\n", "\r"):
+            raise ValueError("separator cannot be a quote or a line break: name the character between two cells")
+        return separator
 
     @field_validator("where")
     @classmethod

@@ -12,6 +12,7 @@ from ..console import notice
 from ..errors import UserError
 from .forms.form import Form
 from .missing import NAN, is_null
+from .opening import FileOptions
 from .records import Record
 from .template import columns_in, filled
 from .usual_names import ROW_NUMBERS, named_as, plain, ways_to_read
@@ -56,6 +57,8 @@ class Columns:
     """`data.template` of the config: the text that takes the place of a column of the task."""
     templated: str = ""
     """That column; by default the first."""
+    file: FileOptions = field(default_factory=FileOptions)
+    """How the bytes of a file become cells and objects."""
 
     def names(self) -> tuple[str, ...]:
         """All names, in the order that a file without a header has them."""
@@ -86,6 +89,11 @@ class Columns:
             or (isinstance(source, int) and source < len(found))
             or (self.template and name == (self.templated or self.required[0]))
         ]
+
+    def are_in(self, found: Sequence[str]) -> bool:
+        """Whether a table with these columns has all that are required, also by their usual names."""
+        resolved = self.resolved(found)
+        return not resolved.missing(resolved.present(found))
 
     def resolved(self, found: Sequence[str]) -> "Columns":
         """These columns, with those that a file lacks found by their usual names where that has one sense only."""

@@ -1,12 +1,11 @@
 """Read data files into rows; every row knows its `file:line`, so that every error names the place.
 
-The format chooses the reader. It is the file ending: .jsonl, .json, .csv, .tsv, .parquet, .arrow and .feather hold one
-example per row; .conll holds one token per line, with a blank line between sentences; .txt is a single text. Other
-formats have more than one file: folders of texts, and parallel text.
+The format chooses the reader. It is the file ending: .jsonl, .json, .csv, .tsv, .xlsx, .parquet, .arrow and .feather
+hold one example per row; .conll holds one token per line, with a blank line between sentences; .txt is a single text.
+Text files may be compressed: .csv.gz. Other formats have more than one file: folders of texts, and parallel text.
 """
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from ..errors import UserError
 from .columns import Columns, OptionalColumns, Row, check_columns, resolve_columns, row_from_record
 from .forms.all_forms import form_of
 from .invalid import InvalidRows
+from .opening import compression_of, ending_of
 from .readers.arrow import read_arrow, read_parquet
 from .readers.conll import read_conll
 from .readers.folder import read_folder
@@ -22,6 +22,7 @@ from .readers.json import read_json, read_jsonl
 from .readers.parallel import read_parallel, sides_of
 from .readers.table import read_table
 from .readers.text import read_txt
+from .readers.xlsx import read_xlsx
 from .records import Record
 
 __all__ = ["READERS", "Columns", "Row", "format_of", "read_rows", "stream_rows"]
@@ -29,8 +30,9 @@ __all__ = ["READERS", "Columns", "Row", "format_of", "read_rows", "stream_rows"]
 READERS: dict[str, Callable[[Path, Columns], Iterator[Record]]] = {
     ".jsonl": read_jsonl,
     ".json": read_json,
-    ".csv": partial(read_table, separator=","),
-    ".tsv": partial(read_table, separator="\t"),
+    ".csv": read_table,
+    ".tsv": read_table,
+    ".xlsx": read_xlsx,
     ".parquet": read_parquet,
     ".arrow": read_arrow,
     ".feather": read_arrow,
@@ -39,13 +41,15 @@ READERS: dict[str, Callable[[Path, Columns], Iterator[Record]]] = {
     "folder": read_folder,
     "parallel": read_parallel,
 }
+BINARY = (".xlsx", ".parquet", ".arrow", ".feather")
+"""Formats that are compressed in themselves."""
 
 
 def format_of(path: Path) -> str:
     """The key of the reader of a file, a folder or parallel text: a file ending, or else a word."""
     if path.is_dir():
         return "brat" if any(path.glob("*.ann")) else "folder"
-    return "parallel" if sides_of(path) and not path.is_file() else path.suffix.lower()
+    return "parallel" if sides_of(path) and not path.is_file() else ending_of(path)
 
 
 def read_rows(path: Path, columns: Columns) -> list[Row]:
@@ -67,6 +71,8 @@ def stream_rows(path: Path, columns: Columns, invalid: InvalidRows | None = None
     if reader is None:
         endings = " ".join(name for name in READERS if name.startswith("."))
         raise UserError(f"{path}: unknown format '{format_of(path)}': use one of {endings}")
+    if compression_of(path) and format_of(path) in BINARY:
+        raise UserError(f"{path}: only text files are read in compressed form: decompress it first")
     records = reader(path, columns)
     first = next(records, None)
     if first is None:

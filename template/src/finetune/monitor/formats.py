@@ -10,7 +10,7 @@ from typing import Any
 
 from ..console import counted
 from ..data.columns import Columns, OptionalColumns, Row, row_from_object
-from ..data.readers.table import default_header
+from ..data.readers.header import default_header
 from ..errors import UserError
 
 SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".txt": "txt"}

@@ -1,54 +1,309 @@
-""".jsonl files, with one object a line, and .json files, with a list of objects."""
+""".jsonl files, with one object a line, and .json files, with a list of objects.
+
+Both are read as streams, in a time that grows with their size. A file of one kind with the ending of the other is
+recognised by its beginning. No part of a file is passed over.
+"""
 
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+from ...console import notice
 from ...errors import UserError
 from ..columns import Columns
+from ..opening import LONGEST, lines_of, open_text
 from ..records import Record
-from .text import read_text
 
+LIST_START = re.compile(r"\s*\[\s*\{")
+CHUNK = 2**18
 SPACE = re.compile(r"[ \t\r\n]*")
-SEPARATOR = re.compile(r"[ \t\r\n,]*")
+LITERAL = 16
+"""Characters at the end of what has been read in which a number or an escape may be cut."""
+MOST_DIGITS = 308
+"""Digits of the largest numbers that floats can hold."""
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+DEEPEST = 20
+"""Objects within objects in which lists are looked for."""
 
 
 def read_jsonl(path: Path, columns: Columns) -> Iterator[Record]:
-    """The object of each line that is not blank."""
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
-        if line.strip():
-            place = f"{path}:{number}"
-            yield Record(place, _parse_line(line, place))
+    """The object of each line that is not blank; of a list where the file is one."""
+    with open_text(path, columns.file) as text:
+        is_list = LIST_START.match(text.read(100))
+    if is_list:
+        notice(f"{path}: read as a list, which is usually named .json")
+        yield from _list(path, columns)
+    else:
+        yield from _lines(path, columns)
 
 
 def read_json(path: Path, columns: Columns) -> Iterator[Record]:
-    """The objects of a list, decoded one by one so that each knows its line."""
-    text, decoder = read_text(path), json.JSONDecoder()
-    position = _skip(SPACE, text, 0)
-    if text[position : position + 1] != "[":
-        raise UserError(f"{path}:1: a .json file holds a list of objects: start it with [ or name it .jsonl")
-    position = _skip(SPACE, text, position + 1)
-    line, counted = 1, 0  # the line of the character at `counted`
-    while text[position : position + 1] != "]":
-        line, counted = line + text.count("\n", counted, position), position
-        try:
-            value, position = decoder.raw_decode(text, position)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{path}:{error.lineno}: this is not JSON ({error.msg}): correct the line") from error
-        yield Record(f"{path}:{line}", value)
-        position = _skip(SEPARATOR, text, position)
+    """The objects of a list, which may be a part of an object; of each line where the file is JSON Lines."""
+    with open_text(path, columns.file) as text:
+        start = _Json(path, text).peek()
+    if start == "{" and _has_object_lines(path, columns):
+        notice(f"{path}: read as JSON Lines, which are usually named .jsonl")
+        return _lines(path, columns)
+    if start in ("[", ""):
+        return _list(path, columns)
+    if start == "{":
+        return _list_within(path, columns)
+    raise UserError(f"{path}:1: a .json file holds a list of objects: start it with [ or name it .jsonl")
 
 
-def _parse_line(line: str, place: str) -> Any:
+def parse_json(text: str, place: str) -> Any:
+    """A value of strict JSON. Raises UserError for anything else.
+
+    That is also for what JSON writers and readers treat differently, so that something would be lost: NaN, numbers
+    beyond those of floats, two members of one name, halves of surrogate pairs, which are no characters.
+    """
     try:
-        return json.loads(line)
+        value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise UserError(f"{place}: this is not JSON ({error.msg} at column {error.colno}): correct the line") from error
+    except (_Refused, RecursionError) as error:
+        raise _refusal(place, error) from error
+    _check_surrogates(value, text, place)
+    return value
 
 
-def _skip(pattern: re.Pattern[str], text: str, position: int) -> int:
-    """The position after the characters of `pattern`, which also matches none."""
-    match = pattern.match(text, position)
-    return match.end() if match else position
+def _lines(path: Path, columns: Columns) -> Iterator[Record]:
+    for number, line in enumerate(lines_of(path, columns.file), start=1):
+        if line.strip():
+            place = f"{path}:{number}"
+            yield Record(place, parse_json(line, place))
+
+
+def _has_object_lines(path: Path, columns: Columns) -> bool:
+    """Whether the first line is an object by itself, and not the only one."""
+    with open_text(path, columns.file) as text:
+        first = next((line for line in iter(partial(text.readline, CHUNK), "") if line.strip()), "")
+        more = text.read(CHUNK)
+    try:
+        return bool(more.strip()) and isinstance(json.loads(first), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _list(path: Path, columns: Columns) -> Iterator[Record]:
+    with open_text(path, columns.file) as text:
+        source = _Json(path, text)
+        if source.peek():
+            yield from source.elements()
+            source.require_end()
+
+
+def _list_within(path: Path, columns: Columns) -> Iterator[Record]:
+    """The list at data.path, or the only one that there is."""
+    wanted = columns.file.path
+    found: dict[str, bool] = {}
+    if wanted is None:
+        with open_text(path, columns.file) as text:
+            source = _Json(path, text)
+            for _ in source.members(None, found):
+                pass
+            source.require_end()
+        lists = [name for name, has_objects in found.items() if has_objects]
+        if not lists:
+            raise UserError(
+                f"{path}:1: a .json file holds a list of objects, but this is an object without one: write a list "
+                f"(pandas: orient='records')"
+            )
+        if len(lists) > 1:
+            raise UserError(
+                f"{path}:1: there are several lists of examples ({', '.join(lists)}): choose one, such as "
+                f"data.path: {lists[0]}"
+            )
+        wanted = lists[0]
+        notice(f"{path}: the examples are the list '{wanted}': set data.path: {wanted} to say so in the config")
+    with open_text(path, columns.file) as text:
+        source = _Json(path, text)
+        yield from source.members(wanted, found)
+        source.require_end()
+    if wanted not in found:
+        raise UserError(f"{path}:1: no list '{wanted}' (found: {', '.join(found)}): correct data.path")
+
+
+class _Json:
+    """A JSON text that is decoded value by value; what has been decoded is forgotten."""
+
+    def __init__(self, path: Path, text: TextIO) -> None:
+        self._path, self._text = path, text
+        self._buffer, self._position, self._line = "", 0, 1
+        self._example = ""
+
+    def peek(self) -> str:
+        """The next character that is no white space; empty at the end."""
+        while True:
+            match = SPACE.match(self._buffer, self._position)
+            self._move(match.end() if match else self._position)
+            if self._position < len(self._buffer):
+                return self._buffer[self._position]
+            if not self._read_more():
+                return ""
+
+    def elements(self) -> Iterator[Record]:
+        """The elements of the list that begins here."""
+        for number, _ in enumerate(self._items("[", "]"), start=1):
+            self._example = f" (example {number})"
+            place = self._place
+            yield Record(place, self._value())
+        self._example = ""
+
+    def members(self, wanted: str | None, found: dict[str, bool], within: str = "", depth: int = 1) -> Iterator[Record]:
+        """The elements of the list `wanted` in the object that begins here; keys are joined by dots.
+
+        `found` gets the names of all lists, and whether they begin with an object.
+        """
+        names: set[str] = set()
+        for _ in self._items("{", "}"):
+            key = self._key()
+            if key in names:
+                raise _refusal(self._place, _double(key))
+            names.add(key)
+            name, start = f"{within}{key}", self.peek()
+            if start == "[":
+                found[name] = False
+                for number, record in enumerate(self.elements()):
+                    found[name] = found[name] or (not number and isinstance(record.value, dict))
+                    if name == wanted:
+                        yield record
+            elif start == "{" and depth < DEEPEST:
+                yield from self.members(wanted, found, f"{name}.", depth + 1)
+            else:
+                self._value()
+
+    def require_end(self) -> None:
+        """Raise UserError if there is anything but white space."""
+        if self.peek():
+            raise UserError(
+                f"{self._place}: text behind the end of the list or object: write one list with all examples"
+            )
+
+    @property
+    def _place(self) -> str:
+        return f"{self._path}:{self._line}"
+
+    def _items(self, opening: str, closing: str) -> Iterator[None]:
+        """Stops before each item of a list or an object, and behind its end."""
+        self._take(opening)
+        if self.peek() == closing:
+            return self._take(closing)
+        while self.peek():
+            yield
+            if self.peek() == closing:
+                return self._take(closing)
+            if self.peek():
+                self._take(",")
+            if self.peek() == closing:
+                raise self._error(f"a comma before {closing}")
+        raise self._error(f"the file ends before {closing}")
+
+    def _key(self) -> str:
+        if self.peek() != '"':
+            raise self._error("a name in double quotes is missing")
+        key = self._value()
+        self.peek()
+        self._take(":")
+        return str(key)
+
+    def _take(self, char: str) -> None:
+        if self.peek() != char:
+            raise self._error(f"{char} is missing")
+        self._position += 1
+
+    def _value(self) -> Any:
+        self.peek()
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self._buffer, self._position)
+            except json.JSONDecodeError as error:
+                is_cut = error.msg.startswith("Unterminated string") or error.pos > len(self._buffer) - LITERAL
+                if is_cut and self._read_more():
+                    continue
+                self._move(error.pos)
+                raise self._error(error.msg) from error
+            except (_Refused, RecursionError) as error:
+                raise _refusal(self._place, error, self._example) from error
+            is_cut = end > len(self._buffer) - LITERAL and self._buffer[end - 1] not in '"]}'
+            if not (is_cut and self._read_more()):
+                break
+        _check_surrogates(value, self._buffer, self._place, self._position, end)
+        self._move(end)
+        return value
+
+    def _read_more(self) -> bool:
+        """Read on, each time twice as much as is not decoded yet, so that the time stays linear."""
+        rest = len(self._buffer) - self._position
+        if rest > LONGEST:
+            raise UserError(f"{self._place}: the value has more than {LONGEST:,} characters: write a list of objects")
+        more = self._text.read(max(CHUNK, rest))
+        if more:
+            self._buffer, self._position = self._buffer[self._position :] + more, 0
+        return bool(more)
+
+    def _move(self, position: int) -> None:
+        self._line += self._buffer.count("\n", self._position, position)
+        self._position = position
+
+    def _error(self, reason: str) -> UserError:
+        near = self._buffer[max(0, self._position - 20) : self._position + 10]
+        where = f" near {near!r}" if near else ""
+        return UserError(f"{self._place}: this is not JSON ({reason}{where}): correct the line")
+
+
+class _Refused(ValueError):
+    """JSON that Python reads, but not all of it, or not as it is meant. The message is the reason."""
+
+
+def _refusal(place: str, error: Exception, example: str = "") -> UserError:
+    if isinstance(error, RecursionError):
+        return UserError(f"{place}: the JSON is nested too deeply{example}: write an object of a few columns")
+    reason, _, remedy = str(error).rpartition(": ")
+    return UserError(f"{place}: {reason}{example}: {remedy}")
+
+
+def _double(name: str) -> _Refused:
+    return _Refused(f"two members of an object have the name '{name}': rename one of them, or take it out")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _double(next(name for name in names if names.count(name) > 1))
+    return found
+
+
+def _constant(name: str) -> None:
+    raise _Refused(f"{name} is no value of JSON: write null where a value is missing")
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise _Refused(f"a number has {len(digits)} digits: write it as a string")
+    return int(digits)
+
+
+def _float(digits: str) -> float:
+    number = float(digits)
+    if number in (float("inf"), float("-inf")):
+        raise _Refused(f"the number {digits[:40]} is too large: write it as a string")
+    return number
+
+
+def _check_surrogates(value: Any, text: str, place: str, start: int = 0, end: int | None = None) -> None:
+    """Raise UserError for half of a surrogate pair, which no file and no tokenizer takes."""
+    if SURROGATE.search(text, start, len(text) if end is None else end):
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise UserError(
+                f"{place}: a text holds half of a surrogate pair (\\ud8..): write whole characters"
+            ) from error
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_float)
