@@ -74,10 +74,13 @@ class ChatTask(CausalLMTask[Example]):
         *before, last = (message["content"] for message in example.messages)
         return Summary(tuple(before) or (last,), last, generates=True)
 
-    def encode(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoded:
+    def read_tokenizer(self, tokenizer: Any) -> None:
         if tokenizer.chat_template is None:
             tokenizer.chat_template = PLAIN_TEMPLATE
         self.vocabulary, self.stop_tokens = len(tokenizer), _stop_tokens(tokenizer)
+
+    def encode(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoded:
+        self.read_tokenizer(tokenizer)
         encoded = Encoded([])
         for number, example in enumerate(examples):
             features = [*self._features(number, example, tokenizer, max_length)]

@@ -56,11 +56,13 @@ class FreshStart:
     def prepare(self) -> None:
         """Write what the training reads; called on the main rank only, before the others start to read."""
 
-    def fit_task(self, examples: Sequence[Any]) -> Task[Any, Any]:
-        """The task with the labels of the training examples."""
-        task = make_task(self.config.task)
+    def make_task(self) -> Task[Any, Any]:
+        """The task before it has seen the training examples."""
+        return make_task(self.config.task)
+
+    def fit_task(self, task: Task[Any, Any], examples: Sequence[Any]) -> None:
+        """Let the task learn the labels of the training examples."""
         task.fit(examples)
-        return task
 
     def load_tokenizer(self, task: Task[Any, Any], examples: Sequence[Any]) -> Any:
         """The tokenizer of the model; that of a tiny model is trained on the examples."""
