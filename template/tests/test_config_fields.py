@@ -132,6 +132,17 @@ def longer_texts_are_truncated(case: Case) -> None:
     assert max(lengths) == 8 < max(feature.length for feature in case.build().train.features)
 
 
+@checks("Model.overflow")
+def long_texts_are_read_as_chosen(case: Case) -> None:
+    found = {
+        overflow: case.build("model.max_length=8", f"model.overflow={overflow}").train
+        for overflow in ("cut", "head_tail", "windows")
+    }
+    assert len(found["windows"].features) > len(found["windows"].examples) == len(found["cut"].features)
+    first, last = (found[overflow].features[4].inputs["input_ids"] for overflow in ("cut", "head_tail"))
+    assert first != last
+
+
 @checks("Data.train", "Data.validation", "Data.test")
 def files_are_those_of_the_config(case: Case) -> None:
     for name, count in (("a", 3), ("b", 4), ("c", 5)):

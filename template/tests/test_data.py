@@ -167,7 +167,7 @@ def test_column_that_the_task_does_not_have(project: Project, refused: Callable[
 
 
 def test_sentence_of_an_error_names_the_remedy(project: Project) -> None:
-    with pytest.raises(UserError, match=r"name it in data\.columns\.text, or set data\.header to false"):
+    with pytest.raises(UserError, match=r"add columns: \{text: hello, label: good\} .*, or set data\.header to false"):
         read_rows(project.write("a.csv", "hello,good\n"), COLUMNS)
 
 

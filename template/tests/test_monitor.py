@@ -277,7 +277,7 @@ def test_lines_that_cannot_be_read_are_named_and_counted(capfd: pytest.CaptureFi
         ('{"text": "bad"', "this is not JSON (Expecting ',' delimiter at column 15): correct the line"),
         (
             '{"at": 1}',
-            "no value in column 'text' (found: at): fill it in, or name the right column in data.columns.text",
+            "no value in column 'text' (found: at): fill it in, or add columns: {text: at} under data in the config",
         ),
         ('{"text": 5, "at": 1, "area": ""}', "text is 5: write it as a string"),
         ('{"text": "good", "area": ""}', "no column 'at' (found: text, area): add it, or name another one"),

@@ -124,7 +124,8 @@ def test_rows_of_a_table_that_cannot_be_read() -> None:
     assert found == ["! x:2 this is not a row of .csv (',' expected after '\"'): correct its quotes",
                      "! x:3 3 columns where the header has 2: correct the row", "c"]  # fmt: skip
     assert records(b"id,name\n1,a\n", "csv") == [
-        "! x:2 no value in column 'text' (found: id, name): fill it in, or name the right column in data.columns.text"
+        "! x:2 no value in column 'text' (found: id, name): fill it in, or add columns: {text: name} under data in the "
+        "config, with the right column"
     ]
 
 

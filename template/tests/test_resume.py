@@ -28,6 +28,13 @@ def test_resume_bit_exact(task: str, stop: int, project: Project, monkeypatch: p
     assert weights == {"best/model.safetensors", "checkpoints/step-7/model.safetensors"} | head
 
 
+def test_resume_bit_exact_with_windows(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of which some examples have several, with dropout on."""
+    loop = {"epochs": 4, "max_steps": 7, "batch_size": 2, "device": "cpu"}
+    path = project.config("text-classification", train=loop, model={"max_length": 8, "overflow": "windows"})
+    assert_resumes_to_the_bit(project, path, 4, monkeypatch)
+
+
 def test_rates_after_a_resume_are_those_of_the_steps(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every step takes a second, a validation and a checkpoint a minute each; the run is stopped between two lines."""
     clock = [0.0]

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from .config.config import Config, Data
 from .console import counted
 from .data.features import Feature
-from .data.files import files_of
+from .data.files import files_of, parts_of
 from .data.rows import Columns, Row, stream_rows
 from .errors import UserError
+from .tasks import make_task
 from .tasks.base import Task
 
 HELD = 2**25
@@ -25,6 +26,11 @@ CHUNK_ROWS, CHUNK_CHARACTERS = 2_000, 2**20
 
 SHOWN = 16
 """Most examples that an error names."""
+
+
+def new_task(config: Config) -> Task[Any, Any]:
+    """The task of a config, which knows no labels yet."""
+    return make_task(config.task, config.model.overflow)
 
 
 def columns_of(task: Task[Any, Any], data: Data, labelled: bool = True) -> Columns:
@@ -38,6 +44,7 @@ def columns_of(task: Task[Any, Any], data: Data, labelled: bool = True) -> Colum
         settings.text_column,
         settings.text_targets,
         targets=() if labelled else settings.target_columns + settings.text_targets,
+        answers=settings.target_columns,
         trained=task.trained_columns,
         task=settings.type,
     )
@@ -104,7 +111,9 @@ class Examples(Sequence[Any]):
         self._data, self._task = config.data, task
         self.paths = files_of(files)
         self._size: int | None = None
-        self._is_held = task.groups_rows or sum(path.stat().st_size for path in self.paths) <= HELD
+        self._is_held = (
+            task.groups_rows or sum(part.stat().st_size for path in self.paths for part in parts_of(path)) <= HELD
+        )
         self._held: list[Chunk] | None = None
 
     def __len__(self) -> int:

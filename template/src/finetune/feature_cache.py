@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from . import __version__
 from .config.config import Config
+from .data.files import checksum, parts_of
 from .data.places import Places, PlaceWriter
 from .data.store import ColumnWriter, FeatureStore, write_features
 from .dataset import Examples, Split, size_of, unit_starts
@@ -79,7 +80,7 @@ class FeatureCache:
             "data": {key: value for key, value in config["data"].items() if key not in files},
             "known": self.task.state(),
             "tokenizer": fingerprint(self.tokenizer),
-            "files": [[path.as_posix(), sha256_of(path)] for path in self.examples.paths],  # a path may hold the label
+            "files": [[path.as_posix(), checksum(path)] for path in self.examples.paths],  # a path may hold the label
         }
         return hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -100,7 +101,7 @@ class FeatureCache:
         features = FeatureStore(target, columns.types)
         self.task.fit_features(features)
         for path, stamp in _stamps(self.examples.paths).items():
-            if stamp != before[path]:
+            if stamp != before.get(path):
                 raise UserError(f"{path}: has changed while it was read: start again when it is complete")
         content = {
             "types": columns.types,
@@ -124,4 +125,5 @@ def fingerprint(tokenizer: Any) -> str:
 
 def _stamps(paths: Sequence[Path]) -> dict[Path, tuple[int, int]]:
     """Size and time of the last change of each file."""
-    return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in paths}
+    stats = {part: part.stat() for path in paths for part in parts_of(path)}
+    return {part: (stat.st_size, stat.st_mtime_ns) for part, stat in stats.items()}

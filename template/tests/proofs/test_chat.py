@@ -9,7 +9,8 @@ from finetune.data.features import IGNORE
 from finetune.data.rows import Row
 from finetune.errors import UserError
 from finetune.model.tiny import tiny_tokenizer
-from finetune.tasks.chat import PLAIN_TEMPLATE, ChatTask, Example
+from finetune.tasks.chat import ChatTask
+from finetune.tasks.chat_template import PLAIN_TEMPLATE, Dialogue
 from finetune.tasks.settings import Chat
 
 CHATML = (
@@ -20,7 +21,7 @@ FORGETFUL = (  # as templates that drop what a model has thought in earlier repl
     "{% for m in messages %}{% if m.role == 'assistant' and not loop.last %}..{% else %}{{ m.role }}> {{ m.content }}"
     "{% endif %}{{ eos_token }}{% endfor %}{% if add_generation_prompt %}assistant>{% endif %}"
 )
-EXAMPLES = [Example(messages(*turns), f"x.jsonl:{i}") for i, turns in enumerate(DIALOGUES, start=1)]
+EXAMPLES = [Dialogue(messages(*turns), f"x.jsonl:{i}") for i, turns in enumerate(DIALOGUES, start=1)]
 
 
 def new_task(max_new_tokens: int = 4) -> ChatTask:
@@ -78,7 +79,7 @@ def test_a_model_without_a_template_gets_a_plain_one_that_is_saved() -> None:
 
 def test_a_dialogue_that_waits_for_a_reply_has_nothing_to_score() -> None:
     tokenizer, task = tokenizer_with(CHATML), new_task()
-    example = task.example(Row("x:1", task.row_of("Hello", None), {}))
+    example = task.unlabelled_example(Row("x:1", task.row_of("Hello", None), {}))
     [feature] = task.encode([example], tokenizer, 200).features
     assert feature.scored_labels == 0
     assert tokenizer.decode(feature.prompt).endswith("<|im_start|>assistant\n")
@@ -96,18 +97,9 @@ def test_long_dialogues_are_truncated_at_the_beginning() -> None:
         assert feature.prompt == long.prompt[-16:]
 
 
-@pytest.mark.parametrize(
-    "value",
-    [[], "Hello", [{"role": "user"}], [{"role": "boss", "content": "x"}], [{"role": "user", "content": 3}], ["Hello"]],
-)
-def test_bad_messages_are_refused(value: Any) -> None:
-    with pytest.raises(UserError, match=r"^x\.jsonl:7: messages must be a list such as"):
-        new_task().example(Row("x.jsonl:7", {"messages": value}, {}))
-
-
 def test_a_dialogue_without_the_assistant_is_refused_in_training() -> None:
-    with pytest.raises(UserError, match=r"^x\.jsonl:7: the assistant has no message: add a reply"):
-        new_task().fit([Example(messages("Hello"), "x.jsonl:7")])
+    with pytest.raises(UserError, match=r"^x\.jsonl:7: the assistant has no message to train on: add a reply"):
+        new_task().example(Row("x.jsonl:7", {"messages": messages("Hello")}, {}))
 
 
 def test_a_dialogue_that_the_template_refuses_is_named() -> None:

@@ -46,6 +46,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks its proce
 QUIET = Console(quiet=True)
 SHORT = ["train.max_steps=4", "train.eval_every=3"]
 SOME = ["text-classification", "token-classification", "text-generation"]
+WINDOWS = ["model.overflow=windows", "model.max_length=8"]
 Found = tuple[list[StepStats], dict[str, torch.Tensor]]
 
 
@@ -155,6 +156,7 @@ def test_ddp_equals_single(project: Project) -> None:
     """The penalty of AdaLoRA counts once, not once a rank."""
     assert_equals_single(
         *(config_of(project, task) for task in (*SOME, "ranking")),
+        *(config_of(project, task, *WINDOWS) for task in ("text-classification", "regression")),
         config_of(project, "text-classification", "method={type: adalora}"),
         config_of(project, "text-classification", "method={type: prompt, tokens: 2}"),
         config_of(project, "token-classification", "train.packing=true", "optim.name=sgd"),
@@ -167,6 +169,7 @@ def test_fsdp2_equals_single(project: Project) -> None:
     fsdp, few = "train.parallel=fsdp", ["train.max_steps=2", "train.micro_batch_tokens=30"]
     assert_equals_single(
         config_of(project, "text-classification", fsdp),
+        config_of(project, "text-classification", fsdp, *WINDOWS, *few),
         config_of(project, "token-classification", fsdp, *few),
         config_of(project, "text-generation", fsdp, "train.packing=true", "optim.name=sgd", *few),
         config_of(project, "text-generation", fsdp, "method={type: lora}", *few),

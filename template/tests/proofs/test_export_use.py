@@ -109,6 +109,28 @@ def test_the_script_runs_without_torch(task: str, project: Project, monkeypatch:
             assert task in WRITING or found
 
 
+@needs_onnx
+@pytest.mark.parametrize(
+    ("task", "overflow"), [("regression", "head_tail"), ("text-classification", "windows"), ("regression", "windows")]
+)
+def test_the_script_reads_long_texts_as_predict_does(
+    task: str, overflow: str, project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And the card and the export of safetensors say that other programs do not."""
+    predictor = trained(project, task, monkeypatch, f"model.overflow={overflow}", "model.max_length=8")
+    assert main(["export", "latest", "plain"]) == 0
+    assert f"model.overflow is {overflow}, which other programs do not have" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    assert "the code above reads their beginning only" in Path("plain/README.md").read_text()
+    assert main(["export", "latest", "new", "--format", "onnx"]) == 0
+    assert "`predict.py` read them, by `overflow.py`" in Path("new/README.md").read_text()
+    texts = ["good", "poor , very poor , and then good after all", "so so and so on to the end of all good things"]
+    for text, record in zip(texts, predictor.predict_texts(texts), strict=True):
+        expected = record["prediction"]
+        assert by_script(text) == (pytest.approx(expected, rel=1e-4) if task == "regression" else expected)
+
+
 def by_script(*texts: str) -> Any:
     """What the script in the folder `new` prints."""
     command = [sys.executable, "-I", "-c", WITHOUT_TORCH, "new/predict.py", *texts]

@@ -20,6 +20,9 @@ from finetune.model import load as loading
 from finetune.train import loop as training
 from finetune.train.optim import make_optimizer, make_schedule
 
+OF_TEXTS = ("text-classification", "multi-label-classification", "regression")
+"""Tasks that can read a long text in windows."""
+
 
 def config_of(project: Project, task: str, *overrides: str, max_length: int = 32) -> Config:
     """On the CPU, nothing clipped; what a model writes is short, for writing takes time."""
@@ -52,15 +55,20 @@ def gradients(config: Config, setup: training.Setup, rows: list[int]) -> list[to
     return found
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_accumulation_equals_full_batch(task: str, project: Project) -> None:
-    whole = config_of(project, task, "train.micro_batch_tokens=1000000", max_length=10)
+@pytest.mark.parametrize(
+    ("task", "overflow"),
+    [*((task, "cut") for task in TASKS), *((task, "windows") for task in OF_TEXTS), ("regression", "head_tail")],
+)
+def test_accumulation_equals_full_batch(task: str, overflow: str, project: Project) -> None:
+    whole = config_of(project, task, "train.micro_batch_tokens=1000000", f"model.overflow={overflow}", max_length=10)
     setup = set_up(whole)
+    assert (len(setup.train.features) > len(setup.train.examples)) or overflow != "windows"
     rows = list(range(len(setup.train.examples)))
     expected = gradients(whole, setup, rows)
     assert len(expected) > 10
     for budget in (1, 24, 64):
-        cut = config_of(project, task, f"train.micro_batch_tokens={budget}", max_length=10)
+        budgeted = f"train.micro_batch_tokens={budget}"
+        cut = config_of(project, task, budgeted, f"model.overflow={overflow}", max_length=10)
         for got, want in zip(gradients(cut, setup, rows), expected, strict=True):
             torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-10)
 
@@ -110,10 +118,11 @@ def assert_same(found: Any, expected: Any) -> None:
     assert numbers(found)
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_padding_invariant(task: str, project: Project) -> None:
+@pytest.mark.parametrize(("task", "overflow"), [*((task, "cut") for task in TASKS), ("regression", "windows")])
+def test_padding_invariant(task: str, overflow: str, project: Project) -> None:
     """Each row by itself has no padding at all; all rows in one batch have as much as can be."""
-    setup = set_up(config_of(project, task))
+    length = 32 if overflow == "cut" else 8
+    setup = set_up(config_of(project, task, f"model.overflow={overflow}", max_length=length))
     assert len({feature.length for feature in setup.train.features}) > 2
     alone = run(setup, budget=1)
     for budget in (50, 10**6):

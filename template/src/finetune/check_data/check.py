@@ -17,12 +17,13 @@ import numpy as np
 from .. import optional
 from ..config.config import Config, Files
 from ..console import share
-from ..data.files import files_of, shown
+from ..data.files import checksum, files_of, shown
 from ..data.rows import Row
-from ..dataset import stream_chosen
-from ..files import sha256_of, write_atomic
-from ..model.load import load_tokenizer
-from ..tasks import make_task
+from ..dataset import new_task, stream_chosen
+from ..files import write_atomic
+from ..model.load import load_model_config, load_tokenizer
+from ..model.requirements import position_limit
+from ..model.tiny import is_tiny
 from ..tasks.base import Task
 from ..tasks.entities import EntityError
 from ..tasks.settings import Seq2SeqSettings, Settings
@@ -85,15 +86,18 @@ def check_data(config: Config) -> dict[str, Any]:
     Raises UserError for what a training would refuse, except for labels that train lacks and entities that do not fit
     their text, which are findings.
     """
-    task = make_task(_without_target_limit(config.task))
+    task = new_task(config.model_copy(update={"task": _without_target_limit(config.task)}))
     parts = [_read(config, task, name, files) for name, files in _files(config).items()]
     entries = [entry for part in parts for entry in part.entries]
-    lengths = _lengths(config, task, parts)
+    task.fit([example for part in parts for example in part.examples])
+    tokenizer = load_tokenizer(config.model, task, parts[0].examples)
+    lengths = _lengths(config, task, parts, tokenizer)
+    most, ways = longest_input(config, tokenizer), other_ways(config)
     duplicates = find_duplicates(entries)
     findings = [
         *duplicate_findings(entries, duplicates),
         *balance_findings(entries),
-        *_truncation_findings("cut", "model.max_length", config.model.max_length, parts, lengths),
+        *_truncation_findings("cut", "model.max_length", config.model.max_length, parts, lengths, most, ways),
         *_truncation_findings("cut-target", "task.max_target_length", _target_limit(config.task), parts, lengths),
         *(
             found
@@ -111,7 +115,7 @@ def check_data(config: Config) -> dict[str, Any]:
         "model": config.model.name,
         "max_length": config.model.max_length,
         "where": config.data.where,
-        "data": {path.as_posix(): sha256_of(path) for part in parts for path in part.paths},
+        "data": {path.as_posix(): checksum(path) for part in parts for path in part.paths},
         "token_edges": edges,
         "splits": {part.name: _described(part, lengths[part.name], edges) for part in parts},
         "findings": [_written(finding) for finding in by_severity(findings)],
@@ -180,10 +184,8 @@ def _without_target_limit(settings: Settings) -> Settings:
     return settings.model_copy(update={"max_target_length": NO_LIMIT})
 
 
-def _lengths(config: Config, task: Task[Any, Any], parts: Sequence[Part]) -> dict[str, Lengths]:
+def _lengths(config: Config, task: Task[Any, Any], parts: Sequence[Part], tokenizer: Any) -> dict[str, Lengths]:
     """Lengths in tokens, by the tokenizer of the training."""
-    task.fit([example for part in parts for example in part.examples])
-    tokenizer = load_tokenizer(config.model, task, parts[0].examples)
     found = {}
     for part in parts:
         tokens, targets = [0] * len(part.examples), [0] * len(part.examples)
@@ -198,8 +200,37 @@ def _lengths(config: Config, task: Task[Any, Any], parts: Sequence[Part]) -> dic
     return found
 
 
+def other_ways(config: Config) -> list[str]:
+    """Values of model.overflow that read more of a long text than the config's."""
+    more = {"cut": ["windows", "head_tail"], "head_tail": ["windows"], "windows": []}
+    return more[config.model.overflow] if config.task.reads_long_texts else []
+
+
+def longest_input(config: Config, tokenizer: Any) -> int:
+    """Tokens that the model can read at most."""
+    if is_tiny(config.model.name):  # made for the length of the config
+        return NO_LIMIT
+    return min(position_limit(load_model_config(config.model)) or NO_LIMIT, int(tokenizer.model_max_length))
+
+
+def _remedy(enough: int, limit: int, most: int, ways: Sequence[str]) -> str:
+    """What to do about rows of which 99 % have up to `enough` tokens, where a model reads up to `most`."""
+    otherwise = f"set model.overflow to {' or '.join(ways)}" if ways else ""
+    if enough <= limit:
+        return "fine if the end of a text matters little" + f", else {otherwise}" * bool(ways)
+    if enough <= most:
+        return f"raise it to {enough}, the 99th percentile" + f", or {otherwise}" * bool(ways)
+    return f"{otherwise or 'choose a model that reads longer texts'}: this model reads at most {most} tokens"
+
+
 def _truncation_findings(
-    kind: Literal["cut", "cut-target"], key: str, limit: int, parts: Sequence[Part], lengths: dict[str, Lengths]
+    kind: Literal["cut", "cut-target"],
+    key: str,
+    limit: int,
+    parts: Sequence[Part],
+    lengths: dict[str, Lengths],
+    most: int = NO_LIMIT,
+    ways: Sequence[str] = (),
 ) -> Iterator[Finding]:
     """Rows or targets that are truncated."""
     of_targets = kind == "cut-target"
@@ -220,7 +251,7 @@ def _truncation_findings(
         "warning" if max(shares.values()) >= WORTH_A_WARNING else "note",
         max(shares, key=lambda name: shares[name]),
         f"{key}, {limit} tokens, truncates {', '.join(told)}: {effect}",
-        f"raise it to {enough}, the 99th percentile" if enough > limit else "fine if the end of a text matters little",
+        _remedy(enough, limit, most, ways),
         [
             f"{row.place} ({count:,} tokens)"
             for part in parts

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, field_validator, model_validator
 
 from ..section import Section
-from ..tasks.settings import AnyTask
+from ..tasks.settings import AnyTask, Overflow
 from .continual import AnyContinual, Ewc, Naive, Replay
 from .methods import AdaLora, AnyMethod, Full, Prefix, QLora, soft_prompt_tokens
 
@@ -29,6 +29,11 @@ class Model(Section):
     """Revision of a Hub model: branch, tag or commit; a commit makes the run reproducible."""
     max_length: int = Field(default=256, ge=8, le=1_000_000)
     """Maximum sequence length in tokens: truncation of longer texts; sentences of words go through a sliding window."""
+    overflow: Overflow = "cut"
+    """Long texts: cut reads their beginning, head_tail both ends, windows all (mean logits of overlapping windows).
+
+    For text-classification, multi-label-classification and regression. All windows of a text are in one forward pass.
+    """
     attention: Literal["auto", "sdpa", "eager"] = "auto"
     """Attention implementation: auto takes sdpa (scaled dot-product attention) if the model has it, else eager."""
     trust_remote_code: bool = False
@@ -81,6 +86,18 @@ class Data(Section):
     """Header: whether the first line of .csv and .tsv files names the columns; if not, columns go by position."""
     where: dict[str, str] = Field(default_factory=dict)
     """Row filter: keep only rows in which a column matches a regular expression: {domain: ^news$}."""
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _names_or_positions(cls, columns: Any) -> Any:
+        for name, source in columns.items() if isinstance(columns, dict) else ():
+            if isinstance(source, bool) or (isinstance(source, int) and source < 0):
+                shown = str(source).lower()
+                raise ValueError(
+                    f"columns.{name} is {shown}: write the name of a column, in quotes if it is a number or a word "
+                    f"such as true, or its position from 0"
+                )
+        return columns
 
     @field_validator("where")
     @classmethod
@@ -232,6 +249,11 @@ class Config(Section):
     def _is_consistent(self) -> "Config":
         if reason := self.task.refused_methods.get(self.method.type):
             raise ValueError(f"method.type is {self.method.type}, {reason}")
+        if self.model.overflow != "cut" and not self.task.reads_long_texts:
+            raise ValueError(
+                f"model.overflow is {self.model.overflow}, which {self.task.type} does not have: set it to cut, or "
+                f"raise model.max_length"
+            )
         self.task.require_fit(self.model.max_length)
         if isinstance(self.method, QLora) and self.model.name.startswith("tiny:"):
             raise ValueError(

@@ -11,9 +11,10 @@ import torch
 
 from ..config.config import Config
 from ..config.continual import Distillation, Ewc, Replay
-from ..dataset import Split, concatenate, encode_split, read_split
+from ..data.files import checksum, files_of
+from ..dataset import Split, concatenate, encode_split, new_task, read_split
 from ..errors import UserError
-from ..files import is_valid, recover, sha256_of
+from ..files import is_valid, recover
 from ..model.device import choose_device
 from ..model.head import resize_head
 from ..model.layers import unwrap_model
@@ -22,7 +23,6 @@ from ..model.methods import apply_method, can_be_merged, is_peft
 from ..model.packed_attention import use_packed_attention
 from ..run.folder import RunFolder
 from ..run.saved_model import Base, SavedModel, load_saved_model
-from ..tasks import make_task
 from ..tasks.base import Task
 from ..train.resume import flat
 from ..train.start import FreshStart
@@ -69,7 +69,7 @@ class PreviousRun(FirstRun):
             self._memory(self.config.continual)
 
     def make_task(self) -> Task[Any, Any]:
-        task = make_task(self.config.task)
+        task = new_task(self.config)
         task.load_state(deepcopy(self.saved.task.state()))  # a copy, because new labels are appended to its lists
         return task
 
@@ -145,10 +145,11 @@ def stored_memory(run: RunFolder, wanted: Replay | Ewc, trust_remote_code: bool 
     if is_valid(folder):
         return folder
     config = run.config()
-    for path in map(Path, config.data.train):
-        if run.environment()["data"].get(path.as_posix()) != _checksum(path):
+    recorded = run.environment()["data"]
+    for source in config.data.train:
+        if not _is_unchanged(source, recorded):
             raise UserError(
-                f"continue_from: {run.path} has stored nothing for {wanted.type}, and {path}, from which it "
+                f"continue_from: {run.path} has stored nothing for {wanted.type}, and {source}, from which it "
                 f"was trained, is gone or has changed: put the file back, or set continual.type to distillation"
             )
     with torch.random.fork_rng(devices=[]):  # the random numbers of a training must not depend on when this is computed
@@ -177,5 +178,9 @@ def _fisher(config: Config, run: RunFolder, saved: SavedModel, examples: list[An
     return estimate_fisher(model, saved.task, saved.tokenizer, split, chosen.tolist(), budget)
 
 
-def _checksum(path: Path) -> str | None:
-    return sha256_of(path) if path.is_file() else None
+def _is_unchanged(source: str, recorded: dict[str, str]) -> bool:
+    """Whether the files of a source have the recorded checksums."""
+    try:
+        return all(recorded.get(path.as_posix()) == checksum(path) for path in files_of([source]))
+    except UserError:  # there are none any more
+        return False

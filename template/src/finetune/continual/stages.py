@@ -13,7 +13,7 @@ from .. import optional
 from ..config.config import Config, Data, Files
 from ..console import make_console, print_line, print_table
 from ..data.files import shown
-from ..dataset import read_split
+from ..dataset import new_task, read_split
 from ..distributed.world import SINGLE_PROCESS, World
 from ..evaluate import measure
 from ..files import MANIFEST, is_valid, publish, recover, write_atomic
@@ -21,7 +21,6 @@ from ..model.device import choose_device
 from ..run.environment import describe_environment
 from ..run.folder import RunFolder
 from ..run.saved_model import load_saved_model
-from ..tasks import make_task
 from ..tasks.base import Task
 from ..train.checkpoint import newest_valid
 from ..train.loop import train
@@ -87,7 +86,7 @@ def read_all(stage: Config) -> None:
     """Raises UserError for an error in any of its files."""
     for files in (stage.data.train, stage.data.validation, stage.data.test):
         if files:
-            read_split(stage, make_task(stage.task), files)
+            read_split(stage, new_task(stage), files)
 
 
 def scores(config: Config, finished: Config) -> list[float | None]:
@@ -96,7 +95,7 @@ def scores(config: Config, finished: Config) -> list[float | None]:
     found: list[float | None] = []
     for number in range(len(config.stages)):
         stage = stage_config(config, number)
-        examples = read_split(stage, make_task(stage.task), scored_files(stage.data))
+        examples = read_split(stage, new_task(stage), scored_files(stage.data))
         if knows(saved.task, stage, examples):
             measured, _ = measure(stage, saved, examples)
             found.append(measured["metrics"][measured["headline"]])
@@ -112,7 +111,7 @@ def scored_files(data: Data) -> Files:
 
 def knows(task: Task[Any, Any], stage: Config, examples: list[Any]) -> bool:
     """Whether the model of the task knows every label of the examples."""
-    extended = make_task(stage.task)
+    extended = new_task(stage)
     extended.load_state(deepcopy(task.state()))
     extended.extend(examples)
     return extended.model_options() == task.model_options()

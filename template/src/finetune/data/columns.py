@@ -1,13 +1,19 @@
 """Rows of a data file and the mapping from a task's columns to those of the file."""
 
 import json
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from typing import Any
 
+import yaml
+
+from ..console import notice
 from ..errors import UserError
 from .forms.form import Form
+from .missing import NAN, is_null
 from .records import Record
+from .usual_names import ROW_NUMBERS, named_as, plain, ways_to_read
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,8 @@ class Columns:
     """Columns that are required as well where there is `text_column`, such as `entities`."""
     targets: tuple[str, ...] = ()
     """Columns that a file may lack, because they are to be predicted; they are not read."""
+    answers: tuple[str, ...] = ()
+    """Columns in which the text NaN stands for a missing value, as pandas writes it: those to be predicted."""
     trained: tuple[str, ...] | None = None
     """The optional columns that the model was trained with; None before training, when any may be there."""
     task: str = ""
@@ -62,6 +70,35 @@ class Columns:
     def source(self, name: str) -> str | int:
         """The name or the position of a column in the file."""
         return (self.renamed or {}).get(name, name)
+
+    def present(self, found: Sequence[str]) -> list[str]:
+        """The names of the task that are among the columns of a file."""
+        sources = {name: self.source(name) for name in self.names()}
+        return [
+            name
+            for name, source in sources.items()
+            if source in found or (isinstance(source, int) and source < len(found))
+        ]
+
+    def resolved(self, found: Sequence[str]) -> "Columns":
+        """These columns, with those that a file lacks found by their usual names where that has one sense only."""
+        present = self.present(found)
+        lacking = self.missing(present)
+        if not lacking or any(name in (self.renamed or {}) for name in lacking):
+            return self
+        used = {self.source(name) for name in present}
+        free = [column for column in found if column not in used]
+        optional = {name for name in self.optional if name not in present and name not in (self.renamed or {})}
+        if self.trained is not None:
+            lacking += [name for name in optional if name in self.trained]
+            optional = set()
+        forms = [lacking]
+        if self.text_column and self.text_column not in (*present, *lacking):
+            forms.append([name for name in self._text_form() if name not in (*present, *self.targets)])
+        ways = [way for form in forms for way in ways_to_read(form, optional, free)]
+        # A text by itself is no other sense of one half of a pair.
+        ways = [way for way in ways if not any({*way.values()} < {*other.values()} for other in ways)]
+        return replace(self, renamed={**(self.renamed or {}), **ways[0]}) if len(ways) == 1 else self
 
 
 def check_columns(columns: Columns) -> None:
@@ -115,6 +152,31 @@ def row_from_record(record: Record, columns: Columns, form: Form | None = None) 
     return Row(row.place, row.values, record.value if record.original is None else record.original)
 
 
+def resolve_columns(columns: Columns, value: Any, source: str) -> Columns:
+    """The columns for a file, or other `source`, of whose examples `value` is the first; what was found is said."""
+    if not isinstance(value, dict):
+        return columns
+    resolved = columns.resolved(list(value))
+    before, after = columns.renamed or {}, resolved.renamed or {}
+    if new := {name: column for name, column in after.items() if name not in before}:
+        read = " and ".join(f"'{column}'" for column in new.values())
+        plural = "s" if len(new) > 1 else ""
+        verb = "are" if plural else "is"
+        notice(
+            f"{source}: column{plural} {read} {verb} read as {' and '.join(new)}: "
+            f"set data.columns: {flow(after)} to say so in the config"
+        )
+    return resolved
+
+
+def require_columns(found: Sequence[str], columns: Columns, place: str, *, header: bool = False) -> None:
+    """Raise UserError if a table lacks a required column; `header` tells that its first line was read as names."""
+    resolved = columns.resolved(found)
+    for name in resolved.missing(resolved.present(found)):
+        example = ", or set data.header to false if the first line is an example" if header else ""
+        raise UserError(f"{place}: no column {_lacking(name, found, resolved)}{example}")
+
+
 def row_from_object(value: Any, place: str, columns: Columns) -> Row:
     """The row of an object that maps the file's column names to values.
 
@@ -134,7 +196,10 @@ def row_from_object(value: Any, place: str, columns: Columns) -> Row:
             values[name] = cells[source]
         elif source in value:
             values[name] = value[source]
-    require_values(values, place, columns, f" (found: {', '.join(map(str, value))})")
+    for name, cell in values.items():
+        if is_null(cell) or (name in columns.answers and isinstance(cell, str) and cell.strip() in NAN):
+            values[name] = None
+    require_values(values, place, columns, list(value))
     return Row(place, values, value)
 
 
@@ -143,6 +208,7 @@ def rows_from_objects(values: Sequence[Any], columns: Columns) -> list[Row]:
 
     Raises UserError as `stream_rows` does.
     """
+    columns = resolve_columns(columns, values[0] if values else None, "rows[0]")
     rows = [row_from_object(value, f"rows[{number}]", columns) for number, value in enumerate(values)]
     optional = OptionalColumns(columns)
     for row in rows:
@@ -151,10 +217,33 @@ def rows_from_objects(values: Sequence[Any], columns: Columns) -> list[Row]:
     return rows
 
 
-def require_values(values: dict[str, Any], place: str, columns: Columns, found: str = "") -> None:
-    """Raise UserError if a required column has no value; `found` tells which columns there are."""
+def require_values(values: Mapping[str, Any], place: str, columns: Columns, found: Sequence[str]) -> None:
+    """Raise UserError if a required column has no value; `found` are the columns that there are."""
     for name in columns.missing([name for name, value in values.items() if value is not None]):
-        raise UserError(
-            f"{place}: no value in column '{columns.source(name)}'{found}: fill it in, "
-            f"or name the right column in data.columns.{name}"
-        )
+        raise UserError(f"{place}: no value in column {_lacking(name, found, columns, 'fill it in, or ')}")
+
+
+def flow(mapping: Mapping[str, Any]) -> str:
+    """A mapping as YAML in one line, to be copied into a config."""
+    dumped: str = yaml.safe_dump({**mapping}, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**6)
+    return dumped.strip()
+
+
+def _lacking(name: str, found: Sequence[str], columns: Columns, otherwise: str = "") -> str:
+    """The end of the sentence on a column that is not there: the columns that are, and the line to add."""
+    source = columns.source(name)
+    text = f"'{source}' (found: {', '.join(found)}): {otherwise}"
+    present = columns.present(found)
+    if name in (columns.renamed or {}) and name not in present:
+        close = get_close_matches(str(source), found, n=1)
+        return f"{text}correct data.columns.{name}" + (f" (did you mean '{close[0]}'?)" if close else "")
+    free = [column for column in found if column not in {columns.source(one) for one in present}]
+    free.sort(key=lambda column: plain(column) in ROW_NUMBERS)
+    line = dict(columns.renamed or {})
+    for lacking in columns.missing(present):
+        if likely := (*named_as(lacking, free), *get_close_matches(lacking, free, n=1), *free):
+            line[lacking] = likely[0]
+            free.remove(likely[0])
+    if name not in line or name in present:
+        return f"{text}name the right column in data.columns.{name}"
+    return f"{text}add columns: {flow(line)} under data in the config, with the right column"

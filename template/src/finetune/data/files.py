@@ -1,14 +1,44 @@
 """Which files a dataset consists of: those that a key of the config, or the command line, names."""
 
+import hashlib
 from collections.abc import Iterable
+from glob import glob, has_magic
 from pathlib import Path
 
 from ..errors import UserError
+from ..files import sha256_of
+from .readers.folder import is_visible, labels_in, visible
+from .readers.parallel import sides_of
+from .rows import READERS, format_of
+
+METADATA = ("dataset_info.json", "state.json", "dataset_dict.json")
+"""Files without examples, which `datasets` writes beside those with them."""
 
 
 def files_of(sources: Iterable[str | Path]) -> list[Path]:
-    """The files of the sources, in their order. Raises UserError for one that is missing."""
-    return [_existing(Path(source)) for source in sources]
+    """What the sources name, in their order, each to be read by one reader.
+
+    A source is a file, a pattern (`data/*.csv`), two files of parallel text (`train.{en,de}`) or a folder: of data
+    files of one format, of .txt files by label, or of brat's annotations. The two last are read as a whole.
+    Raises UserError for a source that names none, and for a file that is named twice.
+    """
+    found = [path for source in sources for path in _files_of(str(source))]
+    seen: set[Path] = set()
+    for path in found:
+        if path.resolve() in seen:
+            raise UserError(f"{path}: is named twice among the files of a split, so its rows would count twice: "
+                            f"name it once")  # fmt: skip
+        seen.add(path.resolve())
+    return found
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of what `files_of` returns: of a file, or of the names and checksums of the files that it stands for."""
+    parts = parts_of(path)
+    if parts == [path]:
+        return sha256_of(path)
+    listed = "".join(f"{sha256_of(part)} {part.relative_to(path.parent).as_posix()}\n" for part in parts)
+    return hashlib.sha256(listed.encode()).hexdigest()
 
 
 def shown(files: Iterable[str | Path]) -> str:
@@ -16,7 +46,54 @@ def shown(files: Iterable[str | Path]) -> str:
     return ", ".join(Path(file).as_posix() for file in files)
 
 
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise UserError(f"{path}: there is no such file (looked in {Path.cwd()}): correct the path")
+def _files_of(source: str) -> list[Path]:
+    path = Path(source)
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        return _files_in(path)
+    if sides := sides_of(path):
+        return [_parallel(path, [*sides.values()])]
+    if has_magic(source):
+        found = [one for one in map(Path, sorted(glob(source, recursive=True))) if one.is_file() and is_visible(one)]
+        if found:
+            return found
+        raise UserError(f"{source}: no file matches this pattern (looked in {Path.cwd()}): correct it")
+    raise UserError(f"{path}: there is no such file (looked in {Path.cwd()}): correct the path")
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """The data files of a folder, or the folder itself where it is read as a whole."""
+    files = [path for path in visible(folder) if path.is_file() and path.name not in METADATA]
+    if format_of(folder) != "folder" or labels_in(folder):
+        return [folder]
+    formats = sorted({format_of(path) for path in files} & {*READERS})
+    if len(formats) > 1:
+        raise UserError(
+            f"{folder}: holds files of several formats ({' '.join(formats)}): name those that are meant, such as "
+            f"{folder.as_posix()}/*{formats[0]}"
+        )
+    if formats:
+        return [folder] if formats == [".txt"] else [path for path in files if format_of(path) in formats]
+    inner = [path.name for path in visible(folder) if path.is_dir()]
+    remedy = f"name one of its folders ({', '.join(inner[:5])})" if inner else f"use one of {' '.join(READERS)}"
+    raise UserError(f"{folder}: the folder holds no data files: {remedy}")
+
+
+def _parallel(path: Path, sides: list[Path]) -> Path:
+    for side in sides:
+        if not side.is_file():
+            raise UserError(f"{side}: there is no such file (looked in {Path.cwd()}), which {path} names: correct it")
+        if format_of(side) in READERS and format_of(side) != ".txt":
+            raise UserError(
+                f"{path}: two files in braces are parallel text, one text a line, and {side.name} is a table: "
+                f"name several tables as a list"
+            )
     return path
+
+
+def parts_of(path: Path) -> list[Path]:
+    """The files that a path of `files_of` stands for."""
+    if path.is_dir():
+        return [part for part in sorted(path.rglob("*")) if part.is_file() and is_visible(part)]
+    return [path] if path.is_file() else [*sides_of(path).values()]

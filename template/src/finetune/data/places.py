@@ -7,7 +7,11 @@ from typing import Any
 from .store import ColumnWriter, read_column
 
 Kind = tuple[int, str]
-"""The number of a file, and what stands between its path and the number of the line: a colon, or `: row `."""
+"""The number of a file, and what stands between its path and the number of the line: a colon, or `: row `.
+
+Without the number of a file, for one of two with parallel text, its path comes first.
+"""
+NO_FILE = -1
 NO_NUMBER = -1
 
 
@@ -28,6 +32,7 @@ class PlaceWriter:
         kinds, lines = [], []
         for file, place in places:
             after = place.removeprefix(self._paths[file])
+            file = NO_FILE if after == place else file
             before = after.rstrip("0123456789")
             kinds.append(self._kinds.setdefault((file, before), len(self._kinds)))
             lines.append(int(after[len(before) :] or NO_NUMBER))
@@ -40,7 +45,7 @@ class Places(Sequence[str]):
 
     def __init__(self, folder: Path, types: dict[str, str], kinds: Sequence[Kind], paths: Sequence[Path]) -> None:
         self._place, self._line = (read_column(folder, name, types) for name in ("place", "line"))
-        self._before = [f"{paths[file]}{before}" for file, before in kinds]
+        self._before = [before if file == NO_FILE else f"{paths[file]}{before}" for file, before in kinds]
 
     def __len__(self) -> int:
         return len(self._place)

@@ -1,7 +1,8 @@
 """Read data files into rows; every row knows its `file:line`, so that every error names the place.
 
-The file ending chooses the reader. .jsonl, .json, .csv, .tsv and .parquet hold one example per row; .conll holds one
-token per line, with a blank line between sentences; .txt is a single text.
+The format chooses the reader. It is the file ending: .jsonl, .json, .csv, .tsv, .parquet, .arrow and .feather hold one
+example per row; .conll holds one token per line, with a blank line between sentences; .txt is a single text. Other
+formats have more than one file: folders of texts, and parallel text.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,16 +12,18 @@ from pathlib import Path
 
 from ..console import notice
 from ..errors import UserError
-from .columns import Columns, OptionalColumns, Row, check_columns, row_from_record
+from .columns import Columns, OptionalColumns, Row, check_columns, resolve_columns, row_from_record
 from .forms.all_forms import form_of
+from .readers.arrow import read_arrow, read_parquet
 from .readers.conll import read_conll
+from .readers.folder import read_folder
 from .readers.json import read_json, read_jsonl
-from .readers.parquet import read_parquet
+from .readers.parallel import read_parallel, sides_of
 from .readers.table import read_table
 from .readers.text import read_txt
 from .records import Record
 
-__all__ = ["READERS", "Columns", "Row", "read_rows", "stream_rows"]
+__all__ = ["READERS", "Columns", "Row", "format_of", "read_rows", "stream_rows"]
 
 READERS: dict[str, Callable[[Path, Columns], Iterator[Record]]] = {
     ".jsonl": read_jsonl,
@@ -28,9 +31,20 @@ READERS: dict[str, Callable[[Path, Columns], Iterator[Record]]] = {
     ".csv": partial(read_table, separator=","),
     ".tsv": partial(read_table, separator="\t"),
     ".parquet": read_parquet,
+    ".arrow": read_arrow,
+    ".feather": read_arrow,
     ".conll": read_conll,
     ".txt": read_txt,
+    "folder": read_folder,
+    "parallel": read_parallel,
 }
+
+
+def format_of(path: Path) -> str:
+    """The key of the reader of a file, a folder or parallel text: a file ending, or else a word."""
+    if path.is_dir():
+        return "brat" if any(path.glob("*.ann")) else "folder"
+    return "parallel" if sides_of(path) and not path.is_file() else path.suffix.lower()
 
 
 def read_rows(path: Path, columns: Columns) -> list[Row]:
@@ -45,11 +59,12 @@ def stream_rows(path: Path, columns: Columns) -> Iterator[Row]:
     file.
     """
     check_columns(columns)
-    if not path.is_file():
+    if not (path.exists() or sides_of(path)):
         raise UserError(f"{path}: there is no such file (looked in {Path.cwd()}): correct the path")
-    reader = READERS.get(path.suffix.lower())
+    reader = READERS.get(format_of(path))
     if reader is None:
-        raise UserError(f"{path}: unknown format '{path.suffix}': use one of {' '.join(READERS)}")
+        endings = " ".join(name for name in READERS if name.startswith("."))
+        raise UserError(f"{path}: unknown format '{format_of(path)}': use one of {endings}")
     records = reader(path, columns)
     first = next(records, None)
     if first is None:
@@ -57,6 +72,8 @@ def stream_rows(path: Path, columns: Columns) -> Iterator[Row]:
     form = form_of(columns.task, first.value)
     if form:
         notice(f"{path}: read as {form.name}")
+    else:
+        columns = resolve_columns(columns, first.value, str(path))
     optional = OptionalColumns(columns)
     for record in chain([first], records):
         row = row_from_record(record, columns, form)

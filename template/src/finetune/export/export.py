@@ -29,6 +29,8 @@ from .onnx_cache import write_decoder, write_encoder_decoder
 Format = Literal["safetensors", "onnx"]
 SCRIPT = Path(__file__).parent / "scripts" / "predict.py"
 """Runs an ONNX model without torch and transformers; copied beside it, and no module of the package."""
+OVERFLOW = Path(__file__).parent.parent / "data" / "overflow.py"
+"""What it imports where long texts are not truncated."""
 COUNTED = ("dictionary", "frequencies")
 """Parts of a task's state that only its trivial baselines need."""
 NO_CARD_OPTIONS = CardOptions()
@@ -165,6 +167,8 @@ def _write_onnx(target: Path, saved: SavedModel, known: dict[str, Any], notes: l
     model.config.save_pretrained(target)
     if saved.tokenizer.is_fast:
         shutil.copy(SCRIPT, target)
+        if saved.task.overflow != "cut":
+            shutil.copy(OVERFLOW, target)
     else:
         notes.append(f"{SCRIPT.name} is left out: the tokenizer of this model is none of the library tokenizers")
     return in_data_units
@@ -193,6 +197,12 @@ def _notes(folder: Path, saved: SavedModel, known: dict[str, Any], options: Opti
         notes.append(
             f"the head of a {saved.model.config.model_type} model has no bias, so its numbers stay standardized: "
             f"multiply them by the deviation and add the mean in {folder / TASK_FILE}"
+        )
+    if saved.task.overflow != "cut" and options.form == "safetensors":
+        notes.append(
+            f"model.overflow is {saved.task.overflow}, which other programs do not have: they read the beginning of a "
+            f"text of more than {saved.max_length} tokens, and their answer may differ; predict and serve read it as "
+            f"in the training, and so does the script of --format onnx"
         )
     if int8 := known.get("int8"):
         notes.append(

@@ -23,7 +23,7 @@ from .export import Options, export
 
 STALE = (
     *("*.safetensors", "*.safetensors.index.json", "*.onnx", "*.onnx.data", "adapter_config.json"),
-    *("generation_config.json", "chat_template.jinja", "Modelfile", "predict.py", "finetune.json"),
+    *("generation_config.json", "chat_template.jinja", "Modelfile", "predict.py", "overflow.py", "finetune.json"),
 )
 """Files of an earlier push that would be loaded in place of, or beside, those of this one."""
 

@@ -1,7 +1,6 @@
 """The columns of a file: their values, and which of them are texts and labels by their names or by their values."""
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,49 +8,10 @@ from functools import cached_property
 from typing import Any
 
 from ..console import counted
+from ..data.missing import is_missing
 from ..data.rows import Row
+from ..data.usual_names import LABELS, TEXTS, pairs_named, plain, usual_name
 
-TEXTS = (
-    *(
-        "text",
-        "sentence",
-        "review",
-        "reviewtext",
-        "comment",
-        "content",
-        "body",
-        "message",
-        "tweet",
-        "post",
-        "utterance",
-    ),
-    *("question", "query", "description", "document", "article", "headline", "title", "input"),
-    *("文本", "内容", "评论", "评价", "句子", "正文", "问题", "标题"),
-)
-"""Usual names of a text, the likeliest first; compared without case, blanks and punctuation."""
-PAIRS = (
-    *(("text", "textpair"), ("sentence1", "sentence2"), ("premise", "hypothesis"), ("question1", "question2")),
-    *(("text1", "text2"), ("texta", "textb"), ("query", "document"), ("query", "passage"), ("question", "answer")),
-    *(("question", "context"), ("问题", "回答"), ("句子1", "句子2")),
-)
-"""Usual names of two texts that belong together."""
-LABELS = (
-    *("label", "labels", "class", "category", "categories", "sentiment", "stars", "rating", "score", "intent", "topic"),
-    *("emotion", "polarity", "genre", "tag", "tags", "target", "grade", "relevance", "y"),
-    *("标签", "类别", "分类", "类型", "情感", "情绪", "评分", "星级", "意图", "主题"),
-)
-"""Usual names of a label or a number to predict."""
-WRITTEN = (
-    *(("source", "target"), ("prompt", "completion"), ("prompt", "response"), ("instruction", "output")),
-    *(("instruction", "response"), ("question", "answer"), ("input", "output"), ("article", "highlights")),
-    *(("article", "summary"), ("document", "summary"), ("dialogue", "summary"), ("text", "summary")),
-    *(("问题", "回答"), ("问题", "答案"), ("原文", "译文"), ("正文", "摘要"), ("内容", "摘要")),
-)
-"""Usual names of a text and of the text to generate from it."""
-TOKENS, TAGS = ("tokens", "words"), ("tags", "nertags", "ner", "labels", "postags")
-ENTITIES = ("entities", "spans", "annotations", "实体")
-DIALOGUES = ("messages", "conversations", "conversation", "dialogue", "dialog")
-USUAL = {*TEXTS, *LABELS, *TOKENS, *TAGS, *ENTITIES, *DIALOGUES, *(name for pair in PAIRS + WRITTEN for name in pair)}
 FEW_VALUES = 12
 """Different values up to which numbers may be classes, such as ratings, and words even if they are not repeated."""
 FEW_WORDS = 4
@@ -101,13 +61,6 @@ def columns_of_file(rows: Sequence[Row]) -> dict[str, Column]:
     return {name: Column(name, some) for name, some in found.items() if some}
 
 
-def is_missing(value: Any) -> bool:
-    """Whether a cell is empty: null, blank, an empty list, or the NaN that pandas writes."""
-    if isinstance(value, str):
-        return value.strip() in ("", "nan", "NaN")
-    return value is None or value == [] or (isinstance(value, float) and math.isnan(value))
-
-
 def are_numbers(values: Iterable[str]) -> bool:
     """Whether all strings are finite numbers."""
     try:
@@ -139,21 +92,7 @@ def named(columns: Mapping[str, Column], names: Sequence[str]) -> str | None:
 
 def pair_named(columns: Mapping[str, Column], pairs: Sequence[tuple[str, str]]) -> list[str]:
     """The first two columns with such usual names; an empty list if there are none."""
-    known = {plain(name): name for name in reversed(list(columns))}
-    return next(([known[one], known[two]] for one, two in pairs if one in known and two in known), [])
-
-
-def plain(name: str) -> str:
-    """A column name without case, blanks and punctuation."""
-    return re.sub(r"[\W_]+", "", name.casefold())
-
-
-def usual_name(name: str) -> str:
-    """The usual name that a column name ends in, as `Star Rating` and `评论内容` do (rating, 内容); else itself."""
-    whole = plain(name)
-    last = re.split(r"[\W_]+", name.casefold().strip())[-1]
-    chinese = (usual for usual in USUAL if not usual.isascii() and whole.endswith(usual))
-    return whole if whole in USUAL else last if last in USUAL else next(chinese, whole)
+    return next(([*pair] for pair in pairs_named(columns, pairs)), [])
 
 
 def label_of(columns: Mapping[str, Column]) -> str | None:

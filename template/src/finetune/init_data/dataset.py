@@ -11,11 +11,13 @@ from ..config.config import Config
 from ..config.edit import edited, replace_file
 from ..config.load import load_config
 from ..console import counted
+from ..data.missing import is_missing
 from ..data.rows import Columns, Row, read_rows
+from ..data.usual_names import USUAL, plain
 from ..errors import UserError
 from ..tasks.base import Task
 from ..tasks.results import Summary
-from .columns import USUAL, Column, columns_of_file, is_missing, plain
+from .columns import Column, columns_of_file
 from .pieces import contents_of, text_pieces, write_files
 from .recognise import Recognised, missing_columns, recognise
 from .request import Request

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from ..config.config import Config, Data
+from ..data import usual_names as usual
 from ..data.columns import Row, row_from_object
+from ..data.missing import is_missing
 from ..dataset import columns_of
 from ..errors import UserError
 from ..tasks import make_task
@@ -111,18 +113,18 @@ def sources_of(settings: Settings, columns: Columns, request: Request) -> dict[s
     if isinstance(settings, TextSettings):
         label = label or by.label_of(free)
         free.pop(label or "", None)
-        texts = texts or by.pair_named(free, by.PAIRS) or _listed(by.text_of_file(free))
+        texts = texts or by.pair_named(free, usual.PAIRS) or _listed(by.text_of_file(free))
     elif settings.type == "ranking":
-        texts = texts or by.pair_named(free, by.PAIRS)
-        label = label or by.named(free, by.LABELS)
+        texts = texts or by.pair_named(free, usual.PAIRS)
+        label = label or by.named(free, usual.LABELS)
     elif settings.type == "token-classification":
-        label = label or by.named(free, by.TAGS if by.named(free, by.TOKENS) else by.ENTITIES)
-        texts = texts or _listed(by.named(free, by.TOKENS) or by.text_of_file(free))
+        label = label or by.named(free, usual.TAGS if by.named(free, usual.TOKENS) else usual.ENTITIES)
+        texts = texts or _listed(by.named(free, usual.TOKENS) or by.text_of_file(free))
     elif settings.type == "chat":
-        texts = texts or _listed(by.named(free, by.DIALOGUES))
+        texts = texts or _listed(by.named(free, usual.DIALOGUES))
     else:
         if not texts and not label:
-            texts = by.pair_named(free, by.WRITTEN)
+            texts = by.pair_named(free, usual.WRITTEN)
             label = texts.pop() if texts else None
         texts = texts or _listed(by.text_of_file(free))
     return _assigned(settings, columns, texts, label)
@@ -178,7 +180,7 @@ def _fits(candidate: Recognised, sample: Sequence[Row], data: Data) -> bool:
     label = next((candidate.sources.get(name) for name in candidate.task.settings.target_columns), None)
     match candidate.task.settings.type:
         case "text-classification":
-            return by.are_classes(answers, usual_name=by.usual_name(label or "") in by.LABELS)
+            return by.are_classes(answers, usual_name=usual.usual_name(label or "") in usual.LABELS)
         case "multi-label-classification":
             return any(len(summary.labels) > 1 for summary in summaries) and by.are_classes(labels, False)
         case "regression":
@@ -197,7 +199,7 @@ def missing_columns(row: Row, sources: Mapping[str, str]) -> list[str]:
     values = {name: row.original.get(source) for name, source in sources.items()}
     return [
         sources[name] for name, value in values.items()
-        if by.is_missing(value) and value not in EMPTY_VALUES.get(name, ())
+        if is_missing(value) and value not in EMPTY_VALUES.get(name, ())
     ]  # fmt: skip
 
 

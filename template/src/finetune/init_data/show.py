@@ -10,7 +10,8 @@ from rich.markup import escape
 
 from .. import optional
 from ..console import Cell, counted, print_line, print_table
-from .columns import USUAL, are_numbers, usual_name
+from ..data.usual_names import USUAL, usual_name
+from .columns import are_numbers
 from .dataset import Dataset, Written
 
 PLACES = 3

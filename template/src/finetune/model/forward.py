@@ -10,7 +10,7 @@ from .device import autocast
 
 
 def forward(model: Any, task: Task[Any, Any], batch: Batch, bf16: bool) -> Tensor:
-    """The logits of a batch that lies on the model's device."""
+    """The logits of a batch that lies on the model's device; where examples have several windows, their mean."""
     with autocast(bf16, model.device):
         logits: Tensor = model(**task.model_inputs(model, batch.inputs, batch.labels)).logits
-    return logits
+    return task.example_logits(logits, batch.labels)

@@ -97,7 +97,7 @@ def require_pretrained_weights(model: Any, info: dict[str, Any], name: str) -> N
 
 
 def require_max_length(model: Any, settings: Model, added: int) -> None:
-    limit = _limit(model, "encoder")
+    limit = position_limit(model.config)
     if not limit:
         return
     table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
@@ -113,7 +113,7 @@ def require_max_length(model: Any, settings: Model, added: int) -> None:
 
 def require_target_length(model: Any, task: Settings, name: str) -> None:
     """Raise UserError if the task's targets, or the texts that it generates, exceed the decoder's maximum length."""
-    limit = _limit(model, "decoder")
+    limit = position_limit(model.config, "decoder")
     if not limit or not isinstance(task, Seq2SeqSettings):
         return
     generated = task.generation.max_new_tokens
@@ -125,12 +125,12 @@ def require_target_length(model: Any, task: Settings, name: str) -> None:
             )
 
 
-def _limit(model: Any, side: str) -> int:
+def position_limit(config: Any, side: str = "encoder") -> int:
     """Largest number of positions of the encoder or the decoder; 0 if there is no limit, which some configs give as -1.
 
     A model with only one of the two has the same limit for both.
     """
-    config = getattr(model.config, side, None) or model.config.get_text_config()
+    config = getattr(config, side, None) or config.get_text_config()
     names = (f"max_{side}_position_embeddings", "max_position_embeddings", "max_seq_len", "max_target_positions")
     limits = (getattr(config, name, None) for name in names)
     return max(0, next((limit for limit in limits if isinstance(limit, int)), 0))

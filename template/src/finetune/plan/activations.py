@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from ..config.config import Config
+from ..dataset import new_task
 from ..model.device import autocast
-from ..tasks import make_task
 from ..tasks.settings import Seq2SeqSettings
 
 CPU = torch.device("cpu")
@@ -81,7 +81,7 @@ def _loss_of(config: Config, model: Any, rows: int, tokens: int, bf16: bool) -> 
     length = config.task.max_target_length if isinstance(config.task, Seq2SeqSettings) else tokens
     labels = torch.zeros(rows, length, dtype=torch.long)
     with autocast(bf16, CPU):
-        logits: Tensor = model(**make_task(config.task).model_inputs(model, inputs, labels)).logits
+        logits: Tensor = model(**new_task(config).model_inputs(model, inputs, labels)).logits
     scores = logits.float().flatten(0, -2)
     F.cross_entropy(scores, torch.zeros(len(scores), dtype=torch.long), reduction="sum")
     return logits

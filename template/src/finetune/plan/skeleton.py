@@ -7,13 +7,12 @@ import transformers
 
 from ..config.config import Config
 from ..config.methods import Lora, QLora, soft_prompt_tokens
-from ..dataset import Examples
+from ..dataset import Examples, new_task
 from ..model.layers import head_modules
 from ..model.load import load_model_config, load_tokenizer
 from ..model.methods import apply_method
 from ..model.requirements import require_architecture
 from ..model.tiny import is_tiny, tiny_config
-from ..tasks import make_task
 from ..train.start import starting_point
 
 
@@ -22,7 +21,7 @@ def make_skeleton(config: Config) -> Any:
 
     The head has the labels of the training data. Of `qlora` it is the model before quantization.
     """
-    examples, start = Examples(config, make_task(config.task), config.data.train), starting_point(config)
+    examples, start = Examples(config, new_task(config), config.data.train), starting_point(config)
     task = start.make_task()
     start.fit_task(task, examples)
     options = task.model_options()

@@ -14,9 +14,9 @@ import torch
 from .. import __version__
 from ..config.config import Config
 from ..console import counted
-from ..data.files import files_of
+from ..data.files import checksum, files_of
 from ..errors import UserError
-from ..files import MANIFEST, sha256_of
+from ..files import MANIFEST
 
 PACKAGES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
 LANGUAGES = ("en", "zh")
@@ -45,7 +45,7 @@ def describe_environment(config: Config, device: torch.device, processes: int = 
         "packages": {name: version(name) for name in PACKAGES},
         "device": device_name(device),
         "processes": processes,
-        "data": {path.as_posix(): sha256_of(path) for path in files},
+        "data": {path.as_posix(): checksum(path) for path in files},
     }
 
 

@@ -53,13 +53,14 @@ class Computes(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Item:
-    """A feature in the queue, and how much of its text has been generated."""
+    """A feature in the queue, or all windows of a text, and how much of its text has been generated."""
 
     job: "Job"
     index: int
-    feature: Feature
+    """Of its first feature."""
+    features: tuple[Feature, ...]
     tokens: int
-    """What it takes of the token budget: its own tokens, and those that may be generated."""
+    """What each feature takes of the token budget: its own tokens, and those that may be generated."""
     generated: int = 0
     """Tokens generated so far."""
     ended: bool = False
@@ -86,15 +87,21 @@ class Job:
     started_at: float = 0.0
     ended_at: float = 0.0
     done: "asyncio.Future[None] | None" = None
+    windows: bool = False
+    """Whether features of one example are computed together."""
 
     def __post_init__(self) -> None:
         written = self.generation.max_new_tokens * self.generation.beams if self.generation else 0
         self.decoded = [(None, None) if self.generation else None] * len(self.features)
         for index, feature in enumerate(self.features):
             if self.generation is None:
-                self.items.append(Item(self, index, feature, feature.tokens))
+                if self.windows and self.items and self.items[-1].features[0].example == feature.example:
+                    self.items[-1].features += (feature,)
+                    self.items[-1].tokens = max(self.items[-1].tokens, feature.tokens)
+                else:
+                    self.items.append(Item(self, index, (feature,), feature.tokens))
             elif feature.prompt:
-                self.items.append(Item(self, index, feature, len(feature.prompt) + written))
+                self.items.append(Item(self, index, (feature,), len(feature.prompt) + written))
         self.missing = len(self.items)
 
     def goes_with(self, other: "Job") -> bool:
@@ -113,16 +120,16 @@ def choose_batch(queue: Iterable[Item], capacity: Capacity) -> list[Item]:
     most, free = min(capacity.most, capacity.enough), capacity.free
     if first.job.generation:
         most = free = capacity.most
-    chosen, longest, total = [first], first.tokens, first.tokens
+    chosen, longest, rows, total = [first], first.tokens, len(first.features), first.tokens * len(first.features)
     for item in sorted(others, key=lambda item: abs(item.tokens - first.tokens)):
         if not item.job.goes_with(first.job):
             continue
-        width, tokens = max(longest, item.tokens), total + item.tokens
-        size = width * (len(chosen) + 1)
+        width, tokens = max(longest, item.tokens), total + item.tokens * len(item.features)
+        size = width * (rows + len(item.features))
         if size > most or size - tokens > max(free, PADDED * size):
             break
         chosen.append(item)
-        longest, total = width, tokens
+        longest, rows, total = width, rows + len(item.features), tokens
     return chosen
 
 
@@ -211,7 +218,7 @@ class Engine:
         started = perf_counter()
         for item in batch:
             item.job.started_at = item.job.started_at or started
-        features = [replace(item.feature, example=row) for row, item in enumerate(batch)]
+        features = [replace(feature, example=row) for row, item in enumerate(batch) for feature in item.features]
         job = batch[0].job
         seed = job.seed if job.seed is not None else randbits(32)
         try:
@@ -224,9 +231,11 @@ class Engine:
                 self._drop(job)
                 self._deliver(job, _failed(error))
             return
-        self._metrics.observe_batch([item.tokens for item in batch], perf_counter() - started)
-        for item, value in zip(batch, decoded, strict=True):
-            item.job.decoded[item.index] = value
+        tokens = [item.tokens for item in batch for _ in item.features]
+        self._metrics.observe_batch(tokens, perf_counter() - started)
+        values = iter(decoded)
+        for item in batch:
+            item.job.decoded[item.index : item.index + len(item.features)] = islice(values, len(item.features))
             item.job.missing -= 1
             if not item.job.missing:
                 self._deliver(item.job)

@@ -1,6 +1,7 @@
 """What every convention is answered with: rows in, records out, under the limits of the server."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -103,7 +104,9 @@ class Service:
     ) -> list[Record]:
         """A record for each row, the same as `finetune predict` writes. Raises Problem."""
         encoding = await self._encode(rows, truncate)
-        job = Job(encoding.encoded.features, generation or self.task.generation, self.task.stop_tokens, seed)
+        windows = self.task.overflow == "windows"
+        generation = generation or self.task.generation
+        job = Job(encoding.encoded.features, generation, self.task.stop_tokens, seed, windows=windows)
         decoded = await self._submit(job)
         records: list[Record] = await self._in_turn(
             lambda: self.model.records(encoding.examples, encoding.encoded, decoded), encoding.characters
@@ -182,6 +185,8 @@ class Service:
         self.metrics.tokenization_seconds.observe(seconds)
         for feature in encoded.features:
             self.metrics.input_tokens.observe(feature.length)
+        if self.task.overflow == "windows":
+            self._require_room(encoded)
         headers, truncated = trace.get().headers, encoded.truncated
         headers["x-tokenization-time"] = f"{1000 * seconds:.0f}"
         headers["x-truncated-inputs"] = str(truncated)
@@ -191,6 +196,16 @@ class Service:
             raise Problem(422, "input-too-long", f"{truncated} of the inputs are longer than {longest} tokens")
         self.metrics.truncated.inc(truncated)
         return Encoding(examples, encoded, characters)
+
+    def _require_room(self, encoded: Encoded) -> None:
+        """All windows of a text are in one forward pass. Raises Problem for a text with too many."""
+        tokens = Counter[int]()
+        for feature in encoded.features:
+            tokens[feature.example] += feature.length
+        most, limit = max(tokens.values()), self.limits.max_batch_tokens
+        if len(encoded.features) > len(tokens) and most > limit:
+            detail = f"an input has windows of {most} tokens in all, more than {limit}: shorten it"
+            raise Problem(413, "input-too-long", detail)
 
     async def _submit(self, job: Job) -> list[Any]:
         decoded = await self.engine.submit(job)

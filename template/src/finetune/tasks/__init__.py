@@ -5,14 +5,16 @@ A new task: its section in settings.py, its file, and a line in table.py (docs/n
 
 from typing import TYPE_CHECKING, Any
 
-from .settings import Settings
+from .settings import Overflow, Settings
 
 if TYPE_CHECKING:
     from .base import Task
 
 
-def make_task(settings: Settings) -> "Task[Any, Any]":
+def make_task(settings: Settings, overflow: Overflow = "cut") -> "Task[Any, Any]":
     """The task of a section of the config; it knows its labels only after `fit` or `load_state`."""
     from .table import TASKS  # only now, for it imports torch
 
-    return TASKS[type(settings)](settings)
+    task = TASKS[type(settings)](settings)
+    task.overflow = overflow
+    return task

@@ -1,104 +1,100 @@
 """Chat (instruction tuning): the assistant's replies in a dialogue, in the form of the model's chat template."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import TemplateError
-
+from ..console import notice
 from ..data.features import IGNORE, Encoded, Feature
+from ..data.forms.dialogues import Message, read_messages, read_tools, shown
 from ..data.rows import Row
 from ..errors import UserError
 from .causal_lm import CausalLMTask
-from .generative import end_token
-from .results import Summary
-
-ROLES = ("system", "user", "assistant", "tool")
-Message = dict[str, str]
-PLAIN_TEMPLATE = (
-    "{% for message in messages %}{{ message['role'] | capitalize }}: {{ message['content'] }}"
-    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}\n{% endfor %}"
-    "{% if add_generation_prompt %}Assistant:{% endif %}"
+from .chat_template import (
+    PLAIN_TEMPLATE,
+    Dialogue,
+    for_template,
+    is_hidden,
+    parts_of,
+    prompt_of,
+    rendered,
+    stop_tokens,
 )
-"""For models that were not made for dialogues. It needs no token that such a model does not know."""
+from .results import Summary
+from .settings import Chat
 
 
-# What the expressions of a template raise: jinja2 itself, its call of raise_exception(), and Python's operators.
-TEMPLATE_ERRORS = (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+class ChatTask(CausalLMTask[Dialogue]):
+    """Scored are the tokens of the assistant's messages, tool calls included, with the token that ends each."""
 
+    def __init__(self, settings: Chat) -> None:
+        super().__init__(settings)
+        self.seen_parts: set[str] = set()
 
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A dialogue and its place, file:line; the last message is the assistant's, where its reply is known."""
+    def example(self, row: Row) -> Dialogue:
+        """A dialogue up to its last reply to train on: nothing is learnt from what follows."""
+        dialogue = _dialogue(row)
+        replies = _replies(dialogue.messages)
+        if not replies:
+            raise UserError(f"{row.place}: the assistant has no message to train on: add a reply, or take the row out")
+        return dialogue.until(replies[-1] + 1)
 
-    messages: list[Message]
-    place: str
-
-
-class ChatTask(CausalLMTask[Example]):
-    """Scored are the tokens of the assistant's messages, with the token that ends each."""
-
-    def example(self, row: Row) -> Example:
-        """A dialogue up to its last reply: nothing is learnt from what follows."""
-        messages = _checked(row.values["messages"], row.place)
-        replies = [number for number, message in enumerate(messages) if message["role"] == "assistant"]
-        return Example(messages[: replies[-1] + 1] if replies else messages, row.place)
-
-    def unlabelled_example(self, row: Row) -> Example:
+    def unlabelled_example(self, row: Row) -> Dialogue:
         """A dialogue without the reply at its end, if it has one: that is to be predicted."""
-        messages = row.values["messages"]
-        if isinstance(messages, list) and messages:
-            while messages and _role(messages[-1]) == "assistant":
-                messages = messages[:-1]
-            if not messages:  # the assistant begins
-                return Example([], row.place)
-        return Example(_checked(messages, row.place), row.place)
+        return _dialogue(row, unanswered=True)
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
-        return {name: [{"role": "user", "content": text}] for name, text in super().row_of(text, text_pair).items()}
+        if text_pair is not None:
+            raise UserError("predict: the model reads single texts: leave out --text-pair")
+        return {"messages": [{"role": "user", "content": text}]}
 
-    def to_rows(self, example: Example) -> list[dict[str, Any]]:
-        return [{"messages": example.messages}]
+    def to_rows(self, example: Dialogue) -> list[dict[str, Any]]:
+        return [{"messages": example.messages, **({"tools": [*example.tools]} if example.tools else {})}]
 
-    def fit(self, examples: Sequence[Example]) -> None:
-        """There are no labels, but each dialogue must have something to train on."""
+    def texts(self, examples: Sequence[Dialogue]) -> Iterable[str]:
         for example in examples:
-            if not any(message["role"] == "assistant" for message in example.messages):
-                raise UserError(f"{example.place}: the assistant has no message: add a reply, or take the row out")
+            yield "\n".join(f"{message['role'].capitalize()}: {shown(message)}" for message in example.messages)
 
-    def texts(self, examples: Sequence[Example]) -> Iterable[str]:
-        for example in examples:
-            yield "\n".join(f"{message['role'].capitalize()}: {message['content']}" for message in example.messages)
-
-    def summary(self, example: Example) -> Summary:
-        *before, last = (message["content"] for message in example.messages)
+    def summary(self, example: Dialogue) -> Summary:
+        *before, last = map(shown, example.messages)
         return Summary(tuple(before) or (last,), last, generates=True)
 
     def read_tokenizer(self, tokenizer: Any) -> None:
         if tokenizer.chat_template is None:
             tokenizer.chat_template = PLAIN_TEMPLATE
-        self.vocabulary, self.stop_tokens = len(tokenizer), _stop_tokens(tokenizer)
+        self.vocabulary, self.stop_tokens = len(tokenizer), stop_tokens(tokenizer)
 
-    def encode(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoded:
+    def encode(self, examples: Sequence[Dialogue], tokenizer: Any, max_length: int) -> Encoded:
         self.read_tokenizer(tokenizer)
         encoded = Encoded([])
         for number, example in enumerate(examples):
+            example = for_template(example, tokenizer)
             features = [*self._features(number, example, tokenizer, max_length)]
+            self._tell_hidden(example, tokenizer)
             encoded.truncated += any(feature.length > max_length for feature in features)
             encoded.features += [_truncate(feature, max_length) for feature in features]
         return encoded
 
-    def _features(self, number: int, example: Example, tokenizer: Any, max_length: int) -> Iterator[Feature]:
+    def _tell_hidden(self, example: Dialogue, tokenizer: Any) -> None:
+        """Say what the template does not show, by the first dialogue that has it."""
+        for part in dict.fromkeys(parts_of(example)):
+            if part in self.seen_parts:
+                continue
+            self.seen_parts.add(part)
+            if is_hidden(tokenizer, example, part):
+                notice(
+                    f"{example.place}: the model's chat template does not show {part}, so the model does not read "
+                    f"them: choose a model whose template does, or give its tokenizer another template"
+                )
+
+    def _features(self, number: int, example: Dialogue, tokenizer: Any, max_length: int) -> Iterator[Feature]:
         """One for the dialogue; where the template changes earlier messages as more follow, one for each reply."""
         if not example.messages or example.messages[-1]["role"] != "assistant":  # a reply is to be generated
-            ids = tokenizer(
-                _prompt(tokenizer, example, len(example.messages)), add_special_tokens=False, verbose=False
-            )["input_ids"]
+            ids = tokenizer(prompt_of(tokenizer, example), add_special_tokens=False, verbose=False)["input_ids"]
             yield self.feature(number, ids, [IGNORE] * len(ids), ids[-self.prompt_limit(max_length) :])
             return
-        replies = [i for i, message in enumerate(example.messages) if message["role"] == "assistant"]
-        prompts = [_prompt(tokenizer, example, end) for end in replies]
-        dialogues = [_rendered(tokenizer, example.messages[: end + 1], example.place) for end in replies]
+        replies = _replies(example.messages)
+        prompts = [prompt_of(tokenizer, example.until(end)) for end in replies]
+        dialogues = [rendered(tokenizer, example.until(end + 1)) for end in replies]
         for prompt, dialogue in zip(prompts, dialogues, strict=True):
             if not dialogue.startswith(prompt):
                 raise UserError(
@@ -124,70 +120,25 @@ class ChatTask(CausalLMTask[Example]):
         before = sum(left < spans[-1][0] for left, _ in tokens["offset_mapping"])
         return self.feature(number, ids, labels, ids[max(0, before - self.prompt_limit(max_length)) : before])
 
-    def prompt_and_reference(self, example: Example) -> tuple[str, str]:
+    def prompt_and_reference(self, example: Dialogue) -> tuple[str, str]:
         *before, last = example.messages
-        return " / ".join(f"{message['role']}: {message['content']}" for message in before), last["content"]
+        return " / ".join(f"{message['role']}: {shown(message)}" for message in before), shown(last)
 
 
-def _checked(messages: Any, place: str) -> list[Message]:
-    """Messages with a known role and a text each. Raises UserError."""
-    if isinstance(messages, list) and messages and all(map(_is_message, messages)):
-        return messages
-    raise UserError(
-        f'{place}: messages must be a list such as [{{"role": "user", "content": "..."}}, '
-        f'{{"role": "assistant", "content": "..."}}], with roles among {", ".join(ROLES)}'
-    )
+def _dialogue(row: Row, *, unanswered: bool = False) -> Dialogue:
+    """The messages, after the system prompt of the column system. Raises UserError."""
+    messages = read_messages(row.values["messages"], row.place, unanswered=unanswered)
+    system = row.values.get("system")
+    if system is not None and not isinstance(system, str):
+        raise UserError(f"{row.place}: system is {system!r}: write it as a string")
+    if system and system.strip() and not (messages and messages[0]["role"] in ("system", "developer")):
+        messages = [{"role": "system", "content": system}, *messages]
+    return Dialogue(messages, row.place, tuple(read_tools(row.values.get("tools"), row.place)))
 
 
-def _is_message(value: Any) -> bool:
-    return _role(value) in ROLES and isinstance(value.get("content"), str)
-
-
-def _role(message: Any) -> Any:
-    return message.get("role") if isinstance(message, dict) else None
-
-
-def _rendered(tokenizer: Any, messages: list[Message], place: str, *, replying: bool = False) -> str:
-    """Messages in the template; `replying`: with the header that opens the assistant's reply. Raises UserError."""
-    try:
-        text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=replying)
-    except TEMPLATE_ERRORS as error:
-        raise UserError(
-            f"{place}: the model's chat template does not take this dialogue ({_one_line(error)}): change its messages"
-        ) from error
-    return text
-
-
-def _prompt(tokenizer: Any, example: Example, count: int) -> str:
-    """What stands before a reply to the first `count` messages; to none if the assistant begins."""
-    if count:
-        return _rendered(tokenizer, example.messages[:count], example.place, replying=True)
-    # A template opens a reply only behind a message: the header that it writes there is looked for at the beginning.
-    asked = [{"role": "user", "content": "a"}]
-    question, opened = (_rendered(tokenizer, asked, example.place, replying=replying) for replying in (False, True))
-    header = opened.removeprefix(question)
-    first = example.messages[:1] or [{"role": "assistant", "content": "b"}]
-    before, found, _ = _rendered(tokenizer, first, example.place).partition(header or "\0")
-    return before + header if found else header
-
-
-def _stop_tokens(tokenizer: Any) -> list[int]:
-    """The token that ends a text, and those with which the template ends a reply. Raises UserError."""
-    dialogue = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    try:
-        text = tokenizer.apply_chat_template(dialogue, tokenize=False)
-        ending = tokenizer(text[text.rindex("b") + 1 :], add_special_tokens=False)["input_ids"]
-    except TEMPLATE_ERRORS as error:
-        raise UserError(
-            f"model.name: the model's chat template does not take a question and a reply ({_one_line(error)}): "
-            f"choose another model, or give its tokenizer another template"
-        ) from error
-    special = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
-    return sorted({end_token(tokenizer), *(token for token in ending[:1] if token in special)})
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _replies(messages: Sequence[Message]) -> list[int]:
+    """The numbers of the assistant's messages without those of weight 0, which are not trained on."""
+    return [i for i, message in enumerate(messages) if message["role"] == "assistant" and message.get("weight") != 0]
 
 
 def _truncate(feature: Feature, max_length: int) -> Feature:

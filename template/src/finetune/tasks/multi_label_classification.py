@@ -1,5 +1,6 @@
 """Multi-label classification: any number of labels for a text or a pair of texts."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from .labels import label_options, require_known
 from .objective import at_least_fp32
 from .results import Curves, Scores, Summary, Table, WrongPrediction, macro_note
 from .settings import MultiLabelClassification
-from .texts import TextTask, joined, pair_of
+from .texts import TextTask, is_scored, joined, pair_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +98,13 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         logits = at_least_fp32(logits)
         # The mean over labels: one example weighs the same however many labels there are.
-        return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), reduction="none").mean(-1).sum()
+        targets = labels.to(logits.dtype).nan_to_num()
+        losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(-1)
+        return (losses * is_scored(labels)).sum()
 
     def distillation_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
         soft = (at_least_fp32(targets) / temperature).sigmoid()
-        return self.loss(logits / temperature, soft) * temperature**2
+        return self.loss(logits / temperature, torch.where(is_scored(labels)[:, None], soft, math.nan)) * temperature**2
 
     def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
         return at_least_fp32(logits).sigmoid().tolist()
@@ -109,7 +112,7 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
     def calibrate(self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any]) -> None:
         """The threshold with the best micro F1, half-way between two probabilities that occur."""
         true = np.array([self.target(example) for example in examples]).ravel()
-        probabilities = np.array(decoded).ravel()
+        probabilities = np.array(self.of_examples(features, decoded)).ravel()
         order = np.argsort(-probabilities, kind="stable")
         sorted_probabilities, hits = probabilities[order], np.cumsum(true[order])
         f1 = 2 * hits / (np.arange(1, len(order) + 1) + true.sum())
@@ -123,7 +126,7 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
     ) -> list[Prediction]:
         return [
             Prediction([label for label, p in zip(self.labels, row, strict=True) if p > self.threshold], row)
-            for row in decoded
+            for row in self.of_examples(features, decoded)
         ]
 
     def score(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Scores:

@@ -23,8 +23,10 @@ class Objective(ABC):
     that gradient accumulation and data parallelism do not change the result.
     """
 
-    group_by_example: bool = False
-    """Whether the loss needs all features of an example in the same micro-batch."""
+    @property
+    def group_by_example(self) -> bool:
+        """Whether the loss needs all features of an example in the same micro-batch."""
+        return False
 
     @abstractmethod
     def batch_labels(self, features: Sequence[Feature], length: int) -> Tensor:
@@ -37,6 +39,13 @@ class Objective(ABC):
     def model_inputs(self, model: Any, inputs: dict[str, Tensor], labels: Tensor) -> dict[str, Any]:
         """The arguments of the model's forward pass."""
         return inputs
+
+    def example_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """What loss and predictions are computed from: the logits of the rows, unless an example has several (windows).
+
+        The result has as many rows.
+        """
+        return logits
 
     @abstractmethod
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:

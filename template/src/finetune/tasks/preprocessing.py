@@ -9,7 +9,7 @@ from ..data.features import Encoded, Feature
 from ..data.rows import Row
 from ..errors import UserError
 from .results import Summary
-from .settings import Settings
+from .settings import Overflow, Settings
 
 E = TypeVar("E")
 """An example of the task."""
@@ -27,6 +27,9 @@ class Preprocessing(ABC, Generic[E]):
     """Whether rows form one example wherever they stand: then all of them are read before the first is encoded."""
     fitted: ClassVar[tuple[str, ...]] = ()
     """Names of the attributes that fitting sets; `state` saves them with the model."""
+
+    overflow: Overflow = "cut"
+    """`model.overflow` of the config: how a text is read that is longer than the model reads."""
 
     @property
     def trained_columns(self) -> tuple[str, ...] | None:
@@ -78,12 +81,14 @@ class Preprocessing(ABC, Generic[E]):
 
     def state(self) -> dict[str, Any]:
         """What fitting has set, as JSON."""
-        return {name: getattr(self, name) for name in self.fitted}
+        fitted = {name: getattr(self, name) for name in self.fitted}
+        return fitted if self.overflow == "cut" else {**fitted, "overflow": self.overflow}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """The inverse of `state`."""
         for name in self.fitted:
             setattr(self, name, state[name])
+        self.overflow = state.get("overflow", "cut")
 
     def model_options(self) -> dict[str, Any]:
         """Options of the model's config, such as its labels."""

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from ..console import counted
 from ..data.features import Encoded, Feature
+from ..data.numbers import number_of
 from ..data.rows import Row
 from ..errors import UserError
 from .base import Task
@@ -41,8 +42,11 @@ class RankingTask(Task[Example, list[float]]):
 
     def __init__(self, settings: Ranking) -> None:
         super().__init__(settings)
-        self.group_by_example = settings.loss == "listwise"
         self.highest = 1.0
+
+    @property
+    def group_by_example(self) -> bool:
+        return self.settings.loss == "listwise"
 
     def parse(self, rows: Sequence[Row], *, labelled: bool = True) -> list[Example]:
         """The rows of a query, wherever they stand, form one example."""
@@ -179,12 +183,10 @@ class RankingTask(Task[Example, list[float]]):
 
 
 def _relevance(row: Row) -> float:
-    try:
-        label = float(row.values["label"])
-    except (TypeError, ValueError):
-        label = -1.0
-    if not 0 <= label < float("inf"):
-        raise UserError(f"{row.place}: the label is {row.values['label']!r}: write a relevance of 0 or more")
+    wanted = "a relevance of 0 or more"
+    label = number_of(row.values["label"], row.place, "the label", wanted)
+    if label < 0:
+        raise UserError(f"{row.place}: the label is {row.values['label']!r}: write {wanted}")
     return label
 
 

@@ -10,12 +10,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..data.features import Feature
+from ..data.numbers import number_of
 from ..data.rows import Row
 from ..errors import UserError
 from .objective import at_least_fp32
 from .results import Scatter, Scores, Summary, WrongPrediction
 from .settings import Regression
-from .texts import TextTask, joined, pair_of
+from .texts import TextTask, is_scored, joined, pair_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +43,7 @@ class RegressionTask(TextTask[Example, float]):
         label = row.values.get("label")
         if label is None:
             return Example(text, pair, None)
-        try:
-            number = float("nan") if isinstance(label, bool) else float(label)
-        except (TypeError, ValueError):
-            number = float("nan")
-        if not math.isfinite(number):
-            raise UserError(f"{row.place}: the label is {label!r}: write a number, such as 3.5")
-        return Example(text, pair, number)
+        return Example(text, pair, number_of(label, row.place, "the label"))
 
     def fit(self, examples: Sequence[Example]) -> None:
         super().fit(examples)
@@ -74,13 +69,14 @@ class RegressionTask(TextTask[Example, float]):
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         predicted = at_least_fp32(logits).squeeze(-1)
-        labels = labels.to(predicted.dtype)
+        labels = torch.where(is_scored(labels), labels, predicted.detach()).to(predicted.dtype)  # else no loss
         if self.settings.loss == "huber":
             return F.huber_loss(predicted, labels, reduction="sum")
         return F.mse_loss(predicted, labels, reduction="sum")
 
     def distillation_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
-        return F.mse_loss(at_least_fp32(logits), at_least_fp32(targets), reduction="sum")
+        scored = is_scored(labels)
+        return F.mse_loss(at_least_fp32(logits[scored]), at_least_fp32(targets[scored]), reduction="sum")
 
     def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
         return at_least_fp32(logits).squeeze(-1).tolist()
@@ -88,7 +84,7 @@ class RegressionTask(TextTask[Example, float]):
     def predictions(
         self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any]
     ) -> list[float]:
-        return [value * self.deviation + self.mean for value in decoded]
+        return [value * self.deviation + self.mean for value in self.of_examples(features, decoded)]
 
     def score(self, examples: Sequence[Example], predictions: Sequence[float]) -> Scores:
         from scipy.stats import spearmanr

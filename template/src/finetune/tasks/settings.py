@@ -9,6 +9,8 @@ from pydantic import Discriminator, Field, Tag
 
 from ..section import Section
 
+Overflow = Literal["cut", "head_tail", "windows"]
+"""How a text is read that is longer than the model reads: its beginning, both ends, or all of it in windows."""
 Direction = Literal["max", "min"]
 """Whether a metric rises or falls as the model improves."""
 
@@ -43,6 +45,8 @@ class Settings(Section):
     """Name of the transformers class that loads a model with the task's head."""
     new_head: ClassVar[bool] = True
     """Whether the head starts from random weights, so that every method has to train it."""
+    reads_long_texts: ClassVar[bool] = False
+    """Whether `model.overflow` can be head_tail or windows."""
     refused_methods: ClassVar[dict[str, str]] = {}
     """Methods that cannot train the task, each with the reason and the remedy."""
 
@@ -66,6 +70,7 @@ class TextSettings(Settings):
     input_columns: ClassVar[tuple[str, ...]] = ("text",)
     target_columns: ClassVar[tuple[str, ...]] = ("label",)
     optional_columns: ClassVar[tuple[str, ...]] = ("text_pair",)
+    reads_long_texts = True
     auto_model = "AutoModelForSequenceClassification"
 
 
@@ -227,10 +232,11 @@ class TextGeneration(CausalLMSettings):
 
 
 class Chat(CausalLMSettings):
-    """Chat (instruction tuning): the assistant's replies. Column: messages, a list of {role, content}."""
+    """Chat (instruction tuning): the assistant's replies. Columns: messages: [{role, content}], (system), (tools)."""
 
     input_columns = ("messages",)
     target_columns = ()
+    optional_columns = ("system", "tools")
 
     type: Literal["chat"]
     """Chat (instruction tuning): the assistant's replies in a dialogue, in the model's chat template."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..data.features import Feature
+from ..data.features import IGNORE, Feature
 from ..data.rows import Row
 from ..errors import UserError
 from .labels import label_options, require_known
@@ -108,7 +108,7 @@ class TextClassificationTask(TextTask[Example, Prediction]):
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         logits = at_least_fp32(logits)
         weights = None if self.weights is None else torch.tensor(self.weights).to(logits)
-        return F.cross_entropy(logits, labels, weights, reduction="sum")
+        return F.cross_entropy(logits, labels, weights, ignore_index=IGNORE, reduction="sum")
 
     def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
         return at_least_fp32(logits).softmax(-1).tolist()
@@ -116,7 +116,8 @@ class TextClassificationTask(TextTask[Example, Prediction]):
     def predictions(
         self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any]
     ) -> list[Prediction]:
-        return [Prediction(self.labels[max(range(len(row)), key=row.__getitem__)], row) for row in decoded]
+        rows = self.of_examples(features, decoded)
+        return [Prediction(self.labels[max(range(len(row)), key=row.__getitem__)], row) for row in rows]
 
     def score(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Scores:
         from sklearn import metrics

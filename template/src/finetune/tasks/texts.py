@@ -1,13 +1,19 @@
 """Texts and pairs of texts: what several tasks need to encode them."""
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
-from ..data.features import Encoded, Feature
+from torch import Tensor
+
+from ..data.features import IGNORE, Encoded, Feature
+from ..data.overflow import split_tokens
 from ..data.rows import Row
 from ..errors import UserError
 from .base import P, Task
+from .objective import at_least_fp32
+from .settings import Overflow
 
 Text = tuple[str, str | None]
 """A text and, for tasks on pairs, its partner."""
@@ -58,14 +64,47 @@ class TextTask(Task[T, P]):
             if example.text_pair is not None:
                 yield example.text_pair
 
+    @property
+    def group_by_example(self) -> bool:
+        return self.overflow == "windows"
+
     def encode(self, examples: Sequence[T], tokenizer: Any, max_length: int) -> Encoded:
-        rows, truncated = tokenize([(example.text, example.text_pair) for example in examples], tokenizer, max_length)
-        targets = map(self.target, examples)
-        features = [
-            Feature(i, row, target, end_tokens=row["input_ids"].count(tokenizer.eos_token_id))
-            for i, (row, target) in enumerate(zip(rows, targets, strict=True))
-        ]
+        """Of several windows of an example the first one has its target, so that every example counts once."""
+        texts = [(example.text, example.text_pair) for example in examples]
+        inputs, truncated = tokenize_all(texts, tokenizer, max_length, self.overflow)
+        features = []
+        for number, (example, windows) in enumerate(zip(examples, inputs, strict=True)):
+            target = self.target(example)
+            for row in windows:
+                ends = row["input_ids"].count(tokenizer.eos_token_id)
+                features.append(Feature(number, row, target, int(row is windows[0]), end_tokens=ends))
+                target = unscored(target)
         return Encoded(features, truncated)
+
+    def example_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Each row has the mean logits of its example's windows, which follow each other."""
+        if self.overflow != "windows":
+            return logits
+        logits, number = at_least_fp32(logits), is_scored(labels).cumsum(0)
+        same = (number[:, None] == number).to(logits)
+        return (same / same.sum(-1, keepdim=True)) @ logits
+
+    def of_examples(self, features: Sequence[Feature], decoded: Sequence[Any]) -> list[Any]:
+        """An entry of `decoded`, which runs parallel to `features`, for each example."""
+        if self.overflow != "windows":
+            return list(decoded)
+        return [value for feature, value in zip(features, decoded, strict=True) if feature.scored_labels]
+
+
+def unscored(target: list[int] | list[float]) -> list[int] | list[float]:
+    """The labels of a row that is not scored, of the same size and type; a number has no value to spare for that."""
+    return [math.nan if isinstance(value, float) else IGNORE for value in target]
+
+
+def is_scored(labels: Tensor) -> Tensor:
+    """Which rows of a batch have labels: (rows,)."""
+    scored = ~labels.isnan() if labels.is_floating_point() else labels != IGNORE
+    return scored if scored.ndim == 1 else scored[:, 0]
 
 
 def text_of(row: Row, name: str) -> str:
@@ -96,6 +135,25 @@ def tokenize(texts: Sequence[Text], tokenizer: Any, max_length: int) -> tuple[li
     for number, row in zip(long, truncated, strict=True):
         rows[number] = row
     return rows, len(long)
+
+
+def tokenize_all(
+    texts: Sequence[Text], tokenizer: Any, max_length: int, overflow: Overflow
+) -> tuple[list[list[dict[str, list[int]]]], int]:
+    """All model inputs of each text or pair, several where it has windows, and how many texts are not read whole."""
+    if overflow == "cut":
+        cut, truncated = tokenize(texts, tokenizer, max_length)
+        return [[row] for row in cut], truncated
+    inputs, truncated = [], 0
+    for (text, partner), row in zip(texts, _tokenized(tokenizer, texts, return_special_tokens_mask=True), strict=True):
+        special = row.pop("special_tokens_mask")
+        first = len(special)
+        if partner is not None and len(special) > max_length:
+            first = len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+        chosen, incomplete = split_tokens(special, first, max_length, overflow)
+        inputs.append([{name: [values[i] for i in window] for name, values in row.items()} for window in chosen])
+        truncated += incomplete
+    return inputs, truncated
 
 
 def _tokenized(tokenizer: Any, texts: Sequence[Text], **options: Any) -> list[dict[str, list[int]]]:

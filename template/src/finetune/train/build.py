@@ -10,7 +10,7 @@ from ..config.config import Config
 from ..config.methods import AdaLora
 from ..data.batching import Padding
 from ..data.packing import Packing
-from ..dataset import Examples, Split, encode_split, read_split, require_readable
+from ..dataset import Examples, Split, encode_split, new_task, read_split, require_readable
 from ..distributed.parallel import replicate, require_devices, shard
 from ..distributed.world import SINGLE_PROCESS, World
 from ..feature_cache import FeatureCache
@@ -22,7 +22,6 @@ from ..model.precision import trains_in_bf16
 from ..model.quantization import require_quantization
 from ..run.folder import cache_folder
 from ..run.saved_model import Base
-from ..tasks import make_task
 from ..tasks.base import Task
 from .adalora import RankAllocation
 from .optim import make_optimizer, make_schedule
@@ -77,7 +76,7 @@ def build(config: Config, world: World = SINGLE_PROCESS) -> Setup:
         require_devices(world, device)
         require_quantization(config.method, device)
         start = starting_point(config)
-        examples = Examples(config, make_task(config.task), config.data.train)
+        examples = Examples(config, new_task(config), config.data.train)
         task = start.make_task()
         tokenizer = start.load_tokenizer(task, examples)
         cache = FeatureCache(cache_folder(config.run.dir), config, task, tokenizer, examples, start.fit_task)

@@ -10,14 +10,13 @@ from torch import Tensor
 from .. import optional
 from ..config.config import Config
 from ..data.batching import Batch
-from ..dataset import Split
+from ..dataset import Split, new_task
 from ..model.head import output_layer, scaled
 from ..model.layers import head_modules
 from ..model.load import load_model, load_tokenizer
 from ..model.methods import apply_method
 from ..run.folder import RunFolder
 from ..run.saved_model import Base, standardization_of
-from ..tasks import make_task
 from ..tasks.base import Task
 
 
@@ -58,7 +57,7 @@ class FreshStart:
 
     def make_task(self) -> Task[Any, Any]:
         """The task before it has seen the training examples."""
-        return make_task(self.config.task)
+        return new_task(self.config)
 
     def fit_task(self, task: Task[Any, Any], examples: Sequence[Any]) -> None:
         """Let the task learn the labels of the training examples."""

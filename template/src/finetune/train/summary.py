@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
@@ -10,6 +11,13 @@ from ..console import counted, print_indented, print_line
 from ..model.size import memory, parameter_counts
 from .build import Setup
 from .optim import STATES
+
+TRUNCATION = {
+    "cut": "",
+    "head_tail": ": their middle is not read",
+    "windows": ", as is each text of their pair: the middle of the shorter one is not read",
+}
+"""What else is said of truncated texts, by `model.overflow`."""
 
 
 def describe_setup(setup: Setup) -> dict[str, Any]:
@@ -57,9 +65,14 @@ def print_summary(config: Config, setup: Setup, console: Console) -> None:
     if setup.replay:
         replay = f"{setup.replay.per_step} examples of a step are of {setup.replay.stored:,} stored ones"
         print_indented(console, f"replay: {replay}")
+    windows = np.diff(setup.train.starts)
+    if setup.task.overflow == "windows" and windows.max() > 1:
+        share = (windows > 1).mean()
+        print_indented(console, f"windows: {share:.1%} of the texts have several, up to {windows.max():,}")
     if setup.train.truncated:
         share = setup.train.truncated / len(setup.train.examples)
-        print_indented(console, f"[yellow]truncation: {share:.1%} of the texts are longer than model.max_length[/]")
+        told = f"{share:.1%} of the texts are longer than model.max_length"
+        print_indented(console, f"[yellow]truncation: {told}{TRUNCATION[setup.task.overflow]}[/]")
 
 
 def describe_memory(needs: dict[str, int]) -> str:

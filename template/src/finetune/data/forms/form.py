@@ -17,3 +17,5 @@ class Form:
     """Whether an object has this form."""
     convert: Callable[[Object, str], dict[str, Any]]
     """An object, and its place for errors, with the task's own columns. Raises UserError where it cannot be read."""
+    bound: "Callable[[Object], Form] | None" = None
+    """Where the first object decides how all are read: the form for it."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...console import counted
 from ...errors import UserError
-from ..columns import Columns
+from ..columns import Columns, require_columns
 from ..records import Record
 from .text import read_text
 
@@ -36,7 +36,7 @@ def read_table(path: Path, columns: Columns, separator: str) -> Iterator[Record]
         place = f"{path}:{line}"
         if header is None:
             header = cells if columns.header else default_header(len(cells), columns)
-            _check_header(header, columns, place)
+            require_columns(header, columns, place, header=columns.header)
             if columns.header:
                 continue
         if len(cells) != len(header):
@@ -52,15 +52,3 @@ def default_header(width: int, columns: Columns) -> list[str]:
         return numbers
     known = columns.names() if columns.trained or width >= len(columns.names()) else columns.required
     return [*known, *numbers[len(known) :]][:width]
-
-
-def _check_header(header: list[str], columns: Columns, place: str) -> None:
-    """Raise UserError if the header lacks a required column."""
-    sources = {name: columns.source(name) for name in columns.names()}
-    present = [name for name, source in sources.items()
-               if source in header or (isinstance(source, int) and source < len(header))]  # fmt: skip
-    for name in columns.missing(present):
-        raise UserError(
-            f"{place}: no column '{sources[name]}' (found: {', '.join(header)}): name it in data.columns.{name}, "
-            f"or set data.header to false if the first line is an example"
-        )

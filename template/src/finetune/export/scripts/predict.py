@@ -1,6 +1,7 @@
 """Predicts with the model in this folder, by onnxruntime and tokenizers alone: python predict.py TEXT [PARTNER].
 
-The words of a token classification stand apart by spaces; a text longer than the model reads is truncated.
+The words of a token classification stand apart by spaces; a text longer than the model reads is truncated, or read as
+in the training (model.overflow).
 """
 
 import json
@@ -64,6 +65,23 @@ def generate(text: str) -> str:
     return str(TOKENIZER.decode(written)).strip()
 
 
+def logits_of(text: str, partner: str | None) -> Any:
+    """Of all windows of the text the mean."""
+    overflow = STATE.get("overflow", "cut")
+    if overflow == "cut":
+        encoded = TOKENIZER.encode(text, partner)
+        return run(SESSION, encoded.ids, token_type_ids=encoded.type_ids)[0][0]
+    sys.path.append(str(FOLDER))
+    from overflow import split_tokens  # type: ignore[import-not-found]
+
+    TOKENIZER.no_truncation()
+    encoded = TOKENIZER.encode(text, partner)
+    first = encoded.sequence_ids.count(0)
+    windows, _ = split_tokens(encoded.special_tokens_mask, first, KNOWN["max_length"], overflow)
+    columns = [([encoded.ids[i] for i in window], [encoded.type_ids[i] for i in window]) for window in windows]
+    return np.mean([run(SESSION, ids, token_type_ids=types)[0][0] for ids, types in columns], axis=0)
+
+
 def predict(text: str, partner: str | None = None) -> Any:
     if "generation" in TASK:
         return generate(text)
@@ -74,8 +92,7 @@ def predict(text: str, partner: str | None = None) -> Any:
         tags = [STATE["labels"][best] for best in found.argmax(-1)]
         first = dict(reversed([*zip(words.word_ids, tags, strict=True)]))  # a word has the tag of its first token
         return [[word, first[number]] for number, word in enumerate(text.split()) if number in first]
-    encoded = TOKENIZER.encode(text, partner)
-    found = run(SESSION, encoded.ids, token_type_ids=encoded.type_ids)[0][0]
+    found = logits_of(text, partner)
     if TASK["type"] == "text-classification":
         return STATE["labels"][found.argmax()]
     if TASK["type"] == "multi-label-classification":
