@@ -2,12 +2,14 @@
 
 import random
 
+import numpy as np
 import pytest
 import torch
 from conftest import Project, build
 
 from finetune.config.load import load_config
-from finetune.data.batching import Batch, Padding, epoch_batches, micro_batches
+from finetune.data.batching import Batch, Padding, micro_batches
+from finetune.data.epoch import WINDOW, EpochBatches
 from finetune.data.features import Feature
 from finetune.model.tiny import tiny_tokenizer
 from finetune.tasks.settings import TextClassification
@@ -18,12 +20,32 @@ DRAW = random.Random(0)
 LENGTHS = [DRAW.randint(3, 60) for _ in range(1003)]
 
 
+def epoch_batches(lengths: list[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+    return [*EpochBatches(np.array(lengths), batch_size, seed, epoch)]
+
+
 @pytest.mark.parametrize("batch_size", [1, 7, 16, 2000])
 def test_an_epoch_holds_every_example_once(batch_size: int) -> None:
     batches = epoch_batches(LENGTHS, batch_size, seed=1, epoch=2)
     assert sorted(i for batch in batches for i in batch) == list(range(len(LENGTHS)))
     assert len(batches) == -(-len(LENGTHS) // batch_size)
     assert max(map(len, batches)) <= batch_size
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 7, 16, 31, 999, 1003, 2000])
+@pytest.mark.parametrize("count", [1, 2, 511, 512, 513, 1003])
+def test_an_epoch_has_the_order_of_earlier_versions(count: int, batch_size: int) -> None:
+    """A resumed run goes on with the same batches. This is the earlier algorithm, which made all of them at once."""
+    for seed, epoch in ((0, 0), (42, 3)):
+        draw = np.random.default_rng([seed, epoch])
+        order, size = draw.permutation(count), np.array(LENGTHS[:count])
+        expected: list[list[int]] = []
+        for start in range(0, len(order), WINDOW * batch_size):
+            window = order[start : start + WINDOW * batch_size]
+            window = window[np.argsort(size[window], kind="stable")]
+            expected += [window[i : i + batch_size].tolist() for i in range(0, len(window), batch_size)]
+        draw.shuffle(expected)
+        assert epoch_batches(LENGTHS[:count], batch_size, seed, epoch) == expected
 
 
 def test_order_depends_on_seed_and_epoch_alone() -> None:

@@ -86,7 +86,7 @@ def test_latest_may_be_a_run_with_stages(project: Project) -> None:
     assert main(["train", "config.yaml"]) == 0
     assert find_run("latest").path == Path("runs/config")
     assert main(["train", "config.yaml", "--resume", "auto"]) == 0
-    assert [path.name for path in Path("runs").iterdir() if path.is_dir()] == ["config"], "it was not begun again"
+    assert [path.name for path in Path("runs").glob("[!.]*")] == ["config"], "it was not begun again"
 
 
 def test_latest_resumes_the_newest_interrupted_run(

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import GOOD, Project, build, needs
@@ -76,7 +77,8 @@ def test_the_logits_of_an_example_are_the_mean_of_its_windows(task: str, project
     """In the training as in inference: loss and gradient are those of the mean, and each example counts once."""
     setup = build(load_config(project.config(task, model=WINDOWS, train={"device": "cpu"})))
     setup.model.double().eval()
-    features, per_example = setup.train.features, setup.train.features_of
+    features = setup.train.features
+    per_example = [setup.train.features_of(unit) for unit in range(len(setup.train))]
     assert max(map(len, per_example)) > 1
     assert [sum(features[i].scored_labels for i in indices) for indices in per_example] == [1] * len(per_example)
     padding = Padding(setup.tokenizer, setup.task.batch_labels, setup.task.group_by_example)
@@ -244,8 +246,8 @@ def test_the_server_computes_the_windows_of_a_text_together(project: Project) ->
     setup = build(load_config(project.config("text-classification", model=WINDOWS)))
     features = setup.train.features
     job = Job(features, windows=True)
-    assert [len(item.features) for item in job.items] == list(map(len, setup.train.features_of))
-    assert [item.index for item in job.items] == [indices[0] for indices in setup.train.features_of]
+    assert [len(item.features) for item in job.items] == np.diff(setup.train.starts).tolist()
+    assert [item.index for item in job.items] == setup.train.starts[:-1].tolist()
     queue = dict.fromkeys(sorted(job.items, key=lambda item: -len(item.features)))
     most = len(next(iter(queue)).features) * 8
     assert len(choose_batch(queue, Capacity(most, most, 0))) == 1

@@ -97,7 +97,7 @@ def test_a_run_of_the_same_name_is_moved_aside(project: Project) -> None:
     path = project.config("text-classification", train={"max_steps": 1})
     for _ in range(3):
         project.train(path)
-    assert sorted(p.name for p in Path("runs").iterdir() if p.is_dir()) == ["config", "config-1", "config-2"]
+    assert sorted(p.name for p in Path("runs").glob("[!.]*") if p.is_dir()) == ["config", "config-1", "config-2"]
 
 
 def test_two_trainings_do_not_share_a_folder(project: Project, refused: Callable[..., str]) -> None:

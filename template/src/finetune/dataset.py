@@ -1,14 +1,19 @@
-"""Dataset: a data file as a task's examples and as the model's features."""
+"""Dataset: data files as a task's examples, and examples as the model's features."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .config.config import Config, Data
+from .console import counted
 from .data.features import Feature
-from .data.files import files_of
+from .data.files import files_of, parts_of
 from .data.invalid import InvalidRows
 from .data.opening import FileOptions
 from .data.rows import Columns, Row, stream_rows
@@ -16,19 +21,13 @@ from .errors import UserError
 from .tasks import make_task
 from .tasks.base import Task
 
+HELD = 2**25
+"""Bytes of data files up to which their examples stay in memory, so that the files are read once."""
+CHUNK_ROWS, CHUNK_CHARACTERS = 2_000, 2**20
+"""Rows, and characters, that are read and tokenized together: many at once for the threads of the tokenizer."""
 
-@dataclass(slots=True)
-class Split:
-    """Examples and their features; an example that is longer than `max_length` may have several (windows)."""
-
-    examples: list[Any]
-    features: list[Feature]
-    features_of: list[list[int]]
-    """For each unit of the batch size (an example, or a window of one), the indices of its features."""
-    lengths: list[int]
-    """For each unit, the tokens of its longest feature."""
-    truncated: int
-    """Examples that were truncated to max_length."""
+SHOWN = 16
+"""Most examples that an error names."""
 
 
 def new_task(config: Config) -> Task[Any, Any]:
@@ -60,6 +59,12 @@ def read_split(config: Config, task: Task[Any, Any], files: Iterable[str | Path]
     return task.parse(list(stream_chosen(config.data, task, files)))
 
 
+def require_readable(config: Config, task: Task[Any, Any], files: Iterable[str | Path]) -> None:
+    """Raise UserError as `read_split` does, without holding the examples."""
+    for _ in Examples(config, task, files):
+        pass
+
+
 def stream_chosen(
     data: Data, task: Task[Any, Any], files: Iterable[str | Path], invalid: InvalidRows | None = None
 ) -> Iterator[Row]:
@@ -72,7 +77,7 @@ def stream_chosen(
         yield from _chosen(data, task, path, invalid)
 
 
-def _chosen(data: Data, task: Task[Any, Any], path: Path, noted: InvalidRows | None = None) -> Iterator[Row]:
+def _chosen(data: Data, task: Task[Any, Any], path: Path, noted: InvalidRows | None) -> Iterator[Row]:
     invalid = noted or (InvalidRows() if data.skip_invalid else None)
     example = make_task(task.settings).example  # it knows no labels: a row with an unknown one is not invalid
     chosen = valid = 0
@@ -99,24 +104,168 @@ def _is_chosen(row: Row, where: dict[str, str]) -> bool:
     return True
 
 
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some examples of data files that are neighbours."""
+
+    examples: list[Any]
+    places: list[tuple[int, str]]
+    """For each example, the number of its file and its place, file:line."""
+
+
+class Examples(Sequence[Any]):
+    """The labelled examples of data files as a sequence that is not in memory: going through it reads the files.
+
+    Small files are read once. An index reads the files up to it. Raises UserError with file:line.
+    """
+
+    def __init__(self, config: Config, task: Task[Any, Any], files: Iterable[str | Path]) -> None:
+        """`task` parses the rows: one that has not been fitted accepts every label."""
+        self._data, self._task = config.data, task
+        self.paths = files_of(files)
+        self._size: int | None = None
+        self._is_held = (
+            task.groups_rows or sum(part.stat().st_size for path in self.paths for part in parts_of(path)) <= HELD
+        )
+        self._held: list[Chunk] | None = None
+
+    def __len__(self) -> int:
+        if self._size is None:
+            self._size = sum(len(chunk.examples) for chunk in self.chunks())
+        return self._size
+
+    def __iter__(self) -> Iterator[Any]:
+        return (example for chunk in self.chunks() for example in chunk.examples)
+
+    def __getitem__(self, index: Any) -> Any:
+        if not isinstance(index, slice):
+            return next(islice(self, range(len(self))[index], None))
+        if index.stop is None or min(index.stop, index.start or 0, index.step or 1) < 0:
+            return [*self][index]
+        return list(islice(self, index.start, index.stop, index.step))
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The examples in parts of a size that is tokenized together, with their places."""
+        if self._is_held:
+            self._held = self._held or list(self._read())
+            return iter(self._held)
+        return self._read()
+
+    def _read(self) -> Iterator[Chunk]:
+        rows: list[Row] = []
+        numbers: list[int] = []
+        characters = 0
+        for number, path in enumerate(self.paths):
+            for row in _chosen(self._data, self._task, path, None):
+                rows.append(row)
+                numbers.append(number)
+                characters += _characters(row.values)
+                is_full = len(rows) == CHUNK_ROWS or characters >= CHUNK_CHARACTERS
+                if is_full and not self._task.groups_rows:
+                    yield self._chunk(rows, numbers)
+                    rows, numbers, characters = [], [], 0
+        if rows:
+            yield self._chunk(rows, numbers)
+
+    def _chunk(self, rows: list[Row], numbers: list[int]) -> Chunk:
+        examples = self._task.parse(rows)
+        return Chunk(examples, [(numbers[row], rows[row].place) for row in self._task.first_rows(examples)])
+
+
+def _characters(value: Any) -> int:
+    """About how much text there is in the columns of a row."""
+    if isinstance(value, str):
+        return len(value)
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return sum(map(_characters, parts), 1)
+
+
+@dataclass(slots=True)
+class Split:
+    """Examples and their features; an example that is longer than `max_length` may have several (windows).
+
+    A unit of the batch size is an example, or a window of one, with its features.
+    """
+
+    examples: Sequence[Any]
+    features: Sequence[Feature]
+    starts: NDArray[np.int64]
+    """(units + 1,): the index of the first feature of each unit, and the number of features."""
+    tokens: NDArray[Any]
+    """(features,): the tokens of each."""
+    truncated: int
+    """Examples that were truncated to max_length."""
+    size: str
+    """How many examples there are, in words."""
+    places: Sequence[str] = ()
+    """For each example its file:line, where that is known."""
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def features_of(self, unit: int) -> range:
+        """The indices of the features of a unit."""
+        return range(self.starts[unit], self.starts[unit + 1])
+
+    @property
+    def lengths(self) -> NDArray[Any]:
+        """(units,): the tokens of the longest feature of each unit."""
+        return np.maximum.reduceat(self.tokens, self.starts[:-1])
+
+    def where(self, units: Sequence[int]) -> str:
+        """Where the examples of some units stand: the first of them as file:line, and how many more there are."""
+        examples = sorted({self.features[self.features_of(unit)[0]].example for unit in units})
+        shown = [self.places[one] if one < len(self.places) else "a stored example" for one in examples[:SHOWN]]
+        more = f" and {len(examples) - SHOWN} more" if len(examples) > SHOWN else ""
+        return ", ".join(shown) + more
+
+
+def unit_starts(task: Task[Any, Any], example_of: NDArray[Any], examples: int) -> NDArray[np.int64]:
+    """(units + 1,): the first feature of each unit; `example_of` is the example of each feature, in ascending order."""
+    if task.trains_on_windows:
+        return np.arange(len(example_of) + 1)
+    return np.searchsorted(example_of, np.arange(examples + 1))
+
+
 def encode_split(config: Config, task: Task[Any, Any], tokenizer: Any, examples: list[Any]) -> Split:
-    """Tokenize examples."""
+    """Tokenize examples; their features are held in memory."""
     encoded = task.encode(examples, tokenizer, config.model.max_length)
-    features_of: list[list[int]] = [[] for _ in (encoded.features if task.trains_on_windows else examples)]
-    for index, feature in enumerate(encoded.features):
-        features_of[index if task.trains_on_windows else feature.example].append(index)
-    lengths = [max(encoded.features[index].tokens for index in indices) for indices in features_of]
-    return Split(examples, encoded.features, features_of, lengths, encoded.truncated)
+    starts = unit_starts(task, np.array([feature.example for feature in encoded.features]), len(examples))
+    tokens = np.array([feature.tokens for feature in encoded.features])
+    return Split(examples, encoded.features, starts, tokens, encoded.truncated, size_of(task, examples, len(tokens)))
+
+
+def size_of(task: Task[Any, Any], examples: Sequence[Any], features: int) -> str:
+    """The size of a split in words: of windows where steps consist of these, else of examples."""
+    return counted(features, "example") if task.trains_on_windows else task.size(examples)
+
+
+@dataclass(frozen=True, slots=True)
+class Joined(Sequence[Any]):
+    """Two sequences behind each other."""
+
+    first: Sequence[Any]
+    second: Sequence[Any]
+
+    def __len__(self) -> int:
+        return len(self.first) + len(self.second)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        number = range(len(self))[index]
+        return self.first[number] if number < len(self.first) else self.second[number - len(self.first)]
 
 
 def concatenate(first: Split, second: Split) -> Split:
-    """Both as one; the examples of the second keep indices of their own, behind those of the first."""
-    examples, features = len(first.examples), len(first.features)
-    moved = [replace(feature, example=feature.example + examples) for feature in second.features]
+    """Both as one, of the size of the first; the examples of the second keep indices behind those of the first."""
+    moved = [replace(feature, example=feature.example + len(first.examples)) for feature in second.features]
     return Split(
-        first.examples + second.examples,
-        first.features + moved,
-        first.features_of + [[index + features for index in indices] for indices in second.features_of],
-        first.lengths + second.lengths,
+        Joined(first.examples, second.examples),
+        Joined(first.features, moved),
+        np.concatenate([first.starts, second.starts[1:] + len(first.features)]),
+        np.concatenate([first.tokens, second.tokens]),
         first.truncated + second.truncated,
+        first.size,
+        first.places,
     )

@@ -158,14 +158,14 @@ def test_fisher_is_the_mean_square_of_single_gradients(budget: int, project: Pro
     squares: dict[str, torch.Tensor] = {}
     count = 0
     for row in (0, 3, 4):
-        indices = setup.train.features_of[row]
+        indices = setup.train.features_of(row)
         batch = Padding(setup.tokenizer, setup.task.batch_labels).make_batch(setup.train.features, indices)
         setup.model.zero_grad()
         setup.task.loss(forward(setup.model, setup.task, batch, bf16=False), batch.labels).backward()
         count += int((batch.labels != -100).sum())
         for name, parameter in setup.model.named_parameters():
             squares[name] = squares.get(name, 0) + parameter.grad**2
-    assert any(len(indices) > 1 for indices in setup.train.features_of)
+    assert any(len(indices) > 1 for indices in map(setup.train.features_of, range(len(setup.train))))
     for name, square in squares.items():
         torch.testing.assert_close(found[name], square / count, rtol=1e-9, atol=1e-12)
 

@@ -83,7 +83,7 @@ def test_packing_changes_no_gradient(task: str, data: str | None, project: Proje
     files = [f"data.train={data}"] if data else []
     padded = config_of(project, task, "train.micro_batch_tokens=1000000", *files)
     setup = set_up(padded)
-    rows = list(range(len(setup.train.features_of)))
+    rows = list(range(len(setup.train)))
     expected = gradients(padded, setup, rows)
     for budget in (30, 10**6):
         packed = config_of(project, task, "train.packing=true", f"train.micro_batch_tokens={budget}", *files)

@@ -120,7 +120,7 @@ def test_oracle_parity_hf_trainer(task: str, micro: int, formula: bool, project:
     """BERT, GPT-2 and T5; in fp32 with the loss of the model, in fp64 with that of the formula."""
     config, setup = set_up(project, task, torch.float64 if formula else torch.float32)
     tolerance = 1e-9 if formula else 1e-5
-    assert len(setup.train.features) == len(setup.train.features_of)
+    assert len(setup.train.features) == len(setup.train)
     assert len({feature.scored_labels for feature in setup.train.features}) > 1 or task == "text-classification"
     expected, model = theirs(config, setup, micro, formula)
     found = ours(config, setup)

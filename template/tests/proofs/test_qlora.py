@@ -65,7 +65,7 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_refused_without_a_gpu_before_anything_is_read(
     base: Path, monkeypatch: pytest.MonkeyPatch, refused: Callable[..., str]
 ) -> None:
-    monkeypatch.setattr(setting_up, "read_split", lambda *_: pytest.fail("read the data first"))
+    monkeypatch.setattr(setting_up, "Examples", lambda *_: pytest.fail("read the data first"))
     sentence = "method.type: qlora computes with 4-bit weights on a CUDA GPU, not on 'cpu': use lora"
     assert refused("train", base) == sentence
 

@@ -61,12 +61,10 @@ def labels(task: RankingTask, *lists: list[float]) -> torch.Tensor:
 def test_concatenated_datasets_keep_their_lists_apart() -> None:
     """A query of both has two lists, whose losses add up: -log softmax of (2, 0) and of (1, 0) at the relevant one."""
     task = ranking()
-    parts = [
-        Split([object()], [Feature(0, {"input_ids": [1]}, [label]) for label in (1.0, 0.0)], [[0, 1]], [1], 0)
-        for _ in range(2)
-    ]
+    features = [Feature(0, {"input_ids": [1]}, [label]) for label in (1.0, 0.0)]
+    parts = [Split([object()], features, np.array([0, 2]), np.array([1, 1]), 0, "1 query") for _ in range(2)]
     both = concatenate(*parts)
-    assert both.features_of == [[0, 1], [2, 3]]
+    assert [[*both.features_of(unit)] for unit in range(len(both))] == [[0, 1], [2, 3]]
     assert [feature.example for feature in both.features] == [0, 0, 1, 1]
     logits = torch.tensor([[2.0], [0.0], [1.0], [0.0]])
     expected = np.log1p(np.exp(-2)) + np.log1p(np.exp(-1))

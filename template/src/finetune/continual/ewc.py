@@ -50,7 +50,7 @@ def estimate_fisher(
     squares = {name: torch.zeros_like(parameter) for name, parameter in trainable_parameters(model)}
     count = 0
     for example in chosen:
-        features = split.features_of[example]
+        features = split.features_of(example)
         for rows in padding.make_micro_batches(split.features, features, budget):
             batch = padding.make_batch(split.features, rows).to(model.device)
             task.loss(forward(model, task, batch, bf16=False), batch.labels).backward()

@@ -68,12 +68,14 @@ class PreviousRun(FirstRun):
         if isinstance(self.config.continual, Replay | Ewc):
             self._memory(self.config.continual)
 
-    def fit_task(self, examples: Sequence[Any]) -> Task[Any, Any]:
-        """Its task, extended by the new labels of `examples`."""
+    def make_task(self) -> Task[Any, Any]:
         task = new_task(self.config)
         task.load_state(deepcopy(self.saved.task.state()))  # a copy, because new labels are appended to its lists
-        task.extend(examples)
         return task
+
+    def fit_task(self, task: Task[Any, Any], examples: Sequence[Any]) -> None:
+        """Extend its task by the new labels of `examples`."""
+        task.extend(examples)
 
     def load_tokenizer(self, task: Task[Any, Any], examples: Sequence[Any]) -> Any:
         return self.saved.tokenizer
@@ -93,7 +95,7 @@ class PreviousRun(FirstRun):
             return split, None
         examples = Reservoir.read(self._memory(wanted), task).examples
         stored = encode_split(self.config, task, self.saved.tokenizer, examples)
-        new, old = len(split.lengths), len(stored.lengths)
+        new, old = len(split), len(stored)
         return concatenate(split, stored), ReplaySampler.of(new, old, wanted.share, train.batch_size, train.seed)
 
     def make_penalty(self, model: Any) -> EwcPenalty | None:
@@ -170,7 +172,7 @@ def _fisher(config: Config, run: RunFolder, saved: SavedModel, examples: list[An
     if not is_peft(config.method):
         model = apply_method(config.method, model, Base.read(run.best).head)
     split = encode_split(config, saved.task, saved.tokenizer, examples)
-    number = len(split.features_of)
+    number = len(split)
     chosen = np.random.default_rng([config.train.seed, 2]).choice(number, min(wanted, number), replace=False)
     budget = config.train.micro_batch_tokens
     return estimate_fisher(model, saved.task, saved.tokenizer, split, chosen.tolist(), budget)

@@ -1,11 +1,10 @@
-"""Batches: examples of similar length share a step, and micro-batches keep within a token budget."""
+"""Batches: padded tensors of features, in micro-batches that keep within a token budget."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,9 +12,6 @@ from .features import Feature
 
 MakeLabels = Callable[[Sequence[Feature], int], Tensor]
 """The labels of features whose inputs are padded to a number of tokens, as a task's loss takes them."""
-
-WINDOW = 32
-"""Batches that are sorted by length together: enough to save padding, few enough to keep the order random."""
 
 
 @dataclass(slots=True)
@@ -47,23 +43,6 @@ class Batch:
             return (value.pin_memory() if pinned else value).to(device, non_blocking=pinned)
 
         return Batch({k: move(value) for k, value in self.inputs.items()}, move(self.labels), self.rows, self.size)
-
-
-def epoch_batches(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
-    """The examples of every step of an epoch, each exactly once, similar lengths (in tokens) together.
-
-    The result is a function of the arguments alone, so a resumed run needs only the number of the step.
-    """
-    random = np.random.default_rng([seed, epoch])
-    order = random.permutation(len(lengths))
-    size = np.asarray(lengths)
-    batches: list[list[int]] = []
-    for start in range(0, len(order), WINDOW * batch_size):
-        window = order[start : start + WINDOW * batch_size]
-        window = window[np.argsort(size[window], kind="stable")]
-        batches += [window[i : i + batch_size].tolist() for i in range(0, len(window), batch_size)]
-    random.shuffle(batches)
-    return batches
 
 
 def micro_batches(

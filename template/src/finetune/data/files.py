@@ -34,7 +34,7 @@ def files_of(sources: Iterable[str | Path]) -> list[Path]:
 
 def checksum(path: Path) -> str:
     """SHA-256 of what `files_of` returns: of a file, or of the names and checksums of the files that it stands for."""
-    parts = _parts(path)
+    parts = parts_of(path)
     if parts == [path]:
         return sha256_of(path)
     listed = "".join(f"{sha256_of(part)} {part.relative_to(path.parent).as_posix()}\n" for part in parts)
@@ -92,7 +92,7 @@ def _parallel(path: Path, sides: list[Path]) -> Path:
     return path
 
 
-def _parts(path: Path) -> list[Path]:
+def parts_of(path: Path) -> list[Path]:
     """The files that a path of `files_of` stands for."""
     if path.is_dir():
         return [part for part in sorted(path.rglob("*")) if part.is_file() and is_visible(part)]

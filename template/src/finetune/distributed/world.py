@@ -40,6 +40,11 @@ class World:
         """Whether this rank writes files and prints."""
         return self.rank == 0
 
+    @property
+    def local_rank(self) -> int:
+        """The number of this rank on its machine, as torchrun gives it."""
+        return int(os.environ.get("LOCAL_RANK", self.rank))
+
     def split(self, items: Sequence[T]) -> list[Sequence[T]]:
         """`items` in one part for each rank, round robin: neighbours of similar length go to different ranks."""
         return [items[rank :: self.size] for rank in range(self.size)]
@@ -79,6 +84,17 @@ class World:
             dist.broadcast_object_list(result)
         found: T = result[0]
         return found
+
+    def on_each_machine(self, work: Callable[[], T]) -> T:
+        """Run `work` on one rank of each machine; all ranks return what it gave the main rank.
+
+        What it raises is raised on all. The others wait.
+        """
+        result: list[T] = []
+        with self.raise_together():
+            if self.local_rank == 0:
+                result.append(work())
+        return self.gather(result)[0][0]
 
     @contextmanager
     def raise_together(self) -> Iterator[None]:

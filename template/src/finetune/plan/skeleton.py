@@ -7,7 +7,7 @@ import transformers
 
 from ..config.config import Config
 from ..config.methods import Lora, QLora, soft_prompt_tokens
-from ..dataset import new_task, read_split
+from ..dataset import Examples, new_task
 from ..model.layers import head_modules
 from ..model.load import load_model_config, load_tokenizer
 from ..model.methods import apply_method
@@ -21,8 +21,9 @@ def make_skeleton(config: Config) -> Any:
 
     The head has the labels of the training data. Of `qlora` it is the model before quantization.
     """
-    examples = read_split(config, new_task(config), config.data.train)
-    task = starting_point(config).fit_task(examples)
+    examples, start = Examples(config, new_task(config), config.data.train), starting_point(config)
+    task = start.make_task()
+    start.fit_task(task, examples)
     options = task.model_options()
     if is_tiny(config.model.name):
         tokenizer = load_tokenizer(config.model, task, examples)

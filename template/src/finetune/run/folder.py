@@ -146,6 +146,11 @@ class RunFolder:
             lock.release()
 
 
+def cache_folder(runs: Path) -> Path:
+    """Where the trainings that write to `runs` keep what they read; stages, where the run with stages does."""
+    return (runs.parent.parent if runs.name == STAGES else runs) / ".cache"
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found

@@ -58,10 +58,13 @@ class ChatTask(CausalLMTask[Dialogue]):
         *before, last = map(shown, example.messages)
         return Summary(tuple(before) or (last,), last, generates=True)
 
-    def encode(self, examples: Sequence[Dialogue], tokenizer: Any, max_length: int) -> Encoded:
+    def read_tokenizer(self, tokenizer: Any) -> None:
         if tokenizer.chat_template is None:
             tokenizer.chat_template = PLAIN_TEMPLATE
         self.vocabulary, self.stop_tokens = len(tokenizer), stop_tokens(tokenizer)
+
+    def encode(self, examples: Sequence[Dialogue], tokenizer: Any, max_length: int) -> Encoded:
+        self.read_tokenizer(tokenizer)
         encoded = Encoded([])
         for number, example in enumerate(examples):
             example = for_template(example, tokenizer)

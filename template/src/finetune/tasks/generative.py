@@ -70,6 +70,9 @@ class GenerativeTask(Task[E, Generated]):
         self.vocabulary, self.stop_tokens = state["vocabulary"], state["ends"]
         self.frequencies = {int(token): count for token, count in state["frequencies"].items()}
 
+    def read_tokenizer(self, tokenizer: Any) -> None:
+        self.vocabulary, self.stop_tokens = len(tokenizer), [end_token(tokenizer)]
+
     def fit_features(self, features: Sequence[Feature]) -> None:
         self.frequencies = dict(Counter(token for feature in features for token in self.target_tokens(feature)))
 

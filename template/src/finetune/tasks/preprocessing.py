@@ -23,6 +23,8 @@ class Preprocessing(ABC, Generic[E]):
     """Whether examples are lists of words, which the tokenizer has to keep apart."""
     trains_on_windows: ClassVar[bool] = False
     """Whether the batch size counts features instead of examples: for long texts that are a row of windows."""
+    groups_rows: ClassVar[bool] = False
+    """Whether rows form one example wherever they stand: then all of them are read before the first is encoded."""
     fitted: ClassVar[tuple[str, ...]] = ()
     """Names of the attributes that fitting sets; `state` saves them with the model."""
 
@@ -40,6 +42,10 @@ class Preprocessing(ABC, Generic[E]):
         Raises UserError with file:line, also for a label that `fit` has not seen.
         """
         return [self.example(row) if labelled else self.unlabelled_example(row) for row in rows]
+
+    def first_rows(self, examples: Sequence[E]) -> Sequence[int]:
+        """The row from which each example was parsed, or the first of them."""
+        return range(len(examples))
 
     @abstractmethod
     def example(self, row: Row) -> E:
@@ -95,6 +101,9 @@ class Preprocessing(ABC, Generic[E]):
     def summary(self, example: E) -> Summary:
         """A labelled example as `check-data` sees it; a task adds at least the target."""
         return Summary(tuple(self.texts([example])))
+
+    def read_tokenizer(self, tokenizer: Any) -> None:
+        """Take from the tokenizer what the task needs to know of it, before anything is encoded."""
 
     @abstractmethod
     def encode(self, examples: Sequence[E], tokenizer: Any, max_length: int) -> Encoded:

@@ -37,6 +37,7 @@ class RankingTask(Task[Example, list[float]]):
     """A score for each document of a query; the higher, the earlier it comes."""
 
     settings: Ranking
+    groups_rows = True
     fitted = ("highest",)
 
     def __init__(self, settings: Ranking) -> None:
@@ -56,6 +57,9 @@ class RankingTask(Task[Example, list[float]]):
             example.labels += one.labels
             example.rows.append(number)
         return list(lists.values())
+
+    def first_rows(self, examples: Sequence[Example]) -> Sequence[int]:
+        return [example.rows[0] for example in examples]
 
     def example(self, row: Row) -> Example:
         """A list of one document."""

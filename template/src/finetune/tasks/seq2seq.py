@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..data.features import IGNORE, Encoded, Feature
 from ..data.rows import Row
-from .generative import Generated, GenerativeTask, end_token, sample_table
+from .generative import Generated, GenerativeTask, sample_table
 from .results import Scores, Summary
 from .settings import Seq2SeqSettings
 from .texts import text_of, tokenize
@@ -42,7 +42,7 @@ class Seq2SeqTask(GenerativeTask[Example]):
         return Summary((example.source,), str(example.target), generates=True)
 
     def encode(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoded:
-        self.vocabulary, self.stop_tokens = len(tokenizer), [end_token(tokenizer)]
+        self.read_tokenizer(tokenizer)
         texts = [self.settings.prefix + example.source for example in examples]
         sources, truncated = tokenize([(text, None) for text in texts], tokenizer, max_length)
         known = [example.target or "" for example in examples]

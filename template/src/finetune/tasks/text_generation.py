@@ -7,7 +7,6 @@ from typing import Any
 from ..data.features import IGNORE, Encoded, Feature
 from ..data.rows import Row
 from .causal_lm import CausalLMTask
-from .generative import end_token
 from .results import Summary
 from .settings import TextGeneration
 from .texts import text_of
@@ -70,7 +69,7 @@ class TextGenerationTask(CausalLMTask[Example]):
         return Summary((example.prompt,), text, generates=True) if example.prompt else Summary((text,))
 
     def encode(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoded:
-        self.vocabulary, self.stop_tokens = len(tokenizer), [end_token(tokenizer)]
+        self.read_tokenizer(tokenizer)
         encoded = Encoded([])
         for number, example in enumerate(examples):
             if example.prompt:

@@ -10,15 +10,17 @@ from ..config.config import Config
 from ..config.methods import AdaLora
 from ..data.batching import Padding
 from ..data.packing import Packing
-from ..dataset import Split, encode_split, new_task, read_split
+from ..dataset import Examples, Split, encode_split, new_task, read_split, require_readable
 from ..distributed.parallel import replicate, require_devices, shard
 from ..distributed.world import SINGLE_PROCESS, World
+from ..feature_cache import FeatureCache
 from ..model.compile import compile_layers
 from ..model.device import choose_device
 from ..model.layers import unwrap_model
 from ..model.packed_attention import use_packed_attention
 from ..model.precision import trains_in_bf16
 from ..model.quantization import require_quantization
+from ..run.folder import cache_folder
 from ..run.saved_model import Base
 from ..tasks.base import Task
 from .adalora import RankAllocation
@@ -59,7 +61,7 @@ class Setup:
     @property
     def new_examples(self) -> int:
         """Examples that an epoch goes through: those of the training split, without the stored ones of a replay."""
-        return self.replay.new if self.replay else len(self.train.lengths)
+        return self.replay.new if self.replay else len(self.train)
 
     @property
     def trainable(self) -> list[torch.nn.Parameter]:
@@ -74,17 +76,18 @@ def build(config: Config, world: World = SINGLE_PROCESS) -> Setup:
         require_devices(world, device)
         require_quantization(config.method, device)
         start = starting_point(config)
-        train_examples = read_split(config, new_task(config), config.data.train)
-        task = start.fit_task(train_examples)
+        examples = Examples(config, new_task(config), config.data.train)
+        task = start.make_task()
+        tokenizer = start.load_tokenizer(task, examples)
+        cache = FeatureCache(cache_folder(config.run.dir), config, task, tokenizer, examples, start.fit_task)
+    entry = world.on_each_machine(cache.make)
+    with world.raise_together():
+        train, replay = start.add_replay(cache.open(entry), task)
         validation_examples = read_split(config, task, config.data.validation) if config.data.validation else None
         if config.data.test:
-            read_split(config, task, config.data.test)  # an error in the test file should not wait until the end
-        tokenizer = start.load_tokenizer(task, train_examples)
-        train = encode_split(config, task, tokenizer, train_examples)
+            require_readable(config, task, config.data.test)  # an error in it should not wait until the end
         validation = encode_split(config, task, tokenizer, validation_examples) if validation_examples else None
-        task.fit_features(train.features)
-        train, replay = start.add_replay(train, task)
-        new_examples, per_step = (replay.new, replay.per_step) if replay else (len(train.lengths), 0)
+        new_examples, per_step = (replay.new, replay.per_step) if replay else (len(train), 0)
         steps_per_epoch = -(-new_examples // (config.train.batch_size - per_step))
         total_steps = config.train.max_steps or config.train.epochs * steps_per_epoch
         model, base = start.load_model(task, tokenizer, total_steps)

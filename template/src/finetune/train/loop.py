@@ -15,7 +15,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from ..config.config import Config
 from ..console import make_console
-from ..data.batching import epoch_batches
+from ..data.epoch import EpochBatches
 from ..distributed.parallel import accumulate_only, full_tensor
 from ..distributed.world import SINGLE_PROCESS, World
 from ..inference import infer
@@ -128,19 +128,23 @@ def step_batches(config: Config, setup: Setup, start: int) -> Iterator[tuple[flo
     replay, per_epoch = setup.replay, setup.steps_per_epoch
     lengths = setup.train.lengths[: setup.new_examples]
     size = config.train.batch_size - (replay.per_step if replay else 0)
-    batches: list[list[int]] = []
+    batches: Sequence[list[int]] = []
     for step in range(start, setup.total_steps):
         epoch, position = divmod(step, per_epoch)
         if position == 0 or not batches:
-            batches = epoch_batches(lengths, size, config.train.seed, epoch)
+            batches = EpochBatches(lengths, size, config.train.seed, epoch)
         yield (step + 1) / per_epoch, batches[position] + (replay.stored_rows(step) if replay else [])
 
 
 def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> StepStats:
     """One step over the examples `rows`, sharded among the ranks. Raises NotFiniteError before weights change."""
     model, task, world = setup.model, setup.task, setup.world
-    indices = [index for row in rows for index in setup.train.features_of[row]]
-    features = [setup.train.features[index] for index in indices]
+    # The features of the step, in one part for each rank.
+    parts = [
+        [setup.train.features[index] for row in part for index in setup.train.features_of(row)]
+        for part in world.split(rows)
+    ]
+    features = [feature for part in parts for feature in part]
     scored_labels = sum(feature.scored_labels for feature in features)
 
     # Penalties on the weights: equal on all ranks, so that their gradient is also its mean over the ranks.
@@ -149,19 +153,16 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> StepSta
             term.penalty().backward()
 
     # Micro-batches: of each rank's examples, within the token budget.
+    budget = config.train.micro_batch_tokens
     micro_batches = world.shard(
         [
-            setup.batching.make_micro_batches(
-                setup.train.features,
-                [index for row in part for index in setup.train.features_of[row]],
-                config.train.micro_batch_tokens,
-            )
-            for part in world.split(rows)
+            [(part, chosen) for chosen in setup.batching.make_micro_batches(part, range(len(part)), budget)]
+            for part in parts
         ]
     )
     total, padded_tokens = torch.zeros((), dtype=model.dtype, device=model.device), 0
-    for number, (micro_batch, counts) in enumerate(micro_batches, 1):
-        batch = setup.batching.make_batch(setup.train.features, micro_batch).to(model.device)
+    for number, ((part, chosen), counts) in enumerate(micro_batches, 1):
+        batch = setup.batching.make_batch(part, chosen).to(model.device)
         share = counts / max(1, scored_labels)  # 0 for another rank's micro-batch, computed to keep step with it
         with accumulate_only(setup.ddp, unless=number == len(micro_batches)):
             # Forward
@@ -183,7 +184,7 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> StepSta
     norm = float(full_tensor(clip_grad_norm_(setup.trainable, config.train.clip_norm or math.inf)))
     if not math.isfinite(step_loss + norm):
         raise NotFiniteError(
-            f"the loss is {step_loss} and the gradient norm {norm} in a step over examples {sorted(rows)}: "
+            f"the loss is {step_loss} and the gradient norm {norm} in a step over {setup.train.where(rows)}: "
             "lower optim.lr or set train.precision to fp32"
         )
 

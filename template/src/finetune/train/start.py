@@ -55,11 +55,13 @@ class FreshStart:
     def prepare(self) -> None:
         """Write what the training reads; called on the main rank only, before the others start to read."""
 
-    def fit_task(self, examples: Sequence[Any]) -> Task[Any, Any]:
-        """The task with the labels of the training examples."""
-        task = new_task(self.config)
+    def make_task(self) -> Task[Any, Any]:
+        """The task before it has seen the training examples."""
+        return new_task(self.config)
+
+    def fit_task(self, task: Task[Any, Any], examples: Sequence[Any]) -> None:
+        """Let the task learn the labels of the training examples."""
         task.fit(examples)
-        return task
 
     def load_tokenizer(self, task: Task[Any, Any], examples: Sequence[Any]) -> Any:
         """The tokenizer of the model; that of a tiny model is trained on the examples."""

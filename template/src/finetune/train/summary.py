@@ -2,12 +2,12 @@
 
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
 from ..config.config import Config
 from ..console import counted, print_indented, print_line
-from ..dataset import Split
 from ..model.size import memory, parameter_counts
 from .build import Setup
 from .optim import STATES
@@ -23,7 +23,6 @@ TRUNCATION = {
 def describe_setup(setup: Setup) -> dict[str, Any]:
     """For environment.json: precision, metric of the best step, steps, parameters, size of the data."""
     trainable, total = parameter_counts(setup.model)
-    trained_on = [index for indices in setup.train.features_of[: setup.new_examples] for index in indices]
     return {
         "precision": "bf16" if setup.bf16 else "fp32",
         "metric": setup.selection.metric,
@@ -31,9 +30,9 @@ def describe_setup(setup: Setup) -> dict[str, Any]:
         "parameters": {"trainable": trainable, "total": total},
         "examples": {
             "train": setup.new_examples,
-            **({"validation": len(setup.validation.features_of)} if setup.validation else {}),
+            **({"validation": len(setup.validation)} if setup.validation else {}),
         },
-        "tokens": sum(setup.train.features[index].tokens for index in trained_on),
+        "tokens": int(setup.train.tokens[: setup.train.starts[setup.new_examples]].sum()),
     }
 
 
@@ -41,8 +40,7 @@ def print_summary(config: Config, setup: Setup, console: Console) -> None:
     """Print model, method, trainable parameters, memory, dataset and number of steps."""
     trained, total = parameter_counts(setup.model)
     precision = "bf16" if setup.bf16 else "fp32"
-    units = len(setup.validation.features_of) if setup.validation else 0
-    validation = f"{size_of(setup, setup.validation, units)} for validation" if setup.validation else "no validation"
+    validation = f"{setup.validation.size} for validation" if setup.validation else "no validation"
     earlier = f", continuing {config.continue_from}" if config.continue_from else ""
     title = f"{config.task.type} with {config.model.name}, method {config.method.type}{earlier}"
     print_line(console, f"[bold]{escape(str(config.run_folder))}[/]: {escape(title)}")
@@ -50,7 +48,7 @@ def print_summary(config: Config, setup: Setup, console: Console) -> None:
         f"trainable parameters: {trained:,} of {total:,}, on {setup.model.device} in {precision}, "
         f"attention {setup.model.config._attn_implementation}",
         describe_memory(memory(setup.model, STATES[config.optim.name])),
-        f"{size_of(setup, setup.train, setup.new_examples)}, {validation}; "
+        f"{setup.train.size}, {validation}; "
         f"{counted(setup.total_steps, 'step')} of up to {counted(config.train.batch_size, 'example')}",
         *setup.start.notes,
     ):
@@ -67,10 +65,10 @@ def print_summary(config: Config, setup: Setup, console: Console) -> None:
     if setup.replay:
         replay = f"{setup.replay.per_step} examples of a step are of {setup.replay.stored:,} stored ones"
         print_indented(console, f"replay: {replay}")
-    windows = [len(indices) for indices in setup.train.features_of] if setup.task.overflow == "windows" else [1]
-    if max(windows) > 1:
-        share = sum(count > 1 for count in windows) / len(windows)
-        print_indented(console, f"windows: {share:.1%} of the texts have several, up to {max(windows):,}")
+    windows = np.diff(setup.train.starts)
+    if setup.task.overflow == "windows" and windows.max() > 1:
+        share = (windows > 1).mean()
+        print_indented(console, f"windows: {share:.1%} of the texts have several, up to {windows.max():,}")
     if setup.train.truncated:
         share = setup.train.truncated / len(setup.train.examples)
         told = f"{share:.1%} of the texts are longer than model.max_length"
@@ -83,11 +81,6 @@ def describe_memory(needs: dict[str, int]) -> str:
     unit, divisor = ("GB", 10**9) if total >= 10**9 else ("MB", 10**6)
     parts = ", ".join(f"{name} {size / divisor:,.1f}" for name, size in needs.items())
     return f"memory: {total / divisor:,.1f} {unit} plus activations ({parts})"
-
-
-def size_of(setup: Setup, split: Split, units: int) -> str:
-    """The size of a split: its first `units` examples, or windows of long texts where steps consist of these."""
-    return counted(units, "example") if setup.task.trains_on_windows else setup.task.size(split.examples[:units])
 
 
 def print_selection(config: Config, setup: Setup, console: Console) -> None:
