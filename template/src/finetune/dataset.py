@@ -29,7 +29,7 @@ class Split:
 
 def new_task(config: Config) -> Task[Any, Any]:
     """The task of a config, which knows no labels yet."""
-    return make_task(config.task, config.model.overflow)
+    return make_task(config.task, config.model.overflow, config.data.features)
 
 
 def columns_of(task: Task[Any, Any], data: Data, labelled: bool = True) -> Columns:
@@ -44,6 +44,7 @@ def columns_of(task: Task[Any, Any], data: Data, labelled: bool = True) -> Colum
         settings.text_targets,
         targets=() if labelled else settings.target_columns + settings.text_targets,
         trained=task.trained_columns,
+        features=task.tabular.names,
     )
 
 

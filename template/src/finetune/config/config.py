@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from ..section import Section
-from ..tasks.settings import AnyTask, Overflow
+from ..tasks.settings import AnyTask, FeatureKind, Overflow
 from .continual import AnyContinual, Ewc, Naive, Replay
 from .methods import AdaLora, AnyMethod, Full, Prefix, QLora, soft_prompt_tokens
 
@@ -70,6 +70,11 @@ class Data(Section):
     """Column names, where a file's differ from the task's: {text: sentence, label: 3}. A number counts from 0."""
     header: bool = True
     """Header: whether the first line of .csv and .tsv files names the columns; if not, columns go by position."""
+    features: dict[str, FeatureKind] = Field(default_factory=dict)
+    """Tabular features: other columns that are joined to the text before the head: {price: number, brand: category}.
+
+    For text-classification, multi-label-classification, regression and ranking. Missing values are allowed.
+    """
     where: dict[str, str] = Field(default_factory=dict)
     """Row filter: keep only rows in which a column matches a regular expression: {domain: ^news$}."""
 
@@ -229,6 +234,7 @@ class Config(Section):
                 f"raise model.max_length"
             )
         self.task.require_fit(self.model.max_length)
+        self._require_features()
         if isinstance(self.method, QLora) and self.model.name.startswith("tiny:"):
             raise ValueError(
                 "method.type is qlora, which quantizes a pretrained model, and model.name has random weights: use lora"
@@ -277,6 +283,16 @@ class Config(Section):
             if not (stage.data.test or stage.data.validation):
                 raise ValueError(f"stages.{number}.data has no file to score the models on: set its test")
         return self
+
+    def _require_features(self) -> None:
+        own = self.task.input_columns + self.task.optional_columns + self.task.target_columns
+        for data in [stage.data for stage in self.stages] or [self.data]:
+            if data.features != self.data.features:
+                raise ValueError("stages differ in data.features, but have one model: set the same in all of them")
+            if data.features and not self.task.joins_features:
+                raise ValueError(f"data.features is set, which {self.task.type} does not have: remove it")
+            if name := next((name for name in data.features if name in own), None):
+                raise ValueError(f"data.features.{name} is a column of {self.task.type} already: remove it")
 
     def _unpackable(self) -> str | None:
         """Why texts cannot be packed, if so."""

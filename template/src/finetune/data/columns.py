@@ -40,9 +40,12 @@ class Columns:
     trained: tuple[str, ...] | None = None
     """The optional columns that the model was trained with; None before training, when any may be there."""
 
+    features: tuple[str, ...] = ()
+    """Columns of `data.features`, which a file must have; single rows may lack a value."""
+
     def names(self) -> tuple[str, ...]:
         """All names, in the order that a file without a header has them."""
-        return self.required[:1] + self.optional + self.required[1:] + self._text_form()
+        return self.required[:1] + self.optional + self.required[1:] + self._text_form() + self.features
 
     def missing(self, present: Collection[str]) -> list[str]:
         """The required columns that are not `present`; those with `text_column` where it is, or is meant to be."""
@@ -74,6 +77,12 @@ def check_optional_columns(rows: Sequence[Row], columns: Columns) -> None:
 
     Single rows may lack it. A model that was trained without it refuses it.
     """
+    for name in columns.features:
+        if not any(name in row.values for row in rows):
+            raise UserError(
+                f"{rows[0].place}: no column '{columns.source(name)}', which data.features names (found: "
+                f"{', '.join(rows[0].original)}): add it, or set data.columns.{name} to its name"
+            )
     for name in columns.optional:
         trained, source = name in (columns.trained or ()), columns.source(name)
         if (trained or name in (columns.renamed or {})) and not any(name in row.values for row in rows):

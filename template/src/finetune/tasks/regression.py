@@ -10,11 +10,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..data.features import Feature
+from ..data.numbers import number_of
 from ..data.rows import Row
 from ..errors import UserError
 from .objective import at_least_fp32
 from .results import Scatter, Scores, Summary, WrongPrediction
 from .settings import Regression
+from .tabular import Values
 from .texts import TextTask, is_scored, joined, pair_of
 
 
@@ -25,6 +27,8 @@ class Example:
     text: str
     text_pair: str | None
     label: float | None
+    extra: Values = ()
+    """Its tabular features."""
 
 
 class RegressionTask(TextTask[Example, float]):
@@ -38,17 +42,11 @@ class RegressionTask(TextTask[Example, float]):
         self.mean, self.deviation = 0.0, 1.0
 
     def example(self, row: Row) -> Example:
-        text, pair = pair_of(row)
+        (text, pair), extra = pair_of(row), self.tabular.read(row)
         label = row.values.get("label")
         if label is None:
-            return Example(text, pair, None)
-        try:
-            number = float("nan") if isinstance(label, bool) else float(label)
-        except (TypeError, ValueError):
-            number = float("nan")
-        if not math.isfinite(number):
-            raise UserError(f"{row.place}: the label is {label!r}: write a number, such as 3.5")
-        return Example(text, pair, number)
+            return Example(text, pair, None, extra)
+        return Example(text, pair, number_of(label, row.place, "the label"), extra)
 
     def fit(self, examples: Sequence[Example]) -> None:
         super().fit(examples)
@@ -64,7 +62,7 @@ class RegressionTask(TextTask[Example, float]):
         return self.mean, self.deviation
 
     def summary(self, example: Example) -> Summary:
-        return Summary(tuple(self.texts([example])), f"{example.label:g}", number=example.label)
+        return Summary(tuple(self.texts([example])), f"{example.label:g}", number=example.label, others=example.extra)
 
     def target(self, example: Example) -> list[float]:
         return [0.0 if example.label is None else (example.label - self.mean) / self.deviation]
