@@ -3,8 +3,8 @@
 python dev.py bench features [--rows N]
 
 Synthetic offers: the text tells the quality, the price is a number, and a brand may ask for more. Whether an offer is a
-bargain (classification), and how far its price is below the fair one (regression), follows from all three; a twentieth of the labels
-is wrong, a tenth of the prices is missing. Without data.features the model reads the text alone.
+bargain (classification), and how far its price is below the fair one (regression), follows from all three; a twentieth
+of the labels is wrong, a tenth of the prices is missing. Without data.features the model reads the text alone.
 """
 
 import argparse
