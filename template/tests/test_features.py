@@ -201,7 +201,12 @@ def test_what_depends_on_text_and_number_together_is_learnt(project: Project) ->
     losses = {}
     for name, features in (("without", {}), ("with", {"price": "number"})):
         path = config_of(
-            project, "text-classification", name, data={"features": features}, optim={"lr": 5e-4, "head_lr": 0.01}, train={"epochs": 20}
+            project,
+            "text-classification",
+            name,
+            data={"features": features},
+            optim={"lr": 5e-4, "head_lr": 0.01},
+            train={"epochs": 20},
         )
         project.write("joined.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
         project.train(path)

@@ -79,15 +79,19 @@ def join_features(model: Any, columns: Mapping[str, Mapping[str, Any]]) -> None:
         )
     [layer] = layers
     setattr(model, NAME, TabularHead(layer.in_features, [*columns.values()]))
-    model.given_features = []
+    given: list[Tensor] = []
     # A closure, which peft does not copy with the layer; the module by its name, because peft wraps it.
-    layer.register_forward_pre_hook(lambda _, inputs: getattr(model, NAME)(*inputs, model.given_features.pop()))
-    accept_features(model)
+    layer.register_forward_pre_hook(lambda _, inputs: getattr(model, NAME)(*inputs, given.pop()))
+    _accept_features(model, given)
 
 
 def accept_features(model: Any) -> None:
-    """Let the forward method take `features` for the output layer. The method and no hook, because peft calls it."""
-    given: list[Tensor] = unwrap_model(model).given_features
+    """Let the forward pass of a peft model take `features`, where it does not hand them on to the model inside."""
+    _accept_features(model, unwrap_model(model).forward.given)
+
+
+def _accept_features(model: Any, given: list[Tensor]) -> None:
+    """Put them into `given` for the output layer. By the method and no hook, because peft calls it."""
     plain_forward = model.forward
 
     @wraps(plain_forward)
@@ -96,4 +100,5 @@ def accept_features(model: Any) -> None:
             given[:] = [features]
         return plain_forward(*arguments, **options)
 
+    forward.given = given  # type: ignore[attr-defined]
     model.forward = forward
