@@ -258,6 +258,14 @@ def filled(folder: Path) -> Project:
     return project
 
 
+def with_prices(project: Project, task: str) -> None:
+    """Give the rows of a task a number, which the first one lacks, and a category."""
+    for path in map(project.folder.joinpath, FILES[task]):
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        more = ({"price": number * 3.5 or None, "brand": "ab"[number % 2]} for number in range(len(rows)))
+        path.write_text("".join(f"{json.dumps(row | extra)}\n" for row, extra in zip(rows, more, strict=True)))
+
+
 def build(config: Config) -> training.Setup:
     """All that a training works with, from the seed of the config."""
     training.set_seed(config.train.seed)

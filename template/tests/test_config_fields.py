@@ -144,6 +144,19 @@ def long_texts_are_read_as_chosen(case: Case) -> None:
     assert first != last
 
 
+@checks("Data.features")
+def other_columns_are_joined_to_the_text(case: Case) -> None:
+    rows = [{"text": f"word {i}", "label": "ab"[i % 2], "price": i} for i in range(4)]
+    case.project.write("priced.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
+    files = ("data.train=priced.jsonl", "data.validation=null", "data.test=null")
+    setup = case.build(*files, "data.features={price: number}")
+    assert [feature.extra for feature in setup.train.features] == [
+        [pytest.approx((i - 1.5) / 1.25**0.5)] for i in range(4)
+    ]
+    assert hasattr(setup.model, "tabular_head")
+    assert not hasattr(case.build(*files).model, "tabular_head")
+
+
 @checks("Data.train", "Data.validation", "Data.test")
 def files_are_those_of_the_config(case: Case) -> None:
     for name, count in (("a", 3), ("b", 4), ("c", 5)):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TASKS, Project, assert_resumes_to_the_bit
+from conftest import TASKS, Project, assert_resumes_to_the_bit, with_prices
 
 from finetune.cli import main
 from finetune.run.folder import RunFolder
@@ -32,6 +32,13 @@ def test_resume_bit_exact_with_windows(project: Project, monkeypatch: pytest.Mon
     """Of which some examples have several, with dropout on."""
     loop = {"epochs": 4, "max_steps": 7, "batch_size": 2, "device": "cpu"}
     path = project.config("text-classification", train=loop, model={"max_length": 8, "overflow": "windows"})
+    assert_resumes_to_the_bit(project, path, 4, monkeypatch)
+
+
+def test_resume_bit_exact_with_tabular_features(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_prices(project, "regression")
+    loop = {"epochs": 4, "max_steps": 7, "batch_size": 2, "device": "cpu"}
+    path = project.config("regression", train=loop, data={"features": {"price": "number", "brand": "category"}})
     assert_resumes_to_the_bit(project, path, 4, monkeypatch)
 
 

@@ -32,7 +32,7 @@ SHOWN = 16
 
 def new_task(config: Config) -> Task[Any, Any]:
     """The task of a config, which knows no labels yet."""
-    return make_task(config.task, config.model.overflow)
+    return make_task(config.task, config.model.overflow, config.data.features)
 
 
 def columns_of(task: Task[Any, Any], data: Data, labelled: bool = True) -> Columns:
@@ -51,6 +51,7 @@ def columns_of(task: Task[Any, Any], data: Data, labelled: bool = True) -> Colum
         task=settings.type,
         template=data.template,
         file=FileOptions(data.encoding, data.separator, data.sheet, data.path),
+        features=task.tabular.names,
     )
 
 
@@ -79,7 +80,9 @@ def stream_chosen(
 
 def _chosen(data: Data, task: Task[Any, Any], path: Path, noted: InvalidRows | None) -> Iterator[Row]:
     invalid = noted or (InvalidRows() if data.skip_invalid else None)
-    example = make_task(task.settings).example  # it knows no labels: a row with an unknown one is not invalid
+    example = make_task(
+        task.settings, features=data.features
+    ).example  # it knows no labels: a row with an unknown one is not invalid
     chosen = valid = 0
     for row in stream_rows(path, columns_of(task, data), invalid):
         if _is_chosen(row, data.where):

@@ -24,7 +24,7 @@ import pytest
 import sklearn.metrics  # noqa: F401  once here, not in every pair of processes
 import torch
 import yaml
-from conftest import WRITING, Project, needs
+from conftest import WRITING, Project, needs, with_prices
 from rich.console import Console
 from safetensors.torch import load_file
 from torch import distributed as dist
@@ -46,6 +46,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks its proce
 QUIET = Console(quiet=True)
 SHORT = ["train.max_steps=4", "train.eval_every=3"]
 SOME = ["text-classification", "token-classification", "text-generation"]
+JOINED = "data.features={price: number, brand: category}"
 WINDOWS = ["model.overflow=windows", "model.max_length=8"]
 Found = tuple[list[StepStats], dict[str, torch.Tensor]]
 
@@ -154,9 +155,11 @@ def assert_equals_single(*configs: Config, rtol: float = 1e-10) -> None:
 @pytest.mark.usefixtures("exact")
 def test_ddp_equals_single(project: Project) -> None:
     """The penalty of AdaLoRA counts once, not once a rank."""
+    with_prices(project, "regression")
     assert_equals_single(
         *(config_of(project, task) for task in (*SOME, "ranking")),
         *(config_of(project, task, *WINDOWS) for task in ("text-classification", "regression")),
+        config_of(project, "regression", JOINED),
         config_of(project, "text-classification", "method={type: adalora}"),
         config_of(project, "text-classification", "method={type: prompt, tokens: 2}"),
         config_of(project, "token-classification", "train.packing=true", "optim.name=sgd"),
@@ -166,10 +169,12 @@ def test_ddp_equals_single(project: Project) -> None:
 @pytest.mark.usefixtures("exact")
 def test_fsdp2_equals_single(project: Project) -> None:
     """Where others need the cores too, each of its many exchanges waits for them: so most take two steps only."""
+    with_prices(project, "regression")
     fsdp, few = "train.parallel=fsdp", ["train.max_steps=2", "train.micro_batch_tokens=30"]
     assert_equals_single(
         config_of(project, "text-classification", fsdp),
         config_of(project, "text-classification", fsdp, *WINDOWS, *few),
+        config_of(project, "regression", fsdp, JOINED, *few),
         config_of(project, "token-classification", fsdp, *few),
         config_of(project, "text-generation", fsdp, "train.packing=true", "optim.name=sgd", *few),
         config_of(project, "text-generation", fsdp, "method={type: lora}", *few),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import PHRASES, TASKS, WRITING, Project, weights_that_matter
+from conftest import PHRASES, TASKS, WRITING, Project, weights_that_matter, with_prices
 from transformers import AutoModelForCausalLM, AutoTokenizer, BartConfig, BartForConditionalGeneration
 
 from finetune.cli import main
@@ -129,6 +129,27 @@ def test_the_script_reads_long_texts_as_predict_does(
     for text, record in zip(texts, predictor.predict_texts(texts), strict=True):
         expected = record["prediction"]
         assert by_script(text) == (pytest.approx(expected, rel=1e-4) if task == "regression" else expected)
+
+
+@needs_onnx
+@pytest.mark.parametrize(("task", "model"), [("regression", "tiny:gpt2"), ("text-classification", "tiny:bert")])
+def test_the_script_reads_tabular_features(
+    task: str, model: str, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_prices(project, task)
+    features = "data.features={price: number, brand: category}"
+    trained(project, task, monkeypatch, features, f"model.name={model}")
+    assert main(["export", "latest", "new", "--format", "onnx"]) == 0
+    rows: list[dict[str, Any]] = [
+        *({"text": "good", "price": 3.5, "brand": "a"}, {"text": "good", "price": 70, "brand": "b"}),
+        {"text": "good", "price": None, "brand": "c"},
+    ]
+    predictor = Predictor(RunFolder(Path("runs/config")))
+    for row, record in zip(rows, predictor.predict_rows(rows), strict=True):
+        cells = [f"{name}={row[name]}" for name in ("price", "brand") if row[name] is not None]
+        expected = record["prediction"]
+        assert by_script("good", *cells) == (pytest.approx(expected, rel=1e-4) if task == "regression" else expected)
+    assert "input `features`" in Path("new/README.md").read_text()
 
 
 def by_script(*texts: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import GOOD, TASKS, WRITING, Project
+from conftest import GOOD, TASKS, WRITING, Project, with_prices
 
 from finetune.config.config import Config
 from finetune.config.load import load_config
@@ -43,8 +43,12 @@ def set_up(config: Config) -> training.Setup:
 
 
 def gradients(config: Config, setup: training.Setup, rows: list[int]) -> list[torch.Tensor]:
-    """Of one step over `rows`; the step itself is not taken."""
-    setup = copy.deepcopy(setup)
+    """Of one step over `rows`, which is not taken on this setup."""
+    return gradients_of_step(config, copy.deepcopy(setup), rows)
+
+
+def gradients_of_step(config: Config, setup: training.Setup, rows: list[int]) -> list[torch.Tensor]:
+    """Of one step over `rows`."""
     found: list[torch.Tensor] = []
     setup.optimizer = make_optimizer(config.optim, setup.model)
     setup.optimizer.register_step_pre_hook(
@@ -70,6 +74,24 @@ def test_accumulation_equals_full_batch(task: str, overflow: str, project: Proje
         budgeted = f"train.micro_batch_tokens={budget}"
         cut = config_of(project, task, budgeted, f"model.overflow={overflow}", max_length=10)
         for got, want in zip(gradients(cut, setup, rows), expected, strict=True):
+            torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(("task", "overflow"), [("ranking", "cut"), ("regression", "windows")])
+def test_accumulation_is_exact_with_tabular_features(task: str, overflow: str, project: Project) -> None:
+    """One of the numbers is missing; the model is built anew, for the joined one cannot be copied."""
+    with_prices(project, task)
+    joined = ["data.features={price: number, brand: category}", f"model.overflow={overflow}"]
+    found = []
+    for budget in (1, 24, 64, 10**6):
+        config = config_of(project, task, f"train.micro_batch_tokens={budget}", *joined, max_length=10)
+        setup = set_up(config)
+        found.append(gradients_of_step(config, setup, list(range(len(setup.train.features_of)))))
+    names = [name for name, _ in setup.model.named_parameters() if "tabular_head" in name]
+    assert len(names) == 5
+    assert len(found[0]) == sum(parameter.requires_grad for parameter in setup.model.parameters())
+    for gradients in found[:-1]:
+        for got, want in zip(gradients, found[-1], strict=True):
             torch.testing.assert_close(got, want, rtol=1e-10, atol=1e-10)
 
 

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, fi
 
 from ..data.template import columns_in
 from ..section import Section
-from ..tasks.settings import AnyTask, Overflow
+from ..tasks.settings import AnyTask, FeatureKind, Overflow
 from .continual import AnyContinual, Ewc, Naive, Replay
 from .methods import AdaLora, AnyMethod, Full, Prefix, QLora, soft_prompt_tokens
 
@@ -93,6 +93,11 @@ class Data(Section):
     """Sheet: name of the worksheet of an .xlsx file. null: the first one."""
     path: str | None = Field(default=None, min_length=1)
     """Path in .json: keys to the list of examples, divided by dots: train for {"train": [...]}. null: the only list."""
+    features: dict[str, FeatureKind] = Field(default_factory=dict)
+    """Tabular features: other columns that are joined to the text before the head: {price: number, brand: category}.
+
+    For text-classification, multi-label-classification, regression and ranking. Missing values are allowed.
+    """
     where: dict[str, str] = Field(default_factory=dict)
     """Row filter: keep only rows in which a column matches a regular expression: {domain: ^news$}."""
     template: str | None = None
@@ -296,6 +301,7 @@ class Config(Section):
                 f"raise model.max_length"
             )
         self.task.require_fit(self.model.max_length)
+        self._require_features()
         if isinstance(self.method, QLora) and self.model.name.startswith("tiny:"):
             raise ValueError(
                 "method.type is qlora, which quantizes a pretrained model, and model.name has random weights: use lora"
@@ -355,6 +361,16 @@ class Config(Section):
         if named := {first, self.task.text_column} & {*data.columns}:
             return f"data.columns names a column for the {named.pop()}, which it makes, as well"
         return None
+
+    def _require_features(self) -> None:
+        own = self.task.input_columns + self.task.optional_columns + self.task.target_columns
+        for data in [stage.data for stage in self.stages] or [self.data]:
+            if data.features != self.data.features:
+                raise ValueError("stages differ in data.features, but have one model: set the same in all of them")
+            if data.features and not self.task.joins_features:
+                raise ValueError(f"data.features is set, which {self.task.type} does not have: remove it")
+            if name := next((name for name in data.features if name in own), None):
+                raise ValueError(f"data.features.{name} is a column of {self.task.type} already: remove it")
 
     def _unpackable(self) -> str | None:
         """Why texts cannot be packed, if so."""

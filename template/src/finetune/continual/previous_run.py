@@ -30,9 +30,9 @@ from .distillation import Teacher
 from .ewc import EwcPenalty, estimate_fisher, read_fisher, sum_fisher, write_fisher
 from .replay import ReplaySampler, Reservoir
 
-FIXED = ("task", "model", "method")
+FIXED: dict[str, Any] = {"task": True, "model": True, "method": True, "data": {"features"}}
 FREE = ("model.attention", "model.revision", "model.trust_remote_code")
-"""Keys of the sections in FIXED that may differ from those of the previous run."""
+"""Keys in FIXED that may differ from those of the previous run."""
 
 
 def starting_point(config: Config) -> FreshStart:
@@ -123,7 +123,7 @@ def _previous_run(config: Config) -> RunFolder:
     way = "start from the folder that `finetune export` makes of the run, as model.name"
     if not can_be_merged(previous.method):  # nothing to export
         way = "start a run of its own without continue_from"
-    before, now = (flat(part.model_dump(mode="json", include={*FIXED})) for part in (previous, config))
+    before, now = (flat(part.model_dump(mode="json", include=FIXED)) for part in (previous, config))
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key) and key not in FREE:
             raise UserError(

@@ -81,6 +81,7 @@ class Reservoir:
             of.optional_columns,
             text_column=of.text_column,
             text_targets=of.text_targets,
+            features=task.tabular.names,
         )
         rows = read_rows(folder / EXAMPLES, columns)
         groups = groupby(rows, key=lambda row: row.original.get(NUMBER))

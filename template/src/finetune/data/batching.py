@@ -19,7 +19,7 @@ class Batch:
     """Padded or packed tensors for one forward pass."""
 
     inputs: dict[str, Any]
-    """(rows, tokens) each: input_ids, attention_mask and, where the model has them, token_type_ids.
+    """(rows, tokens) each: input_ids, attention_mask and, where the model has them, token_type_ids; features (rows, n).
 
     A packed batch has position_ids instead of the mask, and the boundaries of its texts (cu_seq_lens_q).
     """
@@ -92,5 +92,7 @@ class Padding:
         }
         lengths = torch.tensor([feature.length for feature in chosen])
         inputs["attention_mask"] = (torch.arange(length) < lengths[:, None]).long()
+        if chosen[0].extra:
+            inputs["features"] = torch.tensor([feature.extra for feature in chosen])
         size = len(chosen) * (length + max(feature.target_length for feature in chosen))
         return Batch(inputs, self.make_labels(chosen, length), list(rows), size)

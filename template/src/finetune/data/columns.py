@@ -59,10 +59,12 @@ class Columns:
     """That column; by default the first."""
     file: FileOptions = field(default_factory=FileOptions)
     """How the bytes of a file become cells and objects."""
+    features: tuple[str, ...] = ()
+    """Columns of `data.features`, which a file must have; single rows may lack a value."""
 
     def names(self) -> tuple[str, ...]:
         """All names, in the order that a file without a header has them."""
-        return self.required[:1] + self.optional + self.required[1:] + self._text_form()
+        return self.required[:1] + self.optional + self.required[1:] + self._text_form() + self.features
 
     def missing(self, present: Collection[str]) -> list[str]:
         """The required columns that are not `present`; those with `text_column` where it is, or is meant to be."""
@@ -143,9 +145,8 @@ class OptionalColumns:
     def see(self, row: Row) -> None:
         """Look at the next row. Raises UserError for a value in a column that the model was trained without."""
         self.first = self.first or row
+        self.present.update(row.values)
         for name in self.columns.optional:
-            if name in row.values:
-                self.present.add(name)
             trained = self.columns.trained
             if trained is not None and name not in trained and row.values.get(name) is not None:
                 raise UserError(
@@ -154,7 +155,13 @@ class OptionalColumns:
                 )
 
     def check(self) -> None:
-        """Raise UserError if no row had a column that `data.columns` names or the model was trained with."""
+        """Raise UserError if no row had a column that the config names or the model was trained with."""
+        for name in self.columns.features:
+            if self.first and name not in self.present:
+                raise UserError(
+                    f"{self.first.place}: no column '{self.columns.source(name)}', which data.features names (found: "
+                    f"{', '.join(self.first.original)}): add it, or set data.columns.{name} to its name"
+                )
         for name in self.columns.optional:
             trained = name in (self.columns.trained or ())
             if self.first and name not in self.present and (trained or name in (self.columns.renamed or {})):

@@ -27,6 +27,9 @@ class Feature:
     end_tokens: int = 0
     """How many there are in the inputs: an encoder-decoder that classifies wants as many in every row of a batch."""
 
+    extra: list[float] = field(default_factory=list)
+    """Tabular features that are joined to the text, in the order of `data.features`."""
+
     @property
     def length(self) -> int:
         """Tokens of the inputs."""

@@ -57,6 +57,11 @@ class Options:
             raise UserError("--int8: only an ONNX model is quantized: add --format onnx")
         if self.adapter:
             require_peft(config.method)
+        if config.data.features and self.form != "onnx":
+            raise UserError(
+                f"--format {self.form}: transformers and peft do not read data.features, without which the numbers "
+                f"would be wrong: add --format onnx, whose model has them as an input"
+            )
         if self.form == "onnx":
             require_onnx()
             if config.task.auto_model == "AutoModelForSeq2SeqLM" and has_virtual_tokens(config.method):

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -52,10 +53,11 @@ def write_logits(folder: Path, task: Task[Any, Any], model: Any, tokenizer: Any)
         return [model(**task.model_inputs(model, inputs, inputs["input_ids"])).logits]
 
     inputs = texts(model, tokenizer, TRACED)
-    convert(folder / FILE, model, logits, inputs, dict.fromkeys(inputs, "length"), ["logits"])
+    lengths = dict.fromkeys(inputs, "length")
+    convert(folder / FILE, model, logits, {**inputs, **features(task, len(TRACED))}, lengths, ["logits"])
     exported = load_exported(folder, model.config)
-    for lengths in CHECKED:
-        inputs = texts(model, tokenizer, lengths)
+    for checked in CHECKED:
+        inputs = {**texts(model, tokenizer, checked), **features(task, len(checked))}
         (expected,) = logits(model, inputs)
         read = inputs["attention_mask"].bool() if expected.ndim == 3 else ...  # logits of padding are undefined
         require_equal(run(exported, **inputs).logits[read], expected[read])
@@ -72,10 +74,13 @@ def convert(
     """Write the graph of `compute` to a file.
 
     Dynamic are the first axis of each input, the batch, and that of its length, which `lengths` names: the second one
-    of token ids and masks, the third one of keys and values. Raises NotConvertedError if torch cannot convert it.
+    of token ids and masks, the third one of keys and values. Other inputs have none. Raises NotConvertedError if torch
+    cannot convert it.
     """
     graph = _Graph(model.eval(), compute, [*inputs]).requires_grad_(False)
-    axes = tuple({0: "batch", value.ndim // 2: lengths[name]} for name, value in inputs.items())
+    axes = tuple(
+        {0: "batch", **({value.ndim // 2: lengths[name]} if name in lengths else {})} for name, value in inputs.items()
+    )
     with quiet():
         try:
             program = torch.onnx.export(
@@ -120,6 +125,16 @@ def texts(model: Any, tokenizer: Any, lengths: Sequence[int], side: str = "right
         "token_type_ids": torch.randint(types, ids.shape, generator=random),
     }
     return {name: inputs[name] for name in inputs if name in tokenizer.model_input_names}
+
+
+def features(task: Task[Any, Any], rows: int) -> dict[str, Tensor]:
+    """Random tabular features, some of them missing or unknown; nothing where the task has none."""
+    columns, draw = task.tabular.columns.values(), np.random.default_rng(0)
+    if not columns:
+        return {}
+    choices = [[0.5, -1.5, np.nan] if one["type"] == "number" else range(-1, len(one["values"])) for one in columns]
+    drawn = np.stack([draw.choice([*choice], rows) for choice in choices], 1)
+    return {"features": torch.from_numpy(drawn).float()}
 
 
 def load_exported(folder: Path, config: Any) -> OnnxModel:

@@ -19,6 +19,7 @@ from .bottleneck import insert_adapters
 from .layers import KEYS, MLP_OUTPUT, VALUES, find_linear_layers, in_modules, linear_layer_names
 from .quantization import prepare_quantized
 from .soft_prompts import hide_prompt, virtual_token_options
+from .tabular_head import NAME, accept_features
 
 WEIGHTS_FILE = "adapter_model.safetensors"  # the name that peft gives it
 PeftMethod = Lora | QLora | AdaLora | Ia3 | Prefix | Prompt
@@ -53,6 +54,8 @@ def apply_method(method: AnyMethod, model: Any, head: Sequence[str], total_steps
             model = peft.get_peft_model(model, peft_config(method, model, head, total_steps))
             if isinstance(method, Prompt) and _task_type(model.get_base_model()) == "CAUSAL_LM":
                 hide_prompt(model)
+            if hasattr(model.get_base_model(), NAME):
+                accept_features(model)
             for name, parameter in model.named_parameters():
                 if "ranknum" in name:  # a constant of AdaLoRA, which peft 0.21 makes trainable but does not save
                     parameter.requires_grad_(False)

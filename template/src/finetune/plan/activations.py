@@ -78,6 +78,8 @@ def _materialize(model: nn.Module) -> set[int]:
 def _loss_of(config: Config, model: Any, rows: int, tokens: int, bf16: bool) -> Tensor:
     """Forward pass and a cross-entropy, which every loss of ours resembles in memory; returns the logits."""
     inputs = {name: torch.ones(rows, tokens, dtype=torch.long) for name in ("input_ids", "attention_mask")}
+    if config.data.features:
+        inputs["features"] = torch.zeros(rows, len(config.data.features))
     length = config.task.max_target_length if isinstance(config.task, Seq2SeqSettings) else tokens
     labels = torch.zeros(rows, length, dtype=torch.long)
     with autocast(bf16, CPU):

@@ -12,6 +12,7 @@ from ..model.layers import head_modules
 from ..model.load import load_model_config, load_tokenizer
 from ..model.methods import apply_method
 from ..model.requirements import require_architecture
+from ..model.tabular_head import join_features
 from ..model.tiny import is_tiny, tiny_config
 from ..train.start import starting_point
 
@@ -42,4 +43,6 @@ def make_skeleton(config: Config) -> Any:
         auto = getattr(transformers, config.task.auto_model)
         trust = {"trust_remote_code": True} if config.model.trust_remote_code else {}
         model = auto.from_config(model_config, dtype=torch.float32, **trust)
+        if task.tabular:
+            join_features(model, task.tabular.columns)
         return apply_method(method, model, head_modules(model) if config.task.new_head else []).train()

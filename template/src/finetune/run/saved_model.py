@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import torch
 import transformers
 from pydantic import TypeAdapter, ValidationError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -36,6 +36,7 @@ from ..model.load import load_model_config, load_pretrained
 from ..model.methods import adapter_weights, apply_method, is_peft, load_adapter, save_adapter
 from ..model.quantization import dequantize, quantization_config, require_quantization
 from ..model.remote_code import code_not_allowed
+from ..model.tabular_head import NAME, join_features
 from ..model.tiny import is_tiny
 from ..tasks import make_task
 from ..tasks.base import Task
@@ -175,11 +176,14 @@ def load_saved_model(
         if without_base:
             model = SimpleNamespace(config=config)
         else:
-            model = _load_added(folder, description, method, auto, config, to_merge=to_merge)
+            model = _load_added(folder, description, task, method, auto, config, to_merge=to_merge)
     else:
         model, info = load_pretrained(auto, local, config=config, output_loading_info=True, use_safetensors=True)
         if info["missing_keys"] or info["mismatched_keys"]:
             raise _incomplete(folder)
+        if task.tabular:
+            join_features(model, task.tabular.columns)
+            _load_tabular(folder, model)
     if description.get("data_units") and not without_base:  # models of earlier versions do not have it
         _load_standardized(folder, model, description["head"])
     tokenizer = load_pretrained(transformers.AutoTokenizer, local)
@@ -254,7 +258,14 @@ def _local(folder: Path, trust_remote_code: bool = False) -> settings.Model:
 
 
 def _load_added(
-    folder: Path, description: dict[str, Any], method: AnyMethod, auto: Any, config: Any, *, to_merge: bool
+    folder: Path,
+    description: dict[str, Any],
+    task: Task[Any, Any],
+    method: AnyMethod,
+    auto: Any,
+    config: Any,
+    *,
+    to_merge: bool,
 ) -> Any:
     base = _base_model(folder, description)
     if _checksums(base) != description["base_files"]:
@@ -264,12 +275,31 @@ def _load_added(
         )
     if is_tiny(base.name):
         base = _local(folder / BASE)
-    model = apply_method(method, _load_base(method, auto, config, base, to_merge), description["head"])
+    model = _load_base(method, auto, config, base, to_merge)
+    if task.tabular:
+        join_features(model, task.tabular.columns)
+    model = apply_method(method, model, description["head"])
     try:
         load_adapter(method, model, folder)
     except (KeyError, OSError, SafetensorError) as error:
         raise _incomplete(folder) from error
     return model.eval()
+
+
+def _load_tabular(folder: Path, model: Any) -> None:
+    """The weights that transformers passes over, because its class does not have them."""
+    weights: dict[str, Tensor] = {}
+    for path in folder.glob("model*.safetensors"):
+        with safe_open(path, framework="pt") as file:
+            weights |= {
+                name.removeprefix(f"{NAME}."): file.get_tensor(name)
+                for name in file.keys()  # noqa: SIM118
+                if name.startswith(f"{NAME}.")
+            }
+    try:
+        getattr(model, NAME).load_state_dict(weights)
+    except RuntimeError as error:
+        raise _incomplete(folder) from error
 
 
 def _load_standardized(folder: Path, model: Any, head: list[str]) -> None:

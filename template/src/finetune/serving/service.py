@@ -82,6 +82,9 @@ class Service:
 
     def rows_of_texts(self, texts: Sequence[Text], place: str = "inputs") -> list[Row]:
         """Texts or pairs of texts. Raises Problem where the task reads the other of the two."""
+        if columns := self.task.tabular.names:
+            detail = f"the model reads the columns {', '.join(columns)} beside the text: send rows to /v1/predict"
+            raise Problem(422, "invalid-row", f"{place}: {detail}")
         rows = []
         for number, (text, pair) in enumerate(texts):
             try:

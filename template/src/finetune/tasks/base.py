@@ -4,6 +4,7 @@ from .evaluation import Evaluation, P
 from .objective import Objective
 from .preprocessing import E, Preprocessing
 from .settings import Settings
+from .tabular import TabularFeatures
 
 __all__ = ["E", "P", "Task"]
 
@@ -16,3 +17,4 @@ class Task(Preprocessing[E], Objective, Evaluation[E, P]):
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.tabular = TabularFeatures()

@@ -19,6 +19,7 @@ from .labels import label_options, require_known
 from .objective import at_least_fp32
 from .results import Curves, Scores, Summary, Table, WrongPrediction, macro_note
 from .settings import MultiLabelClassification
+from .tabular import Values
 from .texts import TextTask, is_scored, joined, pair_of
 
 
@@ -29,6 +30,8 @@ class Example:
     text: str
     text_pair: str | None
     labels: list[str] | None
+    extra: Values = ()
+    """Its tabular features."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +54,17 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
         self.threshold = 0.5
 
     def example(self, row: Row) -> Example:
-        text, pair = pair_of(row)
+        (text, pair), extra = pair_of(row), self.tabular.read(row)
         labels = row.values.get("labels")
         if labels is None:
-            return Example(text, pair, None)
+            return Example(text, pair, None, extra)
         if isinstance(labels, str):  # in .csv and .tsv they stand in one cell
             labels = [label.strip() for label in re.split(r"[,;|]", labels) if label.strip()]
         if not isinstance(labels, list) or not all(isinstance(label, str) and label.strip() for label in labels):
             raise UserError(f'{row.place}: labels must be a list of strings, such as ["a", "b"], or [] for none')
         for label in labels:
             require_known("label", label, self.labels, row.place)
-        return Example(text, pair, labels)
+        return Example(text, pair, labels, extra)
 
     def fit(self, examples: Sequence[Example]) -> None:
         super().fit(examples)
@@ -87,7 +90,7 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
 
     def summary(self, example: Example) -> Summary:
         labels = tuple(sorted(example.labels or []))
-        return Summary(tuple(self.texts([example])), ", ".join(labels) or "none", labels)
+        return Summary(tuple(self.texts([example])), ", ".join(labels) or "none", labels, others=example.extra)
 
     def target(self, example: Example) -> list[float]:
         return [float(label in (example.labels or [])) for label in self.labels]

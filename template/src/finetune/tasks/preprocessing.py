@@ -10,6 +10,7 @@ from ..data.rows import Row
 from ..errors import UserError
 from .results import Summary
 from .settings import Overflow, Settings
+from .tabular import TabularFeatures, Values
 
 E = TypeVar("E")
 """An example of the task."""
@@ -21,6 +22,8 @@ class Preprocessing(ABC, Generic[E]):
     settings: Settings
     splits_into_words: ClassVar[bool] = False
     """Whether examples are lists of words, which the tokenizer has to keep apart."""
+    tabular: TabularFeatures
+    """Other columns that are joined to the text (`data.features`)."""
     trains_on_windows: ClassVar[bool] = False
     """Whether the batch size counts features instead of examples: for long texts that are a row of windows."""
     groups_rows: ClassVar[bool] = False
@@ -62,6 +65,11 @@ class Preprocessing(ABC, Generic[E]):
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
         """The columns of a text, or a pair, that was given without a file. Raises UserError where that does not fit."""
+        if self.tabular:
+            raise UserError(
+                f"predict: the model reads the columns {', '.join(self.tabular.names)} beside the text: name a file "
+                f"with these columns in place of --text"
+            )
         required, trained = self.settings.input_columns, self.trained_columns
         first, *others = required + self.settings.optional_columns
         if text_pair is None and (len(required) > 1 or trained):
@@ -69,6 +77,10 @@ class Preprocessing(ABC, Generic[E]):
         if text_pair is not None and (not others or trained == ()):
             raise UserError("predict: the model reads single texts: leave out --text-pair")
         return {first: text} if text_pair is None else {first: text, others[0]: text_pair}
+
+    def tabular_values(self, examples: Sequence[E]) -> list[Values]:
+        """The tabular features of each row that the examples were parsed from."""
+        return []
 
     def fit(self, examples: Sequence[E]) -> None:
         """Collect the labels, and what the trivial baselines need, from the training examples."""
@@ -82,13 +94,15 @@ class Preprocessing(ABC, Generic[E]):
     def state(self) -> dict[str, Any]:
         """What fitting has set, as JSON."""
         fitted = {name: getattr(self, name) for name in self.fitted}
-        return fitted if self.overflow == "cut" else {**fitted, "overflow": self.overflow}
+        overflow = {} if self.overflow == "cut" else {"overflow": self.overflow}
+        return {**fitted, **overflow, **({"features": self.tabular.columns} if self.tabular else {})}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """The inverse of `state`."""
         for name in self.fitted:
             setattr(self, name, state[name])
         self.overflow = state.get("overflow", "cut")
+        self.tabular.load(state.get("features", {}))
 
     def model_options(self) -> dict[str, Any]:
         """Options of the model's config, such as its labels."""

@@ -19,6 +19,7 @@ from .base import Task
 from .objective import at_least_fp32
 from .results import Scores, Summary, Table, WrongPrediction
 from .settings import Ranking
+from .tabular import Values
 from .texts import text_of, tokenize
 
 
@@ -31,6 +32,11 @@ class Example:
     labels: list[float] = field(default_factory=list)
     """Relevance, 0 or more; empty where it is not known."""
     rows: list[int] = field(default_factory=list)
+    extra: list[Values] = field(default_factory=list)
+    """Tabular features of each document."""
+
+    def __post_init__(self) -> None:
+        self.extra = self.extra or [()] * len(self.documents)
 
 
 class RankingTask(Task[Example, list[float]]):
@@ -55,6 +61,7 @@ class RankingTask(Task[Example, list[float]]):
             example = lists.setdefault(one.query, Example(one.query))
             example.documents += one.documents
             example.labels += one.labels
+            example.extra += one.extra
             example.rows.append(number)
         return list(lists.values())
 
@@ -64,17 +71,24 @@ class RankingTask(Task[Example, list[float]]):
     def example(self, row: Row) -> Example:
         """A list of one document."""
         labels = [_relevance(row)] if row.values.get("label") is not None else []
-        return Example(text_of(row, "query"), [text_of(row, "document")], labels)
+        return Example(text_of(row, "query"), [text_of(row, "document")], labels, extra=[self.tabular.read(row)])
 
     def to_rows(self, example: Example) -> list[dict[str, Any]]:
-        pairs = zip(example.documents, example.labels, strict=True)
-        return [{"query": example.query, "document": document, "label": label} for document, label in pairs]
+        of_documents = zip(example.documents, example.labels, example.extra, strict=True)
+        return [
+            {"query": example.query, "document": document, "label": label, **self.tabular.as_columns(values)}
+            for document, label, values in of_documents
+        ]
+
+    def tabular_values(self, examples: Sequence[Example]) -> list[Values]:
+        return [values for example in examples for values in example.extra]
 
     def fit(self, examples: Sequence[Example]) -> None:
         labels = {label for example in examples for label in example.labels}
         if len(labels) < 2:
             raise UserError(f"data.train: every label is {labels.pop():g}: a ranking needs documents that differ")
         self.highest = max(labels)
+        self.tabular.fit(self.tabular_values(examples))
 
     def extend(self, examples: Sequence[Example]) -> None:
         self.highest = max(self.highest, *(label for example in examples for label in example.labels))
@@ -89,7 +103,7 @@ class RankingTask(Task[Example, list[float]]):
 
     def summary(self, example: Example) -> Summary:
         grade = example.labels[0]  # `check-data` looks at each row, a list of one document
-        return Summary(tuple(self.texts([example])), f"{grade:g}", number=grade)
+        return Summary(tuple(self.texts([example])), f"{grade:g}", number=grade, others=example.extra[0])
 
     def encode(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoded:
         pairs = [(example.query, document) for example in examples for document in example.documents]
@@ -101,8 +115,9 @@ class RankingTask(Task[Example, list[float]]):
             scored = [1] * len(labels)
             if self.settings.loss == "listwise":  # the list is scored once, and only if a document in it is relevant
                 scored = [int(any(labels)), *[0] * (len(labels) - 1)]
-            for label, scored_labels in zip(labels, scored, strict=True):
-                features.append(Feature(number, next(tokenized), [label], scored_labels))
+            for label, scored_labels, values in zip(labels, scored, example.extra, strict=True):
+                extra = self.tabular.encode(values)
+                features.append(Feature(number, next(tokenized), [label], scored_labels, extra=extra))
         return Encoded(features, truncated)
 
     def batch_labels(self, features: Sequence[Feature], length: int) -> Tensor:

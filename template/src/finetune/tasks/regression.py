@@ -16,6 +16,7 @@ from ..errors import UserError
 from .objective import at_least_fp32
 from .results import Scatter, Scores, Summary, WrongPrediction
 from .settings import Regression
+from .tabular import Values
 from .texts import TextTask, is_scored, joined, pair_of
 
 
@@ -26,6 +27,8 @@ class Example:
     text: str
     text_pair: str | None
     label: float | None
+    extra: Values = ()
+    """Its tabular features."""
 
 
 class RegressionTask(TextTask[Example, float]):
@@ -39,11 +42,11 @@ class RegressionTask(TextTask[Example, float]):
         self.mean, self.deviation = 0.0, 1.0
 
     def example(self, row: Row) -> Example:
-        text, pair = pair_of(row)
+        (text, pair), extra = pair_of(row), self.tabular.read(row)
         label = row.values.get("label")
         if label is None:
-            return Example(text, pair, None)
-        return Example(text, pair, number_of(label, row.place, "the label"))
+            return Example(text, pair, None, extra)
+        return Example(text, pair, number_of(label, row.place, "the label"), extra)
 
     def fit(self, examples: Sequence[Example]) -> None:
         super().fit(examples)
@@ -59,7 +62,7 @@ class RegressionTask(TextTask[Example, float]):
         return self.mean, self.deviation
 
     def summary(self, example: Example) -> Summary:
-        return Summary(tuple(self.texts([example])), f"{example.label:g}", number=example.label)
+        return Summary(tuple(self.texts([example])), f"{example.label:g}", number=example.label, others=example.extra)
 
     def target(self, example: Example) -> list[float]:
         return [0.0 if example.label is None else (example.label - self.mean) / self.deviation]

@@ -112,7 +112,11 @@ class Summary:
     generates: bool = False
     """Whether the answer is a text that the model learns to generate, of which there may be several good ones."""
 
+    others: tuple[float | str | None, ...] = ()
+    """Tabular features, which belong to the input as well."""
+
     @property
     def key(self) -> tuple[str, ...]:
         """The texts without differences of white space and Unicode composition: equal keys are exact duplicates."""
-        return tuple(" ".join(unicodedata.normalize("NFC", text).split()) for text in self.texts)
+        texts = (" ".join(unicodedata.normalize("NFC", text).split()) for text in self.texts)
+        return (*texts, *map(str, self.others))

@@ -11,6 +11,8 @@ from ..section import Section
 
 Overflow = Literal["cut", "head_tail", "windows"]
 """How a text is read that is longer than the model reads: its beginning, both ends, or all of it in windows."""
+FeatureKind = Literal["number", "category"]
+"""How a column of `data.features` is read."""
 Direction = Literal["max", "min"]
 """Whether a metric rises or falls as the model improves."""
 
@@ -47,6 +49,8 @@ class Settings(Section):
     """Whether the head starts from random weights, so that every method has to train it."""
     reads_long_texts: ClassVar[bool] = False
     """Whether `model.overflow` can be head_tail or windows."""
+    joins_features: ClassVar[bool] = False
+    """Whether other columns can be joined to the text (`data.features`)."""
     refused_methods: ClassVar[dict[str, str]] = {}
     """Methods that cannot train the task, each with the reason and the remedy."""
 
@@ -71,6 +75,7 @@ class TextSettings(Settings):
     target_columns: ClassVar[tuple[str, ...]] = ("label",)
     optional_columns: ClassVar[tuple[str, ...]] = ("text_pair",)
     reads_long_texts = True
+    joins_features = True
     auto_model = "AutoModelForSequenceClassification"
 
 
@@ -159,6 +164,7 @@ class Ranking(Settings):
     target_columns = ("label",)
     metrics: ClassVar = dict.fromkeys(("ndcg@10", "ndcg@3", "mrr", "map", "recall@1", "recall@3"), "max")
     main_metric = "ndcg@10"
+    joins_features = True
     auto_model = "AutoModelForSequenceClassification"
 
     type: Literal["ranking"]

@@ -16,6 +16,7 @@ from .labels import label_options, require_known
 from .objective import at_least_fp32
 from .results import ConfusionMatrix, Scores, Summary, Table, WrongPrediction, macro_note
 from .settings import TextClassification
+from .tabular import Values
 from .texts import TextTask, joined, pair_of
 
 
@@ -26,6 +27,8 @@ class Example:
     text: str
     text_pair: str | None
     label: str | None
+    extra: Values = ()
+    """Its tabular features."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +52,15 @@ class TextClassificationTask(TextTask[Example, Prediction]):
         self.weights: list[float] | None = None
 
     def example(self, row: Row) -> Example:
-        text, pair = pair_of(row)
+        (text, pair), extra = pair_of(row), self.tabular.read(row)
         label = row.values.get("label")
         if label is None:
-            return Example(text, pair, None)
+            return Example(text, pair, None, extra)
         if isinstance(label, (list, dict)) or not str(label).strip():
             raise UserError(f"{row.place}: the label is {label!r}: write one word or number")
         label = str(label).strip()
         require_known("label", label, self.labels, row.place)
-        return Example(text, pair, label)
+        return Example(text, pair, label, extra)
 
     def fit(self, examples: Sequence[Example]) -> None:
         super().fit(examples)
@@ -97,7 +100,7 @@ class TextClassificationTask(TextTask[Example, Prediction]):
         return label_options(self.labels, problem_type="single_label_classification")
 
     def summary(self, example: Example) -> Summary:
-        return Summary(tuple(self.texts([example])), str(example.label), (str(example.label),))
+        return Summary(tuple(self.texts([example])), str(example.label), (str(example.label),), others=example.extra)
 
     def target(self, example: Example) -> list[int]:
         return [self.labels.index(example.label) if example.label is not None else 0]

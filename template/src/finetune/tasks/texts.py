@@ -14,6 +14,7 @@ from ..errors import UserError
 from .base import P, Task
 from .objective import at_least_fp32
 from .settings import Overflow
+from .tabular import Values
 
 Text = tuple[str, str | None]
 """A text and, for tasks on pairs, its partner."""
@@ -26,6 +27,8 @@ class HasText(Protocol):
     def text(self) -> str: ...
     @property
     def text_pair(self) -> str | None: ...
+    @property
+    def extra(self) -> Values: ...
 
 
 T = TypeVar("T", bound=HasText)
@@ -41,7 +44,16 @@ class TextTask(Task[T, P]):
     def trained_columns(self) -> tuple[str, ...] | None:
         return None if self.paired is None else ("text_pair",) * self.paired
 
+    def tabular_values(self, examples: Sequence[T]) -> list[Values]:
+        return [example.extra for example in examples]
+
+    def to_rows(self, example: T) -> list[dict[str, Any]]:
+        [row] = super().to_rows(example)
+        values = row.pop("extra")
+        return [{**row, **self.tabular.as_columns(values)}]
+
     def fit(self, examples: Sequence[T]) -> None:
+        self.tabular.fit(self.tabular_values(examples))
         self.paired = any(example.text_pair is not None for example in examples)
 
     def extend(self, examples: Sequence[T]) -> None:
@@ -74,10 +86,10 @@ class TextTask(Task[T, P]):
         inputs, truncated = tokenize_all(texts, tokenizer, max_length, self.overflow)
         features = []
         for number, (example, windows) in enumerate(zip(examples, inputs, strict=True)):
-            target = self.target(example)
+            target, extra = self.target(example), self.tabular.encode(example.extra)
             for row in windows:
                 ends = row["input_ids"].count(tokenizer.eos_token_id)
-                features.append(Feature(number, row, target, int(row is windows[0]), end_tokens=ends))
+                features.append(Feature(number, row, target, int(row is windows[0]), end_tokens=ends, extra=extra))
                 target = unscored(target)
         return Encoded(features, truncated)
 

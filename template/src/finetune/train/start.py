@@ -15,6 +15,7 @@ from ..model.head import output_layer, scaled
 from ..model.layers import head_modules
 from ..model.load import load_model, load_tokenizer
 from ..model.methods import apply_method
+from ..model.tabular_head import join_features
 from ..run.folder import RunFolder
 from ..run.saved_model import Base, standardization_of
 from ..tasks.base import Task
@@ -74,6 +75,8 @@ class FreshStart:
     def load_model(self, task: Task[Any, Any], tokenizer: Any, total_steps: int) -> tuple[Any, Base]:
         """The model on the CPU, with the method applied, and what a saved model needs to know of its base model."""
         model, new_modules, head = load_model(self.config.model, task, tokenizer, self.config.method)
+        if task.tabular:
+            join_features(model, task.tabular.columns)
         if head:
             self.notes.append(f"head: {head.said}")
         base = Base.of(self.config, model, head_modules(model, new_modules) if task.settings.new_head else [])

@@ -1,7 +1,7 @@
 """Predicts with the model in this folder, by onnxruntime and tokenizers alone: python predict.py TEXT [PARTNER].
 
 The words of a token classification stand apart by spaces; a text longer than the model reads is truncated, or read as
-in the training (model.overflow).
+in the training (model.overflow). Tabular features (data.features) follow the texts: price=3.5 brand=acme, in any order.
 """
 
 import json
@@ -24,11 +24,25 @@ def load(name: str) -> Any:
 
 
 SESSION = load("model.onnx")
+COLUMNS = STATE.get("features", {})
+CELLS = dict(argument.split("=", 1) for argument in sys.argv[1:] if argument.split("=")[0] in COLUMNS)
+TEXTS = [argument for argument in sys.argv[1:] if argument.split("=")[0] not in COLUMNS]
+
+
+def feature(name: str) -> float:
+    """A standardized number, nan where it is missing; the position of a category, or of null: any other value."""
+    column, cell = COLUMNS[name], CELLS.get(name)
+    if column["type"] == "number":
+        return (float(cell) - column["mean"]) / column["deviation"] if cell else float("nan")
+    values = column["values"]
+    return float(values.index(cell if cell in values else None)) if {cell, None} & {*values} else -1.0
 
 
 def run(session: Any, ids: list[int], **others: Any) -> list[Any]:
     """All outputs for one text."""
     columns = {"input_ids": ids, "attention_mask": [1] * len(ids), "token_type_ids": [0] * len(ids), **others}
+    if COLUMNS:
+        columns["features"] = np.array([[feature(name) for name in COLUMNS]], np.float32)
     inputs = {one.name: columns[one.name] for one in session.get_inputs()}
     rows = {name: np.array([value]) if isinstance(value, list) else value for name, value in inputs.items()}
     return list(session.run(None, rows))
@@ -101,4 +115,4 @@ def predict(text: str, partner: str | None = None) -> Any:
     return float(found[0]) if KNOWN.get("data_units", True) else float(found[0]) * STATE["deviation"] + STATE["mean"]
 
 
-print(json.dumps(predict(*sys.argv[1:]), ensure_ascii=False))
+print(json.dumps(predict(*TEXTS), ensure_ascii=False))
