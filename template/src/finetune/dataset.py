@@ -40,6 +40,9 @@ def columns_of(task: Task[Any, Any], data: Data, labelled: bool = True) -> Colum
         settings.text_targets,
         targets=() if labelled else settings.target_columns + settings.text_targets,
         trained=task.trained_columns,
+        label_column=settings.label_column,
+        label_names=data.labels,
+        grouped_by=settings.grouped_by,
         task=settings.type,
     )
 

@@ -1,7 +1,7 @@
 """Read data files into rows; every row knows its `file:line`, so that every error names the place.
 
 The file ending chooses the reader. .jsonl, .json, .csv, .tsv and .parquet hold one example per row; .conll holds one
-token per line, with a blank line between sentences; .txt is a single text.
+word per line, with a blank line between sentences; .txt is a single text.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,6 +19,7 @@ from .readers.parquet import read_parquet
 from .readers.table import read_table
 from .readers.text import read_txt
 from .records import Record
+from .word_rows import sentences
 
 __all__ = ["READERS", "Columns", "Row", "read_rows", "stream_rows"]
 
@@ -28,7 +29,7 @@ READERS: dict[str, Callable[[Path, Columns], Iterator[Record]]] = {
     ".csv": partial(read_table, separator=","),
     ".tsv": partial(read_table, separator="\t"),
     ".parquet": read_parquet,
-    ".conll": read_conll,
+    **dict.fromkeys((".conll", ".conllu", ".bio", ".iob"), read_conll),
     ".txt": read_txt,
 }
 
@@ -58,7 +59,7 @@ def stream_rows(path: Path, columns: Columns) -> Iterator[Row]:
     if form:
         notice(f"{path}: read as {form.name}")
     optional = OptionalColumns(columns)
-    for record in chain([first], records):
+    for record in sentences(chain([first], records), columns):
         row = row_from_record(record, columns, form)
         optional.see(row)
         yield row

@@ -57,8 +57,8 @@ def default_header(width: int, columns: Columns) -> list[str]:
 def _check_header(header: list[str], columns: Columns, place: str) -> None:
     """Raise UserError if the header lacks a required column."""
     sources = {name: columns.source(name) for name in columns.names()}
-    present = [name for name, source in sources.items()
-               if source in header or (isinstance(source, int) and source < len(header))]  # fmt: skip
+    present = [name for name, source in sources.items() if source in header or isinstance(source, tuple)
+               or (isinstance(source, int) and source < len(header))]  # fmt: skip
     for name in columns.missing(present):
         raise UserError(
             f"{place}: no column '{sources[name]}' (found: {', '.join(header)}): name it in data.columns.{name}, "
