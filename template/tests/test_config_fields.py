@@ -194,6 +194,21 @@ def texts_are_made_and_invalid_rows_left_out(case: Case) -> None:
     assert [example.text for example in examples] == ["a red scarf", "a  lamp"]
 
 
+@checks("Data.labels")
+def numbers_have_names(case: Case) -> None:
+    case.project.write("numbers.csv", "text,label\nfine day,1\ngrim day,0\n")
+    case.project.write("tags.jsonl", '{"tokens": ["Ada", "ran"], "tags": [1, 0]}\n')
+    files = ("data.validation=null", "data.test=null")
+    for names in ("[bad, good]", "{0: bad, 1.0: good}"):
+        task = case.build("data.train=numbers.csv", *files, f"data.labels={names}").task
+        assert task.labels == ["bad", "good"]
+    assert case.build("data.train=tags.jsonl", *files, "data.labels=[O, B-PER]", task=TAGS).train.examples[0].tags == [
+        "B-PER", "O"
+    ]  # fmt: skip
+    with pytest.raises(UserError, match=r"data\.labels is set, but regression has no labels with names"):
+        case.config("data.labels=[a]", task="regression")
+
+
 # ------------------------------------------------------------------------------------------------------------ training
 
 

@@ -86,7 +86,7 @@ def measure(config: Config, saved: SavedModel, examples: list[Any]) -> tuple[dic
         "size": task.size(examples),
         "truncated": encoded.truncated,
         "loss": result.loss,
-        "headline": task.settings.main_metric,
+        "headline": task.main_metric,
         "lower_is_better": task.settings.lower_is_better,
         "metrics": scores.metrics,
         "baseline": [

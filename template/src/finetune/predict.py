@@ -14,6 +14,7 @@ from .console import make_console, print_json, print_table
 from .data.columns import rows_from_objects
 from .data.features import Encoded
 from .data.rows import Columns, Row, read_rows
+from .data.word_rows import by_word
 from .dataset import columns_of
 from .errors import UserError
 from .files import write_atomic
@@ -116,7 +117,8 @@ def predict_to_file(run: RunFolder, path: Path, output: Path | None, *, trust_re
         raise UserError(f"{path}: a .txt file has no rows to write predictions to: use --text, or a .jsonl file")
     if output.exists() and path.exists() and output.samefile(path):
         raise UserError(f"{output}: is the input itself: choose another --output")
-    rows, records = Predictor(run, trust_remote_code=trust_remote_code).predict_file(path)
+    predicted = by_word(*Predictor(run, trust_remote_code=trust_remote_code).predict_file(path))
+    rows, records = zip(*predicted, strict=True)
     output.parent.mkdir(parents=True, exist_ok=True)
     WRITERS[path.suffix.lower()](output, rows, records)
     return output
@@ -163,8 +165,8 @@ def _write_conll(path: Path, rows: Sequence[Row], records: Sequence[Record]) -> 
     """The columns of the input, then the predicted tag and its probability."""
     sentences = []
     for row, record in zip(rows, records, strict=True):
-        words = zip(row.original, record["prediction"], record["probability"], strict=True)
-        sentences.append("".join(f"{' '.join(cells)} {tag} {share:.4f}\n" for cells, tag, share in words))
+        predicted = zip(record["prediction"], record["probability"], strict=True)
+        sentences.append(row.original.with_cells([(tag, f"{share:.4f}") for tag, share in predicted]))
     write_atomic(path, "\n".join(sentences))
 
 
@@ -189,5 +191,5 @@ WRITERS: dict[str, Callable[[Path, Sequence[Row], Sequence[Record]], None]] = {
     ".csv": _write_csv,
     ".tsv": _write_tsv,
     ".parquet": _write_parquet,
-    ".conll": _write_conll,
+    **dict.fromkeys((".conll", ".conllu", ".bio", ".iob"), _write_conll),
 }

@@ -34,7 +34,10 @@ def test_no_label_is_a_label_set_too() -> None:
     assert fitted().target(Example("x", None, [])) == [0.0, 0.0]
 
 
-@pytest.mark.parametrize(("labels", "sentence"), [([1], "list of strings"), (["biling"], r"'biling' does not occur")])
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [([{}], "list of strings"), ([1], "'1' does not occur"), (["biling"], r"'biling' does not occur")],
+)
 def test_bad_labels_are_refused(labels: object, sentence: str) -> None:
     with pytest.raises(UserError, match=rf"x:1: .*{sentence}"):
         fitted().parse([Row("x:1", {"text": "t", "labels": labels}, {})])

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, field_validator, model_validator
 
+from ..data.label_values import label_name
 from ..data.template import columns_in
 from ..section import Section
 from ..tasks.settings import AnyTask, FeatureKind, Overflow
@@ -72,6 +73,30 @@ Files = Annotated[
 """A data file, or several of the same columns that are read one after the other."""
 
 
+def _names_of_labels(labels: Any) -> Any:
+    """A list of names as the names of the numbers from 0; numbers and booleans as files hold them."""
+    if isinstance(labels, list | tuple):
+        labels = dict(enumerate(labels))
+    if not isinstance(labels, dict):
+        return labels
+    return {label_name(label): label_name(name) for label, name in labels.items()}
+
+
+LabelNames = Annotated[
+    dict[str, str],
+    BeforeValidator(_names_of_labels),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "array", "items": {"type": ["string", "number", "boolean"]}},
+                {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}},
+            ]
+        }
+    ),
+]
+"""Names of labels: a list in the order of their numbers, or the name of each."""
+
+
 class Data(Section):
     """Data files: .jsonl .json .csv .tsv .xlsx .parquet .conll .txt; paths are relative to the working directory."""
 
@@ -81,8 +106,14 @@ class Data(Section):
     """Validation dataset: chooses the best checkpoint, for early stopping as well; never trained on."""
     test: Files | None = None
     """Test dataset: for the final metrics; read by `evaluate` only."""
-    columns: dict[str, str | int] = Field(default_factory=dict)
-    """Column names, where a file's differ from the task's: {text: sentence, label: 3}. A number counts from 0."""
+    columns: dict[str, str | int | tuple[str, ...]] = Field(default_factory=dict)
+    """Column names, where a file's differ from the task's: {text: sentence, label: 3}. A number counts from 0.
+
+    One-hot columns of 0 and 1 are a list: {labels: [toxic, obscene]}. Words in rows of their own are put together by
+    the column of their sentence: {tokens: Word, tags: Tag, sentence: "Sentence #"}.
+    """
+    labels: LabelNames = Field(default_factory=dict)
+    """Label names, where a file has numbers: [O, B-PER, I-PER] in their order, or {0: negative, 1: positive}."""
     header: bool = True
     """Header: whether the first line of .csv and .tsv files names the columns; if not, columns go by position."""
     encoding: str = "auto"
@@ -313,6 +344,8 @@ class Config(Section):
             )
         parts: Sequence[Stage | Config] = self.stages or [self]
         for part in parts:
+            if part.data.labels and not self.task.label_column:
+                raise ValueError(f"data.labels is set, but {self.task.type} has no labels with names: remove it")
             if part.train.metric not in (None, "loss", *self.task.metrics):
                 raise ValueError(
                     f"train.metric is {part.train.metric}, which {self.task.type} does not have: choose one of "

@@ -11,6 +11,7 @@ import yaml
 from ..console import notice
 from ..errors import UserError
 from .forms.form import Form
+from .label_values import named, one_hot
 from .missing import NAN, is_null
 from .opening import FileOptions
 from .records import Record
@@ -30,6 +31,10 @@ class Row:
     """All columns of the file, as they are written."""
 
 
+Source = str | int | tuple[str, ...]
+"""Where the values of a task's column stand in a file: a column by its name or position, or a column for each label."""
+
+
 @dataclass(frozen=True, slots=True)
 class Columns:
     """Maps the task's column names to the columns of a file."""
@@ -37,8 +42,8 @@ class Columns:
     required: tuple[str, ...]
     """The task's own names, in its order."""
     optional: tuple[str, ...] = ()
-    renamed: dict[str, str | int] | None = None
-    """`data.columns` of the config: a name or a position for each renamed column."""
+    renamed: Mapping[str, Source] | None = None
+    """`data.columns` of the config: a name or a position for each renamed column; for labels a column for each."""
     header: bool = True
     """`data.header` of the config: whether the first line of a .csv or .tsv file has the names."""
     text_column: str | None = None
@@ -51,6 +56,12 @@ class Columns:
     """Columns in which the text NaN stands for a missing value, as pandas writes it: those to be predicted."""
     trained: tuple[str, ...] | None = None
     """The optional columns that the model was trained with; None before training, when any may be there."""
+    label_column: str = ""
+    """The column whose values have `label_names`."""
+    label_names: Mapping[str, str] = field(default_factory=dict)
+    """`data.labels` of the config: the name of each label of the file."""
+    grouped_by: str = ""
+    """A column by which rows of one word each make sentences, such as `sentence`."""
     task: str = ""
     """The task, which decides which forms of known tools are read."""
     template: str | None = None
@@ -77,8 +88,8 @@ class Columns:
     def _text_form(self) -> tuple[str, ...]:
         return (self.text_column, *self.text_targets) if self.text_column else ()
 
-    def source(self, name: str) -> str | int:
-        """The name or the position of a column in the file."""
+    def source(self, name: str) -> Source:
+        """The name or the position of a column in the file, or the names of one-hot columns."""
         return (self.renamed or {}).get(name, name)
 
     def present(self, found: Sequence[str]) -> list[str]:
@@ -88,6 +99,7 @@ class Columns:
             name
             for name, source in sources.items()
             if source in found
+            or isinstance(source, tuple)
             or (isinstance(source, int) and source < len(found))
             or (self.template and name == (self.templated or self.required[0]))
         ]
@@ -127,11 +139,12 @@ class Columns:
 
 def check_columns(columns: Columns) -> None:
     """Raise UserError if `data.columns` names a column that the task does not have."""
-    for name in columns.renamed or {}:
-        if name not in columns.names():
-            raise UserError(
-                f"data.columns: the task has no column '{name}': its columns are {', '.join(columns.names())}"
-            )
+    for name, source in (columns.renamed or {}).items():
+        names = (*columns.names(), *filter(None, [columns.grouped_by]))
+        if name not in names:
+            raise UserError(f"data.columns: the task has no column '{name}': its columns are {', '.join(names)}")
+        if isinstance(source, tuple) and name != "labels":
+            raise UserError(f"data.columns.{name} is a list, which only labels can be: write the name of one column")
 
 
 @dataclass(slots=True)
@@ -216,12 +229,14 @@ def row_from_object(value: Any, place: str, columns: Columns) -> Row:
         example = ", ".join(f'"{columns.source(name)}": ...' for name in columns.required)
         raise UserError(f"{place}: {shown} is not an example: write an object such as {{{example}}}")
     cells = list(value.values())
-    values = {}
+    values: dict[str, Any] = {}
     for name in columns.names():
         if name in columns.targets:
             continue
         source = columns.source(name)
-        if isinstance(source, int) and source < len(cells):
+        if isinstance(source, tuple):
+            values[name] = one_hot(source, value, place)
+        elif isinstance(source, int) and source < len(cells):
             values[name] = cells[source]
         elif source in value:
             values[name] = value[source]
@@ -230,6 +245,9 @@ def row_from_object(value: Any, place: str, columns: Columns) -> Row:
     for name, cell in values.items():
         if is_null(cell) or (name in columns.answers and isinstance(cell, str) and cell.strip() in NAN):
             values[name] = None
+    label = columns.label_column
+    if columns.label_names and not is_null(values.get(label)):
+        values[label] = named(label, values[label], columns.label_names, place)
     require_values(values, place, columns, list(value))
     return Row(place, values, value)
 

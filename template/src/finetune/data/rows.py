@@ -1,8 +1,9 @@
 """Read data files into rows; every row knows its `file:line`, so that every error names the place.
 
 The format chooses the reader. It is the file ending: .jsonl, .json, .csv, .tsv, .xlsx, .parquet, .arrow and .feather
-hold one example per row; .conll holds one token per line, with a blank line between sentences; .txt is a single text.
-Text files may be compressed: .csv.gz. Other formats have more than one file: folders of texts, and parallel text.
+hold one example per row; .conll, .conllu, .bio and .iob hold one word per line, with a blank line between sentences;
+.txt is a single text. Text files may be compressed: .csv.gz. Other formats have more than one file: folders of texts,
+and parallel text.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from .readers.table import read_table
 from .readers.text import read_txt
 from .readers.xlsx import read_xlsx
 from .records import Record
+from .word_rows import sentences
 
 __all__ = ["READERS", "Columns", "Row", "format_of", "read_rows", "stream_rows"]
 
@@ -36,7 +38,7 @@ READERS: dict[str, Callable[[Path, Columns], Iterator[Record]]] = {
     ".parquet": read_parquet,
     ".arrow": read_arrow,
     ".feather": read_arrow,
-    ".conll": read_conll,
+    **dict.fromkeys((".conll", ".conllu", ".bio", ".iob"), read_conll),
     ".txt": read_txt,
     "folder": read_folder,
     "parallel": read_parallel,
@@ -83,7 +85,7 @@ def stream_rows(path: Path, columns: Columns, invalid: InvalidRows | None = None
     else:
         columns = resolve_columns(columns, first.value, str(path))
     optional = OptionalColumns(columns)
-    for record in chain([first], records):
+    for record in sentences(chain([first], records), columns):
         try:
             row = row_from_record(record, columns, form)
             optional.see(row)

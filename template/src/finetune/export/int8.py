@@ -43,7 +43,7 @@ def quantize(
     `in_data_units`: whether a regression's numbers are not standardized.
     Raises UserError if onnxruntime cannot quantize the model.
     """
-    metric = saved.task.settings.main_metric
+    metric = saved.task.main_metric
     saved = replace(saved, task=_measured(saved.task, in_data_units))
     before = _metric(folder, config, saved, examples)
     for source in folder.glob("*.onnx"):
@@ -69,7 +69,7 @@ def _metric(folder: Path, config: Config, saved: SavedModel, examples: list[Any]
     """The main metric of the ONNX model in a folder."""
     model = OnnxModel(folder, saved.model.config)
     measured, _ = measure(config, replace(saved, model=model), examples)
-    return float(measured["metrics"][saved.task.settings.main_metric])
+    return float(measured["metrics"][saved.task.main_metric])
 
 
 def _quantize(source: Path, target: Path) -> None:

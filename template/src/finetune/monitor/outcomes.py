@@ -5,7 +5,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..tasks.base import Task
-from ..tasks.ner_tags import chunks, to_iob2
+from ..tasks.ner_tags import chunks, read_tags
 from .windows import MEAN
 
 UNSURE = "unsure"
@@ -28,7 +28,7 @@ def _entity_types(record: Record) -> Found:
     """Each type of a text once, as probable as its most probable entity, whose least probable word counts."""
     prediction = record["prediction"]
     if "probability" in record:  # a tag for each word
-        tags, shares = to_iob2(prediction, "prediction"), record["probability"]
+        tags, shares = read_tags(prediction, "prediction"), record["probability"]
         found = [(name, min(shares[first : last + 1])) for first, last, name in chunks(tags)]
     else:
         found = [(span["label"], span["probability"]) for span in prediction]

@@ -89,6 +89,7 @@ CHINESE = {
     "Entities": "实体",
     "Tokens, O included": "逐词（含 O）",
     "Types, word by word": "类型，逐词",
+    "Tags": "标记",
     "Predicted against true": "预测值与真实值",
     "Precision and recall by threshold (micro average)": "不同阈值下的精确率与召回率（微平均）",
     "threshold": "阈值",

@@ -6,7 +6,7 @@ from typing import Any
 from ..errors import UserError
 from ..tasks.base import Task
 from ..tasks.multi_label_classification import MultiLabelClassificationTask
-from ..tasks.ner_tags import chunks, to_iob2
+from ..tasks.ner_tags import chunks, read_tags
 from ..tasks.settings import MultiLabelClassification, Settings, TextClassification, TokenClassification
 from ..tasks.text_classification import TextClassificationTask
 from ..tasks.token_classification import Prediction
@@ -39,7 +39,7 @@ def withhold(
 
 def _without_uncertain(prediction: Prediction, threshold: float) -> Prediction:
     """An entity is as probable as the least probable of its tags."""
-    tags = to_iob2(prediction.tags, "prediction")
+    tags = read_tags(prediction.tags, "prediction")
     for first, last, _ in chunks(tags):
         if min(prediction.probabilities[first : last + 1]) < threshold:
             tags[first : last + 1] = ["O"] * (last + 1 - first)

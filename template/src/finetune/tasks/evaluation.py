@@ -11,7 +11,7 @@ from ..data.features import Feature
 from ..errors import UserError
 from .preprocessing import E
 from .results import Scores, WrongPrediction
-from .settings import Generation, Settings
+from .settings import Direction, Generation, Settings
 
 P = TypeVar("P")
 """A prediction for one example."""
@@ -25,6 +25,21 @@ class Evaluation(ABC, Generic[E, P]):
     """How texts are generated, for tasks whose predictions are texts."""
     stop_tokens: Sequence[int] = ()
     """The tokens that end a generated text."""
+
+    @property
+    def metrics(self) -> dict[str, Direction]:
+        """The metrics that `score` computes."""
+        return self.settings.metrics
+
+    @property
+    def main_metric(self) -> str:
+        """The metric that is reported first."""
+        return self.settings.main_metric
+
+    @property
+    def selection_metric(self) -> str:
+        """The metric that chooses the best step, unless `train.metric` is set."""
+        return self.settings.selection_metric
 
     def generation_limit(self, purpose: str) -> int | None:
         """For how many examples a text is generated for the purpose (see `inference.Purpose`); None for all."""

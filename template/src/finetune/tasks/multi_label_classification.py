@@ -1,7 +1,6 @@
 """Multi-label classification: any number of labels for a text or a pair of texts."""
 
 import math
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..data.features import Feature
+from ..data.label_values import labels_of
 from ..data.rows import Row
 from ..errors import UserError
 from .labels import label_options, require_known
@@ -58,10 +58,7 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
         labels = row.values.get("labels")
         if labels is None:
             return Example(text, pair, None, extra)
-        if isinstance(labels, str):  # in .csv and .tsv they stand in one cell
-            labels = [label.strip() for label in re.split(r"[,;|]", labels) if label.strip()]
-        if not isinstance(labels, list) or not all(isinstance(label, str) and label.strip() for label in labels):
-            raise UserError(f'{row.place}: labels must be a list of strings, such as ["a", "b"], or [] for none')
+        labels = labels_of(labels, row.place, self.labels)
         for label in labels:
             require_known("label", label, self.labels, row.place)
         return Example(text, pair, labels, extra)

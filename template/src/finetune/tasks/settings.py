@@ -37,6 +37,10 @@ class Settings(Section):
     """A column that may stand in place of all input and target columns."""
     text_targets: ClassVar[tuple[str, ...]] = ()
     """Columns that training and evaluation need as well where a row has `text_column` instead."""
+    label_column: ClassVar[str] = ""
+    """The column whose values `data.labels` names, for tasks that classify."""
+    grouped_by: ClassVar[str] = ""
+    """A column by which rows of one word each make sentences, for tasks on words."""
     metrics: ClassVar[dict[str, Direction]]
     """The metrics of an evaluation: any of them, or the loss, can be `train.metric`."""
     main_metric: ClassVar[str]
@@ -90,6 +94,7 @@ ClassWeights = Annotated[
 class TextClassification(TextSettings):
     """Text classification: one label for a text or a pair of texts. Columns: text, (text_pair), label."""
 
+    label_column = "label"
     metrics: ClassVar = {"accuracy": "max", "f1_macro": "max", "f1_micro": "max", "f1_weighted": "max", "mcc": "max"}
     main_metric = "accuracy"
 
@@ -112,6 +117,7 @@ class MultiLabelClassification(TextSettings):
     """Multi-label classification: any number of labels for a text. Columns: text, (text_pair), labels."""
 
     target_columns = ("labels",)
+    label_column = "labels"
     metrics: ClassVar = {
         **{"f1_micro": "max", "f1_macro": "max", "f1_weighted": "max", "f1_samples": "max"},
         **{"exact_match": "max", "hamming_loss": "min"},
@@ -139,6 +145,8 @@ class TokenClassification(Settings):
 
     input_columns = ("tokens",)
     target_columns = ("tags",)
+    label_column = "tags"
+    grouped_by = "sentence"
     text_column = "text"
     text_targets = ("entities",)
     metrics: ClassVar = {

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..data.features import IGNORE, Feature
+from ..data.label_values import label_name
 from ..data.rows import Row
 from ..errors import UserError
 from .labels import label_options, require_known
@@ -56,11 +57,11 @@ class TextClassificationTask(TextTask[Example, Prediction]):
         label = row.values.get("label")
         if label is None:
             return Example(text, pair, None, extra)
-        if isinstance(label, (list, dict)) or not str(label).strip():
+        name = label_name(label)
+        if name is None:
             raise UserError(f"{row.place}: the label is {label!r}: write one word or number")
-        label = str(label).strip()
-        require_known("label", label, self.labels, row.place)
-        return Example(text, pair, label, extra)
+        require_known("label", name, self.labels, row.place)
+        return Example(text, pair, name, extra)
 
     def fit(self, examples: Sequence[Example]) -> None:
         super().fit(examples)
@@ -91,6 +92,7 @@ class TextClassificationTask(TextTask[Example, Prediction]):
                 counts.total() / (len(counts) * counts[label]) if counts[label] else earlier[label]
                 for label in self.labels
             ]
+        chosen = {str(label_name(label)): weight for label, weight in chosen.items()}
         for label in chosen:
             require_known("label", label, self.labels, "task.class_weights")
         return [chosen.get(label, 1.0) for label in self.labels]

@@ -1,6 +1,7 @@
-"""Token classification: a tag for every word, as IOB2; long sentences go through overlapping windows.
+"""Token classification: a tag for every word; long sentences go through overlapping windows.
 
-The words are given, or those of a plain text with its entities, which are read into tags and predicted as spans.
+The words are given, or those of a plain text with its entities, which are read into tags and predicted as spans. Tags
+are those of entities, as IOB2, or plain ones such as parts of speech.
 """
 
 from collections import Counter, defaultdict
@@ -13,23 +14,28 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..console import counted
+from ..console import counted, notice
 from ..data.features import IGNORE, Encoded, Feature
+from ..data.label_values import label_name, list_in_cell
 from ..data.rows import Row
 from ..errors import UserError
 from .base import Task
 from .entities import Offsets, Spans, bridge, entities_of, read_entities, split_words, tags_of
 from .labels import label_options, require_known
-from .ner_tags import chunks, confusion, entity_level, to_iob2, token_level
+from .ner_tags import chunks, confusion, entity_level, is_plain, read_tags, to_iob2, token_level
 from .objective import at_least_fp32
 from .results import Scores, Summary, WrongPrediction
-from .settings import TokenClassification
+from .settings import Direction, TokenClassification
 from .texts import text_of
+
+SHOWN = 40
+"""Characters of a sentence that a message shows."""
+O_FLATTERS = "Each word on its own, O included. Most words are O, which flatters these averages: they are not NER F1."
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """The words of a sentence, and their IOB2 tags where they are known."""
+    """The words of a sentence, and their IOB2 or plain tags where they are known."""
 
     tokens: list[str]
     tags: list[str] | None
@@ -55,12 +61,38 @@ class TokenClassificationTask(Task[Example, Prediction]):
     def __init__(self, settings: TokenClassification) -> None:
         super().__init__(settings)
         self.labels: list[str] = []
+        """The tags: first the one of most words, which is O for entities."""
         self.dictionary: dict[str, str] = {}
+
+    @property
+    def plain(self) -> bool:
+        """Whether the tags of the training data are plain: a class of its own for each word, and no entities."""
+        return is_plain(self.labels)
+
+    @property
+    def metrics(self) -> dict[str, Direction]:
+        """Plain tags have no entities, and so none of their metrics; their f1_macro is that of the tags."""
+        names = ("token_accuracy", "f1_macro", "token_f1_weighted") if self.plain else self.settings.metrics
+        return {name: self.settings.metrics[name] for name in names}
+
+    @property
+    def main_metric(self) -> str:
+        """Token accuracy for plain tags, the F1 of entities for others."""
+        return "token_accuracy" if self.plain else self.settings.main_metric
+
+    @property
+    def selection_metric(self) -> str:
+        """The main metric."""
+        return self.main_metric
 
     def example(self, row: Row) -> Example:
         example = _example_of_text(row) if _is_text(row) else _example_of_words(row)
-        for _, _, name in chunks(example.tags or []):
-            require_known("entity type", name, self._types(), row.place)
+        if example.tags is None or not self.labels:
+            return example
+        if not self.plain and is_plain(example.tags):
+            to_iob2(example.tags, row.place)  # refuses them
+        for _, _, name in chunks(example.tags):
+            require_known("tag" if self.plain else "entity type", name, self._types(), row.place)
         return example
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
@@ -75,18 +107,35 @@ class TokenClassificationTask(Task[Example, Prediction]):
         return [{"text": example.text, "entities": [entity._asdict() for entity in entities]}]
 
     def fit(self, examples: Sequence[Example]) -> None:
-        self.labels = ["O"]
-        self.extend(examples)
-        if not self._types():
+        counts = Counter(tag for example in examples for tag in example.tags or [])
+        if not counts.keys() - {"O"}:
             raise UserError("data.train: every tag is O: tag at least one entity")
+        self.labels = [tag for tag, _ in counts.most_common(1)] if is_plain(counts) else ["O"]
+        if is_plain(counts):
+            self.labels += sorted(counts.keys() - self.labels)
+            notice("data.train: no tag begins with B- or the like, so each word has a plain tag, scored by itself")
+        self.extend(examples)
 
     def extend(self, examples: Sequence[Example]) -> None:
-        types = {tag[2:] for example in examples for tag in example.tags or [] if tag != "O"}
-        new = sorted(types.difference(self._types()))
-        self.labels += [f"{prefix}-{name}" for name in new for prefix in "BI"]
-        self.dictionary |= _dictionary(examples)
+        for example in examples:
+            self._require_scheme(example)
+        names = {name for example in examples for _, _, name in chunks(example.tags or [])}
+        new = sorted(names.difference(self._types()))
+        self.labels += new if self.plain else [f"{prefix}-{name}" for name in new for prefix in "BI"]
+        self.dictionary |= _dictionary(examples, self.labels[0])
+
+    def _require_scheme(self, example: Example) -> None:
+        """Refuse plain tags among those of entities, and the reverse."""
+        tag = next((tag for tag in example.tags or [] if tag != "O"), None)
+        if tag is not None and is_plain([tag]) != self.plain:
+            place = f"data.train: '{' '.join(example.tokens)[:SHOWN]}'"
+            if self.plain:
+                raise UserError(f"{place}: '{tag}' is a tag of an entity, but the model was trained on plain tags")
+            to_iob2([tag], place)  # refuses it
 
     def _types(self) -> list[str]:
+        if self.plain:
+            return self.labels
         return [label[2:] for label in self.labels if label.startswith("B-")]
 
     def model_options(self) -> dict[str, Any]:
@@ -150,31 +199,39 @@ class TokenClassificationTask(Task[Example, Prediction]):
     def predictions(
         self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any]
     ) -> list[Prediction]:
-        # A word that the tokenizer drops (a lone control character) has no prediction: it is scored as O.
-        tags = [["O"] * len(example.tokens) for example in examples]
+        # A word that the tokenizer drops (a lone control character) has no prediction: it is scored as the first tag.
+        tags = [self.labels[:1] * len(example.tokens) for example in examples]
         probabilities = [[1.0] * len(example.tokens) for example in examples]
         for feature, row in zip(features, decoded, strict=True):
             for word, (tag, probability) in zip(feature.words, row, strict=True):
                 tags[feature.example][word] = self.labels[tag]
                 probabilities[feature.example][word] = probability
         for number, example in enumerate(examples):
-            if example.text is not None:
+            if example.text is not None and not self.plain:
                 tags[number] = bridge(tags[number], split_words(example.text))
         return [Prediction(*pair) for pair in zip(tags, probabilities, strict=True)]
 
     def score(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Scores:
         true = [example.tags or [] for example in examples]
         predicted = [prediction.tags for prediction in predictions]
+        if self.plain:
+            table, word = token_level("Tags", "", self.labels, true, predicted)
+            metrics = {"token_accuracy": word["accuracy"], "f1_macro": word["f1_macro"]}
+            matrix = confusion("Tags", self.labels, true, predicted)
+            return Scores({**metrics, "token_f1_weighted": word["f1_weighted"]}, [table], [matrix])
         entity_table, entity = entity_level(true, predicted)
-        token_table, token = token_level(self.labels, true, predicted)
-        matrix = confusion([*self._types(), "O"], true, predicted)
-        return Scores({**entity, **token}, [entity_table, token_table], [matrix])
+        table, word = token_level("Tokens, O included", O_FLATTERS, self.labels, true, predicted)
+        metrics = {**entity, "token_accuracy": word["accuracy"], "token_f1_weighted": word["f1_weighted"]}
+        return Scores(
+            metrics, [entity_table, table], [confusion("Types, word by word", [*self._types(), "O"], true, predicted)]
+        )
 
     def baselines(self, examples: Sequence[Example], features: Sequence[Feature]) -> dict[str, list[Prediction]]:
+        usual = self.labels[0]
         return {
-            "always O": [_certain(["O"] * len(example.tokens)) for example in examples],
+            f"always {usual}": [_certain([usual] * len(example.tokens)) for example in examples],
             "each word's most frequent tag": [
-                _certain([self.dictionary.get(token, "O") for token in example.tokens]) for example in examples
+                _certain([self.dictionary.get(token, usual) for token in example.tokens]) for example in examples
             ],
         }
 
@@ -182,7 +239,7 @@ class TokenClassificationTask(Task[Example, Prediction]):
         """Sized by the highest probability of a wrong tag."""
         found = []
         for row, (example, prediction) in enumerate(zip(examples, predictions, strict=True)):
-            true, predicted = example.tags or [], to_iob2(prediction.tags, "prediction")
+            true, predicted = example.tags or [], read_tags(prediction.tags, "prediction")
             triples = zip(true, predicted, prediction.probabilities, strict=True)
             if wrong := [probability for right, tag, probability in triples if right != tag]:
                 truth, told = self.summary(example), self.summary(replace(example, tags=predicted))
@@ -213,15 +270,15 @@ def _is_text(row: Row) -> bool:
 
 
 def _example_of_words(row: Row) -> Example:
-    tokens = _words(row, "tokens")
+    tokens = words_of(row, "tokens")
     if row.values.get("tags") is None:
         return Example(tokens, None)
-    tags = _words(row, "tags")
+    tags = words_of(row, "tags")
     if len(tags) != len(tokens):
         raise UserError(
             f"{row.place}: {counted(len(tokens), 'token')} but {counted(len(tags), 'tag')}: give each token one tag"
         )
-    return Example(tokens, to_iob2(tags, row.place))
+    return Example(tokens, read_tags(tags, row.place))
 
 
 def _example_of_text(row: Row) -> Example:
@@ -247,7 +304,7 @@ def _text_and_words(example: Example) -> tuple[str, list[Offsets]]:
 
 def _predicted_entities(text: str, prediction: Prediction) -> Spans:
     """The spans that the tags mean, each as probable as the least probable of its tags."""
-    tags, words = to_iob2(prediction.tags, "prediction"), split_words(text)
+    tags, words = read_tags(prediction.tags, "prediction"), split_words(text)
     return Spans(
         {
             **entity._asdict(),
@@ -258,13 +315,30 @@ def _predicted_entities(text: str, prediction: Prediction) -> Spans:
     )
 
 
-def _words(row: Row, name: str) -> list[str]:
-    """A list of words; in .csv and .tsv they stand in one cell, apart by spaces."""
+def words_of(row: Row, name: str) -> list[str]:
+    """A list of words; in .csv and .tsv they stand in one cell, as a list or apart by spaces.
+
+    Raises UserError where they are no list, or a word is missing.
+    """
     words = row.values[name]
-    words = words.split() if isinstance(words, str) else words
+    if isinstance(words, str):
+        printed = list_in_cell(words)
+        words = (
+            printed if printed and (name == "tags" or all(isinstance(word, str) for word in printed)) else words.split()
+        )
+    if (
+        name == "tags"
+        and isinstance(words, list)
+        and words
+        and all(str(label_name(word)).isdecimal() for word in words)
+    ):
+        raise UserError(
+            f"{row.place}: the tags are numbers: name them in their order in data.labels, such as [O, B-PER, I-PER]"
+        )
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise UserError(f'{row.place}: {name} must be a list of strings, such as ["a", "b"]')
-    if not words or not all(word.strip() for word in words):
+    # A blank in another script's width, as in a text split into its characters, is a word that the tokenizer drops.
+    if not all(words) or not any(word.strip() for word in words):
         raise UserError(f"{row.place}: {name} holds no word or an empty one: fill it in, or take the row out")
     return words
 
@@ -296,14 +370,14 @@ def _share_out(windows: list[dict[int, int]]) -> Iterator[dict[int, int]]:
         yield {word: position for word, position in starts.items() if owner[word][1] == number}
 
 
-def _dictionary(examples: Sequence[Example]) -> dict[str, str]:
-    """The most frequent tag of each word, less the words for which it is O."""
+def _dictionary(examples: Sequence[Example], usual: str) -> dict[str, str]:
+    """The most frequent tag of each word, less the words for which it is the usual one."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for example in examples:
         for token, tag in zip(example.tokens, example.tags or [], strict=True):
             counts[token][tag] += 1
     frequent = {token: counter.most_common(1)[0][0] for token, counter in counts.items()}
-    return {token: tag for token, tag in frequent.items() if tag != "O"}
+    return {token: tag for token, tag in frequent.items() if tag != usual}
 
 
 def _certain(tags: list[str]) -> Prediction:

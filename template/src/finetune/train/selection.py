@@ -6,6 +6,7 @@ from typing import Any
 
 from ..config.config import Config
 from ..dataset import Split
+from ..errors import UserError
 from ..inference import Inference
 from ..tasks.base import Task
 from .checkpoint import TrainingState
@@ -58,8 +59,13 @@ def _loss(state: TrainingState) -> float:
 
 def make_selection(config: Config, task: Task[Any, Any], validation: Split | None) -> Selection:
     """How the validations of a training are compared."""
-    metric = config.train.metric or task.settings.selection_metric
-    lower_is_better = ({"loss": "min"} | task.settings.metrics)[metric] == "min"
+    metric = config.train.metric or task.selection_metric
+    directions = {"loss": "min", **task.metrics}
+    if metric not in directions:  # which metrics there are may depend on the training data
+        raise UserError(
+            f"train.metric is {metric}, which these data do not have: choose one of {', '.join(directions)}"
+        )
+    lower_is_better = directions[metric] == "min"
     if validation is None:
         return Selection(metric, metric, lower_is_better)
     examples = validation.examples[: task.generation_limit("validation") or None]
@@ -69,7 +75,7 @@ def make_selection(config: Config, task: Task[Any, Any], validation: Split | Non
     ]
     known = [metrics[metric] for metrics in scored if metric in metrics]
     baseline = (max if lower_is_better else min)(known, default=None)
-    headline = logged_name(task, task.settings.main_metric, validation)
+    headline = logged_name(task, task.main_metric, validation)
     return Selection(metric, logged_name(task, metric, validation), lower_is_better, headline, baseline)
 
 

@@ -1,0 +1,141 @@
+"""Labels as files hold them: numbers, booleans, lists in one cell, a column of 0 and 1 for each; and their names."""
+
+import ast
+import json
+import math
+import re
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from ..errors import UserError
+from .missing import is_missing
+
+WHOLE = re.compile(r"([+-]?\d+)\.0*")
+"""A whole number as pandas writes it where other cells of the column are missing, such as 1.0."""
+NUMBER = re.compile(r"[+-]?\d{1,15}\.?\d*")
+ITEM = re.compile(r"""\s*('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s,'"\[\]]+)\s*(?:,|(?=\s)|$)""", re.DOTALL)
+"""An item of a list as Python or numpy prints it, with or without commas."""
+SEPARATORS = "|;,"
+"""What joins labels in a cell. The first that a cell has is the one: others may be part of a label."""
+YES, NO = ("1", "true", "yes"), ("0", "false", "no")
+"""Cells of a column that stands for one label."""
+SHOWN, LONGEST = 10, 80
+"""Labels that a message names, and characters of a cell that it shows."""
+
+
+def label_name(value: Any) -> str | None:
+    """A label as text, the same whatever the format of its file; None if the value is no single label.
+
+    Whole numbers have no decimal point, booleans are true and false, as in JSON.
+    """
+    if value is None or isinstance(value, list | dict) or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+    if text in ("True", "False", "TRUE", "FALSE"):
+        return text.lower()
+    whole = WHOLE.fullmatch(text)
+    return (whole.group(1) if whole else text) or None
+
+
+def labels_of(value: Any, place: str, known: Collection[str] = ()) -> list[str]:
+    """The labels of a list, or of a cell: a list as it is printed, or labels joined by | or ; or commas.
+
+    A cell that is one of the `known` labels is not divided. Raises UserError for another value.
+    """
+    items = value if isinstance(value, list) else [value]
+    if isinstance(value, str) and label_name(value) not in known:
+        printed = list_in_cell(value, bare=True)
+        joiner = next((joiner for joiner in SEPARATORS if joiner in value), None)
+        parts = [part.strip() for part in value.split(joiner)] if joiner else [value.strip()]
+        items = [part for part in parts if part] if printed is None else printed
+        if printed is None and value.lstrip()[:1] == "[":  # a part of a list, or one with another inside
+            items = [None]
+    names = [label_name(item) for item in items]
+    if any(name is None for name in names):
+        shown = str(value)[:LONGEST]
+        raise UserError(f'{place}: labels must be a list of strings, such as ["a", "b"], or [] for none, not {shown}')
+    return [name for name in names if name is not None]
+
+
+def list_in_cell(cell: str, *, bare: bool = False) -> list[Any] | None:
+    """The list that a cell holds as JSON, or as Python, pandas or numpy print it; None if it holds none.
+
+    Its items are numbers and quoted texts; with `bare` also words without quotes.
+    """
+    text = cell.strip()
+    if text[:1] + text[-1:] not in ("[]", "()", "{}") or len(text) < 2:
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return _printed(text[1:-1].strip(), bare and text[0] == "[")
+    return value if isinstance(value, list) else None
+
+
+def _printed(text: str, bare: bool) -> list[Any] | None:
+    """The items between the brackets of a printed list; None where something else stands there."""
+    items: list[Any] = []
+    position = 0
+    while position < len(text):
+        match = ITEM.match(text, position)
+        if match is None or match.group(1) == "...":  # numpy leaves out the middle of long lists
+            return None
+        item, position = match.group(1), match.end()
+        if item[0] in "'\"":
+            try:
+                with warnings.catch_warnings(action="ignore"):  # of escapes that Python does not have
+                    items.append(ast.literal_eval(item))
+            except (ValueError, SyntaxError):
+                return None
+        elif NUMBER.fullmatch(item):
+            items.append(float(item))
+        elif bare:
+            items.append(item)
+        else:
+            return None
+    return items
+
+
+def one_hot(names: Sequence[str], value: Mapping[str, Any], place: str) -> list[str]:
+    """The labels whose columns hold 1. Raises UserError for a column that is not there, or another cell than 1 or 0."""
+    found = []
+    for name in names:
+        if name not in value:
+            raise UserError(f"{place}: no column '{name}' (found: {', '.join(map(str, value))}): correct data.columns")
+        cell = "0" if is_missing(value[name]) else str(label_name(value[name])).lower()
+        if cell not in YES + NO:
+            raise UserError(
+                f"{place}: column '{name}' is {str(value[name])[:LONGEST]!r}: write 1 where the label holds, else 0"
+            )
+        if cell in YES:
+            found.append(name)
+    return found
+
+
+def one_hot_columns(value: Mapping[str, Any], others: Sequence[str]) -> list[str]:
+    """The columns, `others` left out, that could be one label each: two or more that hold 1 or 0."""
+    columns = [name for name, cell in value.items() if name not in others and label_name(cell) in YES[:2] + NO[:2]]
+    return columns if len(columns) > 1 else []
+
+
+def named(column: str, value: Any, names: Mapping[str, str], place: str) -> Any:
+    """The label, labels or tags in a column of the task by the names of `data.labels`; a name itself stays.
+
+    Raises UserError for a label that has none.
+    """
+    if column == "label":
+        return _name(value, names, place)
+    if column == "tags" and isinstance(value, str):
+        value = list_in_cell(value) or value.split()
+    return [_name(label, names, place) for label in labels_of(value, place, {*names, *names.values()})]
+
+
+def _name(value: Any, names: Mapping[str, str], place: str) -> str:
+    label = label_name(value)
+    if label is not None and label in names:
+        return names[label]
+    if label is not None and label in names.values():
+        return label
+    shown = ", ".join([*names][:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    raise UserError(f"{place}: label {str(value)[:LONGEST]} has no name in data.labels ({shown}): correct one of them")

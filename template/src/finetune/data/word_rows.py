@@ -1,0 +1,124 @@
+"""Tables with one word a row, put together to sentences: by a column that names them, or by blank lines."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import chain, islice, pairwise
+from typing import Any
+
+from ..console import notice
+from ..errors import UserError
+from .columns import Columns, Row, Source
+from .label_values import list_in_cell
+from .missing import is_null
+from .records import Record
+
+USUAL = ("sentence", "sentenceid", "sentenceno", "sentencenumber", "sentenceidx", "sentid", "sentenceindex", "sid")
+"""Usual names of a column of sentences, without case, blanks and punctuation."""
+SAMPLE, LONGEST = 20, 1000
+"""Rows by which a table of words is recognised, and those among which it must have a blank line."""
+
+
+class WordRows(dict[str, list[Any]]):
+    """The rows of a sentence, one word each: every column as a list."""
+
+
+def sentences(records: Iterator[Record], columns: Columns) -> Iterator[Record]:
+    """The records; where each is a word, those of a sentence as one, for tasks that have `columns.grouped_by`.
+
+    Raises UserError for a table of words that does not tell where a sentence ends.
+    """
+    if not columns.grouped_by:
+        return records
+    first = list(islice(records, SAMPLE))
+    column: Source | None = (columns.renamed or {}).get(columns.grouped_by)
+    if column is None:
+        if not _is_of_words(first, columns):
+            return chain(first, records)
+        first += islice(records, LONGEST)
+        usual = [name for name in first[0].value if re.sub(r"[\W_]+", "", name.casefold()) in USUAL]
+        setting = f"data.columns.{columns.grouped_by}"
+        if usual:
+            column = usual[0]
+            notice(
+                f"{first[0].place}: one word a row; column '{column}' tells the sentences apart: {setting} sets another"
+            )
+        elif not any(_blank_line_between(*pair) for pair in pairwise(first)):
+            raise UserError(
+                f"{first[0].place}: every row holds a single word: name the column that tells the sentences apart in "
+                f"{setting}, or leave a blank line between sentences"
+            )
+    return _grouped(chain(first, records), columns, column)
+
+
+def by_word(rows: Sequence[Row], records: Sequence[dict[str, Any]]) -> Iterator[tuple[Row, dict[str, Any]]]:
+    """Rows and the records predicted for them, those of a table of words with a row for each word again."""
+    for row, record in zip(rows, records, strict=True):
+        if not isinstance(row.original, WordRows):
+            yield row, record
+            continue
+        words = [dict(zip(row.original, cells, strict=True)) for cells in zip(*row.original.values(), strict=True)]
+        predicted = [dict(zip(record, cells, strict=True)) for cells in zip(*record.values(), strict=True)]
+        for word, cells in zip(words, predicted, strict=True):
+            yield replace(row, original=word), cells
+
+
+def _is_of_words(records: Sequence[Record], columns: Columns) -> bool:
+    """Whether there are several rows, and all of them a word and perhaps its tag."""
+    cells = [_cells(record, columns) for record in records]
+    return len(records) > 1 and all(one and all(map(_is_word, one.values())) for one in cells)
+
+
+def _is_word(cell: Any) -> bool:
+    return isinstance(cell, str) and len(cell.split(" ")) == 1 and list_in_cell(cell) is None
+
+
+def _cells(record: Record, columns: Columns) -> dict[str, Any]:
+    """The word and the tag of a row; empty if it has no word."""
+    if not isinstance(record.value, dict):
+        return {}
+    names = [name for name in columns.required if name not in columns.targets]
+    cells = {name: _cell(record.value, columns.source(name)) for name in names}
+    return {} if cells[columns.required[0]] is None else cells
+
+
+def _cell(value: dict[str, Any], source: Source) -> Any:
+    return list(value.values())[source] if isinstance(source, int) and source < len(value) else value.get(str(source))
+
+
+def _grouped(records: Iterator[Record], columns: Columns, column: Source | None) -> Iterator[Record]:
+    """The sentences: a new one begins with another value of `column`, or without it after a blank line."""
+    rows: list[Record] = []
+    current: Any = None
+    number = 1
+    for record in records:
+        for name, cell in _cells(record, columns).items() or [(columns.required[0], None)]:
+            if is_null(cell) or cell == "":
+                raise UserError(f"{record.place}: no value in column '{columns.source(name)}': fill it in")
+        if column is None:
+            begins = bool(rows) and _blank_line_between(rows[-1], record)
+        else:
+            found = _cell(record.value, column)
+            begins = not is_null(found) and found not in ("", current)
+            current = found if begins else current
+        if begins and rows:
+            yield _sentence(rows, number if column is None else None)
+            rows, number = [], number + 1
+        rows.append(record)
+    yield _sentence(rows, number if column is None else None)
+
+
+def _sentence(rows: Sequence[Record], number: int | None) -> Record:
+    """The columns as lists; where blank lines divide the file, a `number` takes their place in what is written."""
+    value = WordRows({name: [row.value[name] for row in rows] for name in rows[0].value})
+    if number is not None:
+        value.setdefault("sentence", [number] * len(rows))
+    return Record(rows[0].place, value)
+
+
+def _blank_line_between(first: Record, second: Record) -> bool:
+    lines = [re.search(r":(\d+)$", record.place) for record in (first, second)]
+    if lines[0] is None or lines[1] is None or not isinstance(first.value, dict):
+        return False
+    own = 1 + sum(str(cell).count("\n") for cell in first.value.values())
+    return int(lines[1].group(1)) - int(lines[0].group(1)) > own
