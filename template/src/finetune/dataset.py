@@ -42,8 +42,13 @@ def columns_of(task: Task[Any, Any], data: Data, labelled: bool = True) -> Colum
         targets=() if labelled else settings.target_columns + settings.text_targets,
         trained=task.trained_columns,
         task=settings.type,
-        file=FileOptions(data.encoding, data.separator, data.sheet, data.path),
+        file=file_options(data),
     )
+
+
+def file_options(data: Data) -> FileOptions:
+    """How files are read."""
+    return FileOptions(data.encoding, data.separator, data.sheet, data.path)
 
 
 def read_split(config: Config, task: Task[Any, Any], files: Iterable[str | Path]) -> list[Any]:

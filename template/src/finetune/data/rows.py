@@ -12,7 +12,7 @@ from ..console import notice
 from ..errors import UserError
 from .columns import Columns, OptionalColumns, Row, check_columns, row_from_record
 from .forms.all_forms import form_of
-from .opening import compression_of, format_of
+from .opening import compression_of, suffix_of
 from .readers.conll import read_conll
 from .readers.json import read_json, read_jsonl
 from .readers.parquet import read_parquet
@@ -51,10 +51,10 @@ def stream_rows(path: Path, columns: Columns) -> Iterator[Row]:
     check_columns(columns)
     if not path.is_file():
         raise UserError(f"{path}: there is no such file (looked in {Path.cwd()}): correct the path")
-    reader = READERS.get(format_of(path))
+    reader = READERS.get(suffix_of(path))
     if reader is None:
         raise UserError(f"{path}: unknown format '{path.suffix}': use one of {' '.join(READERS)}")
-    if compression_of(path) and format_of(path) in BINARY:
+    if compression_of(path) and suffix_of(path) in BINARY:
         raise UserError(f"{path}: only text files are read in compressed form: decompress it first")
     records = reader(path, columns)
     first = next(records, None)

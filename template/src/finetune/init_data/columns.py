@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from ..console import counted
+from ..data.numbers import is_number, number_of
 from ..data.rows import Row
 
 TEXTS = (
@@ -110,10 +111,7 @@ def is_missing(value: Any) -> bool:
 
 def are_numbers(values: Iterable[str]) -> bool:
     """Whether all strings are finite numbers."""
-    try:
-        return all(math.isfinite(float(value)) for value in values)
-    except ValueError:
-        return False
+    return all(map(is_number, values))
 
 
 def are_classes(counts: Counter[str], usual_name: bool) -> bool:
@@ -122,7 +120,7 @@ def are_classes(counts: Counter[str], usual_name: bool) -> bool:
         return False
     repeated = 2 * len(counts) <= counts.total()
     if are_numbers(counts):
-        whole = all(float(value).is_integer() for value in counts)
+        whole = all(number_of(value, "", "").is_integer() for value in counts)
         return len(counts) <= FEW_VALUES or (whole and repeated)
     few = usual_name and len(counts) <= FEW_VALUES
     return (repeated or few) and sum(len(value.split()) for value in counts) <= FEW_WORDS * len(counts)
