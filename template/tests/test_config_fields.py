@@ -209,6 +209,28 @@ def numbers_have_names(case: Case) -> None:
         case.config("data.labels=[a]", task="regression")
 
 
+@checks("Data.encoding", "Data.separator", "Data.sheet", "Data.path")
+def files_are_read_as_told(case: Case) -> None:
+    from openpyxl import Workbook
+
+    rows = [["text", "label"], ["żółw", "a"], ["łoś", "b"]]
+    case.project.write("x.csv", "".join(f"{text}:{label}\n" for text, label in rows).encode("cp1250"))
+    book = Workbook()
+    sheet = book.create_sheet("mine")
+    for row in rows:
+        sheet.append(row)
+    book.save("x.xlsx")
+    listed = [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
+    case.project.write("x.json", json.dumps({"a": {"no": [{"x": 1}], "yes": listed}}))
+    for name, options in (
+        ("x.csv", ["data.encoding=cp1250", "data.separator=:"]),
+        ("x.xlsx", ["data.sheet=mine"]),
+        ("x.json", ["data.path=a.yes"]),
+    ):
+        examples = case.build(f"data.train={name}", "data.validation=null", "data.test=null", *options).train.examples
+        assert [example.text for example in examples] == ["żółw", "łoś"], name
+
+
 # ------------------------------------------------------------------------------------------------------------ training
 
 

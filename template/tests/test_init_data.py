@@ -425,7 +425,7 @@ def test_other_keys_that_contradict_are_told_before_anything_is_written(
     ("name", "text", "options", "sentence"),
     [
         ("none.csv", None, [], "none.csv: there is no such file"),
-        ("own.xlsx", "x", [], "unknown format '.xlsx'"),
+        ("own.docx", "x", [], "unknown format '.docx'"),
         ("own.csv", "text,label\na,b,c\n", [], "own.csv:2: 3 columns where the first line has 2"),
         ("own.csv", "a1,b1\nx y,z w\nq r,s t\n", [], "does not fit text-classification: name its columns"),
         ("own.csv", "text,label\na,x\nb,x\n", [], "it has text (2 distinct strings in 2 rows), label (1 distinct str"),

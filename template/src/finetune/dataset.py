@@ -53,9 +53,14 @@ def columns_of(task: Task[Any, Any], data: Data, labelled: bool = True) -> Colum
         grouped_by=settings.grouped_by,
         task=settings.type,
         template=data.template,
-        file=FileOptions(data.encoding, data.separator, data.sheet, data.path),
         features=task.tabular.names,
+        file=file_options(data),
     )
+
+
+def file_options(data: Data) -> FileOptions:
+    """How files are read."""
+    return FileOptions(data.encoding, data.separator, data.sheet, data.path)
 
 
 def read_split(config: Config, task: Task[Any, Any], files: Iterable[str | Path]) -> list[Any]:

@@ -1,11 +1,8 @@
 """Predictions of a run's best model for a file or for single texts."""
 
-import csv
-import io
 import json
-import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +10,10 @@ from .config.config import Config, Data
 from .console import make_console, print_json, print_table
 from .data.columns import rows_from_objects
 from .data.features import Encoded
+from .data.opening import suffix_of
 from .data.rows import Columns, Row, read_rows
 from .data.word_rows import by_word
+from .data.writers import compressed, content_of
 from .dataset import columns_of
 from .errors import UserError
 from .files import write_atomic
@@ -27,6 +26,8 @@ from .tasks.base import Task
 from .tasks.entities import Spans
 
 Record = dict[str, Any]
+TABLES = (".csv", ".tsv", ".xlsx")
+"""Formats whose cells hold no lists and objects."""
 
 
 def infer_examples(
@@ -110,64 +111,23 @@ def show_record(record: Record) -> None:
 
 def predict_to_file(run: RunFolder, path: Path, output: Path | None, *, trust_remote_code: bool = False) -> Path:
     """Write the rows of a file with their predictions in the same format; by default into the run's `predictions/`."""
-    output = output or run.path / "predictions" / path.name
-    if output.suffix.lower() != path.suffix.lower():
-        raise UserError(f"{output}: the output has the format of the input: let its name end in {path.suffix}")
-    if path.suffix.lower() == ".txt":
-        raise UserError(f"{path}: a .txt file has no rows to write predictions to: use --text, or a .jsonl file")
+    output, suffix = output or run.path / "predictions" / path.name, suffix_of(path)
+    if suffix_of(output) != suffix:
+        raise UserError(f"{output}: the output has the format of the input: let its name end in {suffix}")
+    if suffix == ".txt" or path.is_dir():
+        raise UserError(f"{path}: there are no rows to write predictions to: use --text, or a .jsonl file")
     if output.exists() and path.exists() and output.samefile(path):
         raise UserError(f"{output}: is the input itself: choose another --output")
-    predicted = by_word(*Predictor(run, trust_remote_code=trust_remote_code).predict_file(path))
-    rows, records = zip(*predicted, strict=True)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    WRITERS[path.suffix.lower()](output, rows, records)
+    predictor = Predictor(run, trust_remote_code=trust_remote_code)
+    rows, records = zip(*by_word(*predictor.predict_file(path)), strict=True)
+    added = [_flat(record) for record in records] if suffix in TABLES else records
+    content = compressed(output, content_of(path, predictor.columns, rows, added))
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(output, content)
+    except OSError as error:
+        raise UserError(f"{output}: cannot be written ({error.strerror}): name another --output") from error
     return output
-
-
-def _write_jsonl(path: Path, rows: Sequence[Row], records: Sequence[Record]) -> None:
-    lines = [
-        json.dumps({**row.original, **record}, ensure_ascii=False) for row, record in zip(rows, records, strict=True)
-    ]
-    write_atomic(path, "".join(f"{line}\n" for line in lines))
-
-
-def _write_json(path: Path, rows: Sequence[Row], records: Sequence[Record]) -> None:
-    merged = [{**row.original, **record} for row, record in zip(rows, records, strict=True)]
-    write_atomic(path, json.dumps(merged, ensure_ascii=False, indent=1) + "\n")
-
-
-def _write_csv(path: Path, rows: Sequence[Row], records: Sequence[Record]) -> None:
-    merged = [{**row.original, **_flat(record)} for row, record in zip(rows, records, strict=True)]
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(merged[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(merged)
-    write_atomic(path, text.getvalue())
-
-
-def _write_tsv(path: Path, rows: Sequence[Row], records: Sequence[Record]) -> None:
-    merged = [{**row.original, **_flat(record)} for row, record in zip(rows, records, strict=True)]
-    lines = [list(merged[0]), *([str(value) for value in row.values()] for row in merged)]
-    write_atomic(path, "".join("\t".join(line) + "\n" for line in lines))
-
-
-def _write_parquet(path: Path, rows: Sequence[Row], records: Sequence[Record]) -> None:
-    import pyarrow
-    import pyarrow.parquet
-
-    merged = [{**row.original, **record} for row, record in zip(rows, records, strict=True)]
-    temporary = path.with_name(f"{path.name}.tmp")
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(merged), temporary)
-    os.replace(temporary, path)
-
-
-def _write_conll(path: Path, rows: Sequence[Row], records: Sequence[Record]) -> None:
-    """The columns of the input, then the predicted tag and its probability."""
-    sentences = []
-    for row, record in zip(rows, records, strict=True):
-        predicted = zip(record["prediction"], record["probability"], strict=True)
-        sentences.append(row.original.with_cells([(tag, f"{share:.4f}") for tag, share in predicted]))
-    write_atomic(path, "\n".join(sentences))
 
 
 def _flat(record: Record) -> dict[str, str | float]:
@@ -183,13 +143,3 @@ def _flat(record: Record) -> dict[str, str | float]:
         else:
             cells[name] = value
     return cells
-
-
-WRITERS: dict[str, Callable[[Path, Sequence[Row], Sequence[Record]], None]] = {
-    ".jsonl": _write_jsonl,
-    ".json": _write_json,
-    ".csv": _write_csv,
-    ".tsv": _write_tsv,
-    ".parquet": _write_parquet,
-    **dict.fromkeys((".conll", ".conllu", ".bio", ".iob"), _write_conll),
-}

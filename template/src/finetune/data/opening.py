@@ -56,7 +56,7 @@ def compression_of(path: Path) -> str:
     return path.suffix.lower() if path.suffix.lower() in COMPRESSIONS else ""
 
 
-def ending_of(path: Path) -> str:
+def suffix_of(path: Path) -> str:
     """The ending that tells the format, in lower case: .csv of `train.csv` and of `train.csv.gz`."""
     return (path.with_suffix("") if compression_of(path) else path).suffix.lower()
 

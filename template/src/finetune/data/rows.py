@@ -15,7 +15,7 @@ from ..errors import UserError
 from .columns import Columns, OptionalColumns, Row, check_columns, resolve_columns, row_from_record
 from .forms.all_forms import form_of
 from .invalid import InvalidRows
-from .opening import compression_of, ending_of
+from .opening import compression_of, suffix_of
 from .readers.arrow import read_arrow, read_parquet
 from .readers.conll import read_conll
 from .readers.folder import read_folder
@@ -51,7 +51,7 @@ def format_of(path: Path) -> str:
     """The key of the reader of a file, a folder or parallel text: a file ending, or else a word."""
     if path.is_dir():
         return "brat" if any(path.glob("*.ann")) else "folder"
-    return "parallel" if sides_of(path) and not path.is_file() else ending_of(path)
+    return "parallel" if sides_of(path) and not path.is_file() else suffix_of(path)
 
 
 def read_rows(path: Path, columns: Columns) -> list[Row]:

@@ -22,6 +22,9 @@ SAMPLE, LONGEST = 20, 1000
 class WordRows(dict[str, list[Any]]):
     """The rows of a sentence, one word each: every column as a list."""
 
+    places: Sequence[str] = ()
+    """The place of each word, file:line."""
+
 
 def sentences(records: Iterator[Record], columns: Columns) -> Iterator[Record]:
     """The records; where each is a word, those of a sentence as one, for tasks that have `columns.grouped_by`.
@@ -59,8 +62,8 @@ def by_word(rows: Sequence[Row], records: Sequence[dict[str, Any]]) -> Iterator[
             continue
         words = [dict(zip(row.original, cells, strict=True)) for cells in zip(*row.original.values(), strict=True)]
         predicted = [dict(zip(record, cells, strict=True)) for cells in zip(*record.values(), strict=True)]
-        for word, cells in zip(words, predicted, strict=True):
-            yield replace(row, original=word), cells
+        for place, word, cells in zip(row.original.places, words, predicted, strict=True):
+            yield replace(row, place=place, original=word), cells
 
 
 def _is_of_words(records: Sequence[Record], columns: Columns) -> bool:
@@ -111,6 +114,7 @@ def _grouped(records: Iterator[Record], columns: Columns, column: Source | None)
 def _sentence(rows: Sequence[Record], number: int | None) -> Record:
     """The columns as lists; where blank lines divide the file, a `number` takes their place in what is written."""
     value = WordRows({name: [row.value[name] for row in rows] for name in rows[0].value})
+    value.places = [row.place for row in rows]
     if number is not None:
         value.setdefault("sentence", [number] * len(rows))
     return Record(rows[0].place, value)

@@ -1,6 +1,5 @@
 """The columns of a file: their values, and which of them are texts and labels by their names or by their values."""
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 
 from ..console import counted
 from ..data.missing import is_missing
+from ..data.numbers import is_number, number_of
 from ..data.rows import Row
 from ..data.usual_names import LABELS, TEXTS, pairs_named, plain, usual_name
 
@@ -63,10 +63,7 @@ def columns_of_file(rows: Sequence[Row]) -> dict[str, Column]:
 
 def are_numbers(values: Iterable[str]) -> bool:
     """Whether all strings are finite numbers."""
-    try:
-        return all(math.isfinite(float(value)) for value in values)
-    except ValueError:
-        return False
+    return all(map(is_number, values))
 
 
 def are_classes(counts: Counter[str], usual_name: bool) -> bool:
@@ -75,7 +72,7 @@ def are_classes(counts: Counter[str], usual_name: bool) -> bool:
         return False
     repeated = 2 * len(counts) <= counts.total()
     if are_numbers(counts):
-        whole = all(float(value).is_integer() for value in counts)
+        whole = all(number_of(value, "", "").is_integer() for value in counts)
         return len(counts) <= FEW_VALUES or (whole and repeated)
     few = usual_name and len(counts) <= FEW_VALUES
     return (repeated or few) and sum(len(value.split()) for value in counts) <= FEW_WORDS * len(counts)

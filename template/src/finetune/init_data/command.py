@@ -35,13 +35,14 @@ def init_data(
     """Make a dataset of FILE: recognise task, columns and labels, split the rows, and set them in the config."""
     if validation + test >= 1:
         raise click.UsageError("--validation and --test leave no rows for training: their sum must be below 1")
+    from ..data.opening import compression_of
     from .dataset import make_dataset
     from .request import Request
     from .show import show_changes, show_dataset
 
     shares = {"train": 1 - validation - test, "validation": validation, "test": test}
     shares = {name: share for name, share in shares.items() if share}
-    folder = output or Path("data") / file.stem
+    folder = output or Path("data") / (Path(file.stem).stem if compression_of(file) else file.stem)
     dataset = make_dataset(Request(file, config, task, texts, label, group, shares, seed, folder))
     console = make_console()
     show_dataset(dataset, console)

@@ -14,6 +14,7 @@ from ..console import counted
 from ..data.missing import is_missing
 from ..data.rows import Columns, Row, read_rows
 from ..data.usual_names import USUAL, plain
+from ..dataset import file_options
 from ..errors import UserError
 from ..tasks.base import Task
 from ..tasks.results import Summary
@@ -55,7 +56,7 @@ class Dataset:
     def write(self) -> Written:
         """Write the files and set them in the config. Where that is not possible, UserError before anything is."""
         request = self.request
-        contents = contents_of(request.file, self.rows, self.parts)
+        contents = contents_of(request.file, _columns(request, self.config), self.rows, self.parts)
         changes = self._changes()
         new = [(f"{section}.{key}", value) for section, some in changes.items() for key, value in some.items()]
         # Raises UserError where other keys of the config contradict the new values.
@@ -68,7 +69,7 @@ class Dataset:
         return Written({name: self._path(name) for name in contents}, request.config, before, after)
 
     def _path(self, part: str) -> Path:
-        return self.request.output / f"{part}{self.request.file.suffix}"
+        return self.request.output / f"{part}{self.request.ending}"
 
     def _changes(self) -> dict[str, dict[str, Any]]:
         """The new values of the config, by section and key."""
@@ -112,11 +113,19 @@ def make_dataset(request: Request) -> Dataset:
 
 def _read(request: Request, config: Config) -> list[Row]:
     """The rows with all their columns; of a .txt file its paragraphs."""
+    columns = _columns(request, config)
     if request.format == ".txt":
-        read_rows(request.file, Columns((), text_column="text"))  # for its error messages
-        return [Row(f"{request.file}:1", {"text": piece}, {"text": piece}) for piece in text_pieces(request.file)]
+        read_rows(request.file, columns)  # for its error messages
+        pieces = text_pieces(request.file, columns.file)
+        return [Row(f"{request.file}:1", {"text": piece}, {"text": piece}) for piece in pieces]
+    return read_rows(request.file, columns)
+
+
+def _columns(request: Request, config: Config) -> Columns:
+    """What to read of the file: all of its columns."""
     required = ("tokens", "tags") if request.format == ".conll" else ()
-    return read_rows(request.file, Columns(required, header=config.data.header))
+    text_column = "text" if request.format == ".txt" else None
+    return Columns(required, header=config.data.header, text_column=text_column, file=file_options(config.data))
 
 
 def _complete(rows: Sequence[Row], recognised: Recognised) -> tuple[dict[str, list[Row]], list[int]]:
@@ -179,7 +188,7 @@ def _keys(
 
 def _require_header(request: Request, columns: Mapping[str, Column]) -> None:
     """Raise UserError if the names of the columns are the first example."""
-    if request.format in (".csv", ".tsv") and not any(plain(name) in USUAL for name in columns):
+    if request.format in (".csv", ".tsv", ".xlsx") and not any(plain(name) in USUAL for name in columns):
         for name, column in columns.items():
             if name in column.counts:
                 raise UserError(

@@ -1,30 +1,39 @@
 """The files of the splits: the rows as they stand in the input, in its format."""
 
-import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..data.columns import Row
+from ..data.columns import Columns, Row
+from ..data.opening import FileOptions, encoding_of, lines_of, suffix_of
+from ..data.readers.json import kind_of
+from ..data.readers.table import table_form
 from ..data.readers.text import read_text
+from ..data.writers import compressed, content_of
 from ..errors import UserError
 from ..files import write_atomic
 
 
-def contents_of(path: Path, rows: Sequence[Row], parts: Mapping[str, Sequence[int]]) -> dict[str, bytes]:
+def contents_of(
+    path: Path, columns: Columns, rows: Sequence[Row], parts: Mapping[str, Sequence[int]]
+) -> dict[str, bytes]:
     """The content of a file for each split; `rows` are all of the input, `parts` the indices of those to write."""
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        return {name: _parquet(path, chosen) for name, chosen in parts.items()}
-    if suffix == ".txt":
-        return {name: "".join(rows[row].values["text"] for row in chosen).encode() for name, chosen in parts.items()}
-    if suffix == ".json":
-        return {
-            name: (json.dumps([rows[row].original for row in chosen], ensure_ascii=False, indent=1) + "\n").encode()
-            for name, chosen in parts.items()
-        }
-    head, pieces = _lines_of(path, rows)
-    return {name: (head + "".join(pieces[row] for row in chosen)).encode() for name, chosen in parts.items()}
+    if _is_in_lines(path, columns):
+        head, pieces = _lines_of(path, columns, rows)
+        texts = {name: head + "".join(pieces[row] for row in chosen) for name, chosen in parts.items()}
+        contents = {name: text.encode(encoding_of(path, columns.file)) for name, text in texts.items()}
+    else:
+        contents = {name: content_of(path, columns, [rows[row] for row in chosen]) for name, chosen in parts.items()}
+    return {name: compressed(path, content) for name, content in contents.items()}
+
+
+def _is_in_lines(path: Path, columns: Columns) -> bool:
+    """Whether rows have lines of their own that mean the same in a file with fewer of them."""
+    match suffix_of(path):
+        case ".csv" | ".tsv":
+            return table_form(path, columns).quoted
+        case ".jsonl":
+            return kind_of(path, columns) == "lines"
+    return suffix_of(path) in (".conll", ".txt")
 
 
 def write_files(contents: Mapping[Path, bytes]) -> None:
@@ -40,9 +49,9 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
             raise UserError(f"{path}: cannot be written ({error.strerror}): name another --output") from error
 
 
-def text_pieces(path: Path) -> list[str]:
+def text_pieces(path: Path, options: FileOptions) -> list[str]:
     """The paragraphs of a text, each with the blank lines after it; its lines, if it has no blank ones."""
-    lines = read_text(path).splitlines(keepends=True)
+    lines = read_text(path, options).splitlines(keepends=True)
     pieces: list[str] = []
     for number, line in enumerate(lines):
         if number and (not line.strip() or lines[number - 1].strip()):
@@ -52,19 +61,12 @@ def text_pieces(path: Path) -> list[str]:
     return pieces if len(pieces) > 1 else lines
 
 
-def _parquet(path: Path, chosen: Sequence[int]) -> bytes:
-    import pyarrow.parquet
-
-    sink = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.parquet.read_table(path).take(list(chosen)), sink)
-    return sink.getvalue()
-
-
-def _lines_of(path: Path, rows: Sequence[Row]) -> tuple[str, list[str]]:
+def _lines_of(path: Path, columns: Columns, rows: Sequence[Row]) -> tuple[str, list[str]]:
     """What stands before the first row, and the lines of each row."""
-    suffix, text = path.suffix.lower(), read_text(path)
-    # A line break of any kind ends a line of a table for the csv module, only \n elsewhere.
-    lines = list(io.StringIO(text, newline="" if suffix in (".csv", ".tsv") else "\n"))
+    suffix = suffix_of(path)
+    if suffix == ".txt":
+        return "", [row.values["text"] for row in rows]
+    lines = list(lines_of(path, columns.file))
     starts = [int(row.place.rpartition(":")[2]) - 1 for row in rows]
     if suffix == ".conll":
         for number, start in enumerate(starts):

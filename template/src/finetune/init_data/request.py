@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..data.opening import compression_of, suffix_of
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -25,8 +27,13 @@ class Request:
 
     @property
     def format(self) -> str:
-        """File ending in lower case."""
-        return self.file.suffix.lower()
+        """File ending in lower case, without that of a compression."""
+        return suffix_of(self.file)
+
+    @property
+    def ending(self) -> str:
+        """The whole ending, such as .csv.gz."""
+        return suffix_of(self.file) + compression_of(self.file)
 
     @property
     def has_names(self) -> bool:

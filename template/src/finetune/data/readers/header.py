@@ -1,13 +1,11 @@
 """The columns of a table: names in its first row, or positions, and rows that must fit them."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any
 
 from ...console import counted
 from ...errors import UserError
 from ..columns import Columns, require_columns
-
-Place = TypeVar("Place")
 
 
 def column_names(cells: Sequence[str], columns: Columns, place: str) -> list[str]:
@@ -17,7 +15,7 @@ def column_names(cells: Sequence[str], columns: Columns, place: str) -> list[str
     expected.
     """
     if not columns.header:
-        if not columns.missing(cells):
+        if columns.required and not columns.missing(cells):
             raise UserError(
                 f"{place}: the first line has the names of the columns ({', '.join(cells)}), but data.header is false: "
                 f"remove data.header"
@@ -39,7 +37,11 @@ def default_header(width: int, columns: Columns) -> list[str]:
     numbers = [str(index) for index in range(width)]
     if columns.renamed:
         return numbers
-    known = columns.names() if columns.trained or width >= len(columns.names()) else columns.required
+    known: Sequence[str] = columns.required
+    if columns.trained is not None:
+        known = [name for name in columns.names() if name not in columns.optional or name in columns.trained]
+    elif width >= len(columns.names()):
+        known = columns.names()
     return [*known, *numbers[len(known) :]][:width]
 
 
@@ -56,11 +58,11 @@ def fits(names: Sequence[str], cells: Sequence[str]) -> bool:
     return len(cells) >= len(names) and not any(cell.strip() for cell in cells[len(names) :])
 
 
-def without_blank_end(rows: Iterable[tuple[Place, list[str]]]) -> Iterator[tuple[Place, list[str]]]:
-    """The rows without those of empty cells at the end, as Excel leaves them; in between they are rows."""
-    blank: list[tuple[Place, list[str]]] = []
+def without_blank_end(rows: Iterable[tuple[int, list[Any]]]) -> Iterator[tuple[int, list[Any]]]:
+    """The numbered rows without those of empty cells at the end, as Excel leaves them; in between they are rows."""
+    blank: list[tuple[int, list[Any]]] = []
     for row in rows:
-        if len(row[1]) > 1 and not any(cell.strip() for cell in row[1]):
+        if len(row[1]) != 1 and all(cell is None or not str(cell).strip() for cell in row[1]):
             blank.append(row)
         else:
             yield from blank

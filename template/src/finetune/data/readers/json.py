@@ -6,17 +6,18 @@ recognised by its beginning. No part of a file is passed over.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 from ...console import notice
 from ...errors import UserError
 from ..columns import Columns
-from ..opening import LONGEST, lines_of, open_text
+from ..opening import LONGEST, lines_of, open_text, suffix_of
 from ..records import Record
 
+Kind = Literal["lines", "list", "within"]
 LIST_START = re.compile(r"\s*\[\s*\{")
 CHUNK = 2**18
 SPACE = re.compile(r"[ \t\r\n]*")
@@ -31,26 +32,30 @@ DEEPEST = 20
 
 def read_jsonl(path: Path, columns: Columns) -> Iterator[Record]:
     """The object of each line that is not blank; of a list where the file is one."""
-    with open_text(path, columns.file) as text:
-        is_list = LIST_START.match(text.read(100))
-    if is_list:
+    kind = kind_of(path, columns)
+    if kind == "list":
         notice(f"{path}: read as a list, which is usually named .json")
-        yield from _list(path, columns)
-    else:
-        yield from _lines(path, columns)
+    return READ[kind](path, columns)
 
 
 def read_json(path: Path, columns: Columns) -> Iterator[Record]:
     """The objects of a list, which may be a part of an object; of each line where the file is JSON Lines."""
-    with open_text(path, columns.file) as text:
-        start = _Json(path, text).peek()
-    if start == "{" and _has_object_lines(path, columns):
+    kind = kind_of(path, columns)
+    if kind == "lines":
         notice(f"{path}: read as JSON Lines, which are usually named .jsonl")
-        return _lines(path, columns)
+    return READ[kind](path, columns)
+
+
+def kind_of(path: Path, columns: Columns) -> Kind:
+    """What a file is by its beginning. Raises UserError for a .json file that is none of these."""
+    with open_text(path, columns.file) as text:
+        if suffix_of(path) != ".json":
+            return "list" if LIST_START.match(text.read(100)) else "lines"
+        start = _Json(path, text).peek()
     if start in ("[", ""):
-        return _list(path, columns)
+        return "list"
     if start == "{":
-        return _list_within(path, columns)
+        return "lines" if _has_object_lines(path, columns) else "within"
     raise UserError(f"{path}:1: a .json file holds a list of objects: start it with [ or name it .jsonl")
 
 
@@ -97,9 +102,22 @@ def _list(path: Path, columns: Columns) -> Iterator[Record]:
 
 
 def _list_within(path: Path, columns: Columns) -> Iterator[Record]:
-    """The list at data.path, or the only one that there is."""
-    wanted = columns.file.path
-    found: dict[str, bool] = {}
+    """The elements of a list in an object."""
+    wanted, found = list_within(path, columns), dict[str, bool]()
+    with open_text(path, columns.file) as text:
+        source = _Json(path, text)
+        yield from source.members(wanted, found)
+        source.require_end()
+    if wanted not in found:
+        raise UserError(f"{path}:1: no list '{wanted}' (found: {', '.join(found)}): correct data.path")
+
+
+def list_within(path: Path, columns: Columns) -> str:
+    """The keys to the list of examples in an object: data.path, or those to the only list.
+
+    Raises UserError if there is none, or several.
+    """
+    wanted, found = columns.file.path, dict[str, bool]()
     if wanted is None:
         with open_text(path, columns.file) as text:
             source = _Json(path, text)
@@ -119,12 +137,7 @@ def _list_within(path: Path, columns: Columns) -> Iterator[Record]:
             )
         wanted = lists[0]
         notice(f"{path}: the examples are the list '{wanted}': set data.path: {wanted} to say so in the config")
-    with open_text(path, columns.file) as text:
-        source = _Json(path, text)
-        yield from source.members(wanted, found)
-        source.require_end()
-    if wanted not in found:
-        raise UserError(f"{path}:1: no list '{wanted}' (found: {', '.join(found)}): correct data.path")
+    return wanted
 
 
 class _Json:
@@ -307,3 +320,4 @@ def _check_surrogates(value: Any, text: str, place: str, start: int = 0, end: in
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_float)
+READ: dict[Kind, Callable[[Path, Columns], Iterator[Record]]] = {"lines": _lines, "list": _list, "within": _list_within}

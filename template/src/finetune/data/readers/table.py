@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple
 from ...console import notice
 from ...errors import UserError
 from ..columns import Columns
-from ..opening import LONGEST, FileOptions, ending_of, limited_lines, lines_of, open_text
+from ..opening import LONGEST, FileOptions, limited_lines, lines_of, open_text, suffix_of
 from ..records import Record
 from .header import by_name, column_names, fits, without_blank_end, without_trailing_blanks
 
@@ -84,7 +84,7 @@ def _rows(path: Path, form: TableForm, options: FileOptions) -> Iterator[tuple[i
                 return
             except csv.Error as error:
                 raise UserError(
-                    f"{path}:{line}: this is not a row of {ending_of(path)} ({error}): correct its quotes"
+                    f"{path}:{line}: this is not a row of {suffix_of(path)} ({error}): correct its quotes"
                 ) from error
             width = width or len(cells)
             if cells and not (len(cells) == 1 < width and not cells[0].strip()):
@@ -96,7 +96,7 @@ def _found_separator(path: Path, sample: str, columns: Columns) -> str:
 
     That of the ending is preferred. Raises UserError where several others are possible.
     """
-    own = OWN_SEPARATORS[ending_of(path)]
+    own = OWN_SEPARATORS[suffix_of(path)]
     tried = {separator: _sample_rows(sample, separator) for separator in SEPARATORS}
     possible = {separator: rows for separator, rows in tried.items() if rows and len(rows[0]) > 1}
     agreeing = {separator: rows for separator, rows in possible.items() if all(fits(rows[0], row) for row in rows)}

@@ -3,10 +3,12 @@
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
+from ...console import notice
 from ...errors import UserError
 from ..columns import Columns
 from ..records import Record
@@ -14,6 +16,12 @@ from .header import by_name, column_names, without_blank_end
 
 OLE = b"\xd0\xcf\x11\xe0"
 """The first bytes of .xls files, and of .xlsx files with a password."""
+BOMB = 200
+"""How often larger a file becomes, at most, when it is decompressed, if that is more than"""
+LARGE = 2**28
+"""bytes."""
+ERRORS = ("#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A")
+"""What Excel shows where a formula has no value."""
 REMEDY = "open it in Excel or LibreOffice and save it as .xlsx without a password, or as .csv"
 
 
@@ -22,63 +30,73 @@ def read_xlsx(path: Path, columns: Columns) -> Iterator[Record]:
 
     Cells become text, as in a .csv file: whole numbers without a point, dates in ISO 8601, formulas as their values.
     """
-    with open_sheet(path, columns.file.sheet) as sheet:
+    names: list[str] = []
+    for number, values in sheet_rows(path, columns.file.sheet):
+        place, cells = f"{path}: row {number}", [cell_text(value) for value in values]
+        if not names:
+            names = column_names(cells, columns, place)
+            if columns.header:
+                continue
+        cells += [""] * (len(names) - len(cells))  # a row ends with its last value
+        yield Record(place, by_name(names, cells, place))
+
+
+def sheet_rows(path: Path, name: str | None) -> Iterator[tuple[int, list[Any]]]:
+    """The rows of a sheet, and their numbers, without empty ones at its beginning and its end.
+
+    Raises UserError for a file that is no workbook, and for a sheet that it lacks.
+    """
+    with _open_sheet(path, name) as sheet:
         numbered = enumerate(sheet.iter_rows(values_only=True), start=1)
-        rows = without_blank_end((number, [cell_text(value) for value in values]) for number, values in numbered)
-        names: list[str] = []
-        for number, cells in rows:
-            place = f"{path}: row {number}"
-            if not names:
-                if not any(cells):
-                    continue
-                names = column_names(cells, columns, place)
-                if columns.header:
-                    continue
-            yield Record(place, by_name(names, cells, place))
+        rows = ((number, list(values) if any(map(cell_text, values)) else []) for number, values in numbered)
+        yield from without_blank_end(dropwhile(lambda row: not row[1], rows))
 
 
 @contextmanager
-def open_sheet(path: Path, name: str | None) -> Iterator[Any]:
-    """A worksheet, read row by row. Raises UserError for a file that is none, and for a sheet that it lacks."""
+def _open_sheet(path: Path, name: str | None) -> Iterator[Any]:
     import openpyxl
 
     with path.open("rb") as file:
         if file.read(4) == OLE:
             raise UserError(f"{path}: is an old .xls file or has a password: {REMEDY}")
     try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+        if size > max(LARGE, BOMB * path.stat().st_size):
+            raise UserError(f"{path}: grows to {size:,} bytes when it is decompressed: save it as .csv")
         workbook = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except Exception as error:  # openpyxl raises what its zip and XML parsers do
-        raise UserError(f"{path}: cannot be read as .xlsx ({_reason(error)}): {REMEDY}") from error
+    except UserError:
+        raise
+    except Exception as error:  # whatever its zip and XML parsers raise
+        raise _unreadable(path, error) from error
     try:
         names = [sheet.title for sheet in workbook.worksheets]
         if not names or (name or names[0]) not in names:
-            raise UserError(f"{path}: no sheet '{name}' (found: {', '.join(names)}): correct data.sheet")
+            raise UserError(f"{path}: no sheet '{name or ''}' (found: {', '.join(names)}): correct data.sheet")
+        if name is None and len(names) > 1:
+            notice(f"{path}: read is the first of the sheets {', '.join(names)}: set data.sheet for another one")
         sheet = workbook[name or names[0]]
-        sheet.reset_dimensions()  # those that are written in the file may be wrong
+        sheet.reset_dimensions()  # those that the file tells may be wrong
         yield sheet
-    except (zipfile.BadZipFile, SyntaxError, KeyError, ValueError, EOFError) as error:
-        raise UserError(f"{path}: cannot be read as .xlsx ({_reason(error)}): {REMEDY}") from error
+    except (zipfile.BadZipFile, SyntaxError, KeyError, ValueError, TypeError, EOFError) as error:
+        raise _unreadable(path, error) from error
     finally:
         workbook.close()
 
 
+def _unreadable(path: Path, error: Exception) -> UserError:
+    reason = str(error).split("\n")[0] or type(error).__name__
+    return UserError(f"{path}: cannot be read as .xlsx ({reason}): {REMEDY}")
+
+
 def cell_text(value: Any) -> str:
     """The value of a cell as text."""
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "true" if value else "false"
-        case float() if value.is_integer() and abs(value) < 1e15:
-            return str(int(value))
-        case datetime() if value.time() == time():
-            return value.date().isoformat()
-        case datetime() | date() | time():
-            return value.isoformat(sep=" ") if isinstance(value, datetime) else value.isoformat()
-        case timedelta():
-            return str(value)
-    return str(value)
-
-
-def _reason(error: Exception) -> str:
-    return str(error).split("\n")[0] or type(error).__name__
+    if value is None or value in ERRORS:
+        return ""
+    if isinstance(value, bool):
+        return str(value).upper()  # as Excel writes it
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    if isinstance(value, datetime):
+        return value.date().isoformat() if value.time() == time() else value.isoformat(sep=" ")
+    return value.isoformat() if isinstance(value, date | time) else str(value)
