@@ -3,6 +3,8 @@
 Full fine-tuning saves an ordinary model, which plain transformers loads. PEFT methods save the adapter in peft's
 format and the name of the base model; of a tiny model, which has no other source, also the base model itself.
 
+Tabular features have a module of their own in the head, which plain transformers passes over.
+
 The head of a regression is saved in the unit of the data, for other programs: mean and deviation of the labels are
 folded into its last layer. Here a model predicts standardized labels, and loads that layer as it was trained.
 """
