@@ -28,7 +28,7 @@ def recognise(sample: bytes) -> tuple[str | None, str]:
     from charset_normalizer import from_bytes
 
     matches = from_bytes(
-        sample, cp_isolation=[*TYPICAL, "cp1250", "cp1253", "cp1254", "cp1255", "cp1256"], threshold=0.15
+        sample, cp_isolation=[*TYPICAL, "cp1250", "cp1253", "cp1254", "cp1255", "cp1256"], threshold=0.3
     )
     likeliest = matches[0].encoding if len(matches) else ""
     typical = {codec: str(match) for match in matches for codec in [match.encoding, *match.could_be_from_charset]
@@ -58,21 +58,22 @@ def _foreign(text: str) -> str:
     return "" if len(LATIN_BEFORE.findall(text)) > 0.2 * len(foreign) else foreign
 
 
-def _consists(*patterns: str, least: float) -> Callable[[str], bool]:
-    """Whether at least this share of the characters outside of ASCII matches, and most of these each other pattern."""
+def _consists(letters: str, least: float, frequent: str = "", at_least: float = 0) -> Callable[[str], bool]:
+    """Whether at least a share of the characters outside of ASCII are such letters, and a share are frequent ones."""
 
     def check(text: str) -> bool:
         foreign = _foreign(text)
-        counts = [len(re.findall(pattern, foreign)) for pattern in patterns]
         return (
-            len(foreign) >= ENOUGH and counts[0] >= least * len(foreign) and min(counts) >= 0.7 * least * len(foreign)
+            len(foreign) >= ENOUGH
+            and len(re.findall(letters, foreign)) >= least * len(foreign)
+            and sum(map(foreign.count, frequent)) >= at_least * len(foreign)
         )
 
     return check
 
 
-def _common_hanzi(codec: str, last: int) -> Callable[[str], bool]:
-    """Whether the text consists of characters of the first level of a standard: the common ones, by first byte."""
+def _common_hanzi(codec: str, last: int, at_least: float) -> Callable[[str], bool]:
+    """Whether the characters are of the first level of a standard, by first byte, and a share of them very frequent."""
 
     def is_common(char: str) -> bool:
         code = char.encode(codec, errors="ignore")
@@ -80,7 +81,12 @@ def _common_hanzi(codec: str, last: int) -> Callable[[str], bool]:
 
     def check(text: str) -> bool:
         hanzi = [char for char in _foreign(text) if char > "\u2fff"]
-        return len(hanzi) >= ENOUGH and sum(map(is_common, hanzi)) >= 0.9 * len(hanzi) and not KANA.search(text)
+        return (
+            len(hanzi) >= ENOUGH
+            and sum(map(is_common, hanzi)) >= 0.9 * len(hanzi)
+            and sum(map(hanzi.count, CHINESE)) >= at_least * len(hanzi)
+            and not KANA.search(text)
+        )
 
     return check
 
@@ -92,16 +98,20 @@ def _is_western(text: str) -> bool:
     return ENOUGH <= foreign <= 0.3 * len(text) and fits and not UNUSUAL.search(text)
 
 
-CYRILLIC = "[\u0430-\u044f\u0451-\u045f]", "[\u0430\u0435\u0438\u043e\u043d\u0442\u0441\u0440\u0432\u043b]"
+CYRILLIC, RUSSIAN = "[\u0430-\u044f\u0451-\u045f]", "\u0430\u0435\u0438\u043e\u043d\u0442\u0441\u0440\u0432\u043b"
 """Small letters, and the ten that are the most frequent ones in Russian."""
+HANGUL, KOREAN = "[\uac00-\ud7a3]", "이다는에을가고의지하은도어로나기사리시한를서해자아인대그라있보들게요정수것"
+"""Syllables, and the most frequent ones in Korean."""
+CHINESE = "的一是不了人我在有他这中大来上个到说们为子和你地出也时得就要下以生会家可里后小么心多能好都没很还這來個們為時會裡後沒還買"
+"""The most frequent characters of Chinese."""
 TYPICAL: Mapping[str, Callable[[str], bool]] = {
-    "gb18030": _common_hanzi("gb2312", 0xD7),
-    "big5": _common_hanzi("big5", 0xC6),
-    "cp932": _consists(KANA.pattern, least=0.3),
-    "euc_jis_2004": _consists(KANA.pattern, least=0.3),
-    "cp949": _consists("[\uac00-\ud7a3]", least=0.95),
-    "cp1251": _consists(*CYRILLIC, least=0.8),
-    "koi8_r": _consists(*CYRILLIC, least=0.8),
+    "gb18030": _common_hanzi("gb2312", 0xD7, 0.1),
+    "big5": _common_hanzi("big5", 0xC6, 0.15),
+    "cp932": _consists(KANA.pattern, 0.3),
+    "euc_jis_2004": _consists(KANA.pattern, 0.3),
+    "cp949": _consists(HANGUL, 0.95, KOREAN, 0.2),
+    "cp1251": _consists(CYRILLIC, 0.8, RUSSIAN, 0.55),
+    "koi8_r": _consists(CYRILLIC, 0.8, RUSSIAN, 0.55),
     "cp1252": _is_western,
 }
 """The encodings that are recognised, the usual ones first, and whether a text is typical of them."""

@@ -88,7 +88,7 @@ def _has_object_lines(path: Path, columns: Columns) -> bool:
         first = next((line for line in iter(partial(text.readline, CHUNK), "") if line.strip()), "")
         more = text.read(CHUNK)
     try:
-        return bool(more.strip()) and isinstance(json.loads(first), dict)
+        return more.lstrip().startswith("{") and isinstance(json.loads(first), dict)
     except (ValueError, RecursionError):
         return False
 
@@ -297,7 +297,7 @@ def _constant(name: str) -> None:
 
 def _integer(digits: str) -> int:
     if len(digits) > MOST_DIGITS:
-        raise _Refused(f"a number has {len(digits)} digits: write it as a string")
+        raise _Refused(f"a number has more than {MOST_DIGITS} digits: write it as a string")
     return int(digits)
 
 
