@@ -5,6 +5,7 @@ word per line, with a blank line between sentences; .txt is a single text.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -12,7 +13,8 @@ from pathlib import Path
 from ..console import notice
 from ..errors import UserError
 from .columns import Columns, OptionalColumns, Row, check_columns, row_from_record
-from .forms.all_forms import form_of
+from .forms.all_forms import accepted, recognised
+from .readers.brat import read_brat
 from .readers.conll import read_conll
 from .readers.json import read_json, read_jsonl
 from .readers.parquet import read_parquet
@@ -31,6 +33,7 @@ READERS: dict[str, Callable[[Path, Columns], Iterator[Record]]] = {
     ".parquet": read_parquet,
     **dict.fromkeys((".conll", ".conllu", ".bio", ".iob"), read_conll),
     ".txt": read_txt,
+    "brat": read_brat,
 }
 
 
@@ -55,11 +58,13 @@ def stream_rows(path: Path, columns: Columns) -> Iterator[Row]:
     first = next(records, None)
     if first is None:
         raise UserError(f"{path}:1: the file holds no examples: add at least one")
-    form = form_of(columns.task, first.value)
+    form, records = recognised(columns.task, chain([first], records))
     if form:
         notice(f"{path}: read as {form.name}")
+        columns = replace(columns, renamed=None)  # the form knows where its columns are
+        records = records if columns.targets else accepted(form, str(path), records)
     optional = OptionalColumns(columns)
-    for record in sentences(chain([first], records), columns):
+    for record in sentences(records, columns):
         row = row_from_record(record, columns, form)
         optional.see(row)
         yield row
