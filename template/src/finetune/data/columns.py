@@ -10,7 +10,7 @@ import yaml
 
 from ..console import notice
 from ..errors import UserError
-from .forms.form import Form
+from .forms.form import Form, unpaired
 from .label_values import named, one_hot
 from .missing import NAN, is_null
 from .opening import FileOptions
@@ -187,11 +187,11 @@ class OptionalColumns:
 
 def row_from_record(record: Record, columns: Columns, form: Form | None = None) -> Row:
     """The row of what a reader yields. Raises UserError if it is no example of the task or lacks a required column."""
-    value = record.value
+    value = original = unpaired(record.value)
     if form and isinstance(value, dict):
         value = form.convert(value, record.place)
     row = row_from_object(value, record.place, columns)
-    return Row(row.place, row.values, record.value if record.original is None else record.original)
+    return Row(row.place, row.values, original if record.original is None else record.original)
 
 
 def resolve_columns(columns: Columns, value: Any, source: str) -> Columns:

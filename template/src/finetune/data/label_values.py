@@ -106,7 +106,7 @@ def one_hot(names: Sequence[str], value: Mapping[str, Any], place: str) -> list[
         cell = "0" if is_missing(value[name]) else str(label_name(value[name])).lower()
         if cell not in YES + NO:
             raise UserError(
-                f"{place}: column '{name}' is {str(value[name])[:LONGEST]!r}: write 1 where the label holds, else 0"
+                f"{place}: column '{name}' is '{str(value[name])[:LONGEST]}': write 1 where the label holds, else 0"
             )
         if cell in YES:
             found.append(name)
@@ -138,4 +138,6 @@ def _name(value: Any, names: Mapping[str, str], place: str) -> str:
     if label is not None and label in names.values():
         return label
     shown = ", ".join([*names][:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-    raise UserError(f"{place}: label {str(value)[:LONGEST]} has no name in data.labels ({shown}): correct one of them")
+    raise UserError(
+        f"{place}: label '{str(value)[:LONGEST]}' has no name in data.labels ({shown}): correct one of them"
+    )

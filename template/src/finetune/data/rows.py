@@ -7,16 +7,18 @@ and parallel text.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
 from ..console import notice
 from ..errors import UserError
 from .columns import Columns, OptionalColumns, Row, check_columns, resolve_columns, row_from_record
-from .forms.all_forms import form_of
+from .forms.all_forms import accepted, recognised
 from .invalid import InvalidRows
 from .opening import compression_of, suffix_of
 from .readers.arrow import read_arrow, read_parquet
+from .readers.brat import read_brat
 from .readers.conll import read_conll
 from .readers.folder import read_folder
 from .readers.json import read_json, read_jsonl
@@ -40,6 +42,7 @@ READERS: dict[str, Callable[[Path, Columns], Iterator[Record]]] = {
     ".feather": read_arrow,
     **dict.fromkeys((".conll", ".conllu", ".bio", ".iob"), read_conll),
     ".txt": read_txt,
+    "brat": read_brat,
     "folder": read_folder,
     "parallel": read_parallel,
 }
@@ -79,13 +82,15 @@ def stream_rows(path: Path, columns: Columns, invalid: InvalidRows | None = None
     first = next(records, None)
     if first is None:
         raise UserError(f"{path}:1: the file holds no examples: add at least one")
-    form = form_of(columns.task, first.value)
+    form, records = recognised(columns.task, chain([first], records))
     if form:
         notice(f"{path}: read as {form.name}")
+        columns = columns if form.leaves_choice else replace(columns, renamed=None)
+        records = records if columns.targets else accepted(form, str(path), records)
     else:
         columns = resolve_columns(columns, first.value, str(path))
     optional = OptionalColumns(columns)
-    for record in sentences(chain([first], records), columns):
+    for record in sentences(records, columns):
         try:
             row = row_from_record(record, columns, form)
             optional.see(row)

@@ -1,30 +1,66 @@
 """All forms by the task that reads them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
+from itertools import chain, islice
 
+from ...console import counted, notice
+from ...errors import UserError
+from ..records import Record
+from .annotations import ALL_LABELS, ENTITIES, ONE_LABEL
 from .dialogues import NAMES, dialogue_forms
-from .form import Form, Object
+from .form import Form, Object, unpaired
 from .instructions import instruction_forms, to_columns, to_messages
+from .label_studio import STUDIO_ALL_LABELS, STUDIO_ENTITIES, STUDIO_NUMBER, STUDIO_ONE_LABEL
 from .translations import TRANSLATIONS
 
 SOURCE_TARGET = instruction_forms((("source",),), partial(to_columns, "source", "target"))
 
 FORMS: Mapping[str, tuple[Form, ...]] = {
     "chat": (*dialogue_forms(), *instruction_forms(tuple((name,) for name in NAMES), to_messages)),
+    "multi-label-classification": STUDIO_ALL_LABELS + ALL_LABELS,
+    "regression": STUDIO_NUMBER,
+    "summarization": SOURCE_TARGET,
+    "text-classification": STUDIO_ONE_LABEL + ONE_LABEL,
     "text-generation": instruction_forms(
         (("text",), ("prompt", "completion")), partial(to_columns, "prompt", "completion")
     ),
+    "token-classification": STUDIO_ENTITIES + ENTITIES,
     "translation": (TRANSLATIONS, *SOURCE_TARGET),
-    "summarization": SOURCE_TARGET,
 }
 """The forms of each task, the most specific first."""
+SAMPLE = 20
+"""Examples by which a form is recognised: the first ones may have no annotation."""
 
 
 def form_of(task: str, value: object) -> Form | None:
-    """The form of a file whose first example is `value`; None if it is the task's own or an unknown one."""
+    """The form of a file with the example `value`; None if it is the task's own or an unknown one."""
+    value = unpaired(value)
     if not isinstance(value, dict):
         return None
     first: Object = value
     form = next((form for form in FORMS.get(task, ()) if form.matches(first)), None)
     return form.bound(first) if form and form.bound else form
+
+
+def recognised(task: str, records: Iterator[Record]) -> tuple[Form | None, Iterator[Record]]:
+    """The form of a file, by the first example that has one, and all its records."""
+    first = list(islice(records, SAMPLE))
+    form = next((form for form in (form_of(task, record.value) for record in first) if form), None)
+    return form, chain(first, records)
+
+
+def accepted(form: Form, source: str, records: Iterator[Record]) -> Iterator[Record]:
+    """The records that the tool does not reject; how many it does is said. Raises UserError if none is left."""
+    left_out = kept = 0
+    for record in records:
+        if form.rejects and isinstance(record.value, dict) and form.rejects(record.value):
+            left_out += 1
+        else:
+            kept += 1
+            yield record
+    if left_out:
+        told = f"{source}: {counted(left_out, 'example')} left out, which {form.reason}"
+        if not kept:
+            raise UserError(f"{told}: none is left, so annotate some")
+        notice(told)

@@ -19,3 +19,16 @@ class Form:
     """An object, and its place for errors, with the task's own columns. Raises UserError where it cannot be read."""
     bound: "Callable[[Object], Form] | None" = None
     """Where the first object decides how all are read: the form for it."""
+    leaves_choice: bool = False
+    """Whether `data.columns` may choose among the columns that it makes; if not, the form knows where they are."""
+    rejects: Callable[[Object], bool] | None = None
+    """Whether the tool says that an object is no example to learn from; such objects are left out and counted."""
+    reason: str = ""
+    """Why they are left out, in words."""
+
+
+def unpaired(value: Any) -> Any:
+    """The pairs of spaCy, [text, {"entities": ...}], as objects; other values as they are."""
+    if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], dict):
+        return {"text": value[0], **value[1]}
+    return value

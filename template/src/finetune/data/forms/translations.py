@@ -39,4 +39,4 @@ def _name(languages: list[str]) -> str:
     return f"{read} data.columns={{source: translation.{target}, target: translation.{source}}}"
 
 
-TRANSLATIONS = Form("translations", _matches, lambda value, place: dict(value), _of_languages)
+TRANSLATIONS = Form("translations", _matches, lambda value, place: dict(value), bound=_of_languages, leaves_choice=True)
