@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -13,7 +14,8 @@ from .config.config import Config, Data
 from .console import make_console, print_json, print_table
 from .data.columns import rows_from_objects
 from .data.features import Encoded
-from .data.rows import Columns, Row, read_rows
+from .data.files import files_of
+from .data.rows import Columns, Row, read_rows, reader_name
 from .dataset import columns_of
 from .errors import UserError
 from .files import write_atomic
@@ -108,23 +110,33 @@ def show_record(record: Record) -> None:
 
 
 def predict_to_file(run: RunFolder, path: Path, output: Path | None, *, trust_remote_code: bool = False) -> Path:
-    """Write the rows of a file with their predictions in the same format; by default into the run's `predictions/`."""
-    output = output or run.path / "predictions" / path.name
-    if output.suffix.lower() != path.suffix.lower():
-        raise UserError(f"{output}: the output has the format of the input: let its name end in {path.suffix}")
+    """Write the rows of a file with their predictions in the same format; by default into the run's `predictions/`.
+
+    What is no single file, such as a folder of texts, and formats that are only read become .jsonl.
+    """
+    source = path
+    path, *others = files_of([source])
+    if others:
+        raise UserError(f"{source}: names {len(others) + 1} files: predict one after the other")
+    ending = path.suffix if reader_name(path) in {*WRITERS, ".txt"} else ".jsonl"
+    name = path.name if path.suffix == ending else f"{re.sub('[{}]', '', path.name)}{ending}"
+    output = output or run.path / "predictions" / name
+    if output.suffix.lower() != ending.lower():
+        raise UserError(f"{output}: the output of this input is {ending}: let its name end so")
     if path.suffix.lower() == ".txt":
         raise UserError(f"{path}: a .txt file has no rows to write predictions to: use --text, or a .jsonl file")
     if output.exists() and path.exists() and output.samefile(path):
         raise UserError(f"{output}: is the input itself: choose another --output")
     rows, records = Predictor(run, trust_remote_code=trust_remote_code).predict_file(path)
     output.parent.mkdir(parents=True, exist_ok=True)
-    WRITERS[path.suffix.lower()](output, rows, records)
+    WRITERS[ending.lower()](output, rows, records)
     return output
 
 
 def _write_jsonl(path: Path, rows: Sequence[Row], records: Sequence[Record]) -> None:
     lines = [
-        json.dumps({**row.original, **record}, ensure_ascii=False) for row, record in zip(rows, records, strict=True)
+        json.dumps({**row.original, **record}, ensure_ascii=False, default=str)
+        for row, record in zip(rows, records, strict=True)
     ]
     write_atomic(path, "".join(f"{line}\n" for line in lines))
 

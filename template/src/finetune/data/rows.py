@@ -24,7 +24,7 @@ from .readers.table import read_table
 from .readers.text import read_txt
 from .records import Record
 
-__all__ = ["READERS", "Columns", "Row", "format_of", "read_rows", "stream_rows"]
+__all__ = ["READERS", "Columns", "Row", "read_rows", "reader_name", "stream_rows"]
 
 READERS: dict[str, Callable[[Path, Columns], Iterator[Record]]] = {
     ".jsonl": read_jsonl,
@@ -41,7 +41,7 @@ READERS: dict[str, Callable[[Path, Columns], Iterator[Record]]] = {
 }
 
 
-def format_of(path: Path) -> str:
+def reader_name(path: Path) -> str:
     """The key of the reader of a file, a folder or parallel text: a file ending, or else a word."""
     if path.is_dir():
         return "brat" if any(path.glob("*.ann")) else "folder"
@@ -63,10 +63,10 @@ def stream_rows(path: Path, columns: Columns, invalid: InvalidRows | None = None
     check_columns(columns)
     if not (path.exists() or sides_of(path)):
         raise UserError(f"{path}: there is no such file (looked in {Path.cwd()}): correct the path")
-    reader = READERS.get(format_of(path))
+    reader = READERS.get(reader_name(path))
     if reader is None:
         endings = " ".join(name for name in READERS if name.startswith("."))
-        raise UserError(f"{path}: unknown format '{format_of(path)}': use one of {endings}")
+        raise UserError(f"{path}: unknown format '{reader_name(path)}': use one of {endings}")
     records = reader(path, columns)
     first = next(records, None)
     if first is None:
