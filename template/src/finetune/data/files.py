@@ -20,9 +20,10 @@ def files_of(sources: Iterable[str | Path]) -> list[Path]:
 
     A source is a file, a pattern (`data/*.csv`), two files of parallel text (`train.{en,de}`) or a folder: of data
     files of one format, of .txt files by label, or of brat's annotations. The two last are read as a whole.
+    What is on the Hub (`hf://datasets/ORG/NAME/*.parquet`) is downloaded once.
     Raises UserError for a source that names none, and for a file that is named twice.
     """
-    found = [path for source in sources for path in _files_of(str(source))]
+    found = [path for source in sources for path in _files_of(_text(source))]
     seen: set[Path] = set()
     for path in found:
         if path.resolve() in seen:
@@ -46,7 +47,15 @@ def shown(files: Iterable[str | Path]) -> str:
     return ", ".join(Path(file).as_posix() for file in files)
 
 
+def _text(source: str | Path) -> str:
+    return source.as_posix() if isinstance(source, Path) else source
+
+
 def _files_of(source: str) -> list[Path]:
+    if source.startswith("hf:/"):
+        from .hub_files import hub_files  # imports the client of the Hub, which takes most of a second
+
+        return hub_files(source)
     path = Path(source)
     if path.is_file():
         return [path]
