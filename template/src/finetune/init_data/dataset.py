@@ -12,7 +12,7 @@ from ..config.edit import edited, replace_file
 from ..config.load import load_config
 from ..console import counted
 from ..data.missing import is_missing
-from ..data.rows import Columns, Row, read_rows
+from ..data.rows import Columns, Row, read_rows, reader_name
 from ..data.usual_names import USUAL, plain
 from ..errors import UserError
 from ..tasks.base import Task
@@ -55,7 +55,7 @@ class Dataset:
     def write(self) -> Written:
         """Write the files and set them in the config. Where that is not possible, UserError before anything is."""
         request = self.request
-        contents = contents_of(request.file, self.rows, self.parts)
+        contents = _as_objects(self) if request.is_merged else contents_of(request.file, self.rows, self.parts)
         changes = self._changes()
         new = [(f"{section}.{key}", value) for section, some in changes.items() for key, value in some.items()]
         # Raises UserError where other keys of the config contradict the new values.
@@ -68,7 +68,7 @@ class Dataset:
         return Written({name: self._path(name) for name in contents}, request.config, before, after)
 
     def _path(self, part: str) -> Path:
-        return self.request.output / f"{part}{self.request.file.suffix}"
+        return self.request.output / f"{part}{self.request.ending}"
 
     def _changes(self) -> dict[str, dict[str, Any]]:
         """The new values of the config, by section and key."""
@@ -112,11 +112,30 @@ def make_dataset(request: Request) -> Dataset:
 
 def _read(request: Request, config: Config) -> list[Row]:
     """The rows with all their columns; of a .txt file its paragraphs."""
+    if request.is_merged:
+        return [row for path in request.files for row in _objects_of(path, config)]
     if request.format == ".txt":
         read_rows(request.file, Columns((), text_column="text"))  # for its error messages
         return [Row(f"{request.file}:1", {"text": piece}, {"text": piece}) for piece in text_pieces(request.file)]
     required = ("tokens", "tags") if request.format == ".conll" else ()
     return read_rows(request.file, Columns(required, header=config.data.header))
+
+
+def _objects_of(path: Path, config: Config) -> list[Row]:
+    """The rows of a file with all their columns, which have names whatever its format."""
+    required = {".conll": ("tokens", "tags"), "parallel": ("source", "target")}.get(reader_name(path), ())
+    text_column = "text" if reader_name(path) == ".txt" else None
+    rows = read_rows(path, Columns(required, header=config.data.header, text_column=text_column))
+    return [Row(row.place, row.values, row.original if isinstance(row.original, dict) else row.values) for row in rows]
+
+
+def _as_objects(dataset: Dataset) -> dict[str, bytes]:
+    """The content of a .jsonl file for each split."""
+    lines = {
+        name: [json.dumps(dataset.rows[row].original, ensure_ascii=False, default=str) for row in chosen]
+        for name, chosen in dataset.parts.items()
+    }
+    return {name: "".join(f"{line}\n" for line in some).encode() for name, some in lines.items()}
 
 
 def _complete(rows: Sequence[Row], recognised: Recognised) -> tuple[dict[str, list[Row]], list[int]]:
