@@ -11,6 +11,7 @@ import yaml
 from conftest import Project
 from pyarrow import Table
 from pyarrow.parquet import write_table
+from pydantic import TypeAdapter
 
 from finetune.config.config import Data
 from finetune.console import Notice
@@ -18,8 +19,8 @@ from finetune.data.columns import Columns, rows_from_objects
 from finetune.data.rows import read_rows
 from finetune.dataset import columns_of
 from finetune.errors import UserError
-from finetune.init_data.recognise import TASKS
 from finetune.tasks import make_task
+from finetune.tasks.settings import AnyTask
 
 KEYS = [
     ("text-classification", ["id", "review", "stars"], {"text": "review", "label": "stars"}),
@@ -55,7 +56,9 @@ UNCLEAR = [
 
 
 def columns(task: str, *, labelled: bool = True, **data: Any) -> Columns:
-    return columns_of(make_task(TASKS[task](type=task)), Data(train=["x"], **data), labelled)
+    return columns_of(
+        make_task(TypeAdapter(AnyTask).validate_python({"type": task})), Data(train=["x"], **data), labelled
+    )
 
 
 @pytest.mark.parametrize(("task", "names", "found"), KEYS)
