@@ -144,8 +144,9 @@ def _fields(one: Columns) -> dict[str, Any]:
         ({"text": "reviw"}, "x.csv:1: no column 'reviw' (found: id, review, stars): correct data.columns.text "
                             "(did you mean 'review'?)"),
         ({"text": 7}, "x.csv:1: no column '7' (found: id, review, stars): correct data.columns.text"),
-        ({"text": "review", "text_pair": "sentense", "label": "stars"},
-         "x.csv:2: no column 'sentense' (found: id, review, stars): add it, or correct data.columns.text_pair"),
+        ({"text": "review", "text_pair": "revieww", "label": "stars"},
+         "x.csv:2: no column 'revieww' (found: id, review, stars): add it, or correct data.columns.text_pair "
+         "(did you mean 'review'?)"),
     ],
 )  # fmt: skip
 def test_a_name_in_the_config_that_the_file_lacks(
@@ -156,6 +157,12 @@ def test_a_name_in_the_config_that_the_file_lacks(
     with pytest.raises(UserError) as error:
         read_rows(Path("x.csv"), columns("text-classification", columns=renamed))
     assert str(error.value).startswith(sentence)
+
+
+def test_one_column_is_not_taken_for_two(project: Project) -> None:
+    path = project.write("x.csv", "sentences and moods\nfine good\n")
+    with pytest.raises(UserError, match=r"no column 'text' \(found: sentences and moods\): name the right column in"):
+        read_rows(path, columns("text-classification"))
 
 
 def test_a_table_without_header_is_read_by_position(project: Project) -> None:
