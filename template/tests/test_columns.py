@@ -11,6 +11,7 @@ import yaml
 from conftest import Project
 from pyarrow import Table
 from pyarrow.parquet import write_table
+from pydantic import TypeAdapter
 
 from finetune.config.config import Data
 from finetune.console import Notice
@@ -18,8 +19,8 @@ from finetune.data.columns import Columns, rows_from_objects
 from finetune.data.rows import read_rows
 from finetune.dataset import columns_of
 from finetune.errors import UserError
-from finetune.init_data.recognise import TASKS
 from finetune.tasks import make_task
+from finetune.tasks.settings import AnyTask
 
 KEYS = [
     ("text-classification", ["id", "review", "stars"], {"text": "review", "label": "stars"}),
@@ -54,7 +55,9 @@ UNCLEAR = [
 
 
 def columns(task: str, *, labelled: bool = True, **data: Any) -> Columns:
-    return columns_of(make_task(TASKS[task](type=task)), Data(train=["x"], **data), labelled)
+    return columns_of(
+        make_task(TypeAdapter(AnyTask).validate_python({"type": task})), Data(train=["x"], **data), labelled
+    )
 
 
 @pytest.mark.parametrize(("task", "names", "found"), KEYS)
@@ -140,8 +143,9 @@ def _fields(one: Columns) -> dict[str, Any]:
         ({"text": "reviw"}, "x.csv:1: no column 'reviw' (found: id, review, stars): correct data.columns.text "
                             "(did you mean 'review'?)"),
         ({"text": 7}, "x.csv:1: no column '7' (found: id, review, stars): correct data.columns.text"),
-        ({"text": "review", "text_pair": "sentense", "label": "stars"},
-         "x.csv:2: no column 'sentense' (found: id, review, stars): add it, or correct data.columns.text_pair"),
+        ({"text": "review", "text_pair": "revieww", "label": "stars"},
+         "x.csv:2: no column 'revieww' (found: id, review, stars): add it, or correct data.columns.text_pair "
+         "(did you mean 'review'?)"),
     ],
 )  # fmt: skip
 def test_a_name_in_the_config_that_the_file_lacks(
@@ -152,6 +156,12 @@ def test_a_name_in_the_config_that_the_file_lacks(
     with pytest.raises(UserError) as error:
         read_rows(Path("x.csv"), columns("text-classification", columns=renamed))
     assert str(error.value).startswith(sentence)
+
+
+def test_one_column_is_not_taken_for_two(project: Project) -> None:
+    path = project.write("x.csv", "sentences and moods\nfine good\n")
+    with pytest.raises(UserError, match=r"no column 'text' \(found: sentences and moods\): name the right column in"):
+        read_rows(path, columns("text-classification"))
 
 
 def test_a_table_without_header_is_read_by_position(project: Project) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import warnings
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
@@ -11,9 +12,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from conftest import Project, build
+from conftest import Project, build, needs
 from pyarrow import feather
 
+from finetune.cli import main
 from finetune.config.load import load_config
 from finetune.console import Notice
 from finetune.data.files import checksum, files_of, shown
@@ -267,3 +269,53 @@ def test_a_damaged_table_of_arrow(name: str) -> None:
         except UserError:
             refused += 1
     assert refused
+
+
+# --------------------------------------------------------------------------------------------------------- predictions
+
+
+def test_predictions_of_what_is_no_single_file(
+    project: Project, finished: Callable[[str], None], refused: Callable[..., str]
+) -> None:
+    finished("text-classification")
+    texts("1.txt", "2.txt")
+    to_file(TABLE, Path("x.arrow"))
+    for source in ("reviews", "x.arrow"):
+        assert main(["predict", "runs/config", source]) == 0
+        lines = Path(f"runs/config/predictions/{source}.jsonl").read_text().splitlines()
+        assert [*map(list, map(json.loads, lines))] == [
+            [*(("text", "file") if source == "reviews" else TABLE.column_names), "prediction", "probability",
+             "probabilities"],
+        ] * 2  # fmt: skip
+    write("data/1.csv")
+    assert main(["predict", "runs/config", "data"]) == 0
+    assert Path("runs/config/predictions/1.csv").is_file()
+    write("data/2.csv")
+    assert refused("predict", "runs/config", "data/*.csv") == "data/*.csv: names 2 files: predict one after the other"
+    assert refused("predict", "runs/config", "reviews", "--output", "x.csv").startswith("x.csv: the output of this")
+    assert refused("predict", "runs/config", "gone").startswith("gone: there is no such file")
+
+
+def test_an_evaluation_on_a_folder(project: Project, finished: Callable[[str], None]) -> None:
+    finished("text-classification")
+    texts("good/1.txt", "bad/1.txt", "bad/2.txt")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Notice)
+        assert main(["evaluate", "runs/config", "--data", "reviews", "--split", "test"]) == 0
+    evaluation = json.loads(Path("runs/config/evaluation-test.json").read_text())
+    assert (evaluation["data"], evaluation["examples"]) == ("reviews", 3)
+
+
+@needs("check_data")
+def test_check_data_of_a_folder_and_of_parallel_text(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    texts("good/1.txt", "good/2.txt", "bad/1.txt", "bad/2.txt")
+    check = ["check-data", "--json"]
+    assert main([*check, str(project.config("text-classification")), "data.train=reviews", *ALONE]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["data"] == {"reviews": checksum(Path("reviews"))}
+    assert document["splits"]["train"]["rows"] == 4
+    write("train.en", "good day\nthank you\n")
+    write("train.de", "guten Tag\ndanke\n")
+    assert main([*check, str(project.config("translation")), "data.train=train.{en,de}", *ALONE]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["data"] == {"train.{en,de}": checksum(Path("train.{en,de}"))}

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import Project, build, needs
+from pydantic import TypeAdapter
 
 from finetune.cli import main
 from finetune.config.config import Data
@@ -19,8 +20,8 @@ from finetune.data.rows import read_rows
 from finetune.data.template import columns_in, filled, parts_of
 from finetune.dataset import columns_of
 from finetune.errors import UserError
-from finetune.init_data.recognise import TASKS
 from finetune.tasks import make_task
+from finetune.tasks.settings import AnyTask
 
 TEMPLATE = "{title} [SEP] {brand}, {price} EUR"
 ITEMS = [
@@ -33,7 +34,11 @@ OFF = ("data.validation=null", "data.test=null")
 
 
 def columns(task: str, template: str = TEMPLATE, *, labelled: bool = True, **data: Any) -> Any:
-    return columns_of(make_task(TASKS[task](type=task)), Data(train=["x"], template=template, **data), labelled)
+    return columns_of(
+        make_task(TypeAdapter(AnyTask).validate_python({"type": task})),
+        Data(train=["x"], template=template, **data),
+        labelled,
+    )
 
 
 @pytest.mark.parametrize(

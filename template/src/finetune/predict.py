@@ -1,6 +1,7 @@
 """Predictions of a run's best model for a file or for single texts."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,10 +11,11 @@ from .config.config import Config, Data
 from .console import make_console, print_json, print_table
 from .data.columns import rows_from_objects
 from .data.features import Encoded
+from .data.files import files_of
 from .data.opening import suffix_of
-from .data.rows import Columns, Row, read_rows
+from .data.rows import Columns, Row, read_rows, reader_name
 from .data.word_rows import by_word
-from .data.writers import compressed, content_of
+from .data.writers import WRITERS, compressed, content_of
 from .dataset import columns_of
 from .errors import UserError
 from .files import write_atomic
@@ -110,12 +112,22 @@ def show_record(record: Record) -> None:
 
 
 def predict_to_file(run: RunFolder, path: Path, output: Path | None, *, trust_remote_code: bool = False) -> Path:
-    """Write the rows of a file with their predictions in the same format; by default into the run's `predictions/`."""
-    output, suffix = output or run.path / "predictions" / path.name, suffix_of(path)
+    """Write the rows of a file with their predictions in the same format; by default into the run's `predictions/`.
+
+    What is no single file, such as a folder of texts, becomes .jsonl.
+    """
+    source = path
+    path, *others = files_of([source])
+    if others:
+        raise UserError(f"{source}: names {len(others) + 1} files: predict one after the other")
+    if reader_name(path) == ".txt":
+        raise UserError(f"{path}: a .txt file has no rows to write predictions to: use --text, or a .jsonl file")
+    is_kept = reader_name(path) in WRITERS
+    suffix = suffix_of(path) if is_kept else ".jsonl"
+    name = path.name if is_kept else f"{re.sub('[{}]', '', path.name)}{suffix}"
+    output = output or run.path / "predictions" / name
     if suffix_of(output) != suffix:
-        raise UserError(f"{output}: the output has the format of the input: let its name end in {suffix}")
-    if suffix == ".txt" or path.is_dir():
-        raise UserError(f"{path}: there are no rows to write predictions to: use --text, or a .jsonl file")
+        raise UserError(f"{output}: the predictions of this input are {suffix}: let the name of the output end so")
     if output.exists() and path.exists() and output.samefile(path):
         raise UserError(f"{output}: is the input itself: choose another --output")
     predictor = Predictor(run, trust_remote_code=trust_remote_code)

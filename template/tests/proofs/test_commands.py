@@ -17,9 +17,9 @@ from finetune.config.config import Model
 from finetune.config.load import load_config
 from finetune.console import make_console
 from finetune.data.rows import READERS
+from finetune.data.writers import WRITERS
 from finetune.errors import UserError
 from finetune.model.requirements import require_max_length
-from finetune.predict import WRITERS
 
 
 @pytest.mark.parametrize("ending", [ending for ending in READERS if ending not in (".conll", ".txt")])
@@ -38,7 +38,7 @@ def test_every_format_can_be_predicted(ending: str, project: Project, finished: 
             project.write(name, json.dumps([{"text": text} for text in texts]))
         case ".jsonl":
             project.write(name, "".join(json.dumps({"text": text}) + "\n" for text in texts))
-    assert set(WRITERS) == set(READERS) - {".txt"}
+    assert set(WRITERS) == {name for name in READERS if name.startswith(".")} - {".txt"}
     assert main(["predict", "latest", name, "--output", f"out/out{ending}"]) == 0
     output = Path(f"out/out{ending}")
     if ending == ".csv":

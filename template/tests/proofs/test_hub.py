@@ -7,9 +7,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from huggingface_hub import constants
 
+from finetune import hub_client as hub
 from finetune.errors import UserError
-from finetune.hub import client as hub
-from finetune.hub.client import require_on_hub
+from finetune.hub_client import require_on_hub
 
 ERRORS = {"gated": (403, "GatedRepo"), "unknown": (401, "RepoNotFound"), "old": (404, "RevisionNotFound")}
 

@@ -70,7 +70,7 @@ Files = Annotated[
     PlainSerializer(lambda files: files[0] if len(files) == 1 else [*files], return_type=str | list[str]),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
 ]
-"""A data file, or several of the same columns that are read one after the other."""
+"""Data files that are read one after the other, as `data.files.files_of` finds them; each has the columns."""
 
 
 def _names_of_labels(labels: Any) -> Any:
@@ -98,10 +98,14 @@ LabelNames = Annotated[
 
 
 class Data(Section):
-    """Data files: .jsonl .json .csv .tsv .xlsx .parquet .conll .txt; paths are relative to the working directory."""
+    """Data files: .jsonl .json .csv .tsv .xlsx .parquet .arrow .conll .txt; paths start in the working directory.
+
+    A key names a file, a list of files, a pattern (data/*.csv), a folder of files or of texts by label, parallel text
+    (train.{en,de}), or files of the Hub (hf://datasets/ORG/NAME/*.parquet).
+    """
 
     train: Files
-    """Training dataset: the file with the training examples."""
+    """Training dataset: the file with the training examples; or a list, a pattern, a folder, hf://datasets/..."""
     validation: Files | None = None
     """Validation dataset: chooses the best checkpoint, for early stopping as well; never trained on."""
     test: Files | None = None

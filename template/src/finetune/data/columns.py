@@ -18,6 +18,9 @@ from .records import Record
 from .template import columns_in, filled
 from .usual_names import ROW_NUMBERS, named_as, plain, ways_to_read
 
+SHOWN = 30
+"""Most columns of a file that a message lists."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -181,7 +184,8 @@ class OptionalColumns:
                 known = ", with which the model was trained" if trained else ""
                 raise UserError(
                     f"{self.first.place}: no column '{self.columns.source(name)}'{known} "
-                    f"(found: {', '.join(self.first.original)}): add it, or correct data.columns.{name}"
+                    f"({_found(self.first.original)}): add it, or correct data.columns.{name}"
+                    f"{_nearest(self.columns.source(name), list(self.first.original))}"
                 )
 
 
@@ -281,11 +285,10 @@ def flow(mapping: Mapping[str, Any]) -> str:
 def _lacking(name: str, found: Sequence[str], columns: Columns, otherwise: str = "") -> str:
     """The end of the sentence on a column that is not there: the columns that are, and the line to add."""
     source = columns.source(name)
-    text = f"'{source}' (found: {', '.join(found)}): {otherwise}"
+    text = f"'{source}' ({_found(found)}): {otherwise}"
     present = columns.present(found)
     if name in (columns.renamed or {}) and name not in present:
-        close = get_close_matches(str(source), found, n=1)
-        return f"{text}correct data.columns.{name}" + (f" (did you mean '{close[0]}'?)" if close else "")
+        return f"{text}correct data.columns.{name}{_nearest(source, found)}"
     free = [column for column in found if column not in {columns.source(one) for one in present}]
     free.sort(key=lambda column: plain(column) in ROW_NUMBERS)
     line = dict(columns.renamed or {})
@@ -293,6 +296,16 @@ def _lacking(name: str, found: Sequence[str], columns: Columns, otherwise: str =
         if likely := (*named_as(lacking, free), *get_close_matches(lacking, free, n=1), *free):
             line[lacking] = likely[0]
             free.remove(likely[0])
-    if name not in line or name in present:
+    if name in present or not set(columns.missing(present)) <= {*line}:
         return f"{text}name the right column in data.columns.{name}"
     return f"{text}add columns: {flow(line)} under data in the config, with the right column"
+
+
+def _found(columns: Collection[str]) -> str:
+    names = [*map(str, columns)]
+    return f"found: {', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}"
+
+
+def _nearest(source: Source, found: Sequence[str]) -> str:
+    close = get_close_matches(str(source), found, n=1)
+    return f" (did you mean '{close[0]}'?)" if close else ""

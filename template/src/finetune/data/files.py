@@ -9,7 +9,7 @@ from ..errors import UserError
 from ..files import sha256_of
 from .readers.folder import is_visible, labels_in, visible
 from .readers.parallel import sides_of
-from .rows import READERS, format_of
+from .rows import READERS, reader_name
 
 METADATA = ("dataset_info.json", "state.json", "dataset_dict.json")
 """Files without examples, which `datasets` writes beside those with them."""
@@ -20,9 +20,10 @@ def files_of(sources: Iterable[str | Path]) -> list[Path]:
 
     A source is a file, a pattern (`data/*.csv`), two files of parallel text (`train.{en,de}`) or a folder: of data
     files of one format, of .txt files by label, or of brat's annotations. The two last are read as a whole.
+    What is on the Hub (`hf://datasets/ORG/NAME/*.parquet`) is downloaded once.
     Raises UserError for a source that names none, and for a file that is named twice.
     """
-    found = [path for source in sources for path in _files_of(str(source))]
+    found = [path for source in sources for path in _files_of(_text(source))]
     seen: set[Path] = set()
     for path in found:
         if path.resolve() in seen:
@@ -46,7 +47,15 @@ def shown(files: Iterable[str | Path]) -> str:
     return ", ".join(Path(file).as_posix() for file in files)
 
 
+def _text(source: str | Path) -> str:
+    return source.as_posix() if isinstance(source, Path) else source
+
+
 def _files_of(source: str) -> list[Path]:
+    if source.startswith("hf:/"):
+        from .hub_files import hub_files  # imports the client of the Hub, which takes most of a second
+
+        return hub_files(source)
     path = Path(source)
     if path.is_file():
         return [path]
@@ -65,16 +74,16 @@ def _files_of(source: str) -> list[Path]:
 def _files_in(folder: Path) -> list[Path]:
     """The data files of a folder, or the folder itself where it is read as a whole."""
     files = [path for path in visible(folder) if path.is_file() and path.name not in METADATA]
-    if format_of(folder) != "folder" or labels_in(folder):
+    if reader_name(folder) != "folder" or labels_in(folder):
         return [folder]
-    formats = sorted({format_of(path) for path in files} & {*READERS})
+    formats = sorted({reader_name(path) for path in files} & {*READERS})
     if len(formats) > 1:
         raise UserError(
             f"{folder}: holds files of several formats ({' '.join(formats)}): name those that are meant, such as "
             f"{folder.as_posix()}/*{formats[0]}"
         )
     if formats:
-        return [folder] if formats == [".txt"] else [path for path in files if format_of(path) in formats]
+        return [folder] if formats == [".txt"] else [path for path in files if reader_name(path) in formats]
     inner = [path.name for path in visible(folder) if path.is_dir()]
     remedy = f"name one of its folders ({', '.join(inner[:5])})" if inner else f"use one of {' '.join(READERS)}"
     raise UserError(f"{folder}: the folder holds no data files: {remedy}")
@@ -84,7 +93,7 @@ def _parallel(path: Path, sides: list[Path]) -> Path:
     for side in sides:
         if not side.is_file():
             raise UserError(f"{side}: there is no such file (looked in {Path.cwd()}), which {path} names: correct it")
-        if format_of(side) in READERS and format_of(side) != ".txt":
+        if reader_name(side) in READERS and reader_name(side) != ".txt":
             raise UserError(
                 f"{path}: two files in braces are parallel text, one text a line, and {side.name} is a table: "
                 f"name several tables as a list"

@@ -19,7 +19,7 @@ from .invalid import InvalidRows
 from .opening import compression_of, suffix_of
 from .readers.arrow import read_arrow, read_parquet
 from .readers.brat import read_brat
-from .readers.conll import read_conll
+from .readers.conll import CONLL, read_conll
 from .readers.folder import read_folder
 from .readers.json import read_json, read_jsonl
 from .readers.parallel import read_parallel, sides_of
@@ -29,7 +29,7 @@ from .readers.xlsx import read_xlsx
 from .records import Record
 from .word_rows import sentences
 
-__all__ = ["READERS", "Columns", "Row", "format_of", "read_rows", "stream_rows"]
+__all__ = ["READERS", "Columns", "Row", "read_rows", "reader_name", "stream_rows"]
 
 READERS: dict[str, Callable[[Path, Columns], Iterator[Record]]] = {
     ".jsonl": read_jsonl,
@@ -40,7 +40,7 @@ READERS: dict[str, Callable[[Path, Columns], Iterator[Record]]] = {
     ".parquet": read_parquet,
     ".arrow": read_arrow,
     ".feather": read_arrow,
-    **dict.fromkeys((".conll", ".conllu", ".bio", ".iob"), read_conll),
+    **dict.fromkeys(CONLL, read_conll),
     ".txt": read_txt,
     "brat": read_brat,
     "folder": read_folder,
@@ -50,7 +50,7 @@ BINARY = (".xlsx", ".parquet", ".arrow", ".feather")
 """Formats that are compressed in themselves."""
 
 
-def format_of(path: Path) -> str:
+def reader_name(path: Path) -> str:
     """The key of the reader of a file, a folder or parallel text: a file ending, or else a word."""
     if path.is_dir():
         return "brat" if any(path.glob("*.ann")) else "folder"
@@ -72,11 +72,11 @@ def stream_rows(path: Path, columns: Columns, invalid: InvalidRows | None = None
     check_columns(columns)
     if not (path.exists() or sides_of(path)):
         raise UserError(f"{path}: there is no such file (looked in {Path.cwd()}): correct the path")
-    reader = READERS.get(format_of(path))
+    reader = READERS.get(reader_name(path))
     if reader is None:
         endings = " ".join(name for name in READERS if name.startswith("."))
-        raise UserError(f"{path}: unknown format '{format_of(path)}': use one of {endings}")
-    if compression_of(path) and format_of(path) in BINARY:
+        raise UserError(f"{path}: unknown format '{reader_name(path)}': use one of {endings}")
+    if compression_of(path) and reader_name(path) in BINARY:
         raise UserError(f"{path}: only text files are read in compressed form: decompress it first")
     records = reader(path, columns)
     first = next(records, None)

@@ -8,7 +8,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from ..console import notice
 from ..errors import UserError
 from .columns import Columns, Row
 from .opening import compression_of, encoding_of, lines_of, suffix_of
+from .readers.conll import CONLL
 from .readers.header import without_trailing_blanks
 from .readers.json import kind_of, list_within
 from .readers.table import quoted_text, table_form
@@ -32,13 +33,20 @@ PROPERTIES, TIME = "docProps/core.xml", re.compile(rb"\d{4}-\d\d-\d\dT[\d:]+Z")
 def content_of(source: Path, columns: Columns, rows: Sequence[Row], added: Added = ()) -> bytes:
     """The rows of a file in its format, not compressed, each with the columns that are added to it.
 
-    A column that the file has already gets a number: prediction_2. Raises UserError for what a format cannot hold.
+    What has no format of one file, such as a folder, becomes .jsonl. A column that the file has already gets a number:
+    prediction_2. Raises UserError for what a format cannot hold.
     """
     added = _renamed(source, rows, added or [{}] * len(rows))
     suffix = suffix_of(source)
-    if suffix in BINARY_WRITERS:
-        return cast(bytes, BINARY_WRITERS[suffix](source, columns, rows, added))
-    return _encoded(source, columns, TEXT_WRITERS[suffix](source, columns, rows, added))
+    if suffix not in WRITERS:
+        return json_lines({**row.original, **record} for row, record in zip(rows, added, strict=True))
+    content = WRITERS[suffix](source, columns, rows, added)
+    return _encoded(source, columns, content) if isinstance(content, str) else content
+
+
+def json_lines(objects: Iterable[Mapping[str, Any]]) -> bytes:
+    """Objects as .jsonl; values that JSON lacks, such as dates, as texts."""
+    return "".join(f"{json.dumps(one, ensure_ascii=False, default=str)}\n" for one in objects).encode()
 
 
 def compressed(target: Path, content: bytes) -> bytes:
@@ -90,7 +98,7 @@ def _json(source: Path, columns: Columns, rows: Sequence[Row], added: Added) -> 
     merged = [{**row.original, **record} for row, record in zip(rows, added, strict=True)]
     kind = kind_of(source, columns)
     if kind == "lines":
-        return "".join(f"{json.dumps(value, ensure_ascii=False)}\n" for value in merged)
+        return json_lines(merged).decode()
     document: Any = merged
     if kind == "within":
         document = json.loads(read_text(source, columns.file))
@@ -221,10 +229,12 @@ def _number(row: Row) -> int:
     return int(row.place.rpartition(" row ")[2])
 
 
-Writer = Callable[[Path, Columns, Sequence[Row], Added], Any]
-TEXT_WRITERS: Mapping[str, Writer] = {
+Writer = Callable[[Path, Columns, Sequence[Row], Added], str | bytes]
+WRITERS: Mapping[str, Writer] = {
     **dict.fromkeys((".jsonl", ".json"), _json),
     **dict.fromkeys((".csv", ".tsv"), _table),
-    **dict.fromkeys((".conll", ".conllu", ".bio", ".iob"), _conll),
+    **dict.fromkeys(CONLL, _conll),
+    **dict.fromkeys((".parquet", ".arrow", ".feather"), _arrow),
+    ".xlsx": _xlsx,
 }
-BINARY_WRITERS: Mapping[str, Writer] = {**dict.fromkeys((".parquet", ".arrow", ".feather"), _arrow), ".xlsx": _xlsx}
+"""The formats in which rows are written."""

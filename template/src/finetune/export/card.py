@@ -14,7 +14,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from ..config.config import Config
 from ..config.methods import Lora, QLora
 from ..errors import UserError
-from ..hub.client import HUB_NAME
+from ..hub_client import HUB_NAME
 from ..run.folder import RunFolder
 from ..run.saved_model import SavedModel
 from .ollama import reads_folder

@@ -14,7 +14,7 @@ from ..config.methods import AnyMethod
 from ..dataset import read_split
 from ..errors import UserError
 from ..files import publish
-from ..hub.client import first_line
+from ..hub_client import first_line
 from ..model.methods import can_be_merged, has_virtual_tokens, merge
 from ..run.folder import RunFolder
 from ..run.saved_model import TASK_FILE, SavedModel, load_saved_model, to_data_units

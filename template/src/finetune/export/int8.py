@@ -13,7 +13,7 @@ from typing import Any
 from ..config.config import Config, Files
 from ..errors import UserError
 from ..evaluate import measure
-from ..hub.client import first_line
+from ..hub_client import first_line
 from ..model.onnx_model import OnnxModel
 from ..run.saved_model import SavedModel
 from ..tasks.base import Task

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from ..hub.client import first_line
+from ..hub_client import first_line
 from ..model.onnx_model import FILE, OnnxModel
 from ..packages import require_packages
 from ..tasks.base import Task

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
-from ..hub.client import first_line
+from ..hub_client import first_line
 from ..model.onnx_model import ENCODER_FILE, FILE, PAST, PRESENT
 from .onnx import CHECKED, TRACED, NotConvertedError, convert, load_exported, require_equal, run, texts
 

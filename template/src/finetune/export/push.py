@@ -16,7 +16,7 @@ from rich.markup import escape
 from ..console import print_line, print_table
 from ..errors import UserError
 from ..files import MANIFEST
-from ..hub.client import first_line
+from ..hub_client import first_line
 from ..run.folder import RunFolder
 from .card import CARD
 from .export import Options, export

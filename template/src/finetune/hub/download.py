@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from ..errors import UserError
-from .client import hub_errors
+from ..hub_client import hub_errors
 from .manifest import Manifest, ManifestFile
 
 RESUME = "run it again to resume the download"

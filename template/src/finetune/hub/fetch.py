@@ -21,7 +21,7 @@ from rich.table import Column, Table
 from ..config.load import load_config
 from ..console import counted
 from ..errors import UserError
-from .client import HUB_NAME, TIMEOUT, hub_errors
+from ..hub_client import HUB_NAME, TIMEOUT, hub_errors
 from .download import disk_errors, download, downloaded_bytes
 from .manifest import MANIFEST_FILE, Manifest, ManifestFile, default_folder, read_manifest
 from .pin import pin_revision

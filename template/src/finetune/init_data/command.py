@@ -1,5 +1,6 @@
 """The command `init-data`."""
 
+from glob import has_magic
 from pathlib import Path
 
 import click
@@ -35,15 +36,29 @@ def init_data(
     """Make a dataset of FILE: recognise task, columns and labels, split the rows, and set them in the config."""
     if validation + test >= 1:
         raise click.UsageError("--validation and --test leave no rows for training: their sum must be below 1")
-    from ..data.opening import compression_of
+    from ..data.files import files_of
     from .dataset import make_dataset
     from .request import Request
     from .show import show_changes, show_dataset
 
     shares = {"train": 1 - validation - test, "validation": validation, "test": test}
     shares = {name: share for name, share in shares.items() if share}
-    folder = output or Path("data") / (Path(file.stem).stem if compression_of(file) else file.stem)
-    dataset = make_dataset(Request(file, config, task, texts, label, group, shares, seed, folder))
+    files = tuple(files_of([file]))
+    if len(files) == 1 and files[0].is_file():
+        file = files[0]
+    folder = output or default_folder(file)
+    dataset = make_dataset(Request(file, config, task, texts, label, group, shares, seed, folder, files))
     console = make_console()
     show_dataset(dataset, console)
     show_changes(dataset.write(), console)
+
+
+def default_folder(source: Path) -> Path:
+    """data/<name of the file>; the files of a folder or a pattern get another one than their own."""
+    from ..data.opening import compression_of
+
+    if source.is_dir():
+        return Path("data") / f"{source.resolve().name}-split"
+    if has_magic(source.stem):
+        return Path("data") / f"{source.resolve().parent.name}-split"
+    return Path("data") / (source.with_suffix("") if compression_of(source) else source).stem

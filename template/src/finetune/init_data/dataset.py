@@ -12,8 +12,10 @@ from ..config.edit import edited, replace_file
 from ..config.load import load_config
 from ..console import counted
 from ..data.missing import is_missing
-from ..data.rows import Columns, Row, read_rows
+from ..data.readers.conll import CONLL
+from ..data.rows import Columns, Row, read_rows, reader_name
 from ..data.usual_names import USUAL, plain
+from ..data.writers import json_lines
 from ..dataset import file_options
 from ..errors import UserError
 from ..tasks.base import Task
@@ -56,7 +58,8 @@ class Dataset:
     def write(self) -> Written:
         """Write the files and set them in the config. Where that is not possible, UserError before anything is."""
         request = self.request
-        contents = contents_of(request.file, _columns(request, self.config), self.rows, self.parts)
+        columns = _columns(request.format, self.config)
+        contents = _as_objects(self) if request.is_merged else contents_of(request.file, columns, self.rows, self.parts)
         changes = self._changes()
         new = [(f"{section}.{key}", value) for section, some in changes.items() for key, value in some.items()]
         # Raises UserError where other keys of the config contradict the new values.
@@ -113,7 +116,9 @@ def make_dataset(request: Request) -> Dataset:
 
 def _read(request: Request, config: Config) -> list[Row]:
     """The rows with all their columns; of a .txt file its paragraphs."""
-    columns = _columns(request, config)
+    if request.is_merged:
+        return [row for path in request.files for row in _objects_of(path, config)]
+    columns = _columns(request.format, config)
     if request.format == ".txt":
         read_rows(request.file, columns)  # for its error messages
         pieces = text_pieces(request.file, columns.file)
@@ -121,11 +126,22 @@ def _read(request: Request, config: Config) -> list[Row]:
     return read_rows(request.file, columns)
 
 
-def _columns(request: Request, config: Config) -> Columns:
-    """What to read of the file: all of its columns."""
-    required = ("tokens", "tags") if request.format == ".conll" else ()
-    text_column = "text" if request.format == ".txt" else None
+def _columns(form: str, config: Config) -> Columns:
+    """What to read of a file in a format: all of its columns."""
+    required = {**dict.fromkeys(CONLL, ("tokens", "tags")), "parallel": ("source", "target")}.get(form, ())
+    text_column = "text" if form == ".txt" else None
     return Columns(required, header=config.data.header, text_column=text_column, file=file_options(config.data))
+
+
+def _objects_of(path: Path, config: Config) -> list[Row]:
+    """The rows of a file with all their columns, which have names whatever its format."""
+    rows = read_rows(path, _columns(reader_name(path), config))
+    return [Row(row.place, row.values, row.original if isinstance(row.original, dict) else row.values) for row in rows]
+
+
+def _as_objects(dataset: Dataset) -> dict[str, bytes]:
+    """The content of a .jsonl file for each split."""
+    return {name: json_lines([dataset.rows[row].original for row in some]) for name, some in dataset.parts.items()}
 
 
 def _complete(rows: Sequence[Row], recognised: Recognised) -> tuple[dict[str, list[Row]], list[int]]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..data.columns import Columns, Row
 from ..data.opening import FileOptions, encoding_of, lines_of, suffix_of
+from ..data.readers.conll import CONLL
 from ..data.readers.json import kind_of
 from ..data.readers.table import table_form
 from ..data.readers.text import read_text
@@ -33,7 +34,7 @@ def _is_in_lines(path: Path, columns: Columns) -> bool:
             return table_form(path, columns).quoted
         case ".jsonl":
             return kind_of(path, columns) == "lines"
-    return suffix_of(path) in (".conll", ".txt")
+    return suffix_of(path) in (*CONLL, ".txt")
 
 
 def write_files(contents: Mapping[Path, bytes]) -> None:
@@ -68,7 +69,7 @@ def _lines_of(path: Path, columns: Columns, rows: Sequence[Row]) -> tuple[str, l
         return "", [row.values["text"] for row in rows]
     lines = list(lines_of(path, columns.file))
     starts = [int(row.place.rpartition(":")[2]) - 1 for row in rows]
-    if suffix == ".conll":
+    if suffix in CONLL:
         for number, start in enumerate(starts):
             while start and lines[start - 1].strip():  # comments above a sentence belong to it
                 start -= 1

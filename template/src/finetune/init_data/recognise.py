@@ -6,13 +6,17 @@ targets look like its own: classes repeat, numbers differ, some row has several 
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 from ..config.config import Config, Data
 from ..data import usual_names as usual
-from ..data.columns import Row, row_from_object
+from ..data.columns import Row, row_from_record
+from ..data.forms.all_forms import form_of
+from ..data.forms.form import Form
 from ..data.missing import is_missing
+from ..data.readers.conll import CONLL
+from ..data.records import Record
 from ..dataset import columns_of
 from ..errors import UserError
 from ..tasks import make_task
@@ -32,7 +36,7 @@ TASKS: dict[str, type[Settings]] = {
 ORDER = ("token-classification", "chat", "multi-label-classification", "text-classification", "regression", "ranking",
          "summarization", "translation", "text-generation")  # fmt: skip
 """Which task is taken if several fit, and that of the config is not among them."""
-TASK_OF_FORMAT = {".conll": "token-classification", ".txt": "text-generation"}
+TASK_OF_FORMAT = {**dict.fromkeys(CONLL, "token-classification"), ".txt": "text-generation"}
 """The task of the formats whose columns have no names."""
 EMPTY_VALUES: dict[str, tuple[Any, ...]] = {"labels": ("", []), "entities": ("", []), "text_pair": (None,)}
 """What is no missing value: no labels, no entities, no second text."""
@@ -47,6 +51,8 @@ class Recognised:
     sources: dict[str, str]
     """The column of the file for each column of the task; empty for formats without column names."""
     others: list[str]
+    form: Form | None = None
+    """The form of a known tool that the task reads as it is; then `sources` is empty."""
 
     @property
     def renamed(self) -> dict[str, str]:
@@ -57,7 +63,10 @@ class Recognised:
         """The rows with the columns of the task. Raises UserError for a row without a value."""
         columns = columns_of(self.task, data.model_copy(update={"columns": self.renamed}))
         return [
-            row_from_object(row.original, row.place, columns) if isinstance(row.original, dict) else row for row in rows
+            row_from_record(Record(row.place, row.original), columns, self.form)
+            if isinstance(row.original, dict)
+            else row
+            for row in rows
         ]
 
 
@@ -74,16 +83,17 @@ def recognise(request: Request, config: Config, rows: Sequence[Row], columns: Co
     found: list[Recognised] = []
     for name in candidates:
         settings = config.task if name == preferred else TASKS[name](type=name)
-        sources = sources_of(settings, columns, request)
+        form = None if request.texts or request.label else form_of(name, rows[0].original)
+        sources = {} if form else sources_of(settings, columns, request)
         if sources is not None:
-            candidate = Recognised(make_task(settings), sources, [])
+            candidate = Recognised(make_task(settings), sources, [], form)
             if request.task or _fits(candidate, sample, config.data):
                 found.append(candidate)
     usable = [one for one in found if _has_model(one.task.settings, config.task)]
     if not usable:
         raise UserError(_refusal(request, columns, request.task or preferred, found))
     best, *others = usable
-    return Recognised(best.task, best.sources, [other.task.settings.type for other in others])
+    return replace(best, others=[other.task.settings.type for other in others])
 
 
 def _check_options(request: Request, columns: Columns, config: Config) -> None:
@@ -166,11 +176,12 @@ def _has_model(settings: Settings | type[Settings], configured: Settings) -> boo
 
 def _fits(candidate: Recognised, sample: Sequence[Row], data: Data) -> bool:
     """Whether the task can read the rows, and their targets look like its own."""
-    complete = candidate.read([row for row in sample if not missing_columns(row, candidate.sources)], data)
+    complete = [row for row in sample if not missing_columns(row, candidate.sources)]
     summaries: list[Summary] = []
     for row in complete:
         try:
-            summaries.append(candidate.task.summary(candidate.task.example(row)))
+            [read] = candidate.read([row], data)
+            summaries.append(candidate.task.summary(candidate.task.example(read)))
         except UserError:
             continue
     if not summaries or len(summaries) < READABLE * len(complete):

@@ -50,6 +50,9 @@ def _show_recognised(dataset: Dataset, console: Console) -> None:
     others = " or ".join(f"{name} (--task {name})" for name in found.others)
     also = f"; it could also be {others}" if others else ""
     print_line(console, f"{escape(str(request.file))}: [bold]{found.task.settings.type}[/]{also}")
+    if found.form:
+        print_line(console, f"  read as {escape(found.form.name)}")
+        return
     for name, source in found.sources.items():
         given = source in (*request.texts, request.label)
         reason = "as told" if given else "a usual name" if usual_name(source) in USUAL else "by its values"

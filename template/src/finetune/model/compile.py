@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ..errors import UserError
-from ..hub.client import first_line
+from ..hub_client import first_line
 from .layers import find_layers, unwrap_model
 
 

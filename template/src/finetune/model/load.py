@@ -10,8 +10,8 @@ import transformers
 from ..config import config as settings
 from ..config.methods import AnyMethod, QLora, soft_prompt_tokens
 from ..errors import UserError
-from ..hub.client import HUB_NAME, first_line, require_on_hub
 from ..hub.manifest import default_folder, find_manifest
+from ..hub_client import HUB_NAME, first_line, require_on_hub
 from ..tasks.base import E, Task
 from .pretrained_head import PretrainedHead, fit_head, matching_rows
 from .quantization import quantization_config

@@ -15,6 +15,8 @@ from ..columns import Columns
 from ..opening import lines_of
 from ..records import Record
 
+CONLL = (".conll", ".conllu", ".bio", ".iob")
+"""Endings of such files."""
 CONLL_U, FORM, UPOS = 10, 1, 3
 """Number of columns of CoNLL-U, and those of the words and their parts of speech."""
 NO_WORD = re.compile(r"\d+[-.]\d+")

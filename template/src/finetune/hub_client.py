@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 from huggingface_hub import HfApi, constants, try_to_load_from_cache
 from huggingface_hub.errors import (
@@ -13,7 +14,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from ..errors import UserError
+from .errors import UserError
 
 HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 OFFLINE = "check the network, set HF_ENDPOINT to a mirror, name a local folder, or use tiny:bert"
@@ -35,7 +36,9 @@ def require_on_hub(name: str, revision: str | None) -> None:
 
 
 @contextmanager
-def hub_errors(place: str, name: str, revision: str | None, remedy: str) -> Iterator[None]:
+def hub_errors(
+    place: str, name: str, revision: str | None, remedy: str, *, kind: Literal["model", "dataset"] = "model"
+) -> Iterator[None]:
     """Turn errors of the Hub and of the connection into a UserError about `place`; `remedy` is for the connection."""
     try:
         yield
@@ -48,9 +51,12 @@ def hub_errors(place: str, name: str, revision: str | None, remedy: str) -> Iter
             f"{place}: '{name}' has no revision '{revision}': correct the revision, or leave it out"
         ) from error
     except (RepositoryNotFoundError, HFValidationError) as error:
+        public, example = "neither a local folder nor a public model", "google-bert/bert-base-cased"
+        if kind == "dataset":
+            public, example = "no public dataset", "stanfordnlp/imdb"
         raise UserError(
-            f"{place}: '{name}' is neither a local folder nor a public model on the Hub: check the spelling "
-            f"(such as google-bert/bert-base-cased), or log in with `hf auth login` if it is private"
+            f"{place}: '{name}' is {public} on the Hub: check the spelling (such as {example}), or log in with "
+            f"`hf auth login` if it is private"
         ) from error
     except (HTTPError, OSError) as error:
         raise UserError(
