@@ -336,6 +336,24 @@ def test_openai_chat(serving: Any) -> None:
     assert cut.choices[0].message.content == expected[: expected.index(stop)]
     assert cut.choices[0].finish_reason == "stop"
 
+    tools = [{"type": "function", "function": {"name": "hours", "parameters": {}}}]
+    call = {"id": "c1", "type": "function", "function": {"name": "hours", "arguments": '{"day": 1}'}}
+    called = [
+        *messages,
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "at nine"},
+    ]
+    [record] = Predictor(server.run).predict_rows([{"messages": called, "tools": tools}])
+    used = client.chat.completions.create(model="config", messages=called, tools=tools)
+    assert used.choices[0].message.content == record["prediction"]
+    read = [
+        client.chat.completions.create(model="config", messages=messages, tools=tools, tool_choice=choice).usage
+        for choice in ("auto", "none")
+    ]
+    assert read[0].prompt_tokens > read[1].prompt_tokens == reply.usage.prompt_tokens
+    with pytest.raises(openai.UnprocessableEntityError, match=r"tools\[0\] has no name"):
+        client.chat.completions.create(model="config", messages=called, tools=[{"type": "function", "function": {}}])
+
     with pytest.raises(openai.UnprocessableEntityError, match="n: is not supported"):
         client.chat.completions.create(model="config", messages=messages, n=2)
     with pytest.raises(openai.UnprocessableEntityError, match="the last one is the assistant's"):

@@ -21,7 +21,7 @@ IGNORED = {
     *("model", "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"),
     "parallel_tool_calls",
 }
-"""Members that do not change the text of an answer here: there is one model, and it calls no tools."""
+"""Members that do not change the text of an answer here: there is one model, and it writes its calls of tools as text."""
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "n": (1,),
     "best_of": (1,),
@@ -30,7 +30,6 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "logprobs": (False,),
     "top_logprobs": (0,),
     "logit_bias": ({},),
-    "tools": ([],),
     "tool_choice": ("none", "auto"),
     "response_format": ({"type": "text"},),
     "echo": (False,),
@@ -86,22 +85,18 @@ class Part(BaseModel):
 
 
 class Message(BaseModel):
-    """A message of the dialogue."""
+    """A message of the dialogue; the task checks the members that are not named here, such as `tool_calls`."""
 
     model_config = ConfigDict(extra="allow")
-    role: Literal["developer", "system", "user", "assistant", "tool"]
-    content: str | list[Part]
-
-    def read(self) -> dict[str, str]:
-        """As the task has it."""
-        content = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
-        return {"role": "system" if self.role == "developer" else self.role, "content": content}
+    role: Literal["developer", "system", "user", "assistant", "tool", "function"]
+    content: str | list[Part] | None = None
 
 
 class ChatCompletion(Sampling):
-    """A dialogue that the assistant continues."""
+    """A dialogue that the assistant continues; `tools` are shown to the model as its chat template has them."""
 
     messages: list[Message] = Field(min_length=1)
+    tools: list[dict[str, Any]] | None = None
     max_completion_tokens: int | None = Field(None, ge=1)
 
 
@@ -133,7 +128,8 @@ def make_router(service: Service) -> APIRouter:
         """The assistant's reply; with `stream`, piece by piece as server-sent events."""
         if body.messages[-1].role == "assistant":
             raise Problem(422, "invalid-row", "messages: the last one is the assistant's: end with what it replies to")
-        values = {"messages": [message.read() for message in body.messages]}
+        tools = None if (body.model_extra or {}).get("tool_choice") == "none" else body.tools
+        values = {"messages": [message.model_dump() for message in body.messages], "tools": tools}
         row = Row("messages", values, values)
         answer = _Answer(service, "chat.completion", "chatcmpl")
         if body.stream:
