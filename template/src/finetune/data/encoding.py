@@ -103,8 +103,8 @@ CYRILLIC, RUSSIAN = "[\u0430-\u044f\u0451-\u045f]", "\u0430\u0435\u0438\u043e\u0
 HANGUL, KOREAN = "[\uac00-\ud7a3]", "이다는에을가고의지하은도어로나기사리시한를서해자아인대그라있보들게요정수것"
 """Syllables, and the most frequent ones in Korean."""
 CHINESE = (
-    "的一是不了人我在有他这中大来上个到说们为子和你地出也时得就要下以生会家可里后"
-    "小么心多能好都没很还這來個們為時會裡後沒還買"
+    "的一是不了人我在有他这中大来上个到说们为子和你地出也时得就要下以生会家可里后小么"
+    "心多能好都没很还這來個們為時會裡後沒還買"
 )
 """The most frequent characters of Chinese."""
 TYPICAL: Mapping[str, Callable[[str], bool]] = {

@@ -26,6 +26,7 @@ from .readers.xlsx import cell_text, sheet_rows
 Added = Sequence[Mapping[str, Any]]
 LONGEST_CELL = 32_767
 """Characters of a cell of .xlsx."""
+NOT_IN_XML, LINE_END = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]"), re.compile("\r\n?")
 PROPERTIES, TIME = "docProps/core.xml", re.compile(rb"\d{4}-\d\d-\d\dT[\d:]+Z")
 """The part of an .xlsx file with the time of its writing."""
 
@@ -184,6 +185,11 @@ def _xlsx(source: Path, columns: Columns, rows: Sequence[Row], added: Added) -> 
     from openpyxl import Workbook
 
     new = dict.fromkeys(name for record in added for name in record)
+    for row, record in zip(rows, added, strict=True):
+        if any(isinstance(value, str) and len(value) > LONGEST_CELL for value in record.values()):
+            raise UserError(
+                f"{row.place}: a prediction has more than {LONGEST_CELL:,} characters: save the input as .csv"
+            )
     values = dict(sheet_rows(source, columns.file.sheet))
     book = Workbook(write_only=True)
     sheet = book.create_sheet(columns.file.sheet or "Sheet1")
@@ -194,22 +200,19 @@ def _xlsx(source: Path, columns: Columns, rows: Sequence[Row], added: Added) -> 
     for row, record in zip(rows, added, strict=True):
         cells = values[_number(row)][:width]
         cells += [None] * (width - len(cells))
-        sheet.append([_cell(sheet, value, row.place) for value in [*cells, *(record.get(name) for name in new)]])
+        sheet.append([_cell(sheet, value) for value in [*cells, *(record.get(name) for name in new)]])
     sink = io.BytesIO()
     book.save(sink)
     return _without_times(sink.getvalue())
 
 
-def _cell(sheet: Any, value: Any, place: str = "") -> Any:
-    """A cell in which a text stays a text, also one that begins with =, and has only characters that XML can hold."""
+def _cell(sheet: Any, value: Any) -> Any:
+    """A cell in which a text stays a text, also one that begins with =, of the characters that XML can hold."""
     from openpyxl.cell import WriteOnlyCell
-    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
     if not isinstance(value, str):
         return WriteOnlyCell(sheet, value)
-    if len(value) > LONGEST_CELL:
-        raise UserError(f"{place}: a prediction has more than {LONGEST_CELL:,} characters: save the input as .csv")
-    cell = WriteOnlyCell(sheet, ILLEGAL_CHARACTERS_RE.sub("\ufffd", value))
+    cell = WriteOnlyCell(sheet, NOT_IN_XML.sub("\ufffd", LINE_END.sub("\n", value)))
     cell.data_type = "s"
     return cell
 

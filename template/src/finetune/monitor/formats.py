@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from ..console import counted
 from ..data.columns import Columns, OptionalColumns, Row, row_from_object
 from ..data.readers.header import default_header
+from ..data.readers.json import parse_json
 from ..errors import UserError
 
 SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv", ".txt": "txt"}
@@ -145,8 +145,8 @@ class Records:
             return None
         if self.form == "txt":
             return self._from_text(text, place)
-        value = _from_json(text, place) if self.form == "jsonl" else self._from_cells(text, place)
-        if value is None:
+        value = parse_json(text, place) if self.form == "jsonl" else self._from_cells(text, place)
+        if value is None and self.form != "jsonl":
             return None
         row = row_from_object(value, place, self.schema.columns)
         optional = OptionalColumns(self.schema.columns)
@@ -176,22 +176,6 @@ class Records:
             found = counted(len(cells), "column")
             raise UserError(f"{place}: {found} where the header has {len(self.progress.header)}: correct the row")
         return dict(zip(self.progress.header, cells, strict=True))
-
-
-def _from_json(text: str, place: str) -> Any:
-    try:
-        value = json.loads(text)
-        json.dumps(value, ensure_ascii=False).encode()
-    except RecursionError as error:
-        raise UserError(f"{place}: the JSON is nested too deeply: write an object of a few columns") from error
-    except UnicodeEncodeError as error:  # which no tokenizer takes
-        raise UserError(f"{place}: a text holds half of a surrogate pair (\\ud8..): write whole characters") from error
-    except ValueError as error:
-        reason = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
-        raise UserError(f"{place}: this is not JSON ({reason}): correct the line") from error
-    if value is None:
-        raise UserError(f"{place}: null is not an example: write an object")
-    return value
 
 
 def _cells(text: str, form: str) -> list[str]:

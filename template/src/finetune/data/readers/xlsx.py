@@ -20,8 +20,6 @@ BOMB = 200
 """How often larger a file becomes, at most, when it is decompressed, if that is more than"""
 LARGE = 2**28
 """bytes."""
-ERRORS = ("#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#N/A")
-"""What Excel shows where a formula has no value."""
 REMEDY = "open it in Excel or LibreOffice and save it as .xlsx without a password, or as .csv"
 
 
@@ -47,8 +45,9 @@ def sheet_rows(path: Path, name: str | None) -> Iterator[tuple[int, list[Any]]]:
     Raises UserError for a file that is no workbook, and for a sheet that it lacks.
     """
     with _open_sheet(path, name) as sheet:
-        numbered = enumerate(sheet.iter_rows(values_only=True), start=1)
-        rows = ((number, list(values) if any(map(cell_text, values)) else []) for number, values in numbered)
+        # A cell of the type e has an error, such as #N/A, in place of a value.
+        values = ([None if cell.data_type == "e" else cell.value for cell in row] for row in sheet.iter_rows())
+        rows = ((number, cells if any(map(cell_text, cells)) else []) for number, cells in enumerate(values, start=1))
         yield from without_blank_end(dropwhile(lambda row: not row[1], rows))
 
 
@@ -91,7 +90,7 @@ def _unreadable(path: Path, error: Exception) -> UserError:
 
 def cell_text(value: Any) -> str:
     """The value of a cell as text."""
-    if value is None or value in ERRORS:
+    if value is None:
         return ""
     if isinstance(value, bool):
         return str(value).upper()  # as Excel writes it
