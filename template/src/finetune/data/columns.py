@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import UserError
 from .forms.form import Form, unpaired
-from .label_values import named, one_hot
+from .label_values import named, one_hot, require_no_one_hot
 from .missing import is_null
 from .records import Record
 
@@ -152,6 +152,8 @@ def row_from_object(value: Any, place: str, columns: Columns) -> Row:
     label = columns.label_column
     if columns.label_names and not is_null(values.get(label)):
         values[label] = named(label, values[label], columns.label_names, place)
+    if label == "labels" and label in columns.missing(values):
+        require_no_one_hot(value, [columns.source(name) for name in values], place)
     require_values(values, place, columns, f" (found: {', '.join(map(str, value))})")
     return Row(place, values, value)
 

@@ -59,7 +59,7 @@ def _check_header(header: list[str], columns: Columns, place: str) -> None:
     sources = {name: columns.source(name) for name in columns.names()}
     present = [name for name, source in sources.items() if source in header or isinstance(source, tuple)
                or (isinstance(source, int) and source < len(header))]  # fmt: skip
-    for name in columns.missing(present):
+    for name in columns.missing([*present, "labels"]):  # which may stand in several columns, as the rows show
         raise UserError(
             f"{place}: no column '{sources[name]}' (found: {', '.join(header)}): name it in data.columns.{name}, "
             f"or set data.header to false if the first line is an example"
