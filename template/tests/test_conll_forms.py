@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from finetune.cli import main
 from finetune.console import Notice
 from finetune.data.rows import Columns, Row, read_rows
+from finetune.data.word_rows import blank_line_between, by_word
 from finetune.errors import UserError
 
 TAGGED = Columns(("tokens", "tags"), grouped_by="sentence")
@@ -138,6 +140,15 @@ def word_columns(header: bool = True, **renamed: str | int) -> Columns:
     return Columns(("tokens", "tags"), renamed=renamed or None, header=header, grouped_by="sentence")
 
 
+def test_blank_lines_between_sentences_are_said(project: Project) -> None:
+    with pytest.warns(Notice, match="x.tsv:1: one word a row, and blank lines between sentences"):
+        rows = read_rows(project.write("x.tsv", BLANK_LINES), word_columns(False))
+    words = [row for row, _ in by_word(rows, [{"prediction": row.values["tags"]} for row in rows])]
+    assert [row.place.rpartition(":")[2] for row in words] == [str(n) for n in [*range(1, 7), *range(8, 14)]]
+    pairs = [blank_line_between(one.place, one.original, other.place) for one, other in pairwise(words)]
+    assert pairs == [False] * 5 + [True] + [False] * 5
+
+
 @pytest.mark.parametrize(
     ("name", "text", "columns"),
     [
@@ -146,6 +157,7 @@ def word_columns(header: bool = True, **renamed: str | int) -> Columns:
         ("x.tsv", BLANK_LINES, word_columns(False)),
     ],
 )
+@pytest.mark.filterwarnings("ignore::finetune.console.Notice")
 def test_words_in_rows_make_sentences(name: str, text: str, columns: Columns, project: Project) -> None:
     rows = read_rows(project.write(name, text), columns)
     assert [row.values["tokens"] for row in rows] == [ANNA, ANNA]
@@ -180,6 +192,13 @@ def test_words_in_rows_without_an_end_of_a_sentence_are_refused(
     with pytest.raises(UserError) as refusal:
         read(project.write(name, text), columns)
     assert str(refusal.value).endswith(sentence)
+
+
+def test_words_in_objects_need_not_have_the_same_keys(project: Project) -> None:
+    path = project.write("x.jsonl", '{"tokens": "Ada", "sent_id": 1, "x": 2}\n{"tokens": "ran", "sent_id": 1}\n')
+    with pytest.warns(Notice, match="column 'sent_id'"):
+        [row] = read_rows(path, UNTAGGED)
+    assert row.original == {"tokens": ["Ada", "ran"], "sent_id": [1, 1], "x": [2, None]}
 
 
 def test_sentences_in_rows_stay_as_they_are(project: Project) -> None:

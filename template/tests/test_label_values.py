@@ -109,6 +109,17 @@ def test_one_hot_columns_are_labels(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "text"),
+    [("x.csv", "id,text,sad,glad\nr1,a,1,0\n"), ("x.jsonl", '{"text": "a", "sad": true, "glad": false}')],
+)
+def test_columns_of_1_and_0_are_named_with_the_line_to_add(name: str, text: str, project: Project) -> None:
+    with pytest.raises(UserError, match=r'add columns: \{labels: \["sad", "glad"\]\} under data in the config'):
+        labels(project, MANY, name, text)
+    line = '{labels: ["sad", "glad"]}'
+    assert labels(project, MANY, name, text, f"data.columns={line}") == [["sad"]]
+
+
+@pytest.mark.parametrize(
     ("value", "sentence"),
     [
         ({"a": 1}, "x:1: no column 'b' (found: a): correct data.columns"),

@@ -11,7 +11,7 @@ import yaml
 from ..console import notice
 from ..errors import UserError
 from .forms.form import Form, unpaired
-from .label_values import named, one_hot
+from .label_values import named, one_hot, require_no_one_hot
 from .missing import NAN, is_null
 from .opening import FileOptions
 from .records import Record
@@ -218,7 +218,8 @@ def resolve_columns(columns: Columns, value: Any, source: str) -> Columns:
 def require_columns(found: Sequence[str], columns: Columns, place: str, *, header: bool = False) -> None:
     """Raise UserError if a table lacks a required column; `header` tells that its first line was read as names."""
     resolved = columns.resolved(found)
-    for name in resolved.missing(resolved.present(found)):
+    # Labels may stand in several columns, as the rows show.
+    for name in resolved.missing([*resolved.present(found), "labels"]):
         example = ", or set data.header to false if the first line is an example" if header else ""
         raise UserError(f"{place}: no column {_lacking(name, found, resolved)}{example}")
 
@@ -252,6 +253,8 @@ def row_from_object(value: Any, place: str, columns: Columns) -> Row:
     label = columns.label_column
     if columns.label_names and not is_null(values.get(label)):
         values[label] = named(label, values[label], columns.label_names, place)
+    if label == "labels" and label in columns.missing(values):
+        require_no_one_hot(value, [columns.source(name) for name in values], place)
     require_values(values, place, columns, list(value))
     return Row(place, values, value)
 

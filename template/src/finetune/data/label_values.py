@@ -113,10 +113,14 @@ def one_hot(names: Sequence[str], value: Mapping[str, Any], place: str) -> list[
     return found
 
 
-def one_hot_columns(value: Mapping[str, Any], others: Sequence[str]) -> list[str]:
-    """The columns, `others` left out, that could be one label each: two or more that hold 1 or 0."""
+def require_no_one_hot(value: Mapping[str, Any], others: Collection[Any], place: str) -> None:
+    """Raise UserError, with the line to add, if columns besides `others` hold 1 or 0 and so can be a label each."""
     columns = [name for name, cell in value.items() if name not in others and label_name(cell) in YES[:2] + NO[:2]]
-    return columns if len(columns) > 1 else []
+    if len(columns) > 1:
+        raise UserError(
+            f"{place}: no column 'labels', but columns of 1 and 0: if each is a label, add "
+            f"columns: {{labels: {json.dumps(columns, ensure_ascii=False)}}} under data in the config"
+        )
 
 
 def named(column: str, value: Any, names: Mapping[str, str], place: str) -> Any:

@@ -1,8 +1,7 @@
 """Tables with one word a row, put together to sentences: by a column that names them, or by blank lines."""
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice, pairwise
 from typing import Any
 
@@ -22,8 +21,10 @@ SAMPLE, LONGEST = 20, 1000
 class WordRows(dict[str, list[Any]]):
     """The rows of a sentence, one word each: every column as a list."""
 
-    places: Sequence[str] = ()
-    """The place of each word, file:line."""
+    def __init__(self, records: Sequence[Record]) -> None:
+        names = dict.fromkeys(name for record in records for name in record.value)
+        super().__init__({name: [record.value.get(name) for record in records] for name in names})
+        self.places = [record.place for record in records]
 
 
 def sentences(records: Iterator[Record], columns: Columns) -> Iterator[Record]:
@@ -46,7 +47,11 @@ def sentences(records: Iterator[Record], columns: Columns) -> Iterator[Record]:
             notice(
                 f"{first[0].place}: one word a row; column '{column}' tells the sentences apart: {setting} sets another"
             )
-        elif not any(_blank_line_between(*pair) for pair in pairwise(first)):
+        elif any(_begins_after_blank_line(*pair) for pair in pairwise(first)):
+            notice(
+                f"{first[0].place}: one word a row, and blank lines between sentences: {setting} names a column instead"
+            )
+        else:
             raise UserError(
                 f"{first[0].place}: every row holds a single word: name the column that tells the sentences apart in "
                 f"{setting}, or leave a blank line between sentences"
@@ -60,10 +65,20 @@ def by_word(rows: Sequence[Row], records: Sequence[dict[str, Any]]) -> Iterator[
         if not isinstance(row.original, WordRows):
             yield row, record
             continue
-        words = [dict(zip(row.original, cells, strict=True)) for cells in zip(*row.original.values(), strict=True)]
-        predicted = [dict(zip(record, cells, strict=True)) for cells in zip(*record.values(), strict=True)]
-        for place, word, cells in zip(row.original.places, words, predicted, strict=True):
-            yield replace(row, place=place, original=word), cells
+        cells = zip(*row.original.values(), strict=True)
+        predicted = zip(*record.values(), strict=True)
+        for place, word, answer in zip(row.original.places, cells, predicted, strict=True):
+            original = dict(zip(row.original, word, strict=True))
+            yield Row(place, row.values, original), dict(zip(record, answer, strict=True))
+
+
+def blank_line_between(place: str, cells: Mapping[str, Any], following: str) -> bool:
+    """Whether there is a blank line between a row of a text file, with its cells, and the place of the following."""
+    lines = [re.search(r":(\d+)$", one) for one in (place, following)]
+    if lines[0] is None or lines[1] is None:
+        return False
+    own = 1 + sum(str(cell).count("\n") for cell in cells.values())
+    return int(lines[1].group(1)) - int(lines[0].group(1)) > own
 
 
 def _is_of_words(records: Sequence[Record], columns: Columns) -> bool:
@@ -93,36 +108,22 @@ def _grouped(records: Iterator[Record], columns: Columns, column: Source | None)
     """The sentences: a new one begins with another value of `column`, or without it after a blank line."""
     rows: list[Record] = []
     current: Any = None
-    number = 1
     for record in records:
         for name, cell in _cells(record, columns).items() or [(columns.required[0], None)]:
             if is_null(cell) or cell == "":
                 raise UserError(f"{record.place}: no value in column '{columns.source(name)}': fill it in")
         if column is None:
-            begins = bool(rows) and _blank_line_between(rows[-1], record)
+            begins = bool(rows) and _begins_after_blank_line(rows[-1], record)
         else:
             found = _cell(record.value, column)
             begins = not is_null(found) and found not in ("", current)
             current = found if begins else current
         if begins and rows:
-            yield _sentence(rows, number if column is None else None)
-            rows, number = [], number + 1
+            yield Record(rows[0].place, WordRows(rows))
+            rows = []
         rows.append(record)
-    yield _sentence(rows, number if column is None else None)
+    yield Record(rows[0].place, WordRows(rows))
 
 
-def _sentence(rows: Sequence[Record], number: int | None) -> Record:
-    """The columns as lists; where blank lines divide the file, a `number` takes their place in what is written."""
-    value = WordRows({name: [row.value[name] for row in rows] for name in rows[0].value})
-    value.places = [row.place for row in rows]
-    if number is not None:
-        value.setdefault("sentence", [number] * len(rows))
-    return Record(rows[0].place, value)
-
-
-def _blank_line_between(first: Record, second: Record) -> bool:
-    lines = [re.search(r":(\d+)$", record.place) for record in (first, second)]
-    if lines[0] is None or lines[1] is None or not isinstance(first.value, dict):
-        return False
-    own = 1 + sum(str(cell).count("\n") for cell in first.value.values())
-    return int(lines[1].group(1)) - int(lines[0].group(1)) > own
+def _begins_after_blank_line(first: Record, second: Record) -> bool:
+    return isinstance(first.value, dict) and blank_line_between(first.place, first.value, second.place)

@@ -113,7 +113,8 @@ class TokenClassificationTask(Task[Example, Prediction]):
         self.labels = [tag for tag, _ in counts.most_common(1)] if is_plain(counts) else ["O"]
         if is_plain(counts):
             self.labels += sorted(counts.keys() - self.labels)
-            notice("data.train: no tag begins with B- or the like, so each word has a plain tag, scored by itself")
+            found = counted(len(self.labels), "plain tag")
+            notice(f"data.train: no tag begins with B- or the like: {found}, one a word, each scored by itself")
         self.extend(examples)
 
     def extend(self, examples: Sequence[Example]) -> None:

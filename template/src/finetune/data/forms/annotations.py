@@ -134,7 +134,8 @@ def _spacy_labels(value: Object, place: str) -> tuple[str, Any]:
 
 
 def _is_doccano_labels(value: Object) -> bool:
-    return text_in(value) is not None and isinstance(value.get("label"), list) and "labels" not in value
+    is_numbered = "id" in value and "labels" not in value
+    return is_numbered and text_in(value) is not None and isinstance(value.get("label"), list)
 
 
 def _not_accepted(value: Object) -> bool:
