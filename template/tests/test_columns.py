@@ -180,7 +180,7 @@ def test_a_column_is_a_name_or_a_position(
 
 @pytest.mark.parametrize(
     "line",
-    ['{"text": "a", "label": null}', '{"text": "a", "label": NaN}', '{"text": "a", "label": "NaN"}', '{"text": "a"}'],
+    ['{"text": "a", "label": null}', '{"text": "a", "label": "NaN"}', '{"text": "a"}'],
 )
 def test_a_label_that_is_not_a_number_is_missing(line: str, project: Project) -> None:
     path = project.write("x.jsonl", '{"text": "b", "label": "c"}\n' + line + "\n")

@@ -223,7 +223,7 @@ def files_are_read_as_told(case: Case) -> None:
     listed = [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
     case.project.write("x.json", json.dumps({"a": {"no": [{"x": 1}], "yes": listed}}))
     for name, options in (
-        ("x.csv", ["data.encoding=cp1250", "data.separator=:"]),
+        ("x.csv", ["data.encoding=cp1250", 'data.separator=":"']),
         ("x.xlsx", ["data.sheet=mine"]),
         ("x.json", ["data.path=a.yes"]),
     ):

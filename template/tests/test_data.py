@@ -78,7 +78,7 @@ BAD_FILES: dict[str, tuple[str, str, str | bytes, str]] = {
     "missing column": (JSONL, "x.jsonl", '{"text": "a"}\n', "x.jsonl:1: no value in column 'label'"),
     "empty text": (JSONL, "x.jsonl", '{"text": " ", "label": "good"}\n', "x.jsonl:1: text is empty"),
     "text that is a number": (JSONL, "x.jsonl", '{"text": 5, "label": "good"}\n', "x.jsonl:1: text is 5"),
-    "label that is a list": (JSONL, "x.jsonl", '{"text": "a", "label": ["b"]}\n', "x.jsonl:1: the label is ['b']"),
+    "label that is a list": (JSONL, "x.jsonl", '{"text": "a", "label": [["b"]]}\n', "x.jsonl:1: the label is [['b']]"),
     "unknown label": (
         JSONL,
         "x.jsonl",

@@ -280,10 +280,11 @@ def test_predictions_of_what_is_no_single_file(
     finished("text-classification")
     texts("1.txt", "2.txt")
     to_file(TABLE, Path("x.arrow"))
-    for source in ("reviews", "x.arrow"):
+    for source, written in (("reviews", "reviews.jsonl"), ("x.arrow", "x.arrow")):
         assert main(["predict", "runs/config", source]) == 0
-        lines = Path(f"runs/config/predictions/{source}.jsonl").read_text().splitlines()
-        assert [*map(list, map(json.loads, lines))] == [
+        output = Path("runs/config/predictions", written)
+        rows = [row.original for row in read_rows(output, Columns(()))]
+        assert [*map(list, rows)] == [
             [*(("text", "file") if source == "reviews" else TABLE.column_names), "prediction", "probability",
              "probabilities"],
         ] * 2  # fmt: skip
@@ -292,7 +293,9 @@ def test_predictions_of_what_is_no_single_file(
     assert Path("runs/config/predictions/1.csv").is_file()
     write("data/2.csv")
     assert refused("predict", "runs/config", "data/*.csv") == "data/*.csv: names 2 files: predict one after the other"
-    assert refused("predict", "runs/config", "reviews", "--output", "x.csv").startswith("x.csv: the output of this")
+    assert refused("predict", "runs/config", "reviews", "--output", "x.csv").startswith(
+        "x.csv: the predictions of this"
+    )
     assert refused("predict", "runs/config", "gone").startswith("gone: there is no such file")
 
 

@@ -95,7 +95,7 @@ def test_values_are_compared_as_words(one: Any, other: Any) -> None:
     assert features.read(row(brand=one)) == features.read(row(brand=other))
 
 
-@pytest.mark.parametrize("value", ["cheap", True, [1], "inf", 10**400, "--5"])
+@pytest.mark.parametrize("value", ["cheap", True, [1], "inf", "9" * 400, "--5"])
 def test_what_is_no_number_is_one_sentence(value: Any, project: Project, refused: Callable[..., str]) -> None:
     path = config_of(project, "text-classification")
     rows = rows_of("text-classification")
@@ -171,6 +171,7 @@ def test_every_method_trains_and_saves_what_joins_them(method: str, task: str, p
     after = logits(saved.model, setup)
     assert torch.equal(after, logits(again.model, setup))
     assert not torch.allclose(before, after)
+    setup.train.features = list(setup.train.features)
     for feature in setup.train.features:
         feature.extra = [feature.extra[0] + 3, feature.extra[1]]
     assert not torch.allclose(after, logits(saved.model, setup), atol=1e-6)

@@ -17,7 +17,7 @@ from conftest import DIALOGUES, FILES, SENTENCES, TASKS, WRITING, Project, conll
 
 from finetune.cli import main
 from finetune.config.load import load_config
-from finetune.data.rows import Columns, read_rows
+from finetune.data.rows import Columns, Row, read_rows
 from finetune.dataset import read_split
 from finetune.init_data.columns import is_missing
 from finetune.init_data.split import Group, groups_of, split, strata
@@ -124,9 +124,8 @@ def test_each_task_is_recognised_in_its_own_project(task: str, init: Callable[..
         ([{"query": f"q{i // 4}", "passage": f"text {i}", "relevance": i % 2} for i in range(40)], "ranking", "ranking",
          {"document": "passage", "label": "relevance"}),
         ([{"conversations": messages(f"Hello {i}", *turns[1:])} for i, turns in enumerate(DIALOGUES * 9)],
-         "text-generation", "chat", {"messages": "conversations"}),
-        ([{"question": f"what is {i}", "answer": f"it is {i}"} for i in range(40)], "chat", "text-generation",
-         {"prompt": "question", "completion": "answer"}),
+         "text-generation", "chat", {}),
+        ([{"question": f"what is {i}", "answer": f"it is {i}"} for i in range(40)], "chat", "chat", {}),
         ([{"article": f"a long text {i}", "highlights": f"short {i}"} for i in range(40)], "summarization",
          "summarization", {"source": "article", "target": "highlights"}),
         ([{"content": f"text {i}"} for i in range(40)], "text-generation", "text-generation", {"text": "content"}),
@@ -138,7 +137,7 @@ def test_columns_of_other_names_are_recognised(
 ) -> None:  # fmt: skip
     values = init(write_jsonl(project, "own.jsonl", rows), task=configured)
     assert values["task"]["type"] == task
-    assert values["data"]["columns"] == columns
+    assert values["data"].get("columns", {}) == columns
     for name in PARTS:
         assert read_split(*opened("config.yaml"), [values["data"][name]])
 
@@ -182,8 +181,10 @@ def test_a_dialogue_is_told_from_a_question_with_its_answer(
     project: Project, init: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [{"question": f"what is {i}", "answer": f"it is {i}"} for i in range(40)]
-    init(write_jsonl(project, "own.jsonl", rows), task="chat")
-    assert "chat needs a column messages" in capsys.readouterr().out
+    for task in ("chat", "text-generation"):
+        name = f"{task}.jsonl"
+        assert init(write_jsonl(project, name, rows), task=task)["task"]["type"] == task
+        assert "read as questions and answers" in capsys.readouterr().out
 
 
 def test_options_choose_columns_and_task(project: Project, init: Callable[..., dict[str, Any]]) -> None:
@@ -230,8 +231,8 @@ def test_rows_are_written_unchanged_in_the_format_of_the_file(suffix: str, endin
         assert b"".join(part.read_bytes() for part in parts) == path.read_bytes()
         return
     columns = Columns(("tokens", "tags") if suffix == ".conll" else ())
-    found = [[row.original for row in read_rows(part, columns)] for part in parts]
-    originals = [row.original for row in read_rows(path, columns)]
+    found = [[as_written(row) for row in read_rows(part, columns)] for part in parts]
+    originals = [as_written(row) for row in read_rows(path, columns)]
     assert sorted(map(str, originals)) == sorted(str(row) for part in found for row in part)
     for part in found:  # in the order of the file
         assert part == [row for row in originals if row in part]
@@ -442,7 +443,7 @@ def test_other_keys_that_contradict_are_told_before_anything_is_written(
         ("own.csv", "a day,good\n" + "".join(f"day {i},{('good', 'bad')[i % 2]}\n" for i in range(9)),
          [], "own.csv:1: the first line looks"),
         ("own.csv", "text,label\na,x\nb,y\n", ["--validation", "0.6", "--test", "0.4"], "leave no rows for training"),
-        ("own.jsonl", '{"question": "a b", "answer": "c d"}\n', [], "for summarization or translation or text-generat"),
+        ("own.jsonl", '{"question": "a b", "answer": "c d"}\n', [], "for chat or summarization or translation or text-"),
         ("own.conll", "a O\nb B-X\n", ["--text", "a"], "--text: the columns of a .conll file have no names"),
         ("own.txt", "a text\n", [], "own.txt: is for text-generation, but task.type is text-classification"),
     ],
@@ -469,6 +470,11 @@ def test_a_file_without_a_header_goes_by_numbers(project: Project) -> None:
     assert main(["init-data", "own.csv", "--config", str(config), "--text", "0", "--label", "1"]) == 0
     settings, task = opened("config.yaml")
     assert len(read_split(settings, task, ["data/own/train.csv"])) == 32
+
+
+def as_written(row: Row) -> Any:
+    """A row as it stands in the file, of .conll its words."""
+    return row.original if isinstance(row.original, dict) else row.values
 
 
 def test_cells_that_are_empty() -> None:

@@ -127,7 +127,7 @@ def predict_to_file(run: RunFolder, path: Path, output: Path | None, *, trust_re
     name = path.name if is_kept else f"{re.sub('[{}]', '', path.name)}{suffix}"
     output = output or run.path / "predictions" / name
     if suffix_of(output) != suffix:
-        raise UserError(f"{output}: the predictions of this input are {suffix}: let the name of the output end so")
+        raise UserError(f"{output}: the predictions of this input are {suffix}: let its name end in {suffix}")
     if output.exists() and path.exists() and output.samefile(path):
         raise UserError(f"{output}: is the input itself: choose another --output")
     predictor = Predictor(run, trust_remote_code=trust_remote_code)

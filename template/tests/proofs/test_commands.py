@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from conftest import Project, build
+from openpyxl import Workbook
 from pyarrow import Table
+from pyarrow.feather import write_feather
 from pyarrow.parquet import write_table
 from transformers import RobertaConfig, RobertaForSequenceClassification
 
@@ -16,13 +18,14 @@ from finetune.cli import cli, main
 from finetune.config.config import Model
 from finetune.config.load import load_config
 from finetune.console import make_console
+from finetune.data.readers.conll import CONLL
 from finetune.data.rows import READERS
 from finetune.data.writers import WRITERS
 from finetune.errors import UserError
 from finetune.model.requirements import require_max_length
 
 
-@pytest.mark.parametrize("ending", [ending for ending in READERS if ending not in (".conll", ".txt")])
+@pytest.mark.parametrize("ending", [ending for ending in WRITERS if ending not in CONLL])
 def test_every_format_can_be_predicted(ending: str, project: Project, finished: Callable[[str], None]) -> None:
     finished("text-classification")
     texts = ["a fine day", 'say "hi", twice']
@@ -34,6 +37,13 @@ def test_every_format_can_be_predicted(ending: str, project: Project, finished: 
             project.write(name, 'id\ttext\n1\ta fine day\n2\tsay "hi", twice\n')
         case ".parquet":
             write_table(Table.from_pylist([{"text": text} for text in texts]), name)
+        case ".arrow" | ".feather":
+            write_feather(Table.from_pylist([{"text": text} for text in texts]), name)
+        case ".xlsx":
+            book = Workbook()
+            for text in ("text", *texts):
+                book.worksheets[0].append([text])
+            book.save(name)
         case ".json":
             project.write(name, json.dumps([{"text": text} for text in texts]))
         case ".jsonl":
