@@ -179,7 +179,7 @@ class Records:
 
 
 def _cells(text: str, form: str) -> list[str]:
-    """The cells of a row. Cells of .csv may be quoted, those of .tsv are not, as in data files of a training."""
+    """The cells of a row. Those of .csv may be quoted; a stream of .tsv has its quotes as characters."""
     csv.field_size_limit(LONGEST)
     if form == "tsv":
         return text.split("\t")
