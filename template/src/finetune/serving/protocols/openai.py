@@ -21,7 +21,7 @@ IGNORED = {
     *("model", "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key"),
     "parallel_tool_calls",
 }
-"""Members that do not change an answer here: there is one model, which writes its calls of tools as text."""
+"""Members that do not change the text of an answer here: there is one model, and its tool calls are text."""
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "n": (1,),
     "best_of": (1,),
