@@ -110,16 +110,17 @@ class Examples(Sequence[Any]):
         """`task` parses the rows: one that has not been fitted accepts every label."""
         self._data, self._task = config.data, task
         self.paths = files_of(files)
-        self._size: int | None = None
+        self.known_size: int | None = None
+        """How many there are, if that is known; else they are read to be counted."""
         self._is_held = (
             task.groups_rows or sum(part.stat().st_size for path in self.paths for part in parts_of(path)) <= HELD
         )
         self._held: list[Chunk] | None = None
 
     def __len__(self) -> int:
-        if self._size is None:
-            self._size = sum(len(chunk.examples) for chunk in self.chunks())
-        return self._size
+        if self.known_size is None:
+            self.known_size = sum(len(chunk.examples) for chunk in self.chunks())
+        return self.known_size
 
     def __iter__(self) -> Iterator[Any]:
         return (example for chunk in self.chunks() for example in chunk.examples)
