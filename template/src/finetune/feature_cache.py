@@ -95,7 +95,7 @@ class FeatureCache:
         columns = ColumnWriter(target)
         places = PlaceWriter(columns, self.examples.paths)
         truncated = count = 0
-        for chunk in ahead(self.examples.chunks()):
+        for chunk in ahead(self.examples.chunks("tokenizing")):
             encoded = self.task.encode(chunk.examples, self.tokenizer, self.config.model.max_length)
             for feature in encoded.features:
                 feature.example += count
