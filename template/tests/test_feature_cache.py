@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import torch
 from conftest import QUIET, TASKS, Project, build
 
 from finetune import dataset
+from finetune.cli import main
 from finetune.config.load import load_config
 from finetune.data.features import Feature
 from finetune.data.places import Places, PlaceWriter
@@ -17,6 +20,7 @@ from finetune.data.store import ColumnWriter, FeatureStore, write_features
 from finetune.dataset import Examples, encode_split, read_split
 from finetune.errors import UserError
 from finetune.feature_cache import FeatureCache
+from finetune.run.folder import RunFolder
 from finetune.tasks import make_task
 from finetune.train import build as setting_up
 from finetune.train import loop as training
@@ -226,3 +230,29 @@ def test_an_error_in_a_step_names_the_lines_of_its_examples(project: Project) ->
     with pytest.raises(training.NotFiniteError, match=r"in a step over train.jsonl:3, train.jsonl:8: lower optim.lr"):
         training.optimizer_step(config, setup, [7, 2])
     assert setup.train.where(range(10)).endswith(":10")
+
+
+def test_doctor_shows_and_removes_the_cache(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    """All of it, or what was not used for some days; not while a training runs, and what one has mapped stays."""
+    path = configured(project, "text-classification")
+    setup = build(load_config(path))
+    (old,) = entries()
+    features = [*setup.train.features]
+    assert project.folder.joinpath("runs/.cache/.gitignore").read_text() == "*\n"
+    build(load_config(path, ["model.max_length=13"]))
+    (new,) = {*entries()} - {old}
+    os.utime(old, (time.time() - 8 * 24 * 3600,) * 2)
+    assert main(["doctor"]) == 0
+    assert re.search(r"cache +0\.0 MB of tokenized data, which --clean removes", capsys.readouterr().out)
+    with RunFolder(Path("runs/config")).claimed():
+        assert main(["doctor", "--clean"]) == 0
+    assert "kept while a training is running: runs/.cache/" in capsys.readouterr().out
+    assert entries() == sorted([old, new])
+    assert main(["doctor", "--clean", "--days", "7"]) == 0
+    assert re.search(rf"removed: {old} \(0\.0 MB, last used 8 days ago\)\nkept: {new} ", capsys.readouterr().out)
+    assert entries() == [new]
+    assert [*setup.train.features] == features
+    Path("runs/.cache/killed.tmp").mkdir()
+    assert main(["doctor", "--clean"]) == 0
+    assert sorted(path.name for path in Path("runs/.cache").iterdir()) == [".gitignore"]
+    assert [*build(load_config(path)).train.features] == features

@@ -443,7 +443,7 @@ def test_other_keys_that_contradict_are_told_before_anything_is_written(
         ("own.csv", "a day,good\n" + "".join(f"day {i},{('good', 'bad')[i % 2]}\n" for i in range(9)),
          [], "own.csv:1: the first line looks"),
         ("own.csv", "text,label\na,x\nb,y\n", ["--validation", "0.6", "--test", "0.4"], "leave no rows for training"),
-        ("own.jsonl", '{"question": "a b", "answer": "c d"}\n', [], "for chat or summarization or translation or text-"),
+        ("own.jsonl", '{"question": "a b", "answer": "c d"}\n', [], "for chat or summarization or translation or text"),
         ("own.conll", "a O\nb B-X\n", ["--text", "a"], "--text: the columns of a .conll file have no names"),
         ("own.txt", "a text\n", [], "own.txt: is for text-generation, but task.type is text-classification"),
     ],

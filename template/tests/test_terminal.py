@@ -1,6 +1,7 @@
 """What a terminal shows: any encoding, the result last, words beside their tags; and the file .env."""
 
 import io
+import itertools
 import json
 import os
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 from conftest import ROOT, Project, needs
 from rich.console import Console
 
-from finetune import optional
+from finetune import console, optional
 from finetune.cli import main
 from finetune.console import print_indented, print_table
 from finetune.env_file import load_env_file
@@ -135,6 +136,29 @@ def test_a_terminal_shows_four_digits_and_a_pipe_all(
     text = ("predict", "runs/config", "--text", "so so")
     exact, shown = (json.loads(output(*text, interactive=interactive))["prediction"] for interactive in (False, True))
     assert exact != shown == round(exact, 4)
+
+
+def test_what_takes_long_shows_a_bar_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for what is over at once, not on a pipe, and for several processes only that of the first."""
+
+    def shown(work: float, *, interactive: bool = True, total: int | None = 10) -> str:
+        terminal, clock = Terminal("utf-8", interactive=interactive), itertools.count(0, work)
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "stderr", terminal)
+            patched.setenv("TERM", "xterm")
+            patched.setattr(console, "monotonic", lambda: next(clock))
+            with console.progress("reading [a].jsonl", total) as advance:
+                for _ in range(4):
+                    advance(2)
+        return terminal.shown()
+
+    assert "reading [a].jsonl" in (bar := shown(0.7))
+    assert "80%" in bar
+    assert bar.endswith("\x1b[1A\x1b[2K"), "it leaves no line behind"
+    assert "8" in shown(0.7, total=None)
+    assert shown(0.1) == shown(0.7, interactive=False) == ""
+    monkeypatch.setenv("RANK", "1")
+    assert shown(0.7) == ""
 
 
 @needs("report")

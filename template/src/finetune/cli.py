@@ -169,11 +169,16 @@ def fetch(model: str | None, revision: str | None, to: Path | None, config: Path
 
 
 @cli.command()
-def doctor() -> int:
+@click.option("--clean", is_flag=True, help="Remove the tokenized data that trainings have kept in .cache of run.dir.")
+@click.option("--days", type=click.IntRange(0), default=0, help="With --clean: only what was not used for so long.")
+def doctor(clean: bool, days: int) -> int:
     """Check Python, packages, accelerator, memory and disk."""
-    from .doctor import diagnose
+    from . import doctor
 
-    return OK if diagnose(make_console()) else FAILED
+    if clean:
+        doctor.clean(make_console(), days)
+        return OK
+    return OK if doctor.diagnose(make_console()) else FAILED
 
 
 @cli.command()

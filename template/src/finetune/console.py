@@ -5,7 +5,9 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 import click
@@ -13,11 +15,16 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 Cell = str | int | float | Text
 """Floats are shown with four digits (and -0.00001 as 0.0000); strings are shown as they are, without rich markup."""
+
+
+PATIENCE = 2.0
+"""Seconds after which a progress bar is shown."""
 
 
 def make_console(*, stderr: bool = False, quiet: bool = False) -> Console:
@@ -87,6 +94,35 @@ def _as_text(cell: Cell) -> Text:
     if isinstance(cell, Text):
         return cell
     return Text(f"{cell:z.4f}" if isinstance(cell, float) else str(cell))
+
+
+@contextmanager
+def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """A progress bar on standard error for a block that takes longer than PATIENCE; nothing where it is no terminal.
+
+    The block calls what it gets with how much more is done; `total` is all that is to be done, if that is known.
+    """
+    began, bar = monotonic(), None
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal bar, done
+        done += count
+        if bar is None and monotonic() - began > PATIENCE and os.environ.get("RANK", "0") == "0":
+            console = make_console(stderr=True)
+            amount = TextColumn("{task.completed:,}") if total is None else TaskProgressColumn()
+            columns = (TextColumn("{task.description}"), BarColumn(30), amount, TimeRemainingColumn())
+            bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+            bar.add_task(escape(what), total=total, completed=done)
+            bar.start()
+        if bar:
+            bar.update(bar.task_ids[0], completed=done)
+
+    try:
+        yield advance
+    finally:
+        if bar:
+            bar.stop()
 
 
 class Notice(UserWarning):

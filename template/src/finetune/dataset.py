@@ -1,7 +1,7 @@
 """Dataset: data files as a task's examples, and examples as the model's features."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .config.config import Config, Data
-from .console import counted
+from .console import counted, progress
 from .data.features import Feature
-from .data.files import files_of, parts_of
+from .data.files import files_of, parts_of, shown
 from .data.invalid import InvalidRows
 from .data.opening import FileOptions
 from .data.rows import Columns, Row, stream_rows
@@ -134,16 +134,18 @@ class Examples(Sequence[Any]):
         """`task` parses the rows: one that has not been fitted accepts every label."""
         self._data, self._task = config.data, task
         self.paths = files_of(files)
-        self._size: int | None = None
+        self.known_size: int | None = None
+        """How many there are, if that is known; else they are read to be counted."""
         self._is_held = (
             task.groups_rows or sum(part.stat().st_size for path in self.paths for part in parts_of(path)) <= HELD
         )
         self._held: list[Chunk] | None = None
+        self._rows: int | None = None
 
     def __len__(self) -> int:
-        if self._size is None:
-            self._size = sum(len(chunk.examples) for chunk in self.chunks())
-        return self._size
+        if self.known_size is None:
+            self.known_size = sum(len(chunk.examples) for chunk in self.chunks())
+        return self.known_size
 
     def __iter__(self) -> Iterator[Any]:
         return (example for chunk in self.chunks() for example in chunk.examples)
@@ -155,21 +157,34 @@ class Examples(Sequence[Any]):
             return [*self][index]
         return list(islice(self, index.start, index.stop, index.step))
 
-    def chunks(self) -> Iterator[Chunk]:
-        """The examples in parts of a size that is tokenized together, with their places."""
-        if self._is_held:
-            self._held = self._held or list(self._read())
-            return iter(self._held)
-        return self._read()
+    def chunks(self, doing: str = "reading") -> Iterator[Chunk]:
+        """The examples in parts of a size that is tokenized together, with their places.
 
-    def _read(self) -> Iterator[Chunk]:
+        A progress bar tells what is being done.
+        """
+        if self._held is not None:
+            yield from self._held
+            return
+        held: list[Chunk] = []
+        size = 0
+        with progress(f"{doing} {shown(self.paths)}", self._rows) as advance:
+            for chunk in self._read(advance):
+                size += len(chunk.examples)
+                if self._is_held:
+                    held.append(chunk)
+                yield chunk
+        self.known_size, self._held = size, held if self._is_held else None
+
+    def _read(self, advance: Callable[[int], None]) -> Iterator[Chunk]:
         rows: list[Row] = []
         numbers: list[int] = []
-        characters = 0
+        characters = count = 0
         for number, path in enumerate(self.paths):
             for row in _chosen(self._data, self._task, path, None):
                 rows.append(row)
                 numbers.append(number)
+                advance(1)
+                count += 1
                 characters += _characters(row.values)
                 is_full = len(rows) == CHUNK_ROWS or characters >= CHUNK_CHARACTERS
                 if is_full and not self._task.groups_rows:
@@ -177,6 +192,7 @@ class Examples(Sequence[Any]):
                     rows, numbers, characters = [], [], 0
         if rows:
             yield self._chunk(rows, numbers)
+        self._rows = count
 
     def _chunk(self, rows: list[Row], numbers: list[int]) -> Chunk:
         examples = self._task.parse(rows)

@@ -9,9 +9,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.text import Text
 
-from .console import Cell, counted, print_table
+from .console import Cell, counted, print_line, print_table
 
 GIB = 2**30
 PACKAGES = (
@@ -32,7 +33,7 @@ def diagnose(console: Console) -> bool:
     """Print the result of every check; returns whether a training can start."""
     results = [_python(), *_packages()]
     if not any(one.remedy for one in results):
-        results += [_accelerator(), _precision()]
+        results += [_accelerator(), _precision(), _cache()]
     results += [_memory(), _disk(Path.cwd())]
     passed, failed = Text("✓", "green"), Text("!", "yellow")
     rows: list[list[Cell]] = [[failed if one.remedy else passed, one.name, one.value, one.remedy] for one in results]
@@ -81,6 +82,35 @@ def _precision() -> Diagnosis:
 
     device = choose_device("auto")
     return Diagnosis("precision", "bf16 where it is faster, else fp32" if has_bf16(device) else "fp32")
+
+
+def _cache() -> Diagnosis:
+    from .cache_entries import cache_entries
+
+    size = sum(entry.size for entry in cache_entries())
+    return Diagnosis("cache", f"{_shown(size)} of tokenized data" + (", which --clean removes" if size else ""))
+
+
+def clean(console: Console, days: float) -> None:
+    """Remove the tokenized data that no training has used for so many days, and print what was removed and kept."""
+    from .cache_entries import cache_entries
+
+    removed = 0
+    for entry in cache_entries():
+        what = "kept"
+        if entry.is_kept:
+            what = "kept while a training is running"
+        elif entry.unused >= days:
+            what = "removed"
+            entry.remove()
+            removed += entry.size
+        age = counted(int(entry.unused), "day")
+        print_line(console, escape(f"{what}: {entry.folder} ({_shown(entry.size)}, last used {age} ago)"))
+    print_line(console, f"{_shown(removed)} removed")
+
+
+def _shown(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
 
 
 def _memory() -> Diagnosis:

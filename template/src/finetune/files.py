@@ -12,11 +12,17 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from .console import progress
+
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256()
+    with path.open("rb") as file, progress(f"checksum of {path}", path.stat().st_size) as advance:
+        while block := file.read(2**20):
+            digest.update(block)
+            advance(len(block))
+    return digest.hexdigest()
 
 
 MANIFEST = "manifest.json"

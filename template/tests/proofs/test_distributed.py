@@ -36,6 +36,7 @@ from finetune.config.load import load_config
 from finetune.distributed.parallel import gather_full, shard
 from finetune.distributed.world import SINGLE_PROCESS, OtherRankFailed, World, process_group
 from finetune.errors import UserError
+from finetune.feature_cache import FeatureCache
 from finetune.inference import Inference, infer
 from finetune.train import loop as training
 from finetune.train.start import FreshStart
@@ -539,3 +540,42 @@ def test_layers_that_are_left_out_at_random_are_refused(project: Project) -> Non
     )  # fmt: skip
     with pytest.raises(UserError, match="leaves some out at random"):
         shard(model, SINGLE_PROCESS, torch.device("cpu"))
+
+
+def started(world: World, config: Config) -> tuple[list[Any], dict[str, Any]]:
+    """The features and the state of the task of a rank."""
+    setup = training.build(config, world)
+    return [*setup.train.features], setup.task.state()
+
+
+@pytest.mark.parametrize("machines", [1, 2])
+def test_one_process_of_a_machine_tokenizes(machines: int, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others map what it has written. Of two machines with the same folder the second one finds it written."""
+    if machines == 2:
+        monkeypatch.setenv("LOCAL_RANK", "0")
+    calls = project.folder / "calls"
+
+    def noted(name: str) -> Callable[..., Any]:
+        work = getattr(FeatureCache, name)
+
+        def call(*arguments: Any) -> Any:
+            with calls.open("a") as file:
+                file.write(f"{name} ")
+            return work(*arguments)
+
+        return call
+
+    for name in ("make", "_write"):
+        monkeypatch.setattr(FeatureCache, name, noted(name))
+    config = config_of(project, "text-generation")
+    first, second = both(started, config)
+    assert sorted(calls.read_text().split()) == ["_write", *["make"] * machines]
+    assert first == second == started(SINGLE_PROCESS, config)
+
+
+def test_an_error_in_the_data_is_raised_by_all(project: Project) -> None:
+    project.write("train.jsonl", '{"text": "a", "label": "b"}\n{"text": "c"}\n')
+    config = config_of(project, "text-classification")
+    found = in_two_processes(lambda world: training.build(config, world))
+    assert [type(error) for error in found] == [UserError, UserError]
+    assert {str(error).split(":")[0] for error in found} == {"train.jsonl"}

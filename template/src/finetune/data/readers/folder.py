@@ -38,7 +38,7 @@ def read_folder(path: Path, columns: Columns) -> Iterator[Record]:
     folders = labels_in(path)
     if not folders:
         for file in texts_in(path):
-            yield Record(str(file), {"text": _text(file), "file": file.name})
+            yield Record(str(file), {"text": _text(file, columns), "file": file.name})
         return
     chosen = [folder for folder in folders if columns.targets or folder.name.lower() not in UNLABELLED]
     if not chosen:
@@ -53,8 +53,9 @@ def read_folder(path: Path, columns: Columns) -> Iterator[Record]:
         notice(f"{path}: {counted(len(beside), '.txt file')} beside the folders of the labels are not read")
     for folder in chosen:
         for file in texts_in(folder):
-            yield Record(str(file), {"text": _text(file), "label": folder.name, "file": f"{folder.name}/{file.name}"})
+            named = {"label": folder.name, "file": f"{folder.name}/{file.name}"}
+            yield Record(str(file), {"text": _text(file, columns), **named})
 
 
-def _text(file: Path) -> str:
-    return read_text(file).rstrip("\r\n")
+def _text(file: Path, columns: Columns) -> str:
+    return read_text(file, columns.file).rstrip("\r\n")

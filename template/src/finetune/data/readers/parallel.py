@@ -8,8 +8,8 @@ from pathlib import Path
 from ...console import counted
 from ...errors import UserError
 from ..columns import Columns
+from ..opening import lines_of
 from ..records import Record
-from .text import read_text
 
 BRACES = re.compile(r"([^{}]*)\{([^{},]+),([^{},]+)\}([^{}]*)")
 
@@ -33,7 +33,7 @@ def read_parallel(path: Path, columns: Columns) -> Iterator[Record]:
     names = [*sides] if columns.renamed else columns.required[:2]
     if len(names) < 2:
         raise UserError(f"{path}: holds pairs of texts, and the task reads one column only: name a single file")
-    lines = [_lines(file) for file in sides.values()]
+    lines = [_lines(file, columns) for file in sides.values()]
     for number, pair in zip(count(1), zip_longest(*lines)):
         if None in pair:
             numbers = [number - (line is None) + sum(1 for _ in rest) for line, rest in zip(pair, lines, strict=True)]
@@ -49,6 +49,5 @@ def read_parallel(path: Path, columns: Columns) -> Iterator[Record]:
             yield Record(f"{file}:{number}", dict(zip(names, cells, strict=True)))
 
 
-def _lines(path: Path) -> Iterator[str]:
-    lines = read_text(path).split("\n")
-    return (line.rstrip("\r") for line in (lines[:-1] if not lines[-1] else lines))
+def _lines(path: Path, columns: Columns) -> Iterator[str]:
+    return (line.rstrip("\r\n") for line in lines_of(path, columns.file))
