@@ -16,11 +16,11 @@ import numpy as np
 
 from .. import optional
 from ..config.config import Config, Files
-from ..console import share
+from ..console import progress, share
 from ..data.files import checksum, files_of, shown
 from ..data.invalid import InvalidRows
 from ..data.rows import Row
-from ..dataset import new_task, stream_chosen
+from ..dataset import CHUNK_ROWS, new_task, stream_chosen
 from ..errors import UserError
 from ..files import write_atomic
 from ..model.load import load_model_config, load_tokenizer
@@ -53,15 +53,16 @@ WORTH_A_WARNING = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A split: its rows, as examples of the task and as entries of the check."""
+    """A split: its rows as examples of the task and as entries of the check."""
 
     name: str
     paths: list[Path]
-    rows: list[Row]
     examples: list[Any]
     entries: list[Entry]
+    tagged: list[Row]
+    """The rows themselves, of a task with tags."""
     invalid: list[tuple[str, UserError]]
-    """The errors of the rows that the task cannot read, each with its place; `rows` does not have these rows."""
+    """The errors of the rows that the task cannot read, each with its place; the other fields lack these rows."""
 
     @property
     def misplaced(self) -> list[str]:
@@ -117,7 +118,7 @@ def check_data(config: Config) -> dict[str, Any]:
             found
             for part in parts
             if "tags" in config.task.target_columns
-            for found in (*entity_findings(part.name, part.misplaced), *tag_findings(part.name, part.rows))
+            for found in (*entity_findings(part.name, part.misplaced), *tag_findings(part.name, part.tagged))
         ),
         *text_problem_findings(entries, task.splits_into_words),
     ]
@@ -159,17 +160,23 @@ def _files(config: Config) -> dict[str, Files]:
 
 def _read(config: Config, task: Task[Any, Any], name: str, files: Files) -> Part:
     """Read a split. The task has not been fitted yet, so it accepts every label."""
-    invalid = InvalidRows.all_kept()
-    rows = list(stream_chosen(config.data, task, files, invalid))
-    if not rows:
-        raise invalid.errors[0][1]
-    paths = files_of(files)
+    invalid, paths = InvalidRows.all_kept(), files_of(files)
+    rows = stream_chosen(config.data, task, files, invalid)
     if all(path.suffix.lower() == ".txt" for path in paths):
         texts = zip(paths, rows, strict=True)
-        rows = [row for path, whole in texts for row in paragraphs(path, whole.values["text"])]
-    examples = [task.example(row) for row in rows]
-    entries = [Entry(name, row.place, task.summary(one)) for row, one in zip(rows, examples, strict=True)]
-    return Part(name, paths, rows, examples, entries, invalid.errors)
+        rows = (row for path, whole in texts for row in paragraphs(path, whole.values["text"]))
+    part = Part(name, paths, [], [], [], invalid.errors)
+    with progress(f"reading {shown(files)}") as advance:
+        for row in rows:
+            example = task.example(row)
+            part.examples.append(example)
+            part.entries.append(Entry(name, row.place, task.summary(example)))
+            if "tags" in config.task.target_columns:
+                part.tagged.append(row)
+            advance(1)
+    if not part.entries:
+        raise invalid.errors[0][1]
+    return part
 
 
 def paragraphs(path: Path, text: str) -> list[Row]:
@@ -194,17 +201,23 @@ def _without_target_limit(settings: Settings) -> Settings:
 
 def _lengths(config: Config, task: Task[Any, Any], parts: Sequence[Part], tokenizer: Any) -> dict[str, Lengths]:
     """Lengths in tokens, by the tokenizer of the training."""
-    found = {}
+    found, limit = {}, config.model.max_length
     for part in parts:
-        tokens, targets = [0] * len(part.examples), [0] * len(part.examples)
-        for feature in task.encode(part.examples, tokenizer, NO_LIMIT).features:
-            tokens[feature.example] = max(tokens[feature.example], feature.length)
-            targets[feature.example] = max(targets[feature.example], feature.target_length)
-        # Only the task knows whether it truncates a long row or splits it into windows.
-        long = [one for one, count in zip(part.examples, tokens, strict=True) if count > config.model.max_length]
-        truncated = task.encode(long, tokenizer, config.model.max_length).truncated if long else 0
-        truncated_targets = sum(count > _target_limit(config.task) for count in targets)
-        found[part.name] = Lengths(tokens, truncated, targets, truncated_targets)
+        tokens, targets = np.zeros((2, len(part.examples)), np.int64)
+        truncated = 0
+        with progress(f"tokenizing {part.name}", len(part.examples)) as advance:
+            for start in range(0, len(part.examples), CHUNK_ROWS):
+                chunk = part.examples[start : start + CHUNK_ROWS]
+                for feature in task.encode(chunk, tokenizer, NO_LIMIT).features:
+                    number = start + feature.example
+                    tokens[number] = max(tokens[number], feature.length)
+                    targets[number] = max(targets[number], feature.target_length)
+                # Only the task knows whether it truncates a long row or splits it into windows.
+                long = [chunk[number] for number in np.flatnonzero(tokens[start:][: len(chunk)] > limit)]
+                truncated += task.encode(long, tokenizer, limit).truncated if long else 0
+                advance(len(chunk))
+        truncated_targets = int((targets > _target_limit(config.task)).sum())
+        found[part.name] = Lengths(tokens.tolist(), truncated, targets.tolist(), truncated_targets)
     return found
 
 
@@ -244,10 +257,10 @@ def _truncation_findings(
     of_targets = kind == "cut-target"
     truncated = {name: some.truncated_targets if of_targets else some.truncated for name, some in lengths.items()}
     tokens = {name: some.targets if of_targets else some.tokens for name, some in lengths.items()}
-    shares = {part.name: truncated[part.name] / len(part.rows) for part in parts}
+    shares = {part.name: truncated[part.name] / len(part.entries) for part in parts}
     if not any(shares.values()):
         return
-    told = [f"{share(truncated[part.name], len(part.rows))} of {part.name}" for part in parts if shares[part.name]]
+    told = [f"{share(truncated[part.name], len(part.entries))} of {part.name}" for part in parts if shares[part.name]]
     enough = int(np.quantile([count for some in tokens.values() for count in some], 0.99))
     effect = (
         "the model does not learn the end of these targets"
@@ -263,7 +276,7 @@ def _truncation_findings(
         [
             f"{row.place} ({count:,} tokens)"
             for part in parts
-            for row, count in zip(part.rows, tokens[part.name], strict=True)
+            for row, count in zip(part.entries, tokens[part.name], strict=True)
             if count > limit
         ],
     )
@@ -280,7 +293,7 @@ def _described(part: Part, lengths: Lengths, edges: Sequence[int]) -> dict[str, 
     quantiles = np.quantile(lengths.tokens, (0, 0.5, 0.95, 0.99, 1)).round().astype(int).tolist()
     return {
         "file": shown(part.paths),
-        "rows": len(part.rows),
+        "rows": len(part.entries),
         "tokens": dict(zip(("min", "median", "p95", "p99", "max"), quantiles, strict=True)),
         "token_histogram": counts.tolist(),
         "cut": lengths.truncated,

@@ -8,6 +8,7 @@ compared (prefix filtering, Bayardo et al. 2007): the time grows with the number
 import re
 import unicodedata
 import zlib
+from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..console import progress
 from .findings import WORD
 
 NEAR = 0.8
@@ -50,23 +52,59 @@ def near_pairs(texts: Sequence[tuple[str, ...]]) -> Iterator[Near]:
 
     One with equal sequences is preferred to a similar one, then the first.
     """
-    sketches = [_sketch(parts) for parts in texts]
-    hashes, counts = np.unique(np.concatenate([*sketches, np.empty(0, np.uint64)]), return_counts=True)
-    sets: list[frozenset[int]] = []
+    sketches = _Sketches(texts)
     seen: dict[int, list[int]] = defaultdict(list)
-    for index, sketch in enumerate(sketches):
-        rarest = sketch[np.argsort(counts[np.searchsorted(hashes, sketch)], kind="stable")]
-        prefix = rarest[: len(sketch) - ceil(NEAR * len(sketch)) + 1].tolist()
-        sets.append(frozenset(sketch.tolist()))
-        candidates = {other for sequence in prefix for other in seen[sequence]}
-        similar = {other: jaccard(sets[index], sets[other]) for other in candidates}
-        for other in sorted(similar, key=lambda other: (similar[other] < 1, other)):
-            if similar[other] >= NEAR and _same_parts(texts[index], texts[other]):
-                yield Near(index, other, similar[other])
-                break
-        for sequence in prefix:
-            if len(seen[sequence]) < COMMON:
-                seen[sequence].append(index)
+    with progress("looking for near-duplicates", len(texts)) as advance:
+        for index in range(len(texts)):
+            advance(1)
+            prefix = sketches.prefix(index)
+            candidates = {other for sequence in prefix for other in seen[sequence]}
+            own = sketches.set_of(index) if candidates else frozenset()
+            similar = {other: jaccard(own, sketches.set_of(other)) for other in candidates}
+            for other in sorted(similar, key=lambda other: (similar[other] < 1, other)):
+                if similar[other] >= NEAR and _same_parts(texts[index], texts[other]):
+                    yield Near(index, other, similar[other])
+                    break
+            for sequence in prefix:
+                if len(seen[sequence]) < COMMON:
+                    seen[sequence].append(index)
+
+
+class _Sketches:
+    """The sketches of all texts, behind each other in one array."""
+
+    def __init__(self, texts: Sequence[tuple[str, ...]]) -> None:
+        hashes, self._ends = array("Q"), array("Q", [0])
+        with progress("reading three-word sequences", len(texts)) as advance:
+            for parts in texts:
+                hashes.frombytes(_sketch(parts).tobytes())
+                self._ends.append(len(hashes))
+                advance(1)
+        self._hashes: Hashes = np.frombuffer(hashes, np.uint64)
+        ordered = np.sort(self._hashes)
+        starts = np.flatnonzero(np.diff(ordered, prepend=~ordered[:1]))
+        counts = np.diff(starts, append=len(ordered))
+        self._shared, self._counts = ordered[starts[counts > 1]], counts[counts > 1]
+
+    def set_of(self, index: int) -> frozenset[int]:
+        """The sequences of a text."""
+        return frozenset(self._sketch(index).tolist())
+
+    def prefix(self, index: int) -> list[int]:
+        """Of the rarest sequences of a text, of which any near-duplicate has one, those that another text has."""
+        sketch = self._sketch(index)
+        places = np.searchsorted(self._shared, sketch)
+        places[places == len(self._shared)] = 0
+        shared = self._shared[places] == sketch if len(self._shared) else np.zeros(len(sketch), bool)
+        if not shared.any():
+            return []
+        counts = np.where(shared, self._counts[places], 1)
+        rarest = np.argsort(counts, kind="stable")[: len(sketch) - ceil(NEAR * len(sketch)) + 1]
+        found: list[int] = sketch[rarest[shared[rarest]]].tolist()
+        return found
+
+    def _sketch(self, index: int) -> Hashes:
+        return self._hashes[self._ends[index] : self._ends[index + 1]]
 
 
 def _sketch(parts: tuple[str, ...]) -> Hashes:

@@ -1,6 +1,7 @@
 """Outliers: the rows that differ most from the others, with the reasons. They are worth reading: many are errors."""
 
 import re
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..console import progress
 from .duplicates import Duplicate
 from .findings import Entry
 from .near_duplicates import words_of
@@ -46,8 +48,8 @@ class Outlier:
 
 def find_outliers(entries: Sequence[Entry], tokens: Sequence[int], duplicates: Sequence[Duplicate]) -> list[Outlier]:
     """Up to `MOST` outliers, the highest score first."""
-    words = [words_of(entry.text) for entry in entries]
-    measures = [_length(tokens), _rare_words(words), _characters(entries), _monotony(words), *_number(entries)]
+    rare, repeated = _words(entries)
+    measures = [_length(tokens), rare, _characters(entries), repeated, *_number(entries)]
     scores = np.zeros(len(entries))
     reasons: dict[int, list[str]] = defaultdict(list)
     for deviations, reason in measures:
@@ -65,7 +67,7 @@ def find_outliers(entries: Sequence[Entry], tokens: Sequence[int], duplicates: S
         return -scores[index], index
 
     # Of equal texts the one with the highest score: a dictionary keeps the last value of a key.
-    different = {tuple(words[index]): index for index in sorted(reasons, key=rank, reverse=True)}
+    different = {tuple(words_of(entries[index].text)): index for index in sorted(reasons, key=rank, reverse=True)}
     chosen = sorted(different.values(), key=rank)[:MOST]
     return [Outlier(entries[index], float(scores[index]), reasons[index]) for index in chosen]
 
@@ -84,38 +86,59 @@ def _length(tokens: Sequence[int]) -> Measured:
     return deviations, lambda index: f"{tokens[index]:,} tokens; the median is {median:,}"
 
 
-def _rare_words(words: Sequence[list[str]]) -> Measured:
-    """Words that occur in no other row; one or two, such as names, do not count."""
-    different = [set(some) for some in words]
-    frequency = Counter(word for some in different for word in some)
-    rare = [sum(frequency[word] == 1 for word in some) for some in different]
-    shares = np.array([n / len(some) if n > 2 else 0.0 for n, some in zip(rare, different, strict=True)])
+def _words(entries: Sequence[Entry]) -> Iterator[Measured]:
+    """Words that occur in no other row, of which one or two, such as names, do not count; and one repeated word, as in
+    "la la la la la".
+    """
+    numbers: dict[str, int] = {}
+    different, ends = array("I"), array("Q", [0])  # of each row, as numbers of words
+    repeated = np.zeros(len(entries))
+    with progress("counting words", len(entries)) as advance:
+        for index, entry in enumerate(entries):
+            counts = Counter(words_of(entry.text))
+            different.extend(numbers.setdefault(word, len(numbers)) for word in counts)
+            ends.append(len(different))
+            most = max(counts.values(), default=0)
+            repeated[index] = most / counts.total() if most >= OFTEN else 0.0
+            advance(1)
+    rows, words = np.frombuffer(ends, np.uint64).astype(np.int64), np.frombuffer(different, np.uint32)
+    sizes = np.diff(rows)
+    is_rare = np.bincount(words, minlength=len(numbers))[words] == 1
+    rare = np.diff(np.append(0, np.cumsum(is_rare))[rows])
+    shares = np.where(rare > 2, rare / np.maximum(sizes, 1), 0.0)
     deviations = np.where(shares >= RARE_WORDS, _deviations(shares), 0.0)
-    return deviations, lambda index: f"{shares[index]:.0%} of its words occur in no other row"
+    yield deviations, lambda index: f"{shares[index]:.0%} of its words occur in no other row"
+
+    def reason(index: int) -> str:
+        word, _ = max(Counter(words_of(entries[index].text)).items(), key=itemgetter(1))
+        return f"'{word}' is {repeated[index]:.0%} of its words"
+
+    yield np.where(repeated >= MOSTLY, CAP, 0.0), reason
 
 
 def _characters(entries: Sequence[Entry]) -> Measured:
     """Rare characters (another alphabet, emoji, ...): mean surprisal of a row's characters above that of all rows."""
-    texts = [re.sub(r"\d", "0", entry.text.casefold()) for entry in entries]
-    frequency = Counter(chain.from_iterable(texts))
+
+    def text(entry: Entry) -> str:
+        return re.sub(r"\d", "0", entry.text.casefold())
+
+    frequency = Counter(chain.from_iterable(map(text, entries)))
     bits = {character: log2(frequency.total() / count) for character, count in frequency.items()}
     usual = sum(bits[character] * count for character, count in frequency.items()) / frequency.total()
-    surplus = np.array([sum(map(bits.__getitem__, text)) / max(1, len(text)) - usual for text in texts])
-    lengths = np.array([len(text) for text in texts])
+    surplus, lengths = np.zeros(len(entries)), np.zeros(len(entries))
+    with progress("counting characters", len(entries)) as advance:
+        for index, entry in enumerate(entries):
+            characters = text(entry)
+            surplus[index] = sum(map(bits.__getitem__, characters)) / max(1, len(characters)) - usual
+            lengths[index] = len(characters)
+            advance(1)
     deviations = np.where((surplus >= RARE_CHARACTERS) & (lengths >= OFTEN), _deviations(surplus), 0.0)
 
     def reason(index: int) -> str:
-        rarest = sorted(set(texts[index]), key=lambda character: -bits[character])[:5]
+        rarest = sorted(set(text(entries[index])), key=lambda character: -bits[character])[:5]
         return f"rare characters, such as {' '.join(rarest)}"
 
     return deviations, reason
-
-
-def _monotony(words: Sequence[list[str]]) -> Measured:
-    """One repeated word, as in "la la la la la"."""
-    top = [max(Counter(some).items(), key=itemgetter(1), default=("", 0)) for some in words]
-    shares = np.array([n / len(some) if n >= OFTEN else 0.0 for (_, n), some in zip(top, words, strict=True)])
-    return np.where(shares >= MOSTLY, CAP, 0.0), lambda index: f"'{top[index][0]}' is {shares[index]:.0%} of its words"
 
 
 def _number(entries: Sequence[Entry]) -> Iterator[Measured]:

@@ -118,5 +118,7 @@ class Summary:
     @property
     def key(self) -> tuple[str, ...]:
         """The texts without differences of white space and Unicode composition: equal keys are exact duplicates."""
-        texts = (" ".join(unicodedata.normalize("NFC", text).split()) for text in self.texts)
-        return (*texts, *map(str, self.others))
+        texts = [" ".join(unicodedata.normalize("NFC", text).split()) for text in self.texts]
+        # An equal text is the text itself, so that it is in memory once.
+        same = (text if text == key else key for text, key in zip(self.texts, texts, strict=True))
+        return (*same, *map(str, self.others))
