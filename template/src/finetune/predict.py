@@ -13,6 +13,7 @@ from .config.config import Config, Data
 from .console import make_console, print_json, print_table
 from .data.columns import rows_from_objects
 from .data.features import Encoded
+from .data.readers.conll import ENDINGS
 from .data.rows import Columns, Row, read_rows
 from .data.word_rows import by_word
 from .dataset import columns_of
@@ -191,5 +192,5 @@ WRITERS: dict[str, Callable[[Path, Sequence[Row], Sequence[Record]], None]] = {
     ".csv": _write_csv,
     ".tsv": _write_tsv,
     ".parquet": _write_parquet,
-    **dict.fromkeys((".conll", ".conllu", ".bio", ".iob"), _write_conll),
+    **dict.fromkeys(ENDINGS, _write_conll),
 }

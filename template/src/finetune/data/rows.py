@@ -15,7 +15,7 @@ from ..errors import UserError
 from .columns import Columns, OptionalColumns, Row, check_columns, row_from_record
 from .forms.all_forms import accepted, recognised
 from .readers.brat import read_brat
-from .readers.conll import read_conll
+from .readers.conll import ENDINGS, read_conll
 from .readers.json import read_json, read_jsonl
 from .readers.parquet import read_parquet
 from .readers.table import read_table
@@ -31,7 +31,7 @@ READERS: dict[str, Callable[[Path, Columns], Iterator[Record]]] = {
     ".csv": partial(read_table, separator=","),
     ".tsv": partial(read_table, separator="\t"),
     ".parquet": read_parquet,
-    **dict.fromkeys((".conll", ".conllu", ".bio", ".iob"), read_conll),
+    **dict.fromkeys(ENDINGS, read_conll),
     ".txt": read_txt,
     "brat": read_brat,
 }

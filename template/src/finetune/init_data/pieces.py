@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..data.columns import Row
+from ..data.readers.conll import ENDINGS
 from ..data.readers.text import read_text
 from ..errors import UserError
 from ..files import write_atomic
@@ -66,7 +67,7 @@ def _lines_of(path: Path, rows: Sequence[Row]) -> tuple[str, list[str]]:
     # A line break of any kind ends a line of a table for the csv module, only \n elsewhere.
     lines = list(io.StringIO(text, newline="" if suffix in (".csv", ".tsv") else "\n"))
     starts = [int(row.place.rpartition(":")[2]) - 1 for row in rows]
-    if suffix == ".conll":
+    if suffix in ENDINGS:
         for number, start in enumerate(starts):
             while start and lines[start - 1].strip():  # comments above a sentence belong to it
                 start -= 1

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..data.readers.conll import ENDINGS
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -25,8 +27,9 @@ class Request:
 
     @property
     def format(self) -> str:
-        """File ending in lower case."""
-        return self.file.suffix.lower()
+        """File ending in lower case, .conll for all files of words in columns."""
+        ending = self.file.suffix.lower()
+        return ".conll" if ending in ENDINGS else ending
 
     @property
     def has_names(self) -> bool:

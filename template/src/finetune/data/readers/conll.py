@@ -15,6 +15,7 @@ from ..columns import Columns
 from ..records import Record
 from .text import read_text
 
+ENDINGS = (".conll", ".conllu", ".bio", ".iob")
 CONLL_U, FORM, UPOS = 10, 1, 3
 """Number of columns of CoNLL-U, and those of the words and their parts of speech."""
 NO_WORD = re.compile(r"\d+[-.]\d+")
