@@ -303,3 +303,21 @@ def test_translations_by_language(project: Project) -> None:
         UserError, match=r"^x\.jsonl:1: no value in column 'source' .*translation\.fr.*add columns: \{source: "
     ):
         read(three, settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "form"),
+    [
+        ("alpaca.csv", 'instruction,input,output\nAdd,1 2,3\n"Say, hi",,hi\n', "Alpaca"),
+        ("shared.tsv", f"conversations\n{json.dumps([{'from': 'human', 'value': 'Hi'}, ASSISTANT])}\n", "ShareGPT"),
+    ],
+)
+def test_forms_in_tables(name: str, content: str, form: str, project: Project) -> None:
+    """A header that lacks the task's columns is not refused where a form may have it."""
+    project.write(name, content)
+    with pytest.warns(Notice, match=f"read as {form}"):
+        rows = read_rows(Path(name), Columns(Chat.input_columns, Chat.optional_columns, task="chat"))
+    examples = make_task(Chat(type="chat")).parse(rows)
+    assert [[message["role"] for message in example.messages] for example in examples] == [["user", "assistant"]] * len(
+        rows
+    )

@@ -1,6 +1,7 @@
 """`finetune init-data`: one file becomes a dataset that trains, with no value guessed in silence and no leakage."""
 
 import csv
+import gzip
 import io
 import json
 import random
@@ -14,6 +15,7 @@ import pyarrow.parquet
 import pytest
 import yaml
 from conftest import DIALOGUES, FILES, SENTENCES, TASKS, WRITING, Project, conll, messages
+from openpyxl import Workbook
 
 from finetune.cli import main
 from finetune.config.load import load_config
@@ -247,6 +249,32 @@ def test_rows_are_written_unchanged_in_the_format_of_the_file(suffix: str, endin
         assert all(block in blocks for part in written for block in part)
     if suffix == ".parquet":
         assert pyarrow.parquet.read_schema(parts[0]) == pyarrow.parquet.read_schema(path)
+
+
+@pytest.mark.filterwarnings("ignore::finetune.console.Notice")
+@pytest.mark.parametrize("name", ["own.xlsx", "own.csv.gz", "gbk.csv", "own.tsv", "within.json"])
+def test_other_forms_of_files_are_split_as_well(
+    name: str, project: Project, init: Callable[..., dict[str, Any]]
+) -> None:
+    rows = [{"review": f"“好”的产品，很好 {i}", "stars": str(i % 5 + 1)} for i in range(60)]
+    path = project.folder / name
+    if name == "own.xlsx":
+        book = Workbook()
+        for cells in [[*rows[0]], *(list(row.values()) for row in rows)]:
+            book.active.append(cells)
+        book.save(path)
+    elif name == "within.json":
+        path.write_text(json.dumps({"version": 1, "data": rows}))
+    elif name == "own.tsv":  # with quotes that are characters
+        rows = [{**row, "review": f'"this" is {i}' if i % 9 else f'"all {i}"'} for i, row in enumerate(rows)]
+        path.write_text("review\tstars\n" + "".join(f"{row['review']}\t{row['stars']}\n" for row in rows))
+    else:
+        text = "review;stars\r\n" + "".join(f"{row['review']};{row['stars']}\r\n" for row in rows)
+        path.write_bytes(gzip.compress(text.encode("utf-16")) if name.endswith(".gz") else text.encode("gb18030"))
+    values = init(path)
+    assert values["data"]["train"] == f"data/{name.split('.')[0]}/train{name[name.index('.') :]}"
+    parts = [read_rows(Path(values["data"][part]), Columns(())) for part in PARTS]
+    assert sorted(str(row.original) for part in parts for row in part) == sorted(map(str, rows))
 
 
 def groups(labels: list[tuple[str, ...]], keys: list[list[Any]] | None = None) -> list[Group]:

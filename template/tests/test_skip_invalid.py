@@ -152,3 +152,12 @@ def test_check_data_of_invalid_rows_alone_refuses_them(project: Project, refused
     project.write("x.jsonl", '{"text": "", "label": "a"}\n{"text": "b"}\n')
     config = project.config("text-classification")
     assert refused("check-data", config, "data.train=x.jsonl").startswith("x.jsonl:1: text is empty")
+
+
+def test_every_start_tells_how_many_were_left_out(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also one that maps what an earlier start has read and tokenized."""
+    mixed("text-classification", project)
+    config = project.config("text-classification", train={"max_steps": 1})
+    for _ in range(2):
+        assert main(["train", str(config), "data.train=mixed.jsonl", "data.skip_invalid=true", *OFF]) == 0
+        assert f"({len(BAD['text-classification'])} invalid rows left out)" in capsys.readouterr().out

@@ -139,6 +139,8 @@ class Examples(Sequence[Any]):
         self._is_held = (
             task.groups_rows or sum(part.stat().st_size for path in self.paths for part in parts_of(path)) <= HELD
         )
+        self.left_out = 0
+        """Invalid rows that the last reading has left out."""
         self._held: list[Chunk] | None = None
         self._rows: int | None = None
 
@@ -178,9 +180,10 @@ class Examples(Sequence[Any]):
     def _read(self, advance: Callable[[int], None]) -> Iterator[Chunk]:
         rows: list[Row] = []
         numbers: list[int] = []
-        characters = count = 0
+        characters = count = left_out = 0
         for number, path in enumerate(self.paths):
-            for row in _chosen(self._data, self._task, path, None):
+            before, invalid = count, InvalidRows() if self._data.skip_invalid else None
+            for row in _chosen(self._data, self._task, path, invalid):
                 rows.append(row)
                 numbers.append(number)
                 advance(1)
@@ -190,9 +193,12 @@ class Examples(Sequence[Any]):
                 if is_full and not self._task.groups_rows:
                     yield self._chunk(rows, numbers)
                     rows, numbers, characters = [], [], 0
+            if invalid:
+                invalid.report(str(path), count - before)
+                left_out += invalid.count
         if rows:
             yield self._chunk(rows, numbers)
-        self._rows = count
+        self._rows, self.left_out = count, left_out
 
     def _chunk(self, rows: list[Row], numbers: list[int]) -> Chunk:
         examples = self._task.parse(rows)

@@ -22,6 +22,7 @@ from filelock import FileLock
 
 from . import __version__
 from .config.config import Config
+from .console import counted
 from .data.files import checksum, parts_of
 from .data.places import Places, PlaceWriter
 from .data.store import ColumnWriter, FeatureStore, write_features
@@ -108,10 +109,12 @@ class FeatureCache:
         for path, stamp in _stamps(self.examples.paths).items():
             if stamp != before.get(path):
                 raise UserError(f"{path}: has changed while it was read: start again when it is complete")
+        size = size_of(self.task, self.examples, len(features))
+        left_out = counted(self.examples.left_out, "invalid row")
         content = {
             "types": columns.types,
             "examples": count,
-            "size": size_of(self.task, self.examples, len(features)),
+            "size": f"{size} ({left_out} left out)" if self.examples.left_out else size,
             "truncated": truncated,
             "places": places.kinds,
             "state": self.task.state(),

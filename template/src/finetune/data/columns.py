@@ -10,6 +10,7 @@ import yaml
 
 from ..console import notice
 from ..errors import UserError
+from .forms.all_forms import form_of
 from .forms.form import Form, unpaired
 from .label_values import named, one_hot, require_no_one_hot
 from .missing import NAN, is_null
@@ -217,6 +218,8 @@ def resolve_columns(columns: Columns, value: Any, source: str) -> Columns:
 
 def require_columns(found: Sequence[str], columns: Columns, place: str, *, header: bool = False) -> None:
     """Raise UserError if a table lacks a required column; `header` tells that its first line was read as names."""
+    if form_of(columns.task, dict.fromkeys(found, "[")):  # of a known tool, as the rows may show
+        return
     resolved = columns.resolved(found)
     # Labels may stand in several columns, as the rows show.
     for name in resolved.missing([*resolved.present(found), "labels"]):

@@ -37,7 +37,8 @@ RANKED = (
     *(("问题", "回答"), ("问题", "答案")),
 )
 """Usual names of a query and of the text that may answer it."""
-TOKENS, TAGS = ("tokens", "words"), ("tags", "nertags", "ner", "labels", "postags")
+TOKENS = ("tokens", "words", "token", "word")
+TAGS = ("tags", "nertags", "ner", "labels", "postags", "tag", "nertag")
 ENTITIES = ("entities", "spans", "annotations", "实体")
 DIALOGUES = ("messages", "conversations", "conversation", "dialogue", "dialog", "对话")
 ROW_NUMBERS = ("", "id", "idx", "index", "unnamed0", "序号", "编号")

@@ -22,6 +22,7 @@ from .readers.json import kind_of, list_within
 from .readers.table import quoted_text, table_form
 from .readers.text import read_text
 from .readers.xlsx import cell_text, sheet_rows
+from .word_rows import blank_line_between
 
 Added = Sequence[Mapping[str, Any]]
 LONGEST_CELL = 32_767
@@ -123,8 +124,12 @@ def _table(source: Path, columns: Columns, rows: Sequence[Row], added: Added) ->
     form = table_form(source, columns)
     new = dict.fromkeys(name for record in added for name in record)
     lines = [[*rows[0].original, *new]] if columns.header else []
+    previous = rows[0]
     for row, record in zip(rows, added, strict=True):
+        if blank_line_between(previous.place, previous.original, row.place):
+            lines.append([])  # it may end a sentence
         lines.append([*row.original.values(), *(_text(record.get(name)) for name in new)])
+        previous = row
     first = next(lines_of(source, columns.file))
     end = "\r\n" if first.endswith("\r\n") else "\r" if first.endswith("\r") else "\n"
     # With tabs all cells are quoted or none: then it is clear whether quotes belong to the text.

@@ -21,7 +21,7 @@ def contents_of(
     if _is_in_lines(path, columns):
         head, pieces = _lines_of(path, columns, rows)
         texts = {name: head + "".join(pieces[row] for row in chosen) for name, chosen in parts.items()}
-        contents = {name: text.encode(encoding_of(path, columns.file)) for name, text in texts.items()}
+        contents = {name: text.encode(_encoding(path, columns.file)) for name, text in texts.items()}
     else:
         contents = {name: content_of(path, columns, [rows[row] for row in chosen]) for name, chosen in parts.items()}
     return {name: compressed(path, content) for name, content in contents.items()}
@@ -35,6 +35,12 @@ def _is_in_lines(path: Path, columns: Columns) -> bool:
         case ".jsonl":
             return kind_of(path, columns) == "lines"
     return suffix_of(path) in (*CONLL, ".txt")
+
+
+def _encoding(path: Path, options: FileOptions) -> str:
+    """That of the input, or UTF-8 where it was only recognised: a small split may not have enough letters for that."""
+    encoding = encoding_of(path, options)
+    return encoding if options.encoding != "auto" or encoding.startswith("utf") else "utf-8-sig"
 
 
 def write_files(contents: Mapping[Path, bytes]) -> None:

@@ -28,7 +28,7 @@ def read_brat(path: Path, columns: Columns) -> Iterator[Record]:
     for name in annotations.keys() - texts.keys():
         raise UserError(f"{annotations[name]}: has no text beside it ({name.name}.txt): add it, or remove this file")
     for name, file in texts.items():
-        text = read_text(file)
+        text = read_text(file, columns.file)
         value: dict[str, Any] = {"file": file.relative_to(path).as_posix(), "text": text}
         if labelled and name not in annotations:
             raise UserError(f"{file}: has no annotations beside it ({name.name}.ann): add them, or remove this file")
