@@ -9,7 +9,7 @@ from ..data.rows import Row
 from .causal_lm import CausalLMTask
 from .results import Summary
 from .settings import TextGeneration
-from .texts import text_of
+from .texts import text_of, token_ids
 
 OPENING = 60
 """Characters at the beginning of a text without a prompt that serve as the prompt of a sample."""
@@ -70,31 +70,39 @@ class TextGenerationTask(CausalLMTask[Example]):
 
     def encode(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoded:
         self.read_tokenizer(tokenizer)
+        whole = [str(example.completion) for example in examples if not example.prompt]
+        completions = [example.completion or "" for example in examples if example.prompt]
+        # All texts of a kind are tokenized in one call, which uses the tokenizer's threads.
+        prompts = iter(token_ids(tokenizer, [one.prompt + self.separator for one in examples if one.prompt]))
+        completed = iter(token_ids(tokenizer, completions, add_special_tokens=False))
+        texts, openings = iter(token_ids(tokenizer, whole)), iter(token_ids(tokenizer, [*map(_opening, whole)]))
         encoded = Encoded([])
         for number, example in enumerate(examples):
-            if example.prompt:
-                encoded.features.append(self._completion(number, example, tokenizer, max_length, encoded))
+            if not example.prompt:
+                encoded.features += self._windows(number, next(texts), next(openings), max_length)
+                continue
+            prompt, completion = next(prompts), [*next(completed), *self.stop_tokens]
+            if example.completion is None:
+                feature = self.feature(number, prompt, [IGNORE] * len(prompt), self._read_prompt(prompt, max_length))
             else:
-                encoded.features += self._windows(number, example, tokenizer, max_length)
+                feature = self._completion(number, prompt, completion, max_length)
+                encoded.truncated += len(prompt) + len(completion) > max_length
+            encoded.features.append(feature)
         return encoded
 
-    def _completion(self, number: int, example: Example, tokenizer: Any, max_length: int, encoded: Encoded) -> Feature:
+    def _read_prompt(self, prompt: list[int], max_length: int) -> list[int]:
+        return prompt[-self.prompt_limit(max_length) :]
+
+    def _completion(self, number: int, prompt: list[int], completion: list[int], max_length: int) -> Feature:
         """Truncation: first the prompt loses its beginning, then the completion its end."""
-        prompt = tokenizer(example.prompt + self.separator, verbose=False)["input_ids"]
-        if example.completion is None:
-            return self.feature(number, prompt, [IGNORE] * len(prompt), prompt[-self.prompt_limit(max_length) :])
-        completion = tokenizer(example.completion, add_special_tokens=False, verbose=False)["input_ids"]
-        completion = [*completion, *self.stop_tokens]
-        encoded.truncated += len(prompt) + len(completion) > max_length
         completion = completion[: max_length - 1]
         read = prompt[-(max_length - len(completion)) :]
         labels = [IGNORE] * len(read) + completion
-        return self.feature(number, read + completion, labels, prompt[-self.prompt_limit(max_length) :])
+        return self.feature(number, read + completion, labels, self._read_prompt(prompt, max_length))
 
-    def _windows(self, number: int, example: Example, tokenizer: Any, max_length: int) -> Iterable[Feature]:
+    def _windows(self, number: int, text: list[int], opening: list[int], max_length: int) -> Iterable[Feature]:
         """Neighbours share a token: the last one of a window is the first one of the next, where it is not scored."""
-        ids = [*tokenizer(str(example.completion), verbose=False)["input_ids"], *self.stop_tokens]
-        opening = tokenizer(_opening(str(example.completion)), verbose=False)["input_ids"]
+        ids = [*text, *self.stop_tokens]
         for start in range(0, max(1, len(ids) - 1), max_length - 1):
             window = ids[start : start + max_length]
             yield self.feature(number, window, window, [] if start else opening[: self.prompt_limit(max_length)])

@@ -53,7 +53,8 @@ class TextTask(Task[T, P]):
         return [{**row, **self.tabular.as_columns(values)}]
 
     def fit(self, examples: Sequence[T]) -> None:
-        self.tabular.fit(self.tabular_values(examples))
+        if self.tabular:
+            self.tabular.fit(self.tabular_values(examples))
         self.paired = any(example.text_pair is not None for example in examples)
 
     def extend(self, examples: Sequence[T]) -> None:
@@ -166,6 +167,12 @@ def tokenize_all(
         inputs.append([{name: [values[i] for i in window] for name, values in row.items()} for window in chosen])
         truncated += incomplete
     return inputs, truncated
+
+
+def token_ids(tokenizer: Any, texts: Sequence[str], **options: Any) -> list[list[int]]:
+    """The tokens of each text, whatever its length."""
+    ids: list[list[int]] = tokenizer(texts, verbose=False, **options)["input_ids"] if texts else []
+    return ids
 
 
 def _tokenized(tokenizer: Any, texts: Sequence[Text], **options: Any) -> list[dict[str, list[int]]]:
