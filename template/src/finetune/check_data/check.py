@@ -22,6 +22,7 @@ from ..data.invalid import InvalidRows
 from ..data.rows import Row
 from ..dataset import CHUNK_ROWS, new_task, stream_chosen
 from ..errors import UserError
+from ..feature_cache import without_gc
 from ..files import write_atomic
 from ..model.load import load_model_config, load_tokenizer
 from ..model.requirements import position_limit
@@ -94,6 +95,7 @@ def trainings_of(config: Config) -> list[Config]:
     return [stages.stage_config(config, number) for number in range(len(config.stages))]
 
 
+@without_gc()
 def check_data(config: Config) -> dict[str, Any]:
     """Check all splits of one training; returns the content of data-check.json.
 
