@@ -58,6 +58,7 @@ def find_duplicates(entries: Sequence[Entry]) -> list[Duplicate]:
         if all(duplicate.earlier.split != entry.split or duplicate.contradicts for duplicate in found):
             group.append(entry)
     first = [group[0] for group in groups.values()]
+    del groups  # the memory is needed
     for near in near_pairs([entry.summary.texts for entry in first]):
         entry, other = first[near.index], first[near.other]
         same_answer = _words(entry.summary.answer) == _words(other.summary.answer)

@@ -82,9 +82,8 @@ class _Sketches:
                 advance(1)
         self._hashes: Hashes = np.frombuffer(hashes, np.uint64)
         ordered = np.sort(self._hashes)
-        starts = np.flatnonzero(np.diff(ordered, prepend=~ordered[:1]))
-        counts = np.diff(starts, append=len(ordered))
-        self._shared, self._counts = ordered[starts[counts > 1]], counts[counts > 1]
+        self._shared = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+        self._counts = np.searchsorted(ordered, self._shared, "right") - np.searchsorted(ordered, self._shared)
 
     def set_of(self, index: int) -> frozenset[int]:
         """The sequences of a text."""
