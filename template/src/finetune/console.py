@@ -23,8 +23,8 @@ Cell = str | int | float | Text
 """Floats are shown with four digits (and -0.00001 as 0.0000); strings are shown as they are, without rich markup."""
 
 
-PATIENCE = 2.0
-"""Seconds after which a progress bar is shown."""
+PATIENCE, REFRESH = 2.0, 0.1
+"""Seconds after which a progress bar is shown, and after which it shows what has been done since."""
 
 
 def make_console(*, stderr: bool = False, quiet: bool = False) -> Console:
@@ -102,21 +102,23 @@ def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], No
 
     The block calls what it gets with how much more is done; `total` is all that is to be done, if that is known.
     """
-    began, bar = monotonic(), None
-    done = 0
+    bar: Progress | None = None
+    done, due = 0, monotonic() + PATIENCE
 
     def advance(count: int) -> None:
-        nonlocal bar, done
+        nonlocal bar, done, due
         done += count
-        if bar is None and monotonic() - began > PATIENCE and os.environ.get("RANK", "0") == "0":
-            console = make_console(stderr=True)
+        if monotonic() < due:  # it may be called for every row
+            return
+        due = monotonic() + REFRESH
+        if bar is None:
+            console = make_console(stderr=True, quiet=os.environ.get("RANK", "0") != "0")
             amount = TextColumn("{task.completed:,}") if total is None else TaskProgressColumn()
             columns = (TextColumn("{task.description}"), BarColumn(30), amount, TimeRemainingColumn())
-            bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-            bar.add_task(escape(what), total=total, completed=done)
+            bar = Progress(*columns, console=console, transient=True, disable=console.quiet or not console.is_terminal)
+            bar.add_task(escape(what), total=total)
             bar.start()
-        if bar:
-            bar.update(bar.task_ids[0], completed=done)
+        bar.update(bar.task_ids[0], completed=done)
 
     try:
         yield advance
