@@ -101,7 +101,7 @@ def test_two_processes_go_on_where_one_was_killed_and_compute_what_it_would(demo
         for run in ("one", "two")
     ]
     assert names[0] == names[1]
-    assert sorted(path.name for path in (demo / "runs").iterdir() if path.is_dir()) == ["one", "two"]
+    assert sorted(path.name for path in (demo / "runs").glob("[!.]*") if path.is_dir()) == ["one", "two"]
 
 
 def assert_same_metrics(project: Path, one: str, two: str) -> None:

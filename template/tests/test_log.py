@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -82,10 +83,14 @@ def test_the_final_metrics_are_those_of_the_best_model(run: RunFolder) -> None:
     assert [point.step for point in events(run).Scalars("validation/accuracy")] == [1, 2, 3]
 
 
-def test_a_resumed_run_repeats_no_point(run: RunFolder) -> None:
+def test_a_resumed_run_repeats_no_point(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """It goes on from step 2, and had logged step 3."""
     log(run, [1, 2, 3], best=1)
-    log(run, [3, 4], best=4, done=2)
+    with monkeypatch.context() as patched:
+        # Event files are read in the order of their seconds; within one, a process's tenth file comes before its ninth.
+        later = time.time() + 1
+        patched.setattr(time, "time", lambda: later)
+        log(run, [3, 4], best=4, done=2)
     assert [point.step for point in events(run).Scalars("train/loss")] == [1, 2, 3, 4]
     assert SESSION_START_INFO_TAG in events(run).summary_metadata
     steps = [json.loads(line)["step"] for line in run.metrics_file.read_text().splitlines()]
