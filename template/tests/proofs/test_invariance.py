@@ -86,7 +86,7 @@ def test_accumulation_is_exact_with_tabular_features(task: str, overflow: str, p
     for budget in (1, 24, 64, 10**6):
         config = config_of(project, task, f"train.micro_batch_tokens={budget}", *joined, max_length=10)
         setup = set_up(config)
-        found.append(gradients_of_step(config, setup, list(range(len(setup.train.features_of)))))
+        found.append(gradients_of_step(config, setup, list(range(len(setup.train)))))
     names = [name for name, _ in setup.model.named_parameters() if "tabular_head" in name]
     assert len(names) == 5
     assert len(found[0]) == sum(parameter.requires_grad for parameter in setup.model.parameters())

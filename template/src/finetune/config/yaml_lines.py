@@ -76,7 +76,7 @@ class Node:
 
     @staticmethod
     def _missing_key(node: "Node", name: str, last: bool) -> bool:
-        is_section = bool(node.children) or node.value in ({}, None)
+        is_section = not isinstance(node.value, list) and (bool(node.children) or node.value in ({}, None))
         is_tag = "type" in node.children and node.children["type"].value == name
         return last and is_section and not is_tag
 
