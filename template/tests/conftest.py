@@ -8,9 +8,11 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from http.server import HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 # Before torch and transformers read them: no hub, and no threads that wait for each other in so small a model.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -125,6 +127,9 @@ METRICS = {
     "summarization": ["rougeL", "rouge1", "rouge2", "perplexity", "token_accuracy"],
 }
 """The metrics of each task, the main one first."""
+
+
+Server = TypeVar("Server", bound=HTTPServer)
 
 
 def needs(*folders: str) -> pytest.MarkDecorator:
@@ -333,6 +338,23 @@ def assert_resumes_to_the_bit(
             for run in (whole, cut))  # fmt: skip
     assert next(logs) == next(logs)
     return names
+
+
+@contextlib.contextmanager
+def as_hub(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """Serve in a thread, as the Hub of huggingface_hub, which does not pause between tries."""
+    from huggingface_hub import constants
+
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    # Made of the endpoint when the library is imported.
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    yield server
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ import hashlib
 import json
 import re
 import shutil
-import threading
-import time
 from collections import namedtuple
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import Project, stop_after
+from conftest import Project, as_hub, stop_after
 from filelock import FileLock
 from huggingface_hub import constants
 from rich.console import Console
@@ -116,19 +114,9 @@ class Answers(BaseHTTPRequestHandler):
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, project: Project) -> Iterator[Hub]:
     """A Hub with one model, in small pieces and without pauses between tries."""
-    server = Hub()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    address = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setattr(constants, "ENDPOINT", address)
-    # Made of the endpoint when the library is imported.
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}")
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    yield server
-    server.shutdown()
-    server.server_close()
+    with as_hub(Hub(), monkeypatch) as server:
+        yield server
 
 
 def contents(folder: Path) -> dict[str, bytes]:

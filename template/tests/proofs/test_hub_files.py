@@ -2,14 +2,12 @@
 
 import json
 import re
-import threading
-import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from conftest import Project, build
+from conftest import Project, as_hub, build
 from huggingface_hub import constants
 
 from finetune.config.load import load_config
@@ -76,18 +74,8 @@ class Answers(BaseHTTPRequestHandler):
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch, project: Project) -> Iterator[Hub]:
     """A Hub with one dataset."""
-    server = Hub()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    address = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setattr(constants, "ENDPOINT", address)
-    # Made of the endpoint when the library is imported.
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}")
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    yield server
-    server.shutdown()
-    server.server_close()
+    with as_hub(Hub(), monkeypatch) as server:
+        yield server
 
 
 def fetched(source: str) -> list[str]:

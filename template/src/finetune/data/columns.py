@@ -176,8 +176,8 @@ class OptionalColumns:
         for name in self.columns.features:
             if self.first and name not in self.present:
                 raise UserError(
-                    f"{self.first.place}: no column '{self.columns.source(name)}', which data.features names (found: "
-                    f"{', '.join(self.first.original)}): add it, or set data.columns.{name} to its name"
+                    f"{self.first.place}: no column '{self.columns.source(name)}', which data.features names "
+                    f"({_found(self.first.original)}): add it, or set data.columns.{name} to its name"
                 )
         for name in self.columns.optional:
             trained = name in (self.columns.trained or ())
@@ -254,7 +254,7 @@ def row_from_object(value: Any, place: str, columns: Columns) -> Row:
         if is_null(cell) or (name in columns.answers and isinstance(cell, str) and cell.strip() in NAN):
             values[name] = None
     label = columns.label_column
-    if columns.label_names and not is_null(values.get(label)):
+    if columns.label_names and values.get(label) is not None:
         values[label] = named(label, values[label], columns.label_names, place)
     if label == "labels" and label in columns.missing(values):
         require_no_one_hot(value, [columns.source(name) for name in values], place)

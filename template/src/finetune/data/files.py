@@ -9,7 +9,7 @@ from ..errors import UserError
 from ..files import sha256_of
 from .readers.folder import is_visible, labels_in, visible
 from .readers.parallel import sides_of
-from .rows import READERS, reader_name
+from .rows import READERS, no_such_file, reader_name
 
 METADATA = ("dataset_info.json", "state.json", "dataset_dict.json")
 """Files without examples, which `datasets` writes beside those with them."""
@@ -68,7 +68,7 @@ def _files_of(source: str) -> list[Path]:
         if found:
             return found
         raise UserError(f"{source}: no file matches this pattern (looked in {Path.cwd()}): correct it")
-    raise UserError(f"{path}: there is no such file (looked in {Path.cwd()}): correct the path")
+    raise no_such_file(path)
 
 
 def _files_in(folder: Path) -> list[Path]:

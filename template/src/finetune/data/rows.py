@@ -57,6 +57,11 @@ def reader_name(path: Path) -> str:
     return "parallel" if sides_of(path) and not path.is_file() else suffix_of(path)
 
 
+def no_such_file(path: Path) -> UserError:
+    """The error of a file that is not there."""
+    return UserError(f"{path}: there is no such file (looked in {Path.cwd()}): correct the path")
+
+
 def read_rows(path: Path, columns: Columns) -> list[Row]:
     """All examples of a file, in its order. Raises UserError as `stream_rows` does."""
     return list(stream_rows(path, columns))
@@ -71,7 +76,7 @@ def stream_rows(path: Path, columns: Columns, invalid: InvalidRows | None = None
     """
     check_columns(columns)
     if not (path.exists() or sides_of(path)):
-        raise UserError(f"{path}: there is no such file (looked in {Path.cwd()}): correct the path")
+        raise no_such_file(path)
     reader = READERS.get(reader_name(path))
     if reader is None:
         endings = " ".join(name for name in READERS if name.startswith("."))

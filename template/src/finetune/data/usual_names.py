@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 
+from .forms.dialogues import NAMES
+
 TEXTS = (
     *("text", "texts", "sentence", "sentences", "review", "reviews", "reviewtext", "comment", "comments", "content"),
     *("body", "message", "sms", "email", "tweet", "post", "utterance", "phrase", "feedback", "opinion"),
@@ -40,7 +42,7 @@ RANKED = (
 TOKENS = ("tokens", "words", "token", "word")
 TAGS = ("tags", "nertags", "ner", "labels", "postags", "tag", "nertag")
 ENTITIES = ("entities", "spans", "annotations", "实体")
-DIALOGUES = ("messages", "conversations", "conversation", "dialogue", "dialog", "对话")
+DIALOGUES = (*NAMES, "对话")
 ROW_NUMBERS = ("", "id", "idx", "index", "unnamed0", "序号", "编号")
 """Usual names of a column that numbers the rows, which is the least likely to be meant."""
 USUAL = {

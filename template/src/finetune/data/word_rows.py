@@ -11,6 +11,7 @@ from .columns import Columns, Row, Source
 from .label_values import list_in_cell
 from .missing import is_null
 from .records import Record
+from .usual_names import plain
 
 USUAL = ("sentence", "sentenceid", "sentenceno", "sentencenumber", "sentenceidx", "sentid", "sentenceindex", "sid")
 """Usual names of a column of sentences, without case, blanks and punctuation."""
@@ -40,7 +41,7 @@ def sentences(records: Iterator[Record], columns: Columns) -> Iterator[Record]:
         if not _is_of_words(first, columns):
             return chain(first, records)
         first += islice(records, LONGEST)
-        usual = [name for name in first[0].value if re.sub(r"[\W_]+", "", name.casefold()) in USUAL]
+        usual = [name for name in first[0].value if plain(name) in USUAL]
         setting = f"data.columns.{columns.grouped_by}"
         if usual:
             column = usual[0]
