@@ -15,6 +15,7 @@ from finetune.console import Notice
 from finetune.data.opening import FileOptions
 from finetune.data.rows import Columns, read_rows
 from finetune.errors import UserError
+from finetune.tasks.settings import TextClassification
 
 PAIR = ("text", "label")
 
@@ -191,3 +192,17 @@ def test_other_workbooks_are_refused(project: Project, refused: Callable[..., st
     whole = workbook("b.xlsx", one=[PAIR, ["a", "b"]]).read_bytes()
     for damaged in (b"", b"hello", whole[: len(whole) // 2], whole.replace(b"xl/w", b"xl/v")):
         assert "open it in Excel or LibreOffice" in refusal(project.write("c.xlsx", damaged))
+
+
+def test_a_public_set_as_it_is_downloaded(project: Project) -> None:
+    """CRLF, no header, seven columns of which two count: the error names the key that reads it."""
+    lines = [f'{i % 2}\t{i}\t{i % 2}\tNO_QUERY\tuser{i}\tgood, or "not" {i}\t\r\n' for i in range(20)]
+    path = project.write("seven.tsv", "".join(lines).encode())
+    settings = TextClassification(type="text-classification")
+    required = settings.input_columns + settings.target_columns
+    with pytest.raises(UserError, match=r"seven\.tsv:1: .*set data\.header to false if the first line is an example"):
+        read_rows(path, Columns(required))
+    rows = read_rows(path, Columns(required, renamed={"text": 5, "label": 0}, header=False))
+    assert [row.values for row in rows] == [
+        {"text": f'good, or "not" {i}', "label": f"{i % 2}"} for i in range(20)
+    ]  # fmt: skip

@@ -27,7 +27,10 @@ def column_names(cells: Sequence[str], columns: Columns, place: str) -> list[str
         names[index] = str(index)
     for name in names:
         if names.count(name) > 1:
-            raise UserError(f"{place}: two columns have the name '{name}': rename one of them")
+            raise UserError(
+                f"{place}: two columns have the name '{name}': rename one of them, or set data.header to false if the "
+                f"first line is an example"
+            )
     require_columns(names, columns, place, header=True)
     return names
 
