@@ -73,6 +73,7 @@ def seeds() -> dict[str, tuple[str, str, bytes]]:
     """Valid files by the name of their form: task, file ending, content."""
     lines = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in REVIEWS).encode()
     csv = "text,label\n" + "".join(f'"{row["text"].replace(chr(34), 2 * chr(34))}",{row["label"]}\n' for row in REVIEWS)
+    chinese = "text,label\n" + "".join(f"我在这里买的东西都很好，他们的人也不错,{row['label']}\n" for row in REVIEWS)
     tsv = "text\tlabel\n" + "".join(f"{row['text'].split(',')[0]}\t{row['label']}\n" for row in REVIEWS)
     conll = "".join(f"{word} {tag}\n" if word else "\n" for word, tag in WORDS)
     conllu = (
@@ -95,7 +96,7 @@ def seeds() -> dict[str, tuple[str, str, bytes]]:
         "json, an object": ("text-classification", ".json", json.dumps({"data": REVIEWS}).encode()),
         "csv": ("text-classification", ".csv", csv.encode()),
         "csv, UTF-16": ("text-classification", ".csv", csv.encode("utf-16")),
-        "csv, GB18030": ("text-classification", ".csv", csv.replace("schön", "很好").encode("gb18030")),
+        "csv, GB18030": ("text-classification", ".csv", chinese.encode("gb18030")),
         "csv, gzip": ("text-classification", ".csv.gz", gzip.compress(csv.encode())),
         "tsv": ("text-classification", ".tsv", tsv.encode()),
         "semicolons": ("text-classification", ".csv", tsv.replace("\t", ";").encode()),

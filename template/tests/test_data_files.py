@@ -322,3 +322,13 @@ def test_check_data_of_a_folder_and_of_parallel_text(project: Project, capsys: p
     assert main([*check, str(project.config("translation")), "data.train=train.{en,de}", *ALONE]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["data"] == {"train.{en,de}": checksum(Path("train.{en,de}"))}
+
+
+@pytest.mark.parametrize("name", ["x.arrow", "x.parquet"])
+def test_a_damaged_name_of_a_column(name: str) -> None:
+    """It is no UTF-8, which pyarrow tells only when the name is asked for."""
+    (pyarrow.parquet.write_table if name == "x.parquet" else to_file)(TABLE, name)
+    path = Path(name)
+    path.write_bytes(path.read_bytes().replace(b"text", b"te\xffa"))
+    with pytest.raises(UserError, match=rf"^{name}: "):
+        read_rows(path, Columns(("text", "label")))

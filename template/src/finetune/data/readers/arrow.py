@@ -44,7 +44,7 @@ def _readable(path: Path, kind: str) -> Iterator[None]:
 
     try:
         yield
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:  # the last of a damaged name of a column
         raise UserError(f"{path}: cannot be read as {kind}: write the file again") from error
 
 
