@@ -30,7 +30,7 @@ def test_generation_leaves_the_other_gpus_alone(project: Project, monkeypatch: p
     monkeypatch.setattr(torch.cuda, "get_rng_state", touched)
     random = torch.get_rng_state()
     settings = setup.task.generation.model_copy(update={"temperature": 1.0})
-    generate(setup.model.eval(), setup.tokenizer, [[5, 6]], settings, [1], budget=100, bf16=False)
+    generate(setup.model.eval(), setup.tokenizer, [[5, 6]], settings, [1], budget=100, precision="fp32")
     assert torch.equal(random, torch.get_rng_state())
     assert random_devices(torch.device("cuda", 1)) == [torch.device("cuda", 1)]
 

@@ -87,7 +87,7 @@ def test_the_logits_of_an_example_are_the_mean_of_its_windows(task: str, project
         rows = [setup.model(**padding.make_batch(features, [i]).inputs).logits for i in indices]
         expected.append(torch.cat(rows).mean(0))
     whole = padding.make_batch(features, range(len(features)))
-    found = forward(setup.model, setup.task, whole, bf16=False)
+    found = forward(setup.model, setup.task, whole, precision="fp32")
     for indices, logits in zip(per_example, expected, strict=True):
         for index in indices:
             torch.testing.assert_close(found[index], logits, rtol=1e-10, atol=1e-10)

@@ -53,7 +53,7 @@ def saved_bytes(setup: Any, rows: list[int]) -> int:
 
     batch = setup.batching.make_batch(setup.train.features, rows)
     with torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
-        logits = training.forward(setup.model, setup.task, batch, setup.bf16)
+        logits = training.forward(setup.model, setup.task, batch, setup.precision)
         setup.task.loss(logits, batch.labels)
     return sum(size for size, _ in saved.values())
 

@@ -15,7 +15,7 @@ from transformers.pytorch_utils import Conv1D
 from finetune.config.load import load_config
 from finetune.distributed.world import World
 from finetune.model import device, precision
-from finetune.model.precision import bf16_is_faster, infers_in_bf16, trains_in_bf16
+from finetune.model.precision import bf16_is_faster, inference_precision, training_precision
 from finetune.run.saved_model import load_saved_model
 from finetune.train import build, loop
 
@@ -29,9 +29,9 @@ class Timer:
         self.bf16: dict[tuple[int, int], list[float]] = {}
         self.timed: list[tuple[int, int]] = []
 
-    def __call__(self, inputs: int, outputs: int, *, bf16: bool) -> float:
+    def __call__(self, inputs: int, outputs: int, number_format: str) -> float:
         self.timed.append((inputs, outputs))
-        return self.bf16[inputs, outputs].pop(0) if bf16 else 1.0
+        return self.bf16[inputs, outputs].pop(0) if number_format == "bf16" else 1.0
 
 
 @pytest.fixture
@@ -53,9 +53,9 @@ def layers(*shapes: tuple[int, int]) -> nn.Sequential:
 def test_the_best_of_several_runs_must_be_clearly_faster(seconds: list[float], chosen: bool, timer: Timer) -> None:
     timer.bf16[384, 512] = seconds
     model = layers(*[(384, 1536)] * 4)
-    assert trains_in_bf16("auto", model, CPU) is chosen
+    assert (training_precision("auto", model, CPU) == "bf16") is chosen
     assert timer.timed == [(384, 512)] * 6, "wide layers are timed at width 512"
-    assert trains_in_bf16("auto", model, CPU) is chosen
+    assert (training_precision("auto", model, CPU) == "bf16") is chosen
     assert len(timer.timed) == 6, "the next stage of the same process is not timed again"
 
 
@@ -72,27 +72,27 @@ def test_the_shapes_of_gpt2_are_the_right_way_round(timer: Timer) -> None:
 
 
 def test_small_models_are_not_timed(timer: Timer) -> None:
-    assert not trains_in_bf16("auto", layers((384, 1536), (1536, 384)), CPU)
+    assert training_precision("auto", layers((384, 1536), (1536, 384)), CPU) == "fp32"
     assert not timer.timed
 
 
 def test_what_needs_no_probe(timer: Timer, monkeypatch: pytest.MonkeyPatch) -> None:
     large = layers((4096, 4096))
-    assert trains_in_bf16("bf16", large, CPU)
-    assert not trains_in_bf16("fp32", large, CPU)
-    assert trains_in_bf16("auto", large, torch.device("cuda"))
+    assert training_precision("bf16", large, CPU) == "bf16"
+    assert training_precision("fp32", large, CPU) == "fp32"
+    assert training_precision("auto", large, torch.device("cuda")) == "bf16"
     monkeypatch.setattr(precision, "has_bf16", lambda device: False)
-    assert trains_in_bf16("bf16", large, CPU)
-    assert not trains_in_bf16("auto", large, CPU)
+    assert training_precision("bf16", large, CPU) == "bf16"
+    assert training_precision("auto", large, CPU) == "fp32"
     assert not timer.timed
 
 
 def test_inference_takes_the_precision_of_the_training(timer: Timer, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [infers_in_bf16("auto", trained, CPU) for trained in (True, False)] == [True, False]
-    assert infers_in_bf16("bf16", False, CPU)
-    assert not infers_in_bf16("fp32", True, CPU)
+    assert [inference_precision("auto", trained, CPU) for trained in ("bf16", "fp32")] == ["bf16", "fp32"]
+    assert inference_precision("bf16", "fp32", CPU) == "bf16"
+    assert inference_precision("fp32", "bf16", CPU) == "fp32"
     monkeypatch.setattr(precision, "has_bf16", lambda device: False)
-    assert not infers_in_bf16("auto", True, CPU)
+    assert inference_precision("auto", "bf16", CPU) == "fp32"
     assert not timer.timed
 
 
@@ -106,12 +106,14 @@ class Operations(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize(("bf16", "count"), [(False, 3), (True, 7)])
-def test_the_probe_times_both_passes_and_the_casts(bf16: bool, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("number_format", "count"), [("fp32", 3), ("bf16", 7)])
+def test_the_probe_times_both_passes_and_the_casts(
+    number_format: device.Precision, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One product forward and two backward; bf16 casts the input and the weight, and their gradients back."""
     with Operations() as done:
         monkeypatch.setattr(precision, "clock", lambda: done.count)
-        assert precision._seconds(8, 4, bf16=bf16) == count
+        assert precision._seconds(8, 4, number_format) == count
 
 
 def test_the_probe_leaves_random_numbers_and_threads_as_they_are() -> None:
@@ -128,32 +130,37 @@ def test_a_run_keeps_its_precision(project: Project, monkeypatch: pytest.MonkeyP
     """The probe says bf16 at the start and fp32 later: resume, validation and evaluation stay with bf16."""
     path = project.config("text-classification", train={"max_steps": 4, "epochs": 4, "eval_every": 2})
     with monkeypatch.context() as patch:
-        patch.setattr(build, "trains_in_bf16", lambda wanted, model, device: True)
+        patch.setattr(build, "training_precision", lambda wanted, model, device: "bf16")
         stop_after(2, patch)
         assert not loop.train(load_config(path), console=Console(quiet=True))
     assert json.loads(Path("runs/config/environment.json").read_text())["precision"] == "bf16"
     assert json.loads(Path("runs/config/config.json").read_text())["train"]["precision"] == "auto"
     used = []
     fit = loop.fit
-    monkeypatch.setattr(loop, "fit", lambda c, run, setup, *rest: used.append(setup.bf16) or fit(c, run, setup, *rest))
+
+    def note_precision(config: Any, run: Any, setup: Any, *others: Any) -> bool:
+        used.append(setup.precision)
+        return fit(config, run, setup, *others)
+
+    monkeypatch.setattr(loop, "fit", note_precision)
     assert loop.train(load_config(path), resume=True, console=Console(quiet=True))
-    assert used == [True]
-    assert load_saved_model(Path("runs/config/best")).bf16
+    assert used == ["bf16"]
+    assert load_saved_model(Path("runs/config/best")).precision == "bf16"
 
 
 def test_fp32_is_kept_too(project: Project) -> None:
     project.train(project.config("text-classification", train={"max_steps": 1, "device": "cpu"}))
     assert json.loads(Path("runs/config/environment.json").read_text())["precision"] == "fp32"
-    assert not load_saved_model(Path("runs/config/best")).bf16
+    assert load_saved_model(Path("runs/config/best")).precision == "fp32"
 
 
 def test_one_rank_decides_for_all(project: Project) -> None:
     class OtherRank(World):
         def on_main(self, work: Any) -> Any:
-            return True  # what the first rank has found
+            return "bf16"  # what the first rank has found
 
     config = load_config(project.config("text-classification"))
-    assert build.build(config, OtherRank()).bf16
+    assert build.build(config, OtherRank()).precision == "bf16"
 
 
 @pytest.mark.parametrize("names", [["_is_avx512_bf16_supported"], ["_is_amx_tile_supported"], []])

@@ -11,7 +11,7 @@ from .data.batching import micro_batches
 from .data.features import Feature
 from .distributed.parallel import is_sharded
 from .distributed.world import SINGLE_PROCESS, World
-from .model.device import autocast, random_devices
+from .model.device import Precision, autocast, random_devices
 from .tasks.settings import Generation
 
 Watch = Callable[[int, list[int]], bool]
@@ -27,7 +27,7 @@ def generate(
     stop_tokens: Sequence[int],
     *,
     budget: int,
-    bf16: bool,
+    precision: Precision,
     seed: int = 0,
     world: World = SINGLE_PROCESS,
     watch: Watch | None = None,
@@ -50,7 +50,7 @@ def generate(
             if watch and settings.beams == 1:
                 start = 1 if model.config.is_encoder_decoder else max(len(prompts[row]) for row in rows)
                 arguments["stopping_criteria"] = [_Watched(watch, rows, start)]
-            generated = _batch(model, tokenizer, [prompts[row] for row in rows], arguments, bf16)
+            generated = _batch(model, tokenizer, [prompts[row] for row in rows], arguments, precision)
             if counts:
                 texts |= zip(rows, generated, strict=True)
     for others in world.gather(texts):
@@ -73,13 +73,15 @@ def options(settings: Generation, stop_tokens: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def _batch(model: Any, tokenizer: Any, prompts: list[list[int]], options: dict[str, Any], bf16: bool) -> list[str]:
+def _batch(
+    model: Any, tokenizer: Any, prompts: list[list[int]], options: dict[str, Any], precision: Precision
+) -> list[str]:
     decoder = not model.config.is_encoder_decoder
     # A decoder continues where the prompt ends, so all prompts of a batch must end at the same position.
     side = "left" if decoder else "right"
     padded = tokenizer.pad({"input_ids": prompts}, padding_side=side, return_attention_mask=True, return_tensors="pt")
     inputs = {name: tensor.to(model.device) for name, tensor in padded.items()}
-    with autocast(bf16, model.device):
+    with autocast(precision, model.device):
         ids = model.generate(**inputs, **options, **_cache(model.config), pad_token_id=tokenizer.pad_token_id)
     ids = ids[:, padded["input_ids"].shape[1] :] if decoder else ids
     return [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]

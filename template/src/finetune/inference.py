@@ -12,6 +12,7 @@ from .data.features import Feature
 from .distributed.world import SINGLE_PROCESS, World
 from .generate import generate
 from .model.compile import uncompiled
+from .model.device import Precision
 from .model.forward import forward
 from .tasks.base import Task
 
@@ -35,7 +36,7 @@ def infer(
     purpose: Purpose,
     *,
     budget: int,
-    bf16: bool,
+    precision: Precision,
     world: World = SINGLE_PROCESS,
 ) -> Inference:
     """Run all features through the model, batched by length with at most `budget` padded tokens.
@@ -46,13 +47,13 @@ def infer(
     with _evaluation_mode(model):
         result = Inference([None] * len(features), 0.0)
         if not task.generation or purpose != "prediction":
-            result = _decode(model, task, tokenizer, features, budget=budget, bf16=bf16, world=world)
+            result = _decode(model, task, tokenizer, features, budget=budget, precision=precision, world=world)
         if not task.generation:
             return result
         chosen = [i for i, feature in enumerate(features) if feature.prompt][: task.generation_limit(purpose)]
-        prompts = [features[i].prompt for i in chosen]
+        prompts, ends = [features[i].prompt for i in chosen], task.stop_tokens
         texts = generate(
-            model, tokenizer, prompts, task.generation, task.stop_tokens, budget=budget, bf16=bf16, world=world
+            model, tokenizer, prompts, task.generation, ends, budget=budget, precision=precision, world=world
         )
         text_of = dict(zip(chosen, texts, strict=True))
         return Inference([(row, text_of.get(i)) for i, row in enumerate(result.decoded)], result.loss)
@@ -77,7 +78,7 @@ def _decode(
     features: Sequence[Feature],
     *,
     budget: int,
-    bf16: bool,
+    precision: Precision,
     world: World,
 ) -> Inference:
     padding = Padding(tokenizer, task.batch_labels, task.group_by_example)
@@ -86,7 +87,7 @@ def _decode(
     micro_batches = padding.make_micro_batches(features, range(len(features)), budget)
     for rows, counts in world.shard(world.split(micro_batches)):
         batch = padding.make_batch(features, rows).to(model.device)
-        logits = forward(model, task, batch, bf16)
+        logits = forward(model, task, batch, precision)
         if counts:
             total += task.loss(logits, batch.labels).to(total.device)
             decoded |= zip(rows, task.decode(logits, batch.labels), strict=True)

@@ -21,7 +21,7 @@ from .errors import UserError
 from .files import write_atomic
 from .inference import Inference, Purpose, infer
 from .model.device import choose_device
-from .model.precision import infers_in_bf16
+from .model.precision import inference_precision
 from .run.folder import RunFolder
 from .run.saved_model import SavedModel, load_saved_model
 from .tasks.base import Task
@@ -38,9 +38,11 @@ def infer_examples(
     """Encode examples and run a saved model on them, with the device, precision and token budget of the config."""
     model = saved.model.to(choose_device(config.train.device))
     encoded = saved.task.encode(examples, saved.tokenizer, saved.max_length)
-    bf16 = infers_in_bf16(config.train.precision, saved.bf16, model.device)
+    precision = inference_precision(config.train.precision, saved.precision, model.device)
     budget = config.train.micro_batch_tokens
-    return encoded, infer(model, saved.task, saved.tokenizer, encoded.features, purpose, budget=budget, bf16=bf16)
+    return encoded, infer(
+        model, saved.task, saved.tokenizer, encoded.features, purpose, budget=budget, precision=precision
+    )
 
 
 class Predictor:

@@ -63,7 +63,9 @@ def assert_padding_changes_nothing(model: Any, task: Any, tokenizer: Any, featur
     """Two texts have the same loss together as one after the other."""
     padding = Padding(tokenizer, task.batch_labels)
     batches = [padding.make_batch(features, rows) for rows in ([0, 1], [0], [1])]
-    together, *alone = (float(task.loss(forward(model, task, batch, bf16=False), batch.labels)) for batch in batches)
+    together, *alone = (
+        float(task.loss(forward(model, task, batch, precision="fp32"), batch.labels)) for batch in batches
+    )
     assert together == pytest.approx(sum(alone), rel=2e-4)
 
 
@@ -89,7 +91,7 @@ def test_an_architecture_trains_or_is_refused(head: str, kind: str, tmp_path: Pa
     batch = Padding(tokenizer, task.batch_labels).make_batch(features, range(len(features)))
     before = [parameter.detach().clone() for parameter in model.parameters()]
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-2)
-    loss = task.loss(forward(model.train(), task, batch, bf16=False), batch.labels)
+    loss = task.loss(forward(model.train(), task, batch, precision="fp32"), batch.labels)
     loss.backward()
     optimizer.step()
     assert loss.isfinite()
@@ -100,5 +102,7 @@ def test_an_architecture_trains_or_is_refused(head: str, kind: str, tmp_path: Pa
         assert_is_causal(model.eval(), batch.inputs["input_ids"][:1])
     if task.generation:
         prompts = [feature.prompt for feature in features]
-        texts = generate(model.eval(), tokenizer, prompts, task.generation, task.stop_tokens, budget=100, bf16=False)
+        texts = generate(
+            model.eval(), tokenizer, prompts, task.generation, task.stop_tokens, budget=100, precision="fp32"
+        )
         assert len(texts) == len(prompts)

@@ -44,7 +44,7 @@ def steps(config: Config, setup: training.Setup) -> list[tuple[float, float]]:
 
 def looked_through(setup: training.Setup) -> Any:
     parts = (setup.model, setup.task, setup.tokenizer, setup.train.features)
-    return infer(*parts, "validation", budget=50, bf16=False)
+    return infer(*parts, "validation", budget=50, precision="fp32")
 
 
 def assert_equals_eager(project: Project, task: str, *overrides: str) -> None:

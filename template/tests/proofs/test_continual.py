@@ -161,7 +161,7 @@ def test_fisher_is_the_mean_square_of_single_gradients(budget: int, project: Pro
         indices = setup.train.features_of(row)
         batch = Padding(setup.tokenizer, setup.task.batch_labels).make_batch(setup.train.features, indices)
         setup.model.zero_grad()
-        setup.task.loss(forward(setup.model, setup.task, batch, bf16=False), batch.labels).backward()
+        setup.task.loss(forward(setup.model, setup.task, batch, precision="fp32"), batch.labels).backward()
         count += int((batch.labels != -100).sum())
         for name, parameter in setup.model.named_parameters():
             squares[name] = squares.get(name, 0) + parameter.grad**2
@@ -174,7 +174,7 @@ def test_fisher_is_the_mean_square_of_single_gradients(budget: int, project: Pro
 def test_nothing_is_nearer_to_the_teacher_than_the_teacher(task: str, project: Project) -> None:
     setup = set_up(load_config(project.config(task, train={"device": "cpu"})))
     batch = Padding(setup.tokenizer, setup.task.batch_labels).make_batch(setup.train.features, [0, 1, 2])
-    targets = forward(setup.model, setup.task, batch, bf16=False).detach()
+    targets = forward(setup.model, setup.task, batch, precision="fp32").detach()
     logits = targets.clone().requires_grad_()
     setup.task.distillation_loss(logits, targets, batch.labels, 2.0).backward()
     torch.testing.assert_close(logits.grad, torch.zeros_like(targets), rtol=0, atol=1e-12)

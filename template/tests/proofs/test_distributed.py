@@ -233,7 +233,7 @@ def drawn(world: World, config: Config) -> list[float]:
     setup = training.build(config, world)
     training.separate_random_numbers(config.train.seed, world)
     batch = setup.batching.make_batch(setup.train.features, [0])
-    logits = (training.forward(setup.model, setup.task, batch, setup.bf16) for _ in range(2))
+    logits = (training.forward(setup.model, setup.task, batch, setup.precision) for _ in range(2))
     return [float(setup.task.loss(each, batch.labels).detach()) for each in logits]
 
 
@@ -259,7 +259,7 @@ def looked_through(world: World, configs: list[Config]) -> list[tuple[Inference,
         setup.task.decode = partial(counting, setup.task.decode, counted)  # type: ignore[method-assign]
         features = setup.train.features[:7]
         parts = (setup.model, setup.task, setup.tokenizer, features)
-        result = infer(*parts, "evaluation", budget=30, bf16=False, world=world)
+        result = infer(*parts, "evaluation", budget=30, precision="fp32", world=world)
         results.append((result, counted))
     return results
 

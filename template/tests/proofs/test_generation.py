@@ -54,7 +54,7 @@ def test_greedy_decoding_is_the_likeliest_token_each_time(setup: training.Setup)
     assert any(expected)
     settings = Generation(max_new_tokens=6)
     for budget in (1, 40, 10**6):
-        options = {"budget": budget, "bf16": False}
+        options = {"budget": budget, "precision": "fp32"}
         assert generate(setup.model, setup.tokenizer, prompts, settings, setup.task.stop_tokens, **options) == expected
 
 
@@ -73,7 +73,7 @@ def test_sampling_leaves_the_random_numbers_of_the_training_alone(setup: trainin
         torch.manual_seed(seed)
         before = torch.get_rng_state()
         settings = Generation(max_new_tokens=6, temperature=5.0)
-        options = {"budget": 50, "bf16": False}
+        options = {"budget": 50, "precision": "fp32"}
         texts.append(generate(setup.model, setup.tokenizer, prompts, settings, setup.task.stop_tokens, **options))
         assert torch.equal(torch.get_rng_state(), before)
     assert texts[0] == texts[1]
@@ -81,7 +81,7 @@ def test_sampling_leaves_the_random_numbers_of_the_training_alone(setup: trainin
 
 def test_beams_find_what_is_at_least_as_likely(setup: training.Setup) -> None:
     prompts = [feature.prompt for feature in setup.train.features][:2]
-    options = {"budget": 10**6, "bf16": False}
+    options = {"budget": 10**6, "precision": "fp32"}
     for beams in (1, 4):
         settings = Generation(max_new_tokens=3, beams=beams)
         assert len(generate(setup.model, setup.tokenizer, prompts, settings, setup.task.stop_tokens, **options)) == 2

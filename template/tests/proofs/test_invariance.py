@@ -116,7 +116,7 @@ def test_packing_changes_no_gradient(task: str, data: str | None, project: Proje
 def run(setup: training.Setup, budget: int, order: list[int] | None = None) -> Inference:
     """Inference on the training data, or on its features in another order."""
     features = setup.train.features if order is None else [setup.train.features[row] for row in order]
-    return infer(setup.model, setup.task, setup.tokenizer, features, "evaluation", budget=budget, bf16=False)
+    return infer(setup.model, setup.task, setup.tokenizer, features, "evaluation", budget=budget, precision="fp32")
 
 
 def numbers(value: Any) -> list[float]:

@@ -42,7 +42,7 @@ def logits(setup: training.Setup, model: Any) -> Tensor:
     features = setup.train.features
     batch = Padding(setup.tokenizer, setup.task.batch_labels).make_batch(features, range(len(features)))
     with torch.no_grad():
-        return forward(model.eval(), setup.task, batch, bf16=False)
+        return forward(model.eval(), setup.task, batch, precision="fp32")
 
 
 def written(setup: training.Setup, model: Any, **changes: Any) -> list[str]:
@@ -51,7 +51,7 @@ def written(setup: training.Setup, model: Any, **changes: Any) -> list[str]:
     settings = setup.task.generation.model_copy(update={"max_new_tokens": 4, **changes})
     prompts = [feature.prompt for feature in setup.train.features]
     ends = setup.task.stop_tokens
-    return generate(model.eval(), setup.tokenizer, prompts, settings, ends, budget=10**6, bf16=False)
+    return generate(model.eval(), setup.tokenizer, prompts, settings, ends, budget=10**6, precision="fp32")
 
 
 @pytest.mark.parametrize(("task", "method"), CELLS)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..data.batching import Batch
+from ..model.device import Precision
 from ..model.forward import forward
 from ..tasks.base import Task
 
@@ -18,12 +19,12 @@ class Teacher:
         self._weight = weight
         self._temperature = temperature
 
-    def loss(self, task: Task[Any, Any], batch: Batch, logits: Tensor, bf16: bool) -> Tensor:
+    def loss(self, task: Task[Any, Any], batch: Batch, logits: Tensor, precision: Precision) -> Tensor:
         """Distillation term for the summed loss of a batch (a scalar); `logits` are those of the trained model.
 
         Labels that are new to the teacher come last and are left out.
         """
         with torch.no_grad():
-            targets = forward(self._model, task, batch, bf16)
+            targets = forward(self._model, task, batch, precision)
         known = logits[..., : targets.shape[-1]]
         return self._weight * task.distillation_loss(known, targets, batch.labels, self._temperature)

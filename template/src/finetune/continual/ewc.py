@@ -53,7 +53,7 @@ def estimate_fisher(
         features = split.features_of(example)
         for rows in padding.make_micro_batches(split.features, features, budget):
             batch = padding.make_batch(split.features, rows).to(model.device)
-            task.loss(forward(model, task, batch, bf16=False), batch.labels).backward()
+            task.loss(forward(model, task, batch, precision="fp32"), batch.labels).backward()
         for name, parameter in trainable_parameters(model):
             if parameter.grad is not None:
                 squares[name] += parameter.grad.square()

@@ -1,11 +1,15 @@
 """The device of a training, and what it computes in."""
 
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from ..errors import UserError
+
+Precision = Literal["fp32", "bf16"]
+"""What the forward pass computes in."""
+DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -27,9 +31,9 @@ def has_bf16(device: torch.device) -> bool:
     return False
 
 
-def autocast(bf16: bool, device: torch.device) -> Any:
+def autocast(precision: Precision, device: torch.device) -> Any:
     """Context of the forward pass in mixed precision; the weights, the loss and the optimizer stay in fp32."""
-    return torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext()
+    return nullcontext() if precision == "fp32" else torch.autocast(device.type, DTYPES[precision])
 
 
 def random_devices(device: torch.device) -> list[torch.device]:

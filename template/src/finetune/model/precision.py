@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from time import perf_counter, thread_time
+from typing import cast
 
 import torch
 from torch.nn import functional as F
 
-from .device import autocast, has_bf16
+from .device import Precision, autocast, has_bf16
 from .layers import is_linear, linear_shape
 
 SMALL_MODEL = 2_000_000
@@ -26,22 +27,22 @@ clock = perf_counter if os.name == "nt" else thread_time
 """Processor time, which does not grow with the load of the machine; Windows counts it in ticks of 16 ms."""
 
 
-def trains_in_bf16(precision: str, model: torch.nn.Module, device: torch.device) -> bool:
-    """Whether a new run computes its forward pass in bf16; `precision` is `train.precision`.
+def training_precision(wanted: str, model: torch.nn.Module, device: torch.device) -> Precision:
+    """What a new run computes its forward pass in; `wanted` is `train.precision`.
 
     `auto` takes bf16 on a GPU that has it, and on a CPU that has it where the layers of the model gain from it. A probe
     may decide otherwise the next time, so a run must keep what was decided at its start.
     """
-    if precision != "auto":
-        return precision == "bf16"
-    return has_bf16(device) and (device.type != "cpu" or bf16_is_faster(model))
+    if wanted != "auto":
+        return cast("Precision", wanted)
+    return "bf16" if has_bf16(device) and (device.type != "cpu" or bf16_is_faster(model)) else "fp32"
 
 
-def infers_in_bf16(precision: str, trained_in_bf16: bool, device: torch.device) -> bool:
-    """Whether a trained model is evaluated in bf16: `auto` takes the precision of its training if the device has it."""
-    if precision != "auto":
-        return precision == "bf16"
-    return trained_in_bf16 and has_bf16(device)
+def inference_precision(wanted: str, trained_in: Precision, device: torch.device) -> Precision:
+    """What a trained model is evaluated in: `auto` takes the precision of its training if the device has it."""
+    if wanted != "auto":
+        return cast("Precision", wanted)
+    return trained_in if has_bf16(device) else "fp32"
 
 
 def bf16_is_faster(model: torch.nn.Module) -> bool:
@@ -64,8 +65,7 @@ def _probe(weights: tuple[tuple[tuple[int, int], int], ...]) -> bool:
     with _one_thread():
         for (inputs, outputs), count in weights:
             runs = [
-                (_seconds(inputs, outputs, bf16=False), _seconds(inputs, outputs, bf16=True))
-                for _ in range(PROBE_REPEATS)
+                (_seconds(inputs, outputs, "fp32"), _seconds(inputs, outputs, "bf16")) for _ in range(PROBE_REPEATS)
             ]
             layers = count / (inputs * outputs)
             fp32 += layers * min(seconds for seconds, _ in runs)
@@ -73,12 +73,12 @@ def _probe(weights: tuple[tuple[tuple[int, int], int], ...]) -> bool:
     return bf16 < CLEARLY_FASTER * fp32
 
 
-def _seconds(inputs: int, outputs: int, *, bf16: bool) -> float:
+def _seconds(inputs: int, outputs: int, precision: Precision) -> float:
     """Time of the forward and the backward pass of a linear layer, including the casts of autocast."""
     x = torch.ones(PROBE_TOKENS, inputs, requires_grad=True)
     weight = torch.ones(outputs, inputs, requires_grad=True)
     start = clock()
-    with autocast(bf16, x.device):
+    with autocast(precision, x.device):
         y = F.linear(x, weight)
     torch.autograd.grad(y, (x, weight), torch.ones_like(y))
     return clock() - start

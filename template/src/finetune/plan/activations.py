@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..config.config import Config
 from ..dataset import new_task
-from ..model.device import autocast
+from ..model.device import Precision, autocast
 from ..tasks.settings import Seq2SeqSettings
 
 CPU = torch.device("cpu")
@@ -34,7 +34,9 @@ class GpuKernels(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def activation_bytes(config: Config, model: Any, rows: int, tokens: int, *, bf16: bool, on_gpu: bool) -> int | None:
+def activation_bytes(
+    config: Config, model: Any, rows: int, tokens: int, *, precision: Precision, on_gpu: bool
+) -> int | None:
     """Bytes of the activations of a micro-batch of `rows` rows with `tokens` tokens each, and of its logits.
 
     `model` is on the meta device, and is changed. None if the model's computation depends on the values of its inputs,
@@ -52,7 +54,7 @@ def activation_bytes(config: Config, model: Any, rows: int, tokens: int, *, bf16
 
         try:
             with saved_tensors_hooks(save, _same), GpuKernels() if on_gpu else nullcontext():
-                logits = _loss_of(config, model, rows, tokens, bf16)
+                logits = _loss_of(config, model, rows, tokens, precision)
         except (DataDependentOutputException, DynamicOutputShapeException):
             return None
         # The logits and their gradient, in fp32: the backward pass starts while all activations are there.
@@ -75,14 +77,14 @@ def _materialize(model: nn.Module) -> set[int]:
     return {tensor.untyped_storage()._cdata for tensor in fakes.values()}
 
 
-def _loss_of(config: Config, model: Any, rows: int, tokens: int, bf16: bool) -> Tensor:
+def _loss_of(config: Config, model: Any, rows: int, tokens: int, precision: Precision) -> Tensor:
     """Forward pass and a cross-entropy, which every loss of ours resembles in memory; returns the logits."""
     inputs = {name: torch.ones(rows, tokens, dtype=torch.long) for name in ("input_ids", "attention_mask")}
     if config.data.features:
         inputs["features"] = torch.zeros(rows, len(config.data.features))
     length = config.task.max_target_length if isinstance(config.task, Seq2SeqSettings) else tokens
     labels = torch.zeros(rows, length, dtype=torch.long)
-    with autocast(bf16, CPU):
+    with autocast(precision, CPU):
         logits: Tensor = model(**new_task(config).model_inputs(model, inputs, labels)).logits
     scores = logits.float().flatten(0, -2)
     F.cross_entropy(scores, torch.zeros(len(scores), dtype=torch.long), reduction="sum")

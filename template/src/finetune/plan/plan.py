@@ -8,6 +8,7 @@ from torch import nn
 
 from ..config.config import Config
 from ..config.methods import QLora
+from ..model.device import Precision
 from ..model.layers import find_layers, linear_layer_names, unwrap_model
 from ..model.size import nbytes, numel, parameter_counts
 from ..tasks.settings import Seq2SeqSettings
@@ -59,7 +60,8 @@ def make_plan(config: Config, gpus: int, tokens: int | None = None) -> Plan:
     """
     model = make_skeleton(config)
     on_gpu = config.train.device != "cpu"
-    bf16 = config.train.precision == "bf16" or (config.train.precision == "auto" and on_gpu)
+    wanted = config.train.precision
+    precision: Precision = wanted if wanted != "auto" else "bf16" if on_gpu else "fp32"
     tokens = min(tokens or config.model.max_length, config.model.max_length)
     width = tokens + (config.task.max_target_length if isinstance(config.task, Seq2SeqSettings) else 0)
     examples = ceil(config.train.batch_size / gpus)  # of a step, on one GPU
@@ -78,14 +80,14 @@ def make_plan(config: Config, gpus: int, tokens: int | None = None) -> Plan:
         memory = {name: ceil(size / gpus) for name, size in memory.items()}
         memory["gathered layers"] = _gathered(model)
     communication = _communication(weights, gradients, gpus, micro_batches, sharded)
-    activations = activation_bytes(config, model, rows, tokens, bf16=bf16, on_gpu=on_gpu)
+    activations = activation_bytes(config, model, rows, tokens, precision=precision, on_gpu=on_gpu)
     if activations is not None:
         checkpointed = isinstance(config.method, QLora)
         memory["activations"] = _checkpointed(model, activations, rows * width) if checkpointed else activations
     return Plan(
         gpus=gpus,
         parallel="fsdp" if sharded else "ddp" if gpus > 1 else "none",
-        precision="bf16" if bf16 else "fp32",
+        precision=precision,
         parameters=parameters,
         trainable=trainable,
         micro_batch=(rows, width),

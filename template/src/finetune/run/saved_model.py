@@ -32,7 +32,7 @@ from ..distributed.world import World
 from ..errors import UserError
 from ..files import publish, sha256_of
 from ..hub.manifest import find_manifest
-from ..model.device import choose_device
+from ..model.device import Precision, choose_device
 from ..model.head import output_layer, scaled
 from ..model.load import load_model_config, load_pretrained
 from ..model.methods import adapter_weights, apply_method, is_peft, load_adapter, save_adapter
@@ -99,8 +99,8 @@ class SavedModel:
     method: AnyMethod
     head: list[str]
     """Names of the modules of the head."""
-    bf16: bool = False
-    """Whether it was trained in mixed precision."""
+    precision: Precision = "fp32"
+    """What the forward pass computed in when it was trained."""
 
 
 class Trained(Protocol):
@@ -111,7 +111,7 @@ class Trained(Protocol):
     model: Any
     tokenizer: Any
     base: Base
-    bf16: bool
+    precision: Precision
 
 
 def save_model(folder: Path, config: Config, parts: Trained) -> None:
@@ -130,7 +130,7 @@ def save_model(folder: Path, config: Config, parts: Trained) -> None:
         "base_files": parts.base.files,
         "head": parts.base.head,
         "method": config.method.model_dump(),
-        "precision": "bf16" if parts.bf16 else "fp32",
+        "precision": parts.precision,
         **({"data_units": True} if standardization else {}),
     }
 
@@ -189,8 +189,8 @@ def load_saved_model(
     if description.get("data_units") and not without_base:  # models of earlier versions do not have it
         _load_standardized(folder, model, description["head"])
     tokenizer = load_pretrained(transformers.AutoTokenizer, local)
-    bf16 = description.get("precision") == "bf16"  # models of earlier versions do not have it
-    return SavedModel(task, model, tokenizer, description["max_length"], method, description["head"], bf16)
+    precision = description.get("precision", "fp32")  # models of earlier versions do not have it
+    return SavedModel(task, model, tokenizer, description["max_length"], method, description["head"], precision)
 
 
 def no_model_yet(folder: Path) -> UserError:

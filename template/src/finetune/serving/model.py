@@ -14,8 +14,8 @@ from ..data.rows import Row
 from ..errors import UserError
 from ..generate import Watch, generate
 from ..inference import infer
-from ..model.device import choose_device
-from ..model.precision import infers_in_bf16
+from ..model.device import DTYPES, Precision, choose_device
+from ..model.precision import inference_precision
 from ..run.folder import RunFolder
 from ..run.saved_model import load_saved_model, no_model_yet
 from ..tasks.base import Task
@@ -71,10 +71,10 @@ class ServedModel:
         self._budget, self._threshold = budget, source.threshold
         if source.onnx:
             self._model: Any = load_onnx(source.onnx, saved)
-            self._bf16 = False
+            self._precision: Precision = "fp32"
         else:
             self._model = saved.model.to(choose_device(source.config.train.device)).eval()
-            self._bf16 = infers_in_bf16(source.config.train.precision, saved.bf16, self._model.device)
+            self._precision = inference_precision(source.config.train.precision, saved.precision, self._model.device)
 
     @property
     def capacity(self) -> Capacity:
@@ -88,7 +88,7 @@ class ServedModel:
         """Architecture, number format and device."""
         return {
             "architecture": self._model.config.model_type,
-            "dtype": "bfloat16" if self._bf16 else "float32",
+            "dtype": str(DTYPES[self._precision]).removeprefix("torch."),
             "device": str(self._model.device),
         }
 
@@ -119,14 +119,24 @@ class ServedModel:
         self, features: Sequence[Feature], generation: Generation | None, watch: Watch, seed: int = 0
     ) -> list[Any]:
         """What the task decodes from each feature; with `generation`, the text generated after its prompt."""
-        model, tokenizer, bf16 = self._model, self._padding_tokenizer, self._bf16
+        model, tokenizer, precision = self._model, self._padding_tokenizer, self._precision
         if generation is None:
-            result = infer(model, self.task, tokenizer, features, "prediction", budget=self._budget, bf16=bf16)
+            result = infer(
+                model, self.task, tokenizer, features, "prediction", budget=self._budget, precision=precision
+            )
             return result.decoded
         prompts = [feature.prompt for feature in features]
         stops = self.task.stop_tokens
         texts = generate(
-            model, tokenizer, prompts, generation, stops, budget=self._budget, bf16=bf16, seed=seed, watch=watch
+            model,
+            tokenizer,
+            prompts,
+            generation,
+            stops,
+            budget=self._budget,
+            precision=precision,
+            seed=seed,
+            watch=watch,
         )
         return [(None, text) for text in texts]
 

@@ -15,10 +15,10 @@ from ..distributed.parallel import replicate, require_devices, shard
 from ..distributed.world import SINGLE_PROCESS, World
 from ..feature_cache import FeatureCache
 from ..model.compile import compile_layers
-from ..model.device import choose_device
+from ..model.device import Precision, choose_device
 from ..model.layers import unwrap_model
 from ..model.packed_attention import use_packed_attention
-from ..model.precision import trains_in_bf16
+from ..model.precision import training_precision
 from ..model.quantization import require_quantization
 from ..run.folder import cache_folder
 from ..run.saved_model import Base
@@ -54,7 +54,7 @@ class Setup:
     """Knowledge distillation."""
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LambdaLR
-    bf16: bool
+    precision: Precision
     steps_per_epoch: int
     total_steps: int
 
@@ -101,7 +101,7 @@ def build(config: Config, world: World = SINGLE_PROCESS) -> Setup:
         penalty = start.make_penalty(model)
     selection = world.on_main(lambda: make_selection(config, task, validation))
     # On one rank, because timings may differ between ranks.
-    bf16 = world.on_main(lambda: trains_in_bf16(config.train.precision, model, device))
+    precision = world.on_main(lambda: training_precision(config.train.precision, model, device))
     return Setup(
         world=world,
         start=start,
@@ -120,7 +120,7 @@ def build(config: Config, world: World = SINGLE_PROCESS) -> Setup:
         teacher=teacher,
         optimizer=optimizer,
         schedule=make_schedule(config.optim, optimizer, total_steps),
-        bf16=bf16,
+        precision=precision,
         steps_per_epoch=steps_per_epoch,
         total_steps=total_steps,
     )

@@ -166,11 +166,11 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> StepSta
         share = counts / max(1, scored_labels)  # 0 for another rank's micro-batch, computed to keep step with it
         with accumulate_only(setup.ddp, unless=number == len(micro_batches)):
             # Forward
-            logits = forward(model, task, batch, setup.bf16)
+            logits = forward(model, task, batch, setup.precision)
             # Loss
             loss = objective = task.loss(logits, batch.labels) * share
             if setup.teacher:
-                objective = loss + setup.teacher.loss(task, batch, logits, setup.bf16) * share
+                objective = loss + setup.teacher.loss(task, batch, logits, setup.precision) * share
             del logits  # (tokens, vocabulary) may be the largest tensor; the graph keeps what backward needs of it
             if setup.ddp:
                 objective = setup.ddp(objective)
@@ -220,11 +220,11 @@ def validate(
     config: Config, run: RunFolder, setup: Setup, state: TrainingState, epoch: float, log: TrainingLog
 ) -> None:
     """Evaluate on the validation data; keep the model if it is the best so far, or without such data the latest."""
-    model, task, world = setup.model, setup.task, setup.world
+    model, task, tokenizer, world = setup.model, setup.task, setup.tokenizer, setup.world
     split, better, budget = setup.validation, True, config.train.micro_batch_tokens
     if split:
         result = infer(
-            model, task, setup.tokenizer, split.features, "validation", budget=budget, bf16=setup.bf16, world=world
+            model, task, tokenizer, split.features, "validation", budget=budget, precision=setup.precision, world=world
         )
         # On one rank, because the metrics decide what all ranks do next.
         values = world.on_main(lambda: validation_values(setup.selection, task, split, result))

@@ -11,6 +11,7 @@ from .. import optional
 from ..config.config import Config
 from ..data.batching import Batch
 from ..dataset import Split, new_task
+from ..model.device import Precision
 from ..model.head import output_layer, scaled
 from ..model.layers import head_modules
 from ..model.load import load_model, load_tokenizer
@@ -36,7 +37,7 @@ class ReplaySampler(Protocol):
 class Teacher(Protocol):
     """A frozen model, from which the trained one is distilled."""
 
-    def loss(self, task: Task[Any, Any], batch: Batch, logits: Tensor, bf16: bool) -> Tensor: ...
+    def loss(self, task: Task[Any, Any], batch: Batch, logits: Tensor, precision: Precision) -> Tensor: ...
 
 
 class Penalty(Protocol):

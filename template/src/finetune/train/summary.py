@@ -24,7 +24,7 @@ def describe_setup(setup: Setup) -> dict[str, Any]:
     """For environment.json: precision, metric of the best step, steps, parameters, size of the data."""
     trainable, total = parameter_counts(setup.model)
     return {
-        "precision": "bf16" if setup.bf16 else "fp32",
+        "precision": setup.precision,
         "metric": setup.selection.metric,
         "total_steps": setup.total_steps,
         "parameters": {"trainable": trainable, "total": total},
@@ -39,13 +39,12 @@ def describe_setup(setup: Setup) -> dict[str, Any]:
 def print_summary(config: Config, setup: Setup, console: Console) -> None:
     """Print model, method, trainable parameters, memory, dataset and number of steps."""
     trained, total = parameter_counts(setup.model)
-    precision = "bf16" if setup.bf16 else "fp32"
     validation = f"{setup.validation.size} for validation" if setup.validation else "no validation"
     earlier = f", continuing {config.continue_from}" if config.continue_from else ""
     title = f"{config.task.type} with {config.model.name}, method {config.method.type}{earlier}"
     print_line(console, f"[bold]{escape(str(config.run_folder))}[/]: {escape(title)}")
     for line in (
-        f"trainable parameters: {trained:,} of {total:,}, on {setup.model.device} in {precision}, "
+        f"trainable parameters: {trained:,} of {total:,}, on {setup.model.device} in {setup.precision}, "
         f"attention {setup.model.config._attn_implementation}",
         describe_memory(memory(setup.model, STATES[config.optim.name])),
         f"{setup.train.size}, {validation}; "
