@@ -13,6 +13,7 @@ from conftest import Project, build, needs
 from finetune.cli import main
 from finetune.config.load import load_config
 from finetune.data.rows import Row
+from finetune.errors import UserError
 from finetune.predict import Predictor
 from finetune.run.folder import RunFolder
 from finetune.run.saved_model import load_saved_model
@@ -89,10 +90,19 @@ def test_an_unknown_category_is_the_mean_where_there_is_no_other() -> None:
     assert features.encode(features.read(row(price=1, brand="new")))[1] == -1
 
 
-@pytest.mark.parametrize(("one", "other"), [(3, 3.0), (3, "3"), (" a ", "a")])
-def test_values_are_compared_as_words(one: Any, other: Any) -> None:
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(3, 3.0), (3, "3"), (" a ", "a"), (1, "1.0"), ("2.", 2), (True, "True"), (False, "FALSE"), (True, "true")],
+)
+def test_values_are_compared_as_labels(one: Any, other: Any) -> None:
     features = TabularFeatures({"brand": "category"})
     assert features.read(row(brand=one)) == features.read(row(brand=other))
+
+
+@pytest.mark.parametrize("value", [["acme"], {"a": 1}, math.inf])
+def test_what_is_no_category_is_one_sentence(value: Any) -> None:
+    with pytest.raises(UserError, match=r"^file:3: column 'brand' is .*: write one word or number, for it is a cat"):
+        TabularFeatures(KINDS).read(row(price=1, brand=value))
 
 
 @pytest.mark.parametrize("value", ["cheap", True, [1], "inf", "9" * 400, "--5"])

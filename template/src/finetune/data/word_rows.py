@@ -7,8 +7,8 @@ from typing import Any
 
 from ..console import notice
 from ..errors import UserError
+from .cells import list_in_cell
 from .columns import Columns, Row, Source
-from .label_values import list_in_cell
 from .missing import is_null
 from .records import Record
 from .usual_names import plain
