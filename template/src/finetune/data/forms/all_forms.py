@@ -1,8 +1,7 @@
 """All forms by the task that reads them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from itertools import chain, islice
 
 from ...console import counted, notice
 from ...errors import UserError
@@ -43,11 +42,9 @@ def form_of(task: str, value: object) -> Form | None:
     return form.bound(first) if form and form.bound else form
 
 
-def recognised(task: str, records: Iterator[Record]) -> tuple[Form | None, Iterator[Record]]:
-    """The form of a file, by the first example that has one, and all its records."""
-    first = list(islice(records, SAMPLE))
-    form = next((form for form in (form_of(task, record.value) for record in first) if form), None)
-    return form, chain(first, records)
+def recognised(task: str, values: Iterable[object]) -> Form | None:
+    """The form of a file, by the first of some examples that has one."""
+    return next((form for form in (form_of(task, value) for value in values) if form), None)
 
 
 def accepted(form: Form, source: str, records: Iterator[Record]) -> Iterator[Record]:
