@@ -15,6 +15,7 @@ from ..console import notice
 from ..errors import UserError
 from .columns import Columns, OptionalColumns, Row, check_columns, resolve_columns, row_from_record
 from .forms.all_forms import SAMPLE, accepted, recognised
+from .forms.spacy_training import unpacked
 from .invalid import InvalidRows
 from .opening import compression_of, suffix_of
 from .readers.arrow import read_arrow, read_parquet
@@ -84,7 +85,7 @@ def stream_rows(path: Path, columns: Columns, invalid: InvalidRows | None = None
         raise UserError(f"{path}: unknown format '{reader_name(path)}': use one of {endings}")
     if compression_of(path) and reader_name(path) in BINARY:
         raise UserError(f"{path}: only text files are read in compressed form: decompress it first")
-    records = reader(path, columns)
+    records = unpacked(reader(path, columns))
     sample = list(islice(records, SAMPLE))
     if not sample:
         raise UserError(f"{path}:1: the file holds no examples: add at least one")
