@@ -51,7 +51,7 @@ def _constant(name: str, cells: Sequence[Cell]) -> Iterator[Finding]:
 
 def _rare(name: str, cells: Sequence[Cell]) -> Iterator[Finding]:
     counts = Counter(value for _, value in cells if value is not None)
-    places = [f"{place} ({value})" for place, value in cells if counts[value] == 1]
+    places = [f"{place} ({value})" for place, value in cells if value is not None and counts[value] == 1]
     if places:
         plural = "a value" if len(places) == 1 else f"{len(places):,} values"
         message = f"{plural} of '{name}' ({share(len(places), len(counts))}) in only one row of train: read as other"
