@@ -138,7 +138,7 @@ class Data(Section):
     template: str | None = None
     """Input template: makes the task's first column out of several: "{title} [SEP] {brand}, {price} EUR"."""
     skip_invalid: bool = False
-    """Invalid rows: leave out rows without a text or a readable label, and tell how many; if not, they are an error."""
+    """Invalid rows: leave out rows that cannot be read or lack text or label, and tell how many; if not, an error."""
 
     @field_validator("columns", mode="before")
     @classmethod

@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..console import counted, notice
+from ..data.cells import list_in_cell
 from ..data.features import IGNORE, Encoded, Feature
-from ..data.label_values import label_name, list_in_cell
+from ..data.label_values import label_name
 from ..data.rows import Row
 from ..errors import UserError
 from .base import Task
