@@ -49,7 +49,7 @@ class TabularFeatures:
 
     def read(self, row: Row) -> Values:
         """The values of a row. Raises UserError with file:line for one that is no number, or no word."""
-        return tuple(_read(row, name, kind) for name, kind in self._kinds.items())
+        return tuple(_read(row, name, kind) for name, kind in self._kinds.items()) if self._kinds else ()
 
     def as_columns(self, values: Values) -> dict[str, Value]:
         """The inverse of `read`."""
