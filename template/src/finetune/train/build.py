@@ -7,7 +7,7 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from ..config.config import Config
-from ..config.methods import AdaLora
+from ..config.methods import AdaLora, Head
 from ..data.batching import Padding
 from ..data.packing import Packing
 from ..dataset import Examples, Split, encode_split, new_task, read_split, require_readable
@@ -16,6 +16,7 @@ from ..distributed.world import SINGLE_PROCESS, World
 from ..feature_cache import FeatureCache
 from ..model.compile import compile_layers
 from ..model.device import Precision, choose_device
+from ..model.frozen_body import freeze_body
 from ..model.layers import unwrap_model
 from ..model.packed_attention import use_packed_attention
 from ..model.precision import training_precision
@@ -102,6 +103,10 @@ def build(config: Config, world: World = SINGLE_PROCESS) -> Setup:
     selection = world.on_main(lambda: make_selection(config, task, validation))
     # On one rank, because timings may differ between ranks.
     precision = world.on_main(lambda: training_precision(config.train.precision, model, device))
+    if isinstance(config.method, Head):  # each rank has other texts in each epoch, so several ranks keep none
+        kept = [split for split in (train, validation) if split and world.size == 1]
+        if freeze_body(model, task, batching, kept, budget=config.train.micro_batch_tokens, precision=precision):
+            start.notes.append("head: the outputs of the frozen body are computed once and kept")
     return Setup(
         world=world,
         start=start,
