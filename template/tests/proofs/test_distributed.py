@@ -48,6 +48,7 @@ QUIET = Console(quiet=True)
 SHORT = ["train.max_steps=4", "train.eval_every=3"]
 SOME = ["text-classification", "token-classification", "text-generation"]
 JOINED = "data.features={price: number, brand: category}"
+RECOMPUTED = "train.activation_checkpointing=true"
 WINDOWS = ["model.overflow=windows", "model.max_length=8"]
 Found = tuple[list[StepStats], dict[str, torch.Tensor]]
 
@@ -164,6 +165,7 @@ def test_ddp_equals_single(project: Project) -> None:
         config_of(project, "text-classification", "method={type: adalora}"),
         config_of(project, "text-classification", "method={type: prompt, tokens: 2}"),
         config_of(project, "token-classification", "train.packing=true", "optim.name=sgd"),
+        config_of(project, "text-classification", "method={type: prefix, tokens: 2}", RECOMPUTED),
     )
 
 
@@ -180,7 +182,11 @@ def test_fsdp2_equals_single(project: Project) -> None:
         config_of(project, "text-generation", fsdp, "train.packing=true", "optim.name=sgd", *few),
         config_of(project, "text-generation", fsdp, "method={type: lora}", *few),
         config_of(project, "text-classification", fsdp, "method={type: adapter, width: 4}", *few),
+        config_of(project, "text-classification", fsdp, RECOMPUTED, *few),
+        config_of(project, "text-generation", fsdp, "method={type: lora}", "train.packing=true", RECOMPUTED, *few),
     )
+    t5 = config_of(project, "translation", fsdp, "method={type: lora}", RECOMPUTED, *few)
+    assert_equals_single(t5, rtol=1e-5)  # T5 computes a part in fp32 whatever its weights are
 
 
 @pytest.mark.usefixtures("exact")

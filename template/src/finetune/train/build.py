@@ -14,6 +14,7 @@ from ..dataset import Examples, Split, encode_split, new_task, read_split, requi
 from ..distributed.parallel import replicate, require_devices, shard
 from ..distributed.world import SINGLE_PROCESS, World
 from ..feature_cache import FeatureCache
+from ..model.activation_checkpointing import checkpoint_activations, checkpoints_activations
 from ..model.compile import compile_layers
 from ..model.device import Precision, choose_device
 from ..model.frozen_body import freeze_body
@@ -94,6 +95,8 @@ def build(config: Config, world: World = SINGLE_PROCESS) -> Setup:
         model, base = start.load_model(task, tokenizer, total_steps)
         batching = make_batching(config, task, tokenizer, model)
         teacher = start.load_teacher(device)
+        if checkpoints_activations(config):
+            checkpoint_activations(model)
         if config.train.compile:
             compile_layers(model, device)
     model, ddp = distribute(config, model.train(), device, world)
