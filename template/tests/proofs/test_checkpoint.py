@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 import torch
 
-from finetune.config.config import Optim
+from finetune.config.config import Model, Optim
 from finetune.distributed.world import SINGLE_PROCESS
 from finetune.files import MANIFEST, is_valid, publish, recover
+from finetune.run.saved_model import Base
 from finetune.train.checkpoint import TrainingState, load_checkpoint, newest_valid, save_checkpoint
 from finetune.train.optim import make_optimizer, make_schedule
 from finetune.train.throughput import StepStats
@@ -34,7 +35,10 @@ def trained(seed: int) -> Any:
     model(torch.randn(4, 64)).sum().backward()
     optimizer.step()
     schedule.step()
-    return SimpleNamespace(world=SINGLE_PROCESS, model=model, optimizer=optimizer, schedule=schedule, allocation=None)
+    base = Base(Model(name="tiny:bert"), head=[], files={}, weights={})
+    return SimpleNamespace(
+        world=SINGLE_PROCESS, model=model, base=base, optimizer=optimizer, schedule=schedule, allocation=None
+    )
 
 
 def test_everything_comes_back(tmp_path: Path) -> None:

@@ -1,4 +1,8 @@
-"""Checkpoints: all that a bit-exact resume needs. A kill at any moment leaves the latest complete one."""
+"""Checkpoints: all that a bit-exact resume needs. A kill at any moment leaves the latest complete one.
+
+Frozen weights are left out: a resumed run loads them from the base model, which a fingerprint in the checkpoint
+identifies. Those of a tiny model, whose only source is a random seed, are saved.
+"""
 
 import json
 import random
@@ -13,8 +17,13 @@ from safetensors.torch import load_file, save_file
 
 from ..distributed.parallel import gather_full, shard_like
 from ..distributed.world import World
+from ..errors import UserError
 from ..files import is_valid, publish
+from ..run.saved_model import Base
 from .throughput import StepStats
+
+BASE_FILE = "base.json"
+"""In a checkpoint without the frozen weights: the fingerprint of their base model."""
 
 
 @dataclass(slots=True)
@@ -41,6 +50,8 @@ class Checkpointed(Protocol):
 
     world: World
     model: Any
+    base: Base
+    """The base model, which frozen weights are loaded from."""
     optimizer: Any
     schedule: Any
     allocation: Any
@@ -62,7 +73,11 @@ def save_checkpoint(checkpoints: Path, state: TrainingState, parts: Checkpointed
 
     The content is the same however many processes train, except for their random states: weights are full tensors.
     """
-    weights = gather_full(_unshared(parts.model), parts.world)
+    state_dict = _unshared(parts.model)
+    fingerprint = parts.base.fingerprint if any(map(_is_frozen, state_dict.values())) else None
+    if fingerprint:
+        state_dict = {name: tensor for name, tensor in state_dict.items() if not _is_frozen(tensor)}
+    weights = gather_full(state_dict, parts.world)
     tensors = {
         "optimizer": gather_full(parts.optimizer.state_dict(), parts.world),
         "schedule": parts.schedule.state_dict(),
@@ -75,6 +90,8 @@ def save_checkpoint(checkpoints: Path, state: TrainingState, parts: Checkpointed
         save_file(weights, folder / "model.safetensors")
         torch.save(tensors, folder / "trainer.pt")
         (folder / "progress.json").write_text(json.dumps(asdict(state)))
+        if fingerprint:
+            (folder / BASE_FILE).write_text(json.dumps(fingerprint, indent=1))
 
     def write_and_rotate() -> None:
         publish(checkpoints / f"step-{state.step}", write)
@@ -87,11 +104,25 @@ def save_checkpoint(checkpoints: Path, state: TrainingState, parts: Checkpointed
 def load_checkpoint(folder: Path, parts: Checkpointed) -> TrainingState:
     """Restore the model, the optimizer, the schedule and the random states in place.
 
-    A rank that did not exist when the checkpoint was saved keeps its own random state.
+    A rank that did not exist when the checkpoint was saved keeps its own random state. Raises UserError if frozen
+    weights were loaded from another base model than that of the checkpoint.
     """
+    base_file = folder / BASE_FILE
+    without_frozen = base_file.is_file()  # checkpoints of earlier versions have all weights
+    if without_frozen and (saved := json.loads(base_file.read_text())) != parts.base.fingerprint:
+        commit = f" at commit {saved['revision']}" if saved["revision"] else ""
+        raise UserError(
+            f"{folder}: holds what was learnt on top of the model '{saved['name']}'{commit}, which has changed since: "
+            f"put it back, or start without --resume"
+        )
     weights, current = load_file(folder / "model.safetensors"), parts.model.state_dict(keep_vars=True)
     first = _first_names(current)
-    parts.model.load_state_dict({name: shard_like(weights[first[name]], tensor) for name, tensor in current.items()})
+    parts.model.load_state_dict(
+        {
+            name: tensor if without_frozen and _is_frozen(tensor) else shard_like(weights[first[name]], tensor)
+            for name, tensor in current.items()
+        }
+    )
     tensors = torch.load(folder / "trainer.pt", weights_only=True, map_location="cpu")
     _load_optimizer(parts.optimizer, tensors["optimizer"])
     parts.schedule.load_state_dict(tensors["schedule"])
@@ -107,6 +138,11 @@ def _unshared(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Its tensors, tied ones once, under their first names: safetensors' own choice differs between processes."""
     state = model.state_dict(keep_vars=True)
     return {name: state[name] for name, first in _first_names(state).items() if name == first}
+
+
+def _is_frozen(tensor: torch.Tensor) -> bool:
+    """Whether an entry of a state dict is a parameter without training; buffers may change."""
+    return isinstance(tensor, torch.nn.Parameter) and not tensor.requires_grad
 
 
 def _first_names(state: dict[str, torch.Tensor]) -> dict[str, str]:
