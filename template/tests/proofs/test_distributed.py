@@ -38,6 +38,7 @@ from finetune.distributed.world import SINGLE_PROCESS, OtherRankFailed, World, p
 from finetune.errors import UserError
 from finetune.feature_cache import FeatureCache
 from finetune.inference import Inference, infer
+from finetune.train import checkpoint
 from finetune.train import loop as training
 from finetune.train.start import FreshStart
 from finetune.train.throughput import StepStats
@@ -372,6 +373,18 @@ def test_resume_bit_exact_with_as_many_ranks(how: str, method: str, project: Pro
     for path in Path("runs/whole").rglob("*.safetensors"):
         assert path.read_bytes() == Path("runs/cut", path.relative_to("runs/whole")).read_bytes()
     assert told(project, "whole") == told(project, "cut")
+
+
+def test_a_checkpoint_that_cannot_be_written_stops_all_ranks(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them writes, in a thread; the others are at work on the next steps when it fails."""
+
+    def no_space(*_: Any) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(checkpoint, "publish", no_space)
+    first, second = in_two_processes(trained, config_of(project, "text-classification", *SHORT))
+    assert (type(first), type(second)) == (OSError, OtherRankFailed)
+    assert str(first) == str(second) == "No space left on device"
 
 
 def fewer_and_more(world: World, config: Config) -> list[bool]:

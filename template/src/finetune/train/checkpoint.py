@@ -8,6 +8,7 @@ import json
 import random
 import shutil
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,11 +16,12 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from ..distributed.parallel import gather_full, shard_like
+from ..distributed.parallel import shard_like
 from ..distributed.world import World
 from ..errors import UserError
 from ..files import is_valid, publish
 from ..run.saved_model import Base
+from .background import BackgroundWriter
 from .throughput import StepStats
 
 BASE_FILE = "base.json"
@@ -68,37 +70,40 @@ def newest_valid(checkpoints: Path) -> tuple[Path | None, list[Path]]:
     return None, damaged
 
 
-def save_checkpoint(checkpoints: Path, state: TrainingState, parts: Checkpointed, *, keep: int) -> None:
-    """Save `step-N`, then delete all but the newest `keep` checkpoints.
+def save_checkpoint(
+    checkpoints: Path, state: TrainingState, parts: Checkpointed, writer: BackgroundWriter, *, keep: int
+) -> None:
+    """Let `writer` save `step-N`, then delete all but the newest `keep` checkpoints.
 
     The content is the same however many processes train, except for their random states: weights are full tensors.
+    Raises what the former save has raised.
     """
-    state_dict = _unshared(parts.model)
-    fingerprint = parts.base.fingerprint if any(map(_is_frozen, state_dict.values())) else None
+    weights = _unshared(parts.model)
+    fingerprint = parts.base.fingerprint if any(map(_is_frozen, weights.values())) else None
     if fingerprint:
-        state_dict = {name: tensor for name, tensor in state_dict.items() if not _is_frozen(tensor)}
-    weights = gather_full(state_dict, parts.world)
-    tensors = {
-        "optimizer": gather_full(parts.optimizer.state_dict(), parts.world),
+        weights = {name: tensor for name, tensor in weights.items() if not _is_frozen(tensor)}
+    trainer = {
+        "optimizer": parts.optimizer.state_dict(),
         "schedule": parts.schedule.state_dict(),
         "random": parts.world.gather(_random_states()),
     }
     if parts.allocation:
-        tensors["ranks"] = parts.allocation.state_dict()
+        trainer["ranks"] = parts.allocation.state_dict()
+    folder, progress = checkpoints / f"step-{state.step}", json.dumps(asdict(state))
 
-    def write(folder: Path) -> None:
-        save_file(weights, folder / "model.safetensors")
-        torch.save(tensors, folder / "trainer.pt")
-        (folder / "progress.json").write_text(json.dumps(asdict(state)))
+    def write(saved: dict[str, Any], folder: Path) -> None:
+        save_file(saved["weights"], folder / "model.safetensors")
+        torch.save(saved["trainer"], folder / "trainer.pt")
+        (folder / "progress.json").write_text(progress)
         if fingerprint:
             (folder / BASE_FILE).write_text(json.dumps(fingerprint, indent=1))
 
-    def write_and_rotate() -> None:
-        publish(checkpoints / f"step-{state.step}", write)
-        for folder in sorted(checkpoints.glob("step-*[0-9]"), key=_step_of)[:-keep]:
-            shutil.rmtree(folder, ignore_errors=True)
+    def write_and_rotate(saved: dict[str, Any]) -> None:
+        publish(folder, partial(write, saved))
+        for older in sorted(checkpoints.glob("step-*[0-9]"), key=_step_of)[:-keep]:
+            shutil.rmtree(older, ignore_errors=True)
 
-    parts.world.on_main(write_and_rotate)
+    writer.write({"weights": weights, "trainer": trainer}, write_and_rotate)
 
 
 def load_checkpoint(folder: Path, parts: Checkpointed) -> TrainingState:
