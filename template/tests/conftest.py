@@ -19,6 +19,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+import torch
 import yaml
 from matplotlib.figure import Figure
 from rich.console import Console
@@ -275,6 +276,19 @@ def build(config: Config) -> training.Setup:
     """All that a training works with, from the seed of the config."""
     training.set_seed(config.train.seed)
     return training.build(config)
+
+
+def save_base_model(project: Project, task: str) -> dict[str, Any]:
+    """Save the task's tiny model as a pretrained one; returns the section `model` of a config that takes it."""
+    longer = {"max_length": 64}  # room for virtual tokens
+    setup = build(load_config(project.config(task, model={"name": TINY[task], **longer}, train={"device": "cpu"})))
+    with torch.no_grad():
+        for parameter in setup.model.parameters():
+            parameter.mul_(4)  # weights that matter
+    body = setup.model if task in WRITING else setup.model.base_model
+    body.save_pretrained("base")
+    setup.tokenizer.save_pretrained("base")
+    return {"name": "base", "max_length": 32}
 
 
 def messages(*turns: str) -> list[dict[str, str]]:

@@ -6,13 +6,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TASKS, Project, assert_resumes_to_the_bit, with_prices
+import torch
+from conftest import (
+    TASKS,
+    Project,
+    assert_resumes_to_the_bit,
+    build,
+    save_base_model,
+    stop_after,
+    with_prices,
+)
+from rich.console import Console
+from safetensors.torch import load_file, save_file
 
 from finetune.cli import main
+from finetune.config.load import load_config
+from finetune.files import is_valid
+from finetune.model.size import parameter_counts
 from finetune.run.folder import RunFolder
 from finetune.train import loop as training
 from finetune.train import throughput
-from finetune.train.checkpoint import newest_valid
+from finetune.train.checkpoint import load_checkpoint, newest_valid
 from finetune.train.resume import with_same_choices
 
 
@@ -90,6 +104,67 @@ def test_resume_refuses_another_experiment(
     train_file = project.folder / "train.jsonl"
     train_file.write_text(train_file.read_text() + '{"text": "new", "label": "good"}\n')
     assert "train.jsonl: the file has changed since" in refused("train", path, "--resume")
+
+
+def interrupted_lora(project: Project, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The config of a LoRA run on a local base model, which was stopped after its first step."""
+    path = project.config(
+        "text-classification",
+        model=save_base_model(project, "text-classification"),
+        method={"type": "lora"},
+        train={"max_steps": 3, "device": "cpu"},
+    )
+    with monkeypatch.context() as patched:
+        stop_after(1, patched)
+        assert not training.train(load_config(path), console=Console(quiet=True))
+    return path
+
+
+def test_a_checkpoint_holds_what_is_trained(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trained weights, two values of AdamW for each, and random states; nothing that grows with the base model."""
+    path = interrupted_lora(project, monkeypatch)
+    trainable, total = parameter_counts(build(load_config(path)).model)
+    files = {file.name: file.stat().st_size for file in Path("runs/config/checkpoints/step-1").iterdir()}
+    assert files.keys() == {"base.json", "manifest.json", "model.safetensors", "progress.json", "trainer.pt"}
+    assert 3 * 4 * trainable < sum(files.values()) < 3 * 4 * trainable + 100_000 < 4 * total
+
+
+def test_another_base_model_is_refused(
+    project: Project, monkeypatch: pytest.MonkeyPatch, refused: Callable[..., str]
+) -> None:
+    path = interrupted_lora(project, monkeypatch)
+    weights = load_file("base/model.safetensors")
+    weights["encoder.layer.0.output.dense.weight"][3, 4] += 1e-3
+    save_file(weights, "base/model.safetensors", metadata={"format": "pt"})
+    assert refused("train", path, "--resume") == (
+        "runs/config/checkpoints/step-1: holds what was learnt on top of the model 'base', which has changed since: "
+        "put it back, or start without --resume"
+    )
+    assert is_valid(Path("runs/config/checkpoints/step-1"))
+
+
+def test_a_checkpoint_of_an_earlier_version_has_all_weights(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are taken from it, whatever the base model is now."""
+    path = interrupted_lora(project, monkeypatch)
+    folder = Path("runs/config/checkpoints/step-1")
+    model = build(load_config(path)).model
+    trained = load_file(folder / "model.safetensors")
+    whole = {name: trained.get(name, tensor + 1) for name, tensor in model.state_dict().items()}
+    (folder / "base.json").unlink()
+    save_file(whole, folder / "model.safetensors")
+    load_checkpoint(folder, parts := build(load_config(path)))
+    for name, tensor in parts.model.state_dict().items():
+        assert torch.equal(tensor, whole[name]), name
+
+
+def test_a_model_of_the_hub_is_resumed_at_its_commit(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its branch may have moved on."""
+    path = interrupted_lora(project, monkeypatch)
+    run = RunFolder(Path("runs/config"))
+    assert run.environment()["revision"] is None  # a folder
+    environment = run.environment() | {"revision": "a" * 40}
+    run.environment_file.write_text(json.dumps(environment))
+    assert with_same_choices(run, load_config(path)).model.revision == "a" * 40
 
 
 def test_resume_of_a_finished_run_says_so(

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from threading import current_thread, main_thread
 from time import monotonic
 from typing import Any
 
@@ -98,7 +99,8 @@ def _as_text(cell: Cell) -> Text:
 
 @contextmanager
 def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """A progress bar on standard error for a block that takes longer than PATIENCE; nothing where it is no terminal.
+    """A progress bar on standard error for a block that takes longer than PATIENCE; only on a terminal, and not from a
+    thread in the background.
 
     The block calls what it gets with how much more is done; `total` is all that is to be done, if that is known.
     """
@@ -112,7 +114,8 @@ def progress(what: str, total: int | None = None) -> Iterator[Callable[[int], No
             return
         due = monotonic() + REFRESH
         if bar is None:
-            console = make_console(stderr=True, quiet=os.environ.get("RANK", "0") != "0")
+            hidden = os.environ.get("RANK", "0") != "0" or current_thread() is not main_thread()
+            console = make_console(stderr=True, quiet=hidden)
             amount = TextColumn("{task.completed:,}") if total is None else TaskProgressColumn()
             columns = (TextColumn("{task.description}"), BarColumn(30), amount, TimeRemainingColumn())
             bar = Progress(*columns, console=console, transient=True, disable=console.quiet or not console.is_terminal)

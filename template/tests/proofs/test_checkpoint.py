@@ -17,9 +17,11 @@ import numpy as np
 import pytest
 import torch
 
-from finetune.config.config import Optim
+from finetune.config.config import Model, Optim
 from finetune.distributed.world import SINGLE_PROCESS
 from finetune.files import MANIFEST, is_valid, publish, recover
+from finetune.run.saved_model import Base
+from finetune.train.background import background_writer
 from finetune.train.checkpoint import TrainingState, load_checkpoint, newest_valid, save_checkpoint
 from finetune.train.optim import make_optimizer, make_schedule
 from finetune.train.throughput import StepStats
@@ -34,7 +36,16 @@ def trained(seed: int) -> Any:
     model(torch.randn(4, 64)).sum().backward()
     optimizer.step()
     schedule.step()
-    return SimpleNamespace(world=SINGLE_PROCESS, model=model, optimizer=optimizer, schedule=schedule, allocation=None)
+    base = Base(Model(name="tiny:bert"), head=[], files={}, weights={})
+    return SimpleNamespace(
+        world=SINGLE_PROCESS, model=model, base=base, optimizer=optimizer, schedule=schedule, allocation=None
+    )
+
+
+def save(folder: Path, state: TrainingState, parts: Any, keep: int) -> None:
+    """Save a checkpoint and wait until it is written."""
+    with background_writer(parts.world) as writer:
+        save_checkpoint(folder, state, parts, writer, keep=keep)
 
 
 def test_everything_comes_back(tmp_path: Path) -> None:
@@ -48,7 +59,7 @@ def test_everything_comes_back(tmp_path: Path) -> None:
         window=StepStats(loss=2.0, count=5, seconds=0.5),
     )
     saved = trained(1)
-    save_checkpoint(tmp_path, progress, saved, keep=1)
+    save(tmp_path, progress, saved, keep=1)
     expected = (torch.rand(3), np.random.rand(), random.random())
     other = trained(2)
     assert load_checkpoint(tmp_path / "step-3", other) == progress
@@ -64,7 +75,7 @@ def test_everything_comes_back(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     """It has neither the loss of the best step nor the seconds of the steps since the last line of the log."""
-    save_checkpoint(tmp_path, TrainingState(step=3, best_step=2, best_score=0.5, best_loss=0.1), trained(1), keep=1)
+    save(tmp_path, TrainingState(step=3, best_step=2, best_score=0.5, best_loss=0.1), trained(1), keep=1)
     file = tmp_path / "step-3" / "progress.json"
     state = json.loads(file.read_text())
     del state["best_loss"], state["window"]["seconds"]
@@ -74,14 +85,14 @@ def test_a_checkpoint_of_an_earlier_version_is_read(tmp_path: Path) -> None:
 
 def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     for step in (9, 10, 11):
-        save_checkpoint(tmp_path, TrainingState(step=step), trained(1), keep=2)
+        save(tmp_path, TrainingState(step=step), trained(1), keep=2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-10", "step-11"]
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "remove", "no manifest"])
 def test_corrupt_newest_falls_back(damage: str, tmp_path: Path) -> None:
     for step in (1, 2):
-        save_checkpoint(tmp_path, TrainingState(step=step), trained(step), keep=2)
+        save(tmp_path, TrainingState(step=step), trained(step), keep=2)
     weights = tmp_path / "step-2" / "model.safetensors"
     data = bytearray(weights.read_bytes())
     match damage:
@@ -159,7 +170,7 @@ def save_once(folder: Path, parts: Any, step: int, kill_at: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(hook)
-    save_checkpoint(folder / "checkpoints", TrainingState(step=step), parts, keep=2)
+    save(folder / "checkpoints", TrainingState(step=step), parts, keep=2)
     publish(folder / "best", lambda path: (path / "a").write_bytes(b"a" * step) and None)
 
 
@@ -178,7 +189,7 @@ def test_kill_during_save(tmp_path: Path) -> None:
     """Before each file operation of a save, always from the same start, so that none is passed over."""
     context = multiprocessing.get_context("fork")
     parts = trained(1)
-    save_checkpoint(tmp_path / "start" / "checkpoints", TrainingState(step=1), parts, keep=2)
+    save(tmp_path / "start" / "checkpoints", TrainingState(step=1), parts, keep=2)
     publish(tmp_path / "start" / "best", lambda path: (path / "a").write_bytes(b"a") and None)
     for kill_at in itertools.count(1):
         folder = tmp_path / str(kill_at)
@@ -199,7 +210,7 @@ def test_kill_during_save(tmp_path: Path) -> None:
 def save_for_ever(folder: Path, first: int) -> None:
     parts = trained(first)
     for step in range(first, first + 10**6):
-        save_checkpoint(folder / "checkpoints", TrainingState(step=step), parts, keep=2)
+        save(folder / "checkpoints", TrainingState(step=step), parts, keep=2)
         publish(folder / "best", lambda path: (path / "a").write_bytes(os.urandom(100_000)) and None)
 
 

@@ -15,6 +15,7 @@ from finetune.errors import UserError
 from finetune.inference import infer
 from finetune.model.compile import require_compiler
 from finetune.train import loop as training
+from finetune.train.background import background_writer
 from finetune.train.checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from finetune.train.optim import make_optimizer, make_schedule
 
@@ -57,7 +58,8 @@ def assert_equals_eager(project: Project, task: str, *overrides: str) -> None:
     for name, weight in compiled.model.state_dict().items():
         torch.testing.assert_close(weight, expected[name], rtol=1e-10, atol=1e-10)
 
-    save_checkpoint(Path("saved"), TrainingState(), compiled, keep=1)
+    with background_writer(compiled.world) as writer:
+        save_checkpoint(Path("saved"), TrainingState(), compiled, writer, keep=1)
     load_checkpoint(Path("saved/step-0"), eager)
     assert looked_through(eager) == looked_through(compiled)
 

@@ -24,7 +24,7 @@ import pytest
 import sklearn.metrics  # noqa: F401  once here, not in every pair of processes
 import torch
 import yaml
-from conftest import WRITING, Project, needs, with_prices
+from conftest import WRITING, Project, needs, save_base_model, with_prices
 from rich.console import Console
 from safetensors.torch import load_file
 from torch import distributed as dist
@@ -38,6 +38,7 @@ from finetune.distributed.world import SINGLE_PROCESS, OtherRankFailed, World, p
 from finetune.errors import UserError
 from finetune.feature_cache import FeatureCache
 from finetune.inference import Inference, infer
+from finetune.train import checkpoint
 from finetune.train import loop as training
 from finetune.train.start import FreshStart
 from finetune.train.throughput import StepStats
@@ -354,17 +355,42 @@ def resumed(world: World, config: Config) -> list[bool]:
     return [trained(world, whole), trained(world, cut, stop=2), trained(world, cut, resume=True)]
 
 
+@pytest.mark.parametrize("method", ["full", "lora"])
 @pytest.mark.parametrize("how", ["ddp", "fsdp"])
-def test_resume_bit_exact_with_as_many_ranks(how: str, project: Project) -> None:
-    """Dropout on; the signal reaches only one of the two, and both stop in the same step."""
+def test_resume_bit_exact_with_as_many_ranks(how: str, method: str, project: Project) -> None:
+    """Dropout on; the signal reaches only one of the two, and both stop in the same step.
+
+    The checkpoints of LoRA lack the frozen weights, which come from the base model.
+    """
+    model = [f"model={save_base_model(project, 'text-classification')}"] if method == "lora" else []
     config = config_of(
-        project, "text-classification", f"train.parallel={how}", "train.log_every=3", *SHORT, "train.keep_checkpoints=9"
+        project,
+        "text-classification",
+        f"method={{type: {method}}}",
+        *model,
+        f"train.parallel={how}",
+        "train.log_every=3",
+        *SHORT,
+        "train.keep_checkpoints=9",
     )
     assert both(resumed, config) == [[True, False, True]] * 2
     assert Path("runs/cut/checkpoints/step-2").is_dir()
+    assert Path("runs/cut/checkpoints/step-2/base.json").is_file() == (method == "lora")
     for path in Path("runs/whole").rglob("*.safetensors"):
         assert path.read_bytes() == Path("runs/cut", path.relative_to("runs/whole")).read_bytes()
     assert told(project, "whole") == told(project, "cut")
+
+
+def test_a_checkpoint_that_cannot_be_written_stops_all_ranks(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them writes, in a thread; the others are at work on the next steps when it fails."""
+
+    def no_space(*_: Any) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(checkpoint, "publish", no_space)
+    first, second = in_two_processes(trained, config_of(project, "text-classification", *SHORT))
+    assert (type(first), type(second)) == (OSError, OtherRankFailed)
+    assert str(first) == str(second) == "No space left on device"
 
 
 def fewer_and_more(world: World, config: Config) -> list[bool]:

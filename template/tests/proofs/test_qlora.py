@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from conftest import Project, needs, stop_after
+from conftest import Project, needs, save_base_model, stop_after
 from rich.console import Console
 
 from finetune.cli import main
@@ -39,16 +39,9 @@ needs_bitsandbytes = pytest.mark.skipif(not HAS_BITSANDBYTES, reason="pip instal
 @pytest.fixture
 def base(project: Project) -> Path:
     """A config that trains the pretrained model in the folder `base` with QLoRA, on the CPU."""
-    path = project.config("text-classification", train={"device": "cpu", "max_steps": 1})
-    setup = training.build(load_config(path))
-    with torch.no_grad():
-        for parameter in setup.model.parameters():
-            parameter.mul_(4)  # weights that matter
-    setup.model.bert.save_pretrained("base")
-    setup.tokenizer.save_pretrained("base")
     return project.config(
         "text-classification",
-        model={"name": "base", "max_length": 16},
+        model={**save_base_model(project, "text-classification"), "max_length": 16},
         method={"type": "qlora", "compute": "fp32"},
         train={"device": "cpu", "max_steps": 4, "batch_size": 2, "eval_every": 2},
         optim={"lr": 0.01, "warmup": 0},

@@ -83,31 +83,39 @@ def full_tensor(tensor: Tensor) -> Tensor:
     return complete
 
 
-def gather_full(value: Any, world: World) -> Any:
+def gather_full(value: Any, world: World, *, copy: bool = False, reuse: Any = None) -> Any:
     """The same nested dicts and lists with full tensors; sharded ones arrive on the CPU of the main rank only.
 
-    Tied tensors stay tied.
+    Tied tensors stay tied. `copy`: unsharded tensors are copied to the CPU of the main rank as well. `reuse` is an
+    earlier result, which is overwritten: tensors that have the same shape again take its memory.
     """
     done: dict[int, Any] = {}
 
-    def gather(value: Any) -> Any:
+    def gather(value: Any, earlier: Any) -> Any:
         if isinstance(value, dict):
-            return {key: gather(part) for key, part in value.items()}
+            parts = earlier if isinstance(earlier, dict) else {}
+            return {key: gather(part, parts.get(key)) for key, part in value.items()}
         if isinstance(value, list):
-            return [gather(part) for part in value]
+            items = earlier if isinstance(earlier, list) and len(earlier) == len(value) else [None] * len(value)
+            return [gather(part, item) for part, item in zip(value, items, strict=True)]
         if not isinstance(value, Tensor):
             return value
         if id(value) not in done:
-            done[id(value)] = gather_tensor(value.detach())
+            done[id(value)] = gather_tensor(value.detach(), earlier)
         return done[id(value)]
 
-    def gather_tensor(tensor: Tensor) -> Tensor | None:
-        if not isinstance(tensor, DTensor):
-            return tensor
+    def gather_tensor(tensor: Tensor, earlier: Any) -> Tensor | None:
+        sharded = isinstance(tensor, DTensor)
         complete = full_tensor(tensor)  # one at a time: the full model may not fit on a device
-        return complete.cpu() if world.is_main else None
+        if not world.is_main:
+            return None if sharded else tensor
+        if isinstance(earlier, Tensor) and (earlier.shape, earlier.dtype) == (complete.shape, complete.dtype):
+            return earlier.copy_(complete)
+        if copy:
+            return torch.empty(complete.shape, dtype=complete.dtype).copy_(complete)
+        return complete.cpu() if sharded else complete
 
-    return gather(value)
+    return gather(value, reuse)
 
 
 def shard_like(tensor: Tensor, like: Any) -> Tensor:

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from ..config import config as settings
 from ..config.config import Config
-from ..config.methods import AnyMethod, QLora
+from ..config.methods import AnyMethod, Full, QLora
 from ..distributed.parallel import gather_full
 from ..distributed.world import World
 from ..errors import UserError
@@ -61,7 +61,7 @@ class Base:
     head: list[str]
     """Modules of the saved model that the base model lacks, or that are not taken from it."""
     files: dict[str, str]
-    """Checksums of its weight files, if it is a local folder."""
+    """Checksums of its weight files, if it is a local folder and some of its weights are frozen."""
     weights: dict[str, Tensor]
     """A copy of the weights of a tiny model; otherwise empty."""
 
@@ -71,9 +71,10 @@ class Base:
         fetched = find_manifest(config.model)
         commit = fetched.commit if fetched else getattr(model.config, "_commit_hash", None)
         named = config.model.model_copy(update={"revision": commit or config.model.revision})
-        if not is_peft(config.method):
+        if isinstance(config.method, Full):
             return cls(named, head, {}, {})
-        return cls(named, head, _checksums(named), _copy_of_weights(model) if is_tiny(named.name) else {})
+        to_copy = is_tiny(named.name) and is_peft(config.method)
+        return cls(named, head, _checksums(named), _copy_of_weights(model) if to_copy else {})
 
     @classmethod
     def read(cls, folder: Path) -> "Base":
@@ -86,6 +87,13 @@ class Base:
             description["base_files"],
             load_file(copy) if copy.is_file() else {},
         )
+
+    @property
+    def fingerprint(self) -> dict[str, Any] | None:
+        """What identifies its weights: the commit, or the checksums of a local folder; None if a seed made them."""
+        if is_tiny(self.model.name):
+            return None
+        return {"name": self.model.name, "revision": self.model.revision, "files": self.files}
 
 
 @dataclass(slots=True)

@@ -1,9 +1,14 @@
-"""Checkpoints: all that a bit-exact resume needs. A kill at any moment leaves the latest complete one."""
+"""Checkpoints: all that a bit-exact resume needs. A kill at any moment leaves the latest complete one.
+
+Frozen weights are left out: a resumed run loads them from the base model, which a fingerprint in the checkpoint
+identifies. Those of a tiny model, whose only source is a random seed, are saved.
+"""
 
 import json
 import random
 import shutil
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,10 +16,16 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from ..distributed.parallel import gather_full, shard_like
+from ..distributed.parallel import shard_like
 from ..distributed.world import World
+from ..errors import UserError
 from ..files import is_valid, publish
+from ..run.saved_model import Base
+from .background import BackgroundWriter
 from .throughput import StepStats
+
+BASE_FILE = "base.json"
+"""In a checkpoint without the frozen weights: the fingerprint of their base model."""
 
 
 @dataclass(slots=True)
@@ -41,6 +52,8 @@ class Checkpointed(Protocol):
 
     world: World
     model: Any
+    base: Base
+    """The base model, which frozen weights are loaded from."""
     optimizer: Any
     schedule: Any
     allocation: Any
@@ -57,41 +70,64 @@ def newest_valid(checkpoints: Path) -> tuple[Path | None, list[Path]]:
     return None, damaged
 
 
-def save_checkpoint(checkpoints: Path, state: TrainingState, parts: Checkpointed, *, keep: int) -> None:
-    """Save `step-N`, then delete all but the newest `keep` checkpoints.
+def save_checkpoint(
+    checkpoints: Path, state: TrainingState, parts: Checkpointed, writer: BackgroundWriter, *, keep: int
+) -> None:
+    """Let `writer` save `step-N`, then delete all but the newest `keep` checkpoints.
 
     The content is the same however many processes train, except for their random states: weights are full tensors.
+    Raises what the former save has raised.
     """
-    weights = gather_full(_unshared(parts.model), parts.world)
-    tensors = {
-        "optimizer": gather_full(parts.optimizer.state_dict(), parts.world),
+    weights = _unshared(parts.model)
+    fingerprint = parts.base.fingerprint if any(map(_is_frozen, weights.values())) else None
+    if fingerprint:
+        weights = {name: tensor for name, tensor in weights.items() if not _is_frozen(tensor)}
+    trainer = {
+        "optimizer": parts.optimizer.state_dict(),
         "schedule": parts.schedule.state_dict(),
         "random": parts.world.gather(_random_states()),
     }
     if parts.allocation:
-        tensors["ranks"] = parts.allocation.state_dict()
+        trainer["ranks"] = parts.allocation.state_dict()
+    folder, progress = checkpoints / f"step-{state.step}", json.dumps(asdict(state))
 
-    def write(folder: Path) -> None:
-        save_file(weights, folder / "model.safetensors")
-        torch.save(tensors, folder / "trainer.pt")
-        (folder / "progress.json").write_text(json.dumps(asdict(state)))
+    def write(saved: dict[str, Any], folder: Path) -> None:
+        save_file(saved["weights"], folder / "model.safetensors")
+        torch.save(saved["trainer"], folder / "trainer.pt")
+        (folder / "progress.json").write_text(progress)
+        if fingerprint:
+            (folder / BASE_FILE).write_text(json.dumps(fingerprint, indent=1))
 
-    def write_and_rotate() -> None:
-        publish(checkpoints / f"step-{state.step}", write)
-        for folder in sorted(checkpoints.glob("step-*[0-9]"), key=_step_of)[:-keep]:
-            shutil.rmtree(folder, ignore_errors=True)
+    def write_and_rotate(saved: dict[str, Any]) -> None:
+        publish(folder, partial(write, saved))
+        for older in sorted(checkpoints.glob("step-*[0-9]"), key=_step_of)[:-keep]:
+            shutil.rmtree(older, ignore_errors=True)
 
-    parts.world.on_main(write_and_rotate)
+    writer.write({"weights": weights, "trainer": trainer}, write_and_rotate)
 
 
 def load_checkpoint(folder: Path, parts: Checkpointed) -> TrainingState:
     """Restore the model, the optimizer, the schedule and the random states in place.
 
-    A rank that did not exist when the checkpoint was saved keeps its own random state.
+    A rank that did not exist when the checkpoint was saved keeps its own random state. Raises UserError if frozen
+    weights were loaded from another base model than that of the checkpoint.
     """
+    base_file = folder / BASE_FILE
+    without_frozen = base_file.is_file()  # checkpoints of earlier versions have all weights
+    if without_frozen and (saved := json.loads(base_file.read_text())) != parts.base.fingerprint:
+        commit = f" at commit {saved['revision']}" if saved["revision"] else ""
+        raise UserError(
+            f"{folder}: holds what was learnt on top of the model '{saved['name']}'{commit}, which has changed since: "
+            f"put it back, or start without --resume"
+        )
     weights, current = load_file(folder / "model.safetensors"), parts.model.state_dict(keep_vars=True)
     first = _first_names(current)
-    parts.model.load_state_dict({name: shard_like(weights[first[name]], tensor) for name, tensor in current.items()})
+    parts.model.load_state_dict(
+        {
+            name: tensor if without_frozen and _is_frozen(tensor) else shard_like(weights[first[name]], tensor)
+            for name, tensor in current.items()
+        }
+    )
     tensors = torch.load(folder / "trainer.pt", weights_only=True, map_location="cpu")
     _load_optimizer(parts.optimizer, tensors["optimizer"])
     parts.schedule.load_state_dict(tensors["schedule"])
@@ -107,6 +143,11 @@ def _unshared(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Its tensors, tied ones once, under their first names: safetensors' own choice differs between processes."""
     state = model.state_dict(keep_vars=True)
     return {name: state[name] for name, first in _first_names(state).items() if name == first}
+
+
+def _is_frozen(tensor: torch.Tensor) -> bool:
+    """Whether an entry of a state dict is a parameter without training; buffers may change."""
+    return isinstance(tensor, torch.nn.Parameter) and not tensor.requires_grad
 
 
 def _first_names(state: dict[str, torch.Tensor]) -> dict[str, str]:

@@ -24,6 +24,7 @@ from ..run.environment import describe_environment
 from ..run.folder import RunFolder
 from ..run.log import NullLog, TrainingLog
 from ..run.saved_model import save_model
+from .background import background_writer
 from .build import Setup, build
 from .checkpoint import TrainingState, save_checkpoint
 from .interrupt import stop_signal
@@ -95,7 +96,7 @@ def fit(config: Config, run: RunFolder, setup: Setup, state: TrainingState, cons
     """Steps, validations and checkpoints until the last step. Returns False if a signal interrupted it."""
     log = TrainingLog(run, console, setup.total_steps, done=state.step) if setup.world.is_main else NullLog()
     watch = Stopwatch(state.seconds)
-    with log.live(), stop_signal() as stopped:
+    with log.live(), stop_signal() as stopped, background_writer(setup.world) as writer:
         for epoch, rows in step_batches(config, setup, start=state.step):
             state.window.add(optimizer_step(config, setup, rows))
             state.window.seconds += watch.lap()
@@ -106,18 +107,19 @@ def fit(config: Config, run: RunFolder, setup: Setup, state: TrainingState, cons
                 values = log_values(state.window)
                 log.step({"step": state.step, "epoch": round(epoch, 4), **values, "seconds": watch.seconds})
                 state.window = StepStats()
-            stop = setup.world.reduce(stopped.is_set())[0] > 0
+            stop = setup.world.reduce(stopped.is_set() or writer.failed)[0] > 0
             due = last or is_due(config.train.eval_every, state.step, setup.steps_per_epoch)
             if due:
                 validate(config, run, setup, state, epoch, log)
             if due or stop:
                 state.seconds = watch.seconds
-                save_checkpoint(run.checkpoints, state, setup, keep=config.train.keep_checkpoints)
+                save_checkpoint(run.checkpoints, state, setup, writer, keep=config.train.keep_checkpoints)
             watch.lap()  # neither counts for the throughput
             if out_of_patience(config, state):
                 console.print(f"early stopping: no better validation in {state.stale} tries")
                 break
             if stop and not last:
+                writer.wait()
                 console.print(f"interrupted and saved at step {state.step}: --resume continues from here")
                 return False
     return True

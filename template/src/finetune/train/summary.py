@@ -22,11 +22,12 @@ TRUNCATION = {
 
 
 def describe_setup(setup: Setup) -> dict[str, Any]:
-    """For environment.json: precision, metric of the best step, steps, parameters, size of the data."""
+    """For environment.json: precision, metric of the best step, commit of the model, steps, parameters, data size."""
     trainable, total = parameter_counts(setup.model)
     return {
         "precision": setup.precision,
         "metric": setup.selection.metric,
+        "revision": setup.base.model.revision,
         "total_steps": setup.total_steps,
         "parameters": {"trainable": trainable, "total": total},
         "examples": {
