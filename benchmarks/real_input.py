@@ -17,7 +17,6 @@ import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "template" / "src"))
 os.environ["HF_HUB_OFFLINE"] = "1"

@@ -2,10 +2,10 @@
 
 python dev.py bench speed [sst2|conll|startup ...] [--rounds N] [--examples N] [--write]
 
-All contenders start from the same weights and make the same passes over the same examples, in turn, round by round, after
-a warm-up. What counts is the processor time of the one thread that each may use, since other programs disturb the clock.
-Their validation losses before and after a pass must agree. --write replaces the section in docs/benchmarks.md. The
-data are read from ../shared/data.
+All contenders start from the same weights and make the same passes over the same examples, in turn, round by round,
+after a warm-up. What counts is the processor time of the one thread that each may use, since other programs disturb the
+clock. Their validation losses before and after a pass must agree. --write replaces the section in docs/benchmarks.md.
+The data are read from ../shared/data.
 """
 
 import argparse
@@ -23,12 +23,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "template" / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "template" / "src"))
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch
 from contenders.base import Contender, Timing
@@ -42,6 +40,7 @@ from finetune.train.build import Setup, build
 from finetune.train.loop import set_seed
 from real_input import DATA, FILES, SETS, encoder
 
+ROOT = Path(__file__).resolve().parents[1]
 SEPARATOR = {"sst2": "\n", "conll": "\n\n"}
 WARM_UP = 3
 """Steps before anything is timed."""

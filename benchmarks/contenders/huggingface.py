@@ -36,7 +36,7 @@ def collator(task: Any, tokenizer: Any) -> Any:
 
 
 def headline(task: Any, logits: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> float:
-    """The main metric. The Trainer evaluates in an order of its own: the truth is what it hands over with the logits."""
+    """The main metric. The Trainer evaluates in an order of its own: the truth is what it hands over too."""
     best = logits.argmax(-1)
     if task.settings.type == "token-classification":
         kept = [row != IGNORE for row in labels]
