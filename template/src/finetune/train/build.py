@@ -26,6 +26,7 @@ from ..run.folder import cache_folder
 from ..run.saved_model import Base
 from ..tasks.base import Task
 from .adalora import RankAllocation
+from .embedding_gradient import EmbeddingGradients, rowwise_gradients
 from .optim import make_optimizer, make_schedule
 from .selection import Selection, make_selection
 from .start import FreshStart, Penalty, ReplaySampler, Teacher, starting_point
@@ -54,6 +55,8 @@ class Setup:
     """Elastic weight consolidation."""
     teacher: Teacher | None
     """Knowledge distillation."""
+    embeddings: EmbeddingGradients
+    """Gradients of large embedding tables by rows."""
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LambdaLR
     precision: Precision
@@ -126,6 +129,7 @@ def build(config: Config, world: World = SINGLE_PROCESS) -> Setup:
         allocation=RankAllocation(model, config.method.orthogonality) if isinstance(config.method, AdaLora) else None,
         penalty=penalty,
         teacher=teacher,
+        embeddings=rowwise_gradients(model) if world.size == 1 and not config.train.compile else EmbeddingGradients(),
         optimizer=optimizer,
         schedule=make_schedule(config.optim, optimizer, total_steps),
         precision=precision,

@@ -166,7 +166,7 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> StepSta
     for number, ((part, chosen), counts) in enumerate(micro_batches, 1):
         batch = setup.batching.make_batch(part, chosen).to(model.device)
         share = counts / max(1, scored_labels)  # 0 for another rank's micro-batch, computed to keep step with it
-        with accumulate_only(setup.ddp, unless=number == len(micro_batches)):
+        with accumulate_only(setup.ddp, unless=number == len(micro_batches)), setup.embeddings.by_rows():
             # Forward
             logits = forward(model, task, batch, setup.precision)
             # Loss
@@ -183,7 +183,8 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> StepSta
     step_loss, size = world.reduce(float(total), padded_tokens)
 
     # Gradient clipping
-    norm = float(full_tensor(clip_grad_norm_(setup.trainable, config.train.clip_norm or math.inf)))
+    gradients = setup.embeddings.merged(setup.trainable)
+    norm = float(full_tensor(clip_grad_norm_(gradients, config.train.clip_norm or math.inf)))
     if not math.isfinite(step_loss + norm):
         raise NotFiniteError(
             f"the loss is {step_loss} and the gradient norm {norm} in a step over {setup.train.where(rows)}: "
@@ -192,7 +193,8 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> StepSta
 
     # Optimizer and scheduler
     lr = float(setup.schedule.get_last_lr()[0])
-    setup.optimizer.step()
+    with setup.embeddings.filled():
+        setup.optimizer.step()
     setup.schedule.step()
     if setup.allocation:
         setup.allocation.update(setup.schedule.last_epoch)  # the number of steps so far
