@@ -166,7 +166,7 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> StepSta
         share = counts / max(1, scored_labels)  # 0 for another rank's micro-batch, computed to keep step with it
         with accumulate_only(setup.ddp, unless=number == len(micro_batches)):
             # Forward
-            logits = forward(model, task, batch, setup.precision)
+            logits = forward(model, task, batch, setup.precision, whole_logits=bool(setup.teacher))
             # Loss
             loss = objective = task.loss(logits, batch.labels) * share
             if setup.teacher:
