@@ -12,7 +12,7 @@ from .output_layer import in_chunks, token_scores
 def forward(model: Any, task: Task[Any, Any], batch: Batch, precision: Precision, *, whole_logits: bool = False) -> Any:
     """The logits of a batch that lies on the model's device; where examples have several windows, their mean.
 
-    `TokenScores` instead, where they suffice for the task, the logits would be large, and the caller does not need them.
+    `TokenScores` instead, where these suffice for the task, the logits would be large, and the caller can do without.
     """
     inputs = task.model_inputs(model, batch.inputs, batch.labels)
     with autocast(precision, model.device):

@@ -114,7 +114,9 @@ class _ChunkedLoss(torch.autograd.Function):
             gradients = [*torch.autograd.grad(loss, wanted)]
             if states.requires_grad:
                 by_states.append(gradients.pop(0))
-            by_parameters = [total.add_(more) for total, more in zip(by_parameters, gradients)] or gradients
+            by_parameters = by_parameters or gradients
+            for total, more in zip(by_parameters, gradients, strict=True) if losses else ():
+                total.add_(more)
             losses.append(loss.detach())
         ctx.save_for_backward(torch.cat(by_states) if by_states else None, *by_parameters)
         return torch.stack(losses).sum()

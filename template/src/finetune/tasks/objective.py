@@ -30,11 +30,11 @@ class Objective(ABC):
 
     @property
     def scores_tokens(self) -> bool:
-        """Whether `loss` and `decode` need only the `TokenScores` of what is `scored`, so that they may be given these."""
+        """Whether `loss` and `decode` also take the `TokenScores` of what is `scored`, in place of logits."""
         return False
 
     def scored(self, values: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """For `scores_tokens`: what predicts a scored token, of logits or hidden states, and the labels of these tokens."""
+        """For `scores_tokens`: what predicts a scored token (of logits or hidden states), and these tokens' labels."""
         raise NotImplementedError
 
     @abstractmethod

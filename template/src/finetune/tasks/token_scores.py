@@ -1,4 +1,4 @@
-"""Cross-entropy of single tokens: all that loss, perplexity and token accuracy of a generative task need of the logits."""
+"""Cross-entropy of single tokens: what loss, perplexity and token accuracy of a generative task need of the logits."""
 
 from dataclasses import dataclass
 
