@@ -38,6 +38,7 @@ from finetune.distributed.world import SINGLE_PROCESS, OtherRankFailed, World, p
 from finetune.errors import UserError
 from finetune.feature_cache import FeatureCache
 from finetune.inference import Inference, infer
+from finetune.model import output_layer
 from finetune.train import checkpoint
 from finetune.train import loop as training
 from finetune.train.start import FreshStart
@@ -188,6 +189,25 @@ def test_fsdp2_equals_single(project: Project) -> None:
     )
     t5 = config_of(project, "translation", fsdp, "method={type: lora}", RECOMPUTED, *few)
     assert_equals_single(t5, rtol=1e-5)  # T5 computes a part in fp32 whatever its weights are
+
+
+@pytest.mark.usefixtures("exact")
+def test_both_go_with_a_chunked_output_layer(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tied to the embeddings in the decoder, and not tied; one rank has nothing that is scored in some steps."""
+    monkeypatch.setattr(output_layer, "LARGE", 0)
+    monkeypatch.setattr(output_layer, "CHUNK", 3)
+    chunked = []
+    monkeypatch.setattr(output_layer, "_score", lambda *a, score=output_layer._score: chunked.append(1) or score(*a))
+    few = ["train.max_steps=3", "train.micro_batch_tokens=30", "optim.name=sgd"]  # AdamW enlarges rounding
+    for how in ("ddp", "fsdp"):
+        parallel = f"train.parallel={how}"
+        assert_equals_single(
+            config_of(project, "text-generation", parallel, *few),
+            config_of(project, "text-generation", parallel, "train.packing=true", *few),
+            config_of(project, "text-generation", parallel, "method={type: lora}", *few),
+            config_of(project, "translation", parallel, *few),
+        )
+    assert chunked
 
 
 @pytest.mark.usefixtures("exact")
