@@ -194,9 +194,7 @@ def token_ids(tokenizer: Any, texts: Sequence[str], **options: Any) -> list[list
     return ids
 
 
-def _tokenized(
-    tokenizer: Any, texts: Sequence[Text], **options: Any
-) -> tuple[list[dict[str, list[int]]], int]:
+def _tokenized(tokenizer: Any, texts: Sequence[Text], **options: Any) -> tuple[list[dict[str, list[int]]], int]:
     """The model inputs of each text, and how many a tokenizer of the library tokenizers has truncated.
 
     Single texts and pairs may be mixed; each kind is tokenized in one call.

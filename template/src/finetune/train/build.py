@@ -102,13 +102,13 @@ def build(config: Config, world: World = SINGLE_PROCESS) -> Setup:
             checkpoint_activations(model)
         if config.train.compile:
             compile_layers(model, device)
-    model, ddp = distribute(config, model.train(), device, world)
+    # On one rank, because timings may differ between ranks.
+    precision = world.on_main(lambda: training_precision(config.train.precision, model, device))
+    model, ddp = distribute(config, model.train(), device, world, precision)
     optimizer = make_optimizer(config.optim, model, base.head)
     with world.raise_together():
         penalty = start.make_penalty(model)
     selection = world.on_main(lambda: make_selection(config, task, validation))
-    # On one rank, because timings may differ between ranks.
-    precision = world.on_main(lambda: training_precision(config.train.precision, model, device))
     if isinstance(config.method, Head):  # each rank has other texts in each epoch, so several ranks keep none
         kept = [split for split in (train, validation) if split and world.size == 1]
         if freeze_body(model, task, batching, kept, budget=config.train.micro_batch_tokens, precision=precision):
@@ -147,14 +147,14 @@ def make_batching(config: Config, task: Task[Any, Any], tokenizer: Any, model: A
 
 
 def distribute(
-    config: Config, model: Any, device: torch.device, world: World
+    config: Config, model: Any, device: torch.device, world: World, precision: Precision
 ) -> tuple[Any, DistributedDataParallel | None]:
     """The model on the devices of all ranks, sharded or replicated, and what averages the gradients of replicas."""
     if world.size == 1:
         return model.to(device), None
     if config.train.parallel == "fsdp":
         with world.raise_together():
-            shard(model, world, device)
+            shard(model, world, device, precision)
         return model, None
     model = model.to(device)
     return model, replicate(model)
