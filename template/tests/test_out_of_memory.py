@@ -16,6 +16,7 @@ from finetune.cli import main
 from finetune.config.load import load_config
 from finetune.distributed.world import World
 from finetune.errors import RankError
+from finetune.train import embedding_gradient
 from finetune.train import loop as training
 from finetune.train.checkpoint import TrainingState
 from finetune.train.memory import is_out_of_memory, within_memory
@@ -72,6 +73,25 @@ def test_the_step_has_the_result_of_smaller_micro_batches(config: Path, monkeypa
     assert progress("halved", 3)["micro_batch_tokens"] == 64
 
 
+def test_no_gradient_of_the_first_try_is_left(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory runs out in the second micro-batch, when the first has gradients, those of an embedding by rows."""
+    monkeypatch.setattr(embedding_gradient, "SMALL", 0)
+    train(config, "run.name=small", "train.micro_batch_tokens=64")
+    forward, calls = training.forward, []
+
+    def second_fails(*arguments: Any, **options: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            raise MemoryError
+        return forward(*arguments, **options)
+
+    monkeypatch.setattr(training, "forward", second_fails)
+    assert "computed again" in train(config, "run.name=halved", "train.micro_batch_tokens=128")
+    assert progress("halved", 3)["micro_batch_tokens"] == 64
+    small, halved = weights("small"), weights("halved")
+    assert all(torch.equal(halved[name], small[name]) for name in small)
+
+
 def test_a_resumed_run_keeps_the_smaller_budget(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fail_above(64, monkeypatch)
     with monkeypatch.context() as patched:
@@ -110,7 +130,7 @@ def test_a_rank_cannot_repeat_a_step_alone(
     setup = training.build(settings)
     setup.world = World(1, 2)
     monkeypatch.setattr(World, "split", lambda world, items: [items, items])
-    with pytest.raises(RankError, match="rank 1 is out of memory .* lower it to 128") as raised:
+    with pytest.raises(RankError, match=r"rank 1 is out of memory .* lower it to 128") as raised:
         within_memory(training.optimizer_step, settings, setup, range(8), TrainingState(), Console(quiet=True))
 
     def fail(*arguments: Any, **options: Any) -> None:

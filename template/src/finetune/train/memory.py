@@ -51,6 +51,7 @@ def within_memory(
             return result
         # Out of the handler, as the exception holds the activations.
         setup.optimizer.zero_grad()
+        setup.embeddings.clear()
         gc.collect()
         torch.cuda.empty_cache()
         _set_random_states(setup, random)
