@@ -97,6 +97,10 @@ class TextTask(Task[T, P]):
     def group_by_example(self) -> bool:
         return self.overflow == "windows"
 
+    @property
+    def truncates(self) -> bool:
+        return self.overflow != "windows"
+
     def encode(self, examples: Sequence[T], tokenizer: Any, max_length: int) -> Encoded:
         """Of several windows of an example the first one has its target, so that every example counts once."""
         texts = [(example.text, example.text_pair) for example in examples]
@@ -194,9 +198,7 @@ def token_ids(tokenizer: Any, texts: Sequence[str], **options: Any) -> list[list
     return ids
 
 
-def _tokenized(
-    tokenizer: Any, texts: Sequence[Text], **options: Any
-) -> tuple[list[dict[str, list[int]]], int]:
+def _tokenized(tokenizer: Any, texts: Sequence[Text], **options: Any) -> tuple[list[dict[str, list[int]]], int]:
     """The model inputs of each text, and how many a tokenizer of the library tokenizers has truncated.
 
     Single texts and pairs may be mixed; each kind is tokenized in one call.
