@@ -9,6 +9,7 @@ Processor time stands beside the clock, for a shared machine.
 """
 
 import argparse
+import csv
 import importlib.util
 import json
 import os
@@ -129,9 +130,10 @@ def measure_start(config: str) -> None:
 
 
 def texts_of(data: str) -> Iterator[str]:
-    with Path(data).open(encoding="utf-8") as file:
-        for line in file:
-            yield json.loads(line)["text"]
+    with Path(data).open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file) if data.endswith(".csv") else map(json.loads, file)
+        for row in rows:
+            yield row["text"]
 
 
 def measure_bare(data: str) -> None:
@@ -240,11 +242,11 @@ def run(rows: int, formats: list[str], parts: list[str]) -> None:
             shutil.rmtree("runs", ignore_errors=True)
             show(f".{ending}: first start", rows, measured("start", large, ranks=2))
             show(f".{ending}: second start", rows, measured("start", large, ranks=2))
-        if "tokenize" in parts and ending == "jsonl":
-            show("bare tokenizer, texts in memory", rows, measured("bare", data))
-            show("read, tokenize, write the cache", rows, measured("cache", large))
+        if "tokenize" in parts:
+            show(f".{ending}: bare tokenizer, texts in memory", rows, measured("bare", data))
+            show(f".{ending}: read, tokenize, write the cache", rows, measured("cache", large))
             if importlib.util.find_spec("datasets"):
-                show("load_dataset and map", rows, measured("datasets", data))
+                show(f".{ending}: load_dataset and map", rows, measured("datasets", data))
         if "check" in parts:
             for count, config in configs.items():
                 show(f".{ending}: check-data", count, measured("check", config))

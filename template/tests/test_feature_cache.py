@@ -4,6 +4,7 @@ import json
 import os
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +235,18 @@ def test_data_are_read_once_for_the_labels_and_once_to_be_tokenized(
     readings.clear()
     FeatureCache(Path("cache"), config, task_, tokenizer, examples, FreshStart(config).fit_task).make()
     assert len(readings) == 2
+    task_.extend(examples)
+    assert len(readings) == 3
+
+
+@pytest.mark.parametrize("task", ["text-classification", "multi-label-classification", "regression"])
+def test_pairs_are_noted_in_first_and_in_further_data(task: str, project: Project) -> None:
+    config = load_config(configured(project, task))
+    single = read_split(config, make_task(config.task), config.data.train)
+    paired = [*single[:-1], replace(single[-1], text_pair="b")]
+    known = make_task(config.task)
+    assert [known.fit(single), known.paired, known.extend(paired), known.paired] == [None, False, None, True]
+    assert [known.extend(single), known.paired, known.fit(paired), known.paired] == [None, True, None, True]
 
 
 def test_an_error_in_a_step_names_the_lines_of_its_examples(project: Project) -> None:

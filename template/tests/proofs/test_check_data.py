@@ -235,7 +235,10 @@ def test_illegal_tags_are_found_at_the_line_of_the_word(project: Project) -> Non
     assert finding["places"] == [f"train.conll:{line}: I-LOC after O, where an entity has to begin with B-"]
 
 
-def test_only_truncated_rows_are_tokenised_again(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("overflow", ["cut", "head_tail", "windows"])
+def test_only_long_rows_that_may_have_windows_are_tokenised_again(
+    overflow: str, check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[int] = []
     encode = TextTask.encode
 
@@ -244,9 +247,15 @@ def test_only_truncated_rows_are_tokenised_again(check: Check, monkeypatch: pyte
         return encode(self, examples, *rest)
 
     monkeypatch.setattr(TextTask, "encode", counted)
-    finding = found(check([(f"{FIRST} {SECOND} {FIRST}", "a")], [], "model.max_length=60"))["cut"]
-    assert [place.split()[0] for place in finding["places"]] == ["train.jsonl:13"]
-    assert seen == [13, 1, 12]
+    long = [(f"{FIRST} {SECOND} {FIRST}", "a")]
+    document = check(long, [], "model.max_length=60", f"model.overflow={overflow}")
+    if overflow == "windows":
+        assert seen == [13, 1, 12]
+        assert (document["splits"]["train"]["cut"], "cut" in found(document)) == (0, False)
+    else:
+        assert seen == [13, 12]
+        assert document["splits"]["train"]["cut"] == 1
+        assert [place.split()[0] for place in found(document)["cut"]["places"]] == ["train.jsonl:13"]
 
 
 def test_truncated_targets_are_counted(project: Project) -> None:

@@ -216,9 +216,8 @@ def _lengths(config: Config, task: Task[Any, Any], parts: Sequence[Part], tokeni
                     number = start + feature.example
                     tokens[number] = max(tokens[number], feature.length)
                     targets[number] = max(targets[number], feature.target_length)
-                # Only the task knows whether it truncates a long row or splits it into windows.
                 long = [chunk[number] for number in np.flatnonzero(tokens[start:][: len(chunk)] > limit)]
-                truncated += task.encode(long, tokenizer, limit).truncated if long else 0
+                truncated += len(long) if task.truncates or not long else task.encode(long, tokenizer, limit).truncated
                 advance(len(chunk))
         truncated_targets = int((targets > _target_limit(config.task)).sum())
         found[part.name] = Lengths(tokens.tolist(), truncated, targets.tolist(), truncated_targets)

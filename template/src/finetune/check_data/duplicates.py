@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
-from ..console import counted, share
+from ..console import counted, progress, share
 from .findings import FEW_WORDS, WORD, Entry, Finding, Severity
 from .near_duplicates import near_pairs
 
@@ -48,15 +48,17 @@ def find_duplicates(entries: Sequence[Entry]) -> list[Duplicate]:
     tolerance = _tolerance(entries)
     groups: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
     duplicates: list[Duplicate] = []
-    for entry in entries:
-        group = groups[entry.summary.key]
-        found = [Duplicate(entry, other, True, _contradicts(entry, other, tolerance)) for other in group]
-        chosen: dict[str, Duplicate] = {}
-        for duplicate in sorted(found, key=lambda duplicate: not duplicate.contradicts):
-            chosen.setdefault(duplicate.earlier.split, duplicate)
-        duplicates += chosen.values()
-        if all(duplicate.earlier.split != entry.split or duplicate.contradicts for duplicate in found):
-            group.append(entry)
+    with progress("looking for duplicates", len(entries)) as advance:
+        for entry in entries:
+            group = groups[entry.summary.key]
+            found = [Duplicate(entry, other, True, _contradicts(entry, other, tolerance)) for other in group]
+            chosen: dict[str, Duplicate] = {}
+            for duplicate in sorted(found, key=lambda duplicate: not duplicate.contradicts):
+                chosen.setdefault(duplicate.earlier.split, duplicate)
+            duplicates += chosen.values()
+            if all(duplicate.earlier.split != entry.split or duplicate.contradicts for duplicate in found):
+                group.append(entry)
+            advance(1)
     first = [group[0] for group in groups.values()]
     del groups  # the memory is needed
     for near in near_pairs([entry.summary.texts for entry in first]):

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from ..console import counted, share
+from ..console import counted, progress, share
 from .findings import WORD, Entry, Finding, splits_of
 
 # Control characters other than tab and line feed, the replacement character, byte order marks.
@@ -81,14 +81,15 @@ CHECKS = (
 
 def text_problem_findings(entries: Sequence[Entry], in_words: bool) -> Iterator[Finding]:
     """Text problems of each split. `in_words`: rows are tokenized sentences, where "..." alone may be one."""
+    checks = [check for check in CHECKS if not (check.kind == "no-words" and in_words)]
     for split, some in splits_of(entries).items():
-        for check in CHECKS:
-            if check.kind == "no-words" and in_words:
-                continue
-            if places := [entry.place for entry in some if any(map(check.applies, _texts(entry)))]:
-                found = f"{counted(len(places), 'row')} of {split} ({share(len(places), len(some))})"
-                verb = "has" if len(places) == 1 else "have"
-                yield Finding(check.kind, "warning", split, f"{found} {verb} {check.what}", check.remedy, places)
+        with progress(f"checking the texts of {split}", len(checks)) as advance:
+            for check in checks:
+                if places := [entry.place for entry in some if any(map(check.applies, _texts(entry)))]:
+                    found = f"{counted(len(places), 'row')} of {split} ({share(len(places), len(some))})"
+                    verb = "has" if len(places) == 1 else "have"
+                    yield Finding(check.kind, "warning", split, f"{found} {verb} {check.what}", check.remedy, places)
+                advance(1)
         yield from _very_long(some, split)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..console import progress
 from ..data.features import IGNORE, Feature
 from ..errors import UserError
 from .base import E, Task
@@ -73,7 +74,12 @@ class GenerativeTask(Task[E, Generated]):
         self.vocabulary, self.stop_tokens = len(tokenizer), [end_token(tokenizer)]
 
     def fit_features(self, features: Sequence[Feature]) -> None:
-        self.frequencies = dict(Counter(token for feature in features for token in self.target_tokens(feature)))
+        counts = Counter[int]()
+        with progress("counting tokens", len(features)) as advance:
+            for feature in features:
+                counts.update(self.target_tokens(feature))
+                advance(1)
+        self.frequencies = dict(counts)
 
     def target_tokens(self, feature: Feature) -> list[int]:
         """The tokens that are scored."""

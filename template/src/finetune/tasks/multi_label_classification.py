@@ -69,8 +69,9 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
 
     def extend_targets(self, examples: Iterable[Example]) -> None:
         counts, size = Counter[str](), 0
-        for size, example in enumerate(examples, start=1):
+        for example in examples:
             counts.update(example.labels or [])
+            size += 1
         self.labels += sorted(counts.keys() - self.labels)
         if not self.labels:
             raise UserError("data.train: no example has a label: add labels to some")

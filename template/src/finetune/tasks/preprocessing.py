@@ -39,6 +39,11 @@ class Preprocessing(ABC, Generic[E]):
         """The optional columns that the training examples had; None if any is read or nothing was fitted."""
         return None
 
+    @property
+    def truncates(self) -> bool:
+        """Whether each example of more than `max_length` tokens is truncated; if not, only `encode` tells which are."""
+        return False
+
     def parse(self, rows: Sequence[Row], *, labelled: bool = True) -> list[E]:
         """Rows as validated examples; without `labelled`, those to predict.
 

@@ -97,6 +97,10 @@ class TextTask(Task[T, P]):
     def group_by_example(self) -> bool:
         return self.overflow == "windows"
 
+    @property
+    def truncates(self) -> bool:
+        return self.overflow != "windows"
+
     def encode(self, examples: Sequence[T], tokenizer: Any, max_length: int) -> Encoded:
         """Of several windows of an example the first one has its target, so that every example counts once."""
         texts = [(example.text, example.text_pair) for example in examples]
