@@ -83,6 +83,9 @@ def seeds() -> dict[str, tuple[str, str, bytes]]:
         "doccano": {**SPANS, "label": [[0, 3, "PER"], [13, 19, "LOC"]]},
         "prodigy": {**SPANS, "spans": [{"start": 0, "end": 3, "label": "PER"}], "answer": "accept"},
         "spacy": [SPANS["text"], {"entities": [[0, 3, "PER"]]}],
+        "spacy, paragraphs": {
+            "paragraphs": [{"raw": SPANS["text"], "sentences": [{"tokens": [{"orth": "Ada", "ner": "U-PER"}]}]}]
+        },
     }
     studio = {"data": SPANS, "annotations": [{"result": [{"value": {"start": 0, "end": 3, "labels": ["PER"]}}]}]}
     chats = {
@@ -112,6 +115,8 @@ def seeds() -> dict[str, tuple[str, str, bytes]]:
     found |= {
         name: ("token-classification", ".jsonl", 2 * f"{json.dumps(row)}\n".encode()) for name, row in forms.items()
     }
+    target = f"{json.dumps({**SPANS, 'label': ['Ada wohnt in Berlin']})}\n".encode()
+    found["doccano, a target"] = ("translation", ".jsonl", 2 * target)
     found |= {name: ("chat", ".jsonl", 2 * f"{json.dumps(row)}\n".encode()) for name, row in chats.items()}
     return found
 

@@ -17,22 +17,20 @@ import tempfile
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "template" / "src"))
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-import numpy as np
 import torch
 import transformers
+from contenders.huggingface import AT_ITS_BEST, headline, make_trainer, rows_of
 from finetune.config.config import Config
 from finetune.console import quiet_libraries
-from finetune.data.features import IGNORE
 from finetune.data.rows import read_rows
 from finetune.dataset import columns_of
 from finetune.evaluate import evaluate
 from finetune.run.folder import RunFolder
-from finetune.tasks import make_task, text_classification, token_classification
+from finetune.tasks import make_task
 from finetune.train.loop import train
 from rich.console import Console
 
@@ -91,69 +89,28 @@ def with_trainer(config: Config) -> float:
         if split == "train":
             task.fit(splits[split])
     tokenizer = transformers.AutoTokenizer.from_pretrained(config.model.name)
-    encoded = {split: task.encode(examples, tokenizer, 256).features for split, examples in splits.items()}
-    words = config.task.type == "token-classification"
-    rows = {
-        split: [{**f.inputs, "labels": f.labels if words else f.labels[0], "length": f.length} for f in features]
-        for split, features in encoded.items()
-    }
-
-    def headline(logits: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> float:
-        """The Trainer evaluates in an order of its own, so the truth is what it hands over with the logits."""
-        best = logits.argmax(-1)
-        if words:
-            kept = [row != IGNORE for row in labels]
-            true = [[task.labels[i] for i in row[keep]] for row, keep in zip(labels, kept, strict=True)]
-            predicted = [[task.labels[i] for i in row[keep]] for row, keep in zip(best, kept, strict=True)]
-            examples: list[Any] = [token_classification.Example(tags, tags) for tags in true]
-            predictions: list[Any] = [token_classification.Prediction(tags, []) for tags in predicted]
-        else:
-            examples = [text_classification.Example("", None, task.labels[i]) for i in labels]
-            predictions = [text_classification.Prediction(task.labels[i], []) for i in best]
-        return task.score(examples, predictions).metrics[task.settings.main_metric]
-
+    rows = {split: rows_of(task, task.encode(part, tokenizer, 256).features) for split, part in splits.items()}
     transformers.set_seed(config.train.seed)
     auto = getattr(transformers, task.settings.auto_model)
     model = auto.from_pretrained(config.model.name, **task.model_options())
-    collator = (
-        transformers.DataCollatorForTokenClassification(tokenizer, label_pad_token_id=IGNORE)
-        if words
-        else transformers.DataCollatorWithPadding(tokenizer)
-    )
     with tempfile.TemporaryDirectory() as folder:
-        trainer = transformers.Trainer(
+        trainer = make_trainer(
             model,
-            transformers.TrainingArguments(
-                folder,
-                num_train_epochs=config.train.epochs,
-                per_device_train_batch_size=BATCH_SIZE,
-                per_device_eval_batch_size=64,
-                learning_rate=LEARNING_RATE,
-                weight_decay=WEIGHT_DECAY,
-                warmup_steps=WARMUP,
-                lr_scheduler_type="linear",
-                optim="adamw_torch_fused",
-                train_sampling_strategy="group_by_length",
-                eval_strategy="epoch",
-                save_strategy="epoch",
-                load_best_model_at_end=True,
-                metric_for_best_model="headline",
-                save_total_limit=1,
-                seed=config.train.seed,
-                report_to=[],
-                disable_tqdm=True,
-                logging_strategy="no",
-                dataloader_pin_memory=False,
-            ),
-            train_dataset=rows["train"],
-            eval_dataset=rows["validation"],
-            data_collator=collator,
-            compute_metrics=lambda result: {"headline": headline(result.predictions, result.label_ids)},
-            processing_class=tokenizer,
+            task,
+            tokenizer,
+            rows,
+            config,
+            folder,
+            **AT_ITS_BEST,
+            eval_strategy="epoch",
+            save_strategy="epoch",
+            load_best_model_at_end=True,
+            metric_for_best_model="headline",
+            save_total_limit=1,
         )
         trainer.train()
         result = trainer.predict(rows["test"])
-        return headline(result.predictions, result.label_ids)
+        return headline(task, result.predictions, result.label_ids)
 
 
 def main() -> None:

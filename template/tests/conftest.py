@@ -30,6 +30,7 @@ from finetune.config.config import Config
 from finetune.config.load import load_config
 from finetune.console import quiet_libraries
 from finetune.model import load as loading
+from finetune.train import embedding_gradient
 from finetune.train import loop as training
 
 quiet_libraries()
@@ -197,6 +198,12 @@ def _pictures(request: pytest.FixtureRequest, _blank_picture: bytes, monkeypatch
     """
     if "drawn" not in request.fixturenames:
         monkeypatch.setattr(Figure, "savefig", lambda self, image, **options: image.write(_blank_picture))
+
+
+@pytest.fixture(autouse=True)
+def _rows_of_small_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tiny embedding tables have their gradient by rows, as large ones do."""
+    monkeypatch.setattr(embedding_gradient, "SMALL", 0)
 
 
 @pytest.fixture(autouse=True)

@@ -63,6 +63,7 @@ ENTITIES: dict[str, Any] = {
     "spaCy": [TEXT, {"entities": TRIPLES}],
     "spaCy, objects": {"text": TEXT, "entities": TRIPLES},
     "spaCy, documents": {"text": TEXT, "ents": OBJECTS, "tokens": [{"id": 0, "start": 0, "end": 3}]},
+    "spaCy's training JSON": {"id": 1, "raw": TEXT, "entities": TRIPLES},
 }
 ONE_LABEL: dict[str, Any] = {
     "doccano": {"id": 1, "text": TEXT, "label": ["pos"]},
@@ -71,6 +72,7 @@ ONE_LABEL: dict[str, Any] = {
     "Prodigy": {"text": TEXT, "options": [{"id": "pos"}], "accept": ["pos"], "answer": "accept"},
     "Prodigy, one label": {"text": TEXT, "label": "pos", "answer": "accept"},
     "spaCy": [TEXT, {"cats": {"pos": 1.0, "neg": 0.0}}],
+    "spaCy's training JSON": {"raw": TEXT, "cats": [{"label": "pos", "value": 1}, {"label": "neg", "value": 0}]},
 }
 LABELS: dict[str, Any] = {
     "doccano": {"id": 1, "text": TEXT, "label": ["a", "b"]},
@@ -78,6 +80,10 @@ LABELS: dict[str, Any] = {
     "Label Studio's JSON-MIN": {"text": TEXT, "topics": {"choices": ["a", "b"]}, **EXPORTED},
     "Prodigy": {"text": TEXT, "options": [{"id": "a"}], "accept": ["a", "b"], "answer": "accept"},
     "spaCy": {"text": TEXT, "cats": {"a": 1, "b": 0.9, "c": 0.1}},
+    "spaCy's training JSON": {
+        "raw": TEXT,
+        "cats": [{"label": label, "value": score} for label, score in (("a", 1.0), ("b", 0.9), ("c", 0))],
+    },
 }
 CASES = [
     *((TAGS, name, value, {"text": TEXT, "entities": OBJECTS}) for name, value in ENTITIES.items()),
@@ -85,6 +91,7 @@ CASES = [
     *((MANY, name, value, {"text": TEXT, "labels": ["a", "b"]}) for name, value in LABELS.items()),
     ("regression", "Label Studio", studio({"rating": 4}), {"text": TEXT, "label": 4}),
 ]
+TARGET: dict[str, Any] = {"source": TEXT, "target": "Ada met him."}
 
 
 def columns(task: str, labelled: bool = True) -> Columns:
@@ -200,6 +207,11 @@ BAD: dict[str, tuple[str, list[Any], str]] = {
         "x.json:2: the text has 2 labels, ['a', 'b']: set task.type to multi",
     ),
     "no scores": (MANY, [LABELS["spaCy"], {"text": "a", "cats": 1}], "x.json:3: cats is 1: write the score of each"),
+    "no values": (
+        MANY,
+        [LABELS["spaCy's training JSON"], {"raw": "a", "cats": [{"label": "b"}]}],
+        "x.json:3: cats is [{",
+    ),
     "other texts": (TEXTS, [{**studio({"choices": ["a"]}), "data": {"a": "b", "c": "d"}}], "has no text (found: a, c)"),
     "none left": (
         TEXTS,
@@ -236,6 +248,103 @@ def test_a_file_of_a_tool_is_learnt_and_predicted(
         pytest.warns(Notice),
     ):
         build(load_config(project.config(TAGS), files))
+
+
+@pytest.mark.parametrize("task", ["translation", "summarization"])
+@pytest.mark.parametrize("key", ["label", "labels"])
+def test_doccano_gives_texts_to_generate(task: str, key: str, project: Project) -> None:
+    values: list[dict[str, Any]] = [
+        {"id": 1, "text": TEXT, key: []},
+        {"id": 2, "text": TEXT, key: [TARGET["target"]], "Comments": []},
+    ]
+    path = project.write("x.jsonl", "\n".join(map(json.dumps, values)))
+    with pytest.warns(Notice) as notices:
+        [row] = read_rows(path, columns(task))
+    assert (row.values, row.original) == (TARGET, values[1])
+    told = [str(one.message).removeprefix(f"{path}: ") for one in notices]
+    assert told == ["read as doccano", "1 example left out, which were not annotated"]
+    path.write_text(json.dumps({**values[1], key: ["a", "b"]}))
+    with pytest.raises(UserError, match=r"x.jsonl:1: the text has 2 targets, .*: keep one"), pytest.warns(Notice):
+        read_rows(path, columns(task))
+    path.write_text(json.dumps({"text": TEXT, "summary": TARGET["target"], key: ["politics"]}))
+    with pytest.warns(Notice, match="columns 'text' and 'summary' are read as source and target"):
+        [row] = read_rows(path, columns("summarization"))
+
+
+# ----------------------------------------------------------------------------------------------- spaCy's training JSON
+
+NER = ["U-PER", "O", "B-PER", "L-PER", "O", "U-LOC", "O"]
+WORDS = ["Ada", "met", "王", "小明", "in", "Turin", "."]
+
+
+def paragraph(tags: list[Any] | None = None, **members: Any) -> dict[str, Any]:
+    """A paragraph of two sentences, as `spacy convert` writes it."""
+    tokens = [{"id": n, "orth": word, "tag": "X"} for n, word in enumerate(WORDS)]
+    for token, tag in zip(tokens, tags or [], strict=False):
+        token["ner"] = tag
+    return {"raw": None, "sentences": [{"tokens": tokens[:3]}, {"tokens": tokens[3:], "brackets": []}], **members}
+
+
+@pytest.mark.parametrize("form", ["documents.json", "document.json", "documents.jsonl"])
+def test_the_paragraphs_of_spacy_are_examples(form: str, project: Project) -> None:
+    paragraphs = [paragraph(NER), paragraph(["O"] * 7), paragraph(["-"] * 7), paragraph()]
+    documents = [{"id": 5, "paragraphs": paragraphs[:2]}, {"id": 6, "paragraphs": paragraphs[2:]}]
+    content = {
+        "documents.json": json.dumps(documents, indent=1),
+        "document.json": json.dumps({"id": 5, "paragraphs": paragraphs}),
+        "documents.jsonl": "\n".join(map(json.dumps, documents)),
+    }[form]
+    path = project.write(form, content)
+    with pytest.warns(Notice) as notices:
+        rows = read_rows(path, columns(TAGS))
+    assert [row.values for row in rows] == [{"tokens": WORDS, "tags": tags} for tags in (NER, ["O"] * 7)]
+    told = [str(one.message) for one in notices]
+    assert f"{path}: read as spaCy's training JSON" in told
+    assert f"{path}: 2 examples left out, which were not annotated" in told
+    if form == "documents.jsonl":
+        assert [row.place for row in rows] == [f"{path}:1: paragraph {number}" for number in (1, 2)]
+        assert rows[1].original == {"id": 5, **paragraphs[1]}
+    with pytest.warns(Notice):
+        assert len(read_rows(path, columns(TAGS, labelled=False))) == 4
+
+
+@pytest.mark.parametrize(
+    ("task", "value", "expected"),
+    [
+        (TAGS, paragraph(raw=TEXT, entities=TRIPLES), {"text": TEXT, "entities": OBJECTS}),
+        (TAGS, paragraph(NER, raw=TEXT, entities=TRIPLES), {"tokens": WORDS, "tags": NER}),
+        (TEXTS, paragraph(raw=TEXT, cats=[{"label": "pos", "value": 1}]), {"text": TEXT, "label": "pos"}),
+    ],
+)
+def test_each_part_of_a_paragraph_is_read(task: str, value: Any, expected: Any, project: Project) -> None:
+    path = project.write("x.json", json.dumps([{"id": 1, "paragraphs": [value]}]))
+    with pytest.warns(Notice, match="read as spaCy's training JSON"):
+        [row] = read_rows(path, columns(task))
+    assert row.values == expected
+
+
+def test_a_paragraph_with_words_that_nobody_tagged_is_named(project: Project) -> None:
+    path = project.write("x.jsonl", json.dumps({"paragraphs": [paragraph(NER), paragraph([*NER[:-1], "-"])]}))
+    with pytest.raises(UserError, match=r"x.jsonl:1: paragraph 2: no value in column 'tags'"), pytest.warns(Notice):
+        read_rows(path, columns(TAGS))
+
+
+def test_paragraphs_of_spacy_are_learnt_predicted_and_read_again(
+    project: Project, finished: Callable[[str], None]
+) -> None:
+    path = project.write("x.json", json.dumps([{"id": 5, "paragraphs": [paragraph(NER), paragraph(NER)]}]))
+    finished(TAGS)
+    assert main(["predict", "latest", "x.json", "--output", "out.json"]) == 0
+    with pytest.warns(Notice):
+        rows, again = (read_rows(Path(name), columns(TAGS)) for name in (path, "out.json"))
+    assert [row.values for row in again] == [row.values for row in rows]
+    assert all(len(row.original["prediction"]) == 7 and row.original["id"] == 5 for row in again)
+    documents = [[{"orth": f"{word}{number}", "ner": "U-PER"} for word in "abcd"] for number in range(10)]
+    many = [{"paragraphs": [{"sentences": [{"tokens": [token]}]} for token in tokens]} for tokens in documents]
+    project.write("many.json", json.dumps(many))
+    assert main(["init-data", "many.json", "--config", str(project.config(TAGS))]) == 0
+    with pytest.warns(Notice):
+        assert len(read_rows(Path("data/many/train.json"), columns(TAGS))) == 32
 
 
 # ---------------------------------------------------------------------------------------------------------------- brat

@@ -3,6 +3,7 @@
 import json
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,16 +126,12 @@ def test_a_file_to_predict_may_have_other_names_than_the_training_file(project: 
 def test_a_model_of_pairs_takes_a_pair_and_one_of_texts_a_text(project: Project) -> None:
     path = project.write("x.csv", "question,answer\na,b\n")
     settings = columns("text-classification", labelled=False)
-    paired = Columns(**{**_fields(settings), "trained": ("text_pair",)})
+    paired = replace(settings, trained=("text_pair",))
     with pytest.warns(Notice, match="'question' and 'answer' are read as text and text_pair"):
         assert read_rows(path, paired)[0].values == {"text": "a", "text_pair": "b"}
-    single = Columns(**{**_fields(settings), "trained": ()})
+    single = replace(settings, trained=())
     with pytest.warns(Notice, match="'question' is read as text"):
         assert read_rows(path, single)[0].values == {"text": "a"}
-
-
-def _fields(one: Columns) -> dict[str, Any]:
-    return {name: getattr(one, name) for name in one.__slots__}
 
 
 @pytest.mark.parametrize(

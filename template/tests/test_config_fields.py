@@ -25,6 +25,7 @@ from finetune.config.methods import QLora
 from finetune.console import Notice
 from finetune.errors import UserError
 from finetune.model import quantization
+from finetune.model.activation_checkpointing import checkpoints_activations
 from finetune.section import Section
 from finetune.train import loop as training
 from finetune.train.optim import make_optimizer, make_schedule
@@ -314,6 +315,21 @@ def layers_are_compiled(case: Case) -> None:
     assert len(made) == 2, "the layers of tiny:bert"
     case.build()
     assert len(made) == 2
+
+
+@checks("Train.activation_checkpointing")
+def activations_are_recomputed(case: Case) -> None:
+    """That gradients stay the same is proofs/test_activation_checkpointing.py."""
+    for wanted, recomputed in (("true", True), ("false", False), ("auto", False)):
+        config = case.config(f"train.activation_checkpointing={wanted}")
+        calls = [0]
+        setup = build(config)
+        dense = setup.model.bert.encoder.layer[0].intermediate.dense
+        dense.register_forward_hook(lambda *_, calls=calls: calls.__setitem__(0, calls[0] + 1))
+        training.optimizer_step(config, setup, [0])
+        assert calls[0] == 1 + recomputed
+    of_qlora = SimpleNamespace(train=config.train, method=QLora(type="qlora"))
+    assert checkpoints_activations(of_qlora)
 
 
 @checks("Train.seed")

@@ -14,8 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openpyxl import Workbook
 
+from finetune.data.invalid import InvalidRows
 from finetune.data.numbers import is_number, number_of
-from finetune.data.rows import Columns, Row, read_rows
+from finetune.data.opening import lines_of
+from finetune.data.rows import Columns, Row, read_rows, stream_rows
 from finetune.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore::finetune.console.Notice")
@@ -84,6 +86,21 @@ def test_a_damaged_file_is_read_or_refused(
     rows = read_or_refused(path)
     if rows is not None and name in ("a.json", "a.jsonl"):
         assert [row.original for row in rows] == expected(path)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(mutations=MUTATIONS)
+def test_every_damaged_line_is_counted(mutations: list[tuple[float, int, bytes]], tmp_path: Path) -> None:
+    """Where invalid rows are left out, each line is an example or one of these."""
+    path, invalid = tmp_path / f"{next(NUMBERS)}.jsonl", InvalidRows.all_kept()
+    path.write_bytes(damaged(FILES["a.jsonl"], mutations))
+    try:
+        rows = [*stream_rows(path, Columns(("text", "label")), invalid)]
+    except UserError:  # of the file: its encoding, no examples
+        return
+    numbers = [number for number, line in enumerate(lines_of(path), start=1) if line.strip()]
+    assert len(rows) + invalid.count == len(numbers)
+    assert {row.place for row in rows} | {place for place, _ in invalid.errors} == {f"{path}:{n}" for n in numbers}
 
 
 def expected(path: Path) -> Any:

@@ -20,6 +20,7 @@ from finetune.data.store import ColumnWriter, FeatureStore, write_features
 from finetune.dataset import Examples, encode_split, read_split
 from finetune.errors import UserError
 from finetune.feature_cache import FeatureCache
+from finetune.model.load import load_tokenizer
 from finetune.run.folder import RunFolder
 from finetune.tasks import make_task
 from finetune.train import build as setting_up
@@ -218,6 +219,21 @@ def test_long_texts_are_read_in_small_parts(project: Project, monkeypatch: pytes
     config = load_config(configured(project, "text-classification"), [])
     chunks = [*Examples(config, make_task(config.task), ["train.jsonl"]).chunks()]
     assert [len(chunk.examples) for chunk in chunks][:2] == [2, 1]
+
+
+@pytest.mark.usefixtures("in_parts")
+@pytest.mark.parametrize("task", ["text-classification", "multi-label-classification", "regression"])
+def test_data_are_read_once_for_the_labels_and_once_to_be_tokenized(
+    task: str, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load_config(configured(project, task))
+    readings, read = [], Examples._read
+    monkeypatch.setattr(Examples, "_read", lambda self, advance: readings.append(0) or read(self, advance))
+    task_, examples = make_task(config.task), Examples(config, make_task(config.task), config.data.train)
+    tokenizer = load_tokenizer(config.model, task_, examples)
+    readings.clear()
+    FeatureCache(Path("cache"), config, task_, tokenizer, examples, FreshStart(config).fit_task).make()
+    assert len(readings) == 2
 
 
 def test_an_error_in_a_step_names_the_lines_of_its_examples(project: Project) -> None:

@@ -13,6 +13,7 @@ from conftest import Project, build, needs
 from finetune.cli import main
 from finetune.config.load import load_config
 from finetune.data.rows import Row
+from finetune.errors import UserError
 from finetune.predict import Predictor
 from finetune.run.folder import RunFolder
 from finetune.run.saved_model import load_saved_model
@@ -89,10 +90,19 @@ def test_an_unknown_category_is_the_mean_where_there_is_no_other() -> None:
     assert features.encode(features.read(row(price=1, brand="new")))[1] == -1
 
 
-@pytest.mark.parametrize(("one", "other"), [(3, 3.0), (3, "3"), (" a ", "a")])
-def test_values_are_compared_as_words(one: Any, other: Any) -> None:
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(3, 3.0), (3, "3"), (" a ", "a"), (1, "1.0"), ("2.", 2), (True, "True"), (False, "FALSE"), (True, "true")],
+)
+def test_values_are_compared_as_labels(one: Any, other: Any) -> None:
     features = TabularFeatures({"brand": "category"})
     assert features.read(row(brand=one)) == features.read(row(brand=other))
+
+
+@pytest.mark.parametrize("value", [["acme"], {"a": 1}, math.inf])
+def test_what_is_no_category_is_one_sentence(value: Any) -> None:
+    with pytest.raises(UserError, match=r"^file:3: column 'brand' is .*: write one word or number, for it is a cat"):
+        TabularFeatures(KINDS).read(row(price=1, brand=value))
 
 
 @pytest.mark.parametrize("value", ["cheap", True, [1], "inf", "9" * 400, "--5"])
@@ -279,3 +289,52 @@ def test_the_server_reads_rows_with_them(project: Project) -> None:
         status, answer, _ = server.call("/predict", {"inputs": "a thing"})
         assert status == 422
         assert "the model reads the columns price, brand beside the text: send rows to /v1/predict" in answer["detail"]
+
+
+COLUMNS: dict[str, tuple[list[Any], list[Any], list[tuple[str, str, str]]]] = {  # train, validation, findings
+    "nothing wrong": ([1, 2, 1, 2], [1, 7], []),
+    "some missing": (
+        [1, None, 2, "nan", 2, 1],
+        [2, ""],
+        [
+            ("missing-feature", "note", "2 rows of train (33.3 %) have no value in 'cost'"),
+            ("missing-feature", "note", "1 row of validation (50.0 %) has no value in 'cost'"),
+        ],
+    ),
+    "missing in use": (
+        [1, 2, 1, 2],
+        [None, 1],
+        [
+            (
+                "missing-feature",
+                "warning",
+                "1 row of validation (50.0 %) has no value in 'cost', but every row of train has one",
+            )
+        ],
+    ),
+    "empty": ([None] * 4, [1, 2], [("empty-feature", "alarm", "no row of train has a value in 'cost': the training")]),
+    "constant": ([1, "1.0", 1.0, 1], [2, 3], [("constant-feature", "warning", "'cost' is ")]),
+    "rare": ([1, 1, 2, 3], [4, 4], [("rare-category", "note", "2 values of 'cost' (66.7 %) in only one row of train")]),
+}
+
+
+@needs("check_data")
+@pytest.mark.parametrize("kind", ["number", "category"])
+@pytest.mark.parametrize("name", COLUMNS)
+def test_columns_that_say_little_are_found(name: str, kind: Any, project: Project) -> None:
+    from finetune.check_data.check import check_data
+
+    train, validation, expected = COLUMNS[name]
+    for file, cells in (("train", train), ("other", validation)):
+        rows = [{"text": f"{file} {number}", "label": "ab"[number % 2], "cost": cell}
+                for number, cell in enumerate(cells)]  # fmt: skip
+        project.write(f"{file}.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
+    data = {"train": "train.jsonl", "validation": "other.jsonl", "test": None, "features": {"cost": kind}}
+    found = check_data(load_config(project.config("text-classification", data=data)))["findings"]
+    kinds = ("missing-feature", "empty-feature", "constant-feature", "rare-category")
+    told = [(one["kind"], one["severity"], one["message"]) for one in found if one["kind"] in kinds]
+    expected = [one for one in expected if one[0] != "rare-category" or kind == "category"]
+    assert len(told) == len(expected)
+    for one, other in zip(told, expected, strict=True):
+        assert one[:2] == other[:2]
+        assert one[2].startswith(other[2])

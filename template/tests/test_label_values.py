@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finetune.config.load import load_config
-from finetune.data.label_values import label_name, labels_of, list_in_cell, one_hot
+from finetune.data.cells import list_in_cell
+from finetune.data.label_values import label_name, labels_of, one_hot
 from finetune.errors import UserError
 
 TEXTS, MANY, TAGS = "text-classification", "multi-label-classification", "token-classification"

@@ -11,6 +11,11 @@ import numpy as np
 import pytest
 import torch
 from conftest import GOOD, Project, build, needs
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Split
+from tokenizers.processors import BertProcessing
+from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
 from finetune.cli import main
 from finetune.config.load import load_config
@@ -20,6 +25,7 @@ from finetune.model.forward import forward
 from finetune.run.folder import RunFolder
 from finetune.tasks import make_task
 from finetune.tasks.settings import MultiLabelClassification, Regression, TextClassification, TextSettings
+from finetune.tasks.texts import tokenize
 from finetune.train import loop as training
 
 OF_TEXTS = ("text-classification", "multi-label-classification", "regression")
@@ -47,6 +53,35 @@ def test_windows_are_full_evenly_spaced_and_miss_nothing(tokens: int) -> None:
     starts = [window[1] for window in windows]
     gaps = {after - before for before, after in pairwise(starts)}
     assert not gaps or (max(gaps) - min(gaps) <= 1 and max(gaps) <= 5)  # a quarter of 6 tokens overlaps
+
+
+def bert() -> Any:
+    """A tokenizer of the library tokenizers, a letter a token."""
+    letters = {letter: number for number, letter in enumerate(["[CLS]", "[SEP]", *"abcdefgh"])}
+    rust = Tokenizer(WordLevel(letters))
+    rust.pre_tokenizer = Split("", "isolated")
+    rust.post_processor = BertProcessing(("[SEP]", 1), ("[CLS]", 0))
+    return PreTrainedTokenizerFast(tokenizer_object=rust)
+
+
+@pytest.mark.parametrize("make", [bert, ByT5Tokenizer])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_truncated_texts_are_counted_and_tokenized_once(
+    make: Callable[[], Any], side: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as have more tokens without truncation; with a tokenizer in Python those at the limit are read again."""
+    tokenizer, limit = make(), 6
+    tokenizer.truncation_side = side
+    texts = [("ababababab"[:n], pair) for n in range(1, 11) for pair in (None, "cdefgh"[:n], "c" * 9)]
+    call, calls = type(tokenizer).__call__, []
+    monkeypatch.setattr(type(tokenizer), "__call__", lambda *args, **kw: calls.append(args) or call(*args, **kw))
+    rows, truncated = tokenize(texts, tokenizer, limit)
+    assert len(calls) == (2 if tokenizer.is_fast else 4)
+    whole = [tokenizer(text, pair)["input_ids"] for text, pair in texts]
+    cut = [tokenizer(text, pair, truncation=True, max_length=limit)["input_ids"] for text, pair in texts]
+    assert [row["input_ids"] for row in rows] == cut
+    assert truncated == sum(len(ids) > limit for ids in whole) > 0
+    assert limit in map(len, whole), "one that fits exactly"
 
 
 @pytest.mark.parametrize("overflow", ["head_tail", "windows"])

@@ -81,7 +81,10 @@ def test_the_notice_has_three_places_and_a_reason(project: Project) -> None:
         ("x.csv", "text,label\n,a\nb,\n", "x.csv:2: text is empty"),
         ("x.csv", "title,mood\na,b\n", "x.csv:1: no column 'text'"),
         ("x.csv", 'text,label\na,b\n"c,d\n', "x.csv:3: this is not a row of .csv"),
-        ("x.jsonl", '{"text": "a", "label": "b"}\n{"text": \n', "x.jsonl:2: this is not JSON"),
+        ("x.csv", 'text,label\na,b\n"c,d\ne,f\n",g,h\ni,j\n', "x.csv:3: 3 columns where the first line has 2"),
+        ("x.json", '[{"text": "a", "label": "b"}, {"text": ]', "x.json:1: this is not JSON"),
+        ("x.json", '{"n": [NaN], "data": [{"text": "a", "label": "b"}]}', "x.json:1: NaN is no value of JSON"),
+        ("x.jsonl", '{"text": \n{"text"\n', "x.jsonl:1: this is not JSON"),
     ],
 )
 def test_what_is_never_left_out(
@@ -91,6 +94,86 @@ def test_what_is_never_left_out(
     project.write(name, content)
     config = project.config("text-classification")
     assert refused("train", config, f"data.train={name}", "data.skip_invalid=true").startswith(sentence)
+
+
+LINE = '{"text": "%s", "label": "%s"}'
+A, B = LINE % ("a", "good"), LINE % ("b", "bad")
+BROKEN = {  # a file whose rows a and b can be read, the places of the others, and what is wrong with the first of these
+    "nan.jsonl": (
+        [A, '{"text": "n", "label": NaN}', B, '{"text": "n", "label": -Infinity}'],
+        "nan.jsonl:2 nan.jsonl:4",
+        "NaN is no value of JSON: write null where a value is missing",
+    ),
+    "no.jsonl": (["{}}", A, "oops", B], "no.jsonl:1 no.jsonl:3", "this is not JSON (Extra data"),
+    "twice.jsonl": ([A, '{"text": "1", "text": "2"}', B], "twice.jsonl:2", "two members"),
+    "few.csv": (["text,label", "n", "a,good", "b,bad"], "few.csv:2", "1 column where the first line has 2"),
+    "many.tsv": (
+        ["text\tlabel", "a\tgood", "n\tgood\tx", "b\tbad", "n\ty\tz"],
+        "many.tsv:3 many.tsv:5",
+        "3 columns where the first line has 2",
+    ),
+    "list.json": (
+        ["[", '{"text": "n", "label": [NaN, 1e999]},', f"{A}, {B},", '{"text": "\\ud800"}]'],
+        "list.json:2 list.json:4",
+        "NaN is no value of JSON (example 1)",
+    ),
+    "within.json": (
+        ['{"data": [', f"{'{'}{' ' * 2**18}{'9' * 400!r}: {'9' * 5000}{'}'},".replace("'", '"'), f"{A},",
+         f'{B}], "n": 1}}'],
+        "within.json:2",
+        "a number has more than 308 digits (example 1)",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_rows_that_cannot_be_read_are_an_error_or_left_out(
+    name: str, project: Project, refused: Callable[..., str]
+) -> None:
+    lines, places, reason = BROKEN[name]
+    project.write(name, "\n".join(lines))
+    config, overrides = project.config("text-classification"), [f"data.train={name}", "data.path=data", *OFF]
+    first, *_ = places.split()
+    assert refused("train", config, *overrides).startswith(f"{first}: {reason}")
+    with pytest.warns(Notice) as said:
+        setup = build(load_config(config, [*overrides, "data.skip_invalid=true"]))
+    assert [example.text for example in setup.train.examples] == ["a", "b"]
+    told = str(said[-1].message)
+    count = len(places.split())
+    assert f"{name}: {count} invalid row{'s' * (count > 1)} left out" in told
+    assert f"{', '.join(places.split())} (the first: {reason}" in told
+
+
+@needs("check_data")
+@pytest.mark.parametrize("name", BROKEN)
+def test_check_data_reports_all_that_cannot_be_read(name: str, project: Project) -> None:
+    from finetune.check_data.check import check_data
+
+    lines, places, _ = BROKEN[name]
+    project.write(name, "\n".join([*lines[:-1], *([] if name.endswith(".json") else [lines[2]] * 3), lines[-1]]))
+    overrides = [f"data.train={name}", "data.path=data", *OFF]
+    found = check_data(load_config(project.config("text-classification"), overrides))
+    [finding] = [one for one in found["findings"] if one["kind"] == "invalid"]
+    assert finding["count"] == len(places.split()) + 3 * (name in ("no.jsonl", "many.tsv"))
+
+
+def test_columns_are_found_by_the_first_row_that_can_be_read(project: Project) -> None:
+    project.write("x.jsonl", 'oops\n{"review": "a", "stars": "good"}\n{"review": "b", "stars": "bad"}\n')
+    overrides = ["data.train=x.jsonl", "data.skip_invalid=true", *OFF]
+    with pytest.warns(Notice) as said:
+        setup = build(load_config(project.config("text-classification"), overrides))
+    assert "columns 'review' and 'stars' are read as text and label" in str(said[0].message)
+    assert [example.text for example in setup.train.examples] == ["a", "b"]
+
+
+@pytest.mark.parametrize("line", [1, 3, 30])
+def test_a_sentence_of_rows_needs_all_of_them(line: int, project: Project, refused: Callable[..., str]) -> None:
+    rows = [f"{number // 5},w{number},O" for number in range(60)]
+    rows.insert(line, "0,w,O,x")
+    project.write("x.csv", "\n".join(["sentence,tokens,tags", *rows]))
+    config = project.config("token-classification")
+    told = refused("train", config, "data.train=x.csv", "data.skip_invalid=true", *OFF)
+    assert told.startswith(f"x.csv:{line + 2}: 4 columns where the first line has 3")
 
 
 def test_a_label_that_is_unknown_is_an_error(project: Project, refused: Callable[..., str]) -> None:

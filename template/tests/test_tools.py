@@ -157,11 +157,19 @@ def test_developer_is_system_where_the_template_knows_only_that(template: str | 
 
 
 def test_a_role_that_the_template_refuses_is_one_sentence() -> None:
-    with pytest.raises(UserError, match=r"^x\.jsonl:7: the model's chat template .* \(System role not supported\)"):
+    with pytest.raises(
+        UserError, match=r"^x\.jsonl:7: the model's chat template .* \(System role not supported\): change .*put that"
+    ):
         encoded(GEMMA, messages("Hello", "Hi"), system="Be kind .")
+    with pytest.raises(UserError, match=r"change its messages, for it takes them without the system message: put that"):
+        encoded(
+            GEMMA, [{"role": "developer", "content": "Be kind ."}, *messages("Hello", "Hi", "Is it wet ?", "Yes .")]
+        )
     two = [ASKED[0], {**ASKED[1], "tool_calls": [CALL, CALL]}, *ASKED[2:]]
-    with pytest.raises(UserError, match=r"^x\.jsonl:7: the model's chat template .* \(single tool-calls only\)"):
-        encoded(LLAMA, two, tools=[WEATHER])
+    with pytest.raises(
+        UserError, match=r"^x\.jsonl:7: the model's chat template .* \(single tool-calls only\): change its messages$"
+    ):
+        encoded(LLAMA, [{"role": "system", "content": "Be kind ."}, *two], tools=[WEATHER])
     assert encoded(CHATML, two, tools=[WEATHER])[0][0][1][0].count("<tool_call>") == 2
 
 

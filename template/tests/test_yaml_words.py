@@ -174,3 +174,57 @@ def test_texts_in_double_quotes_keep_their_escapes(project: Project) -> None:
     text = path.read_text().replace("type: text-generation", 'type: text-generation\n  separator: "\\n\\t→：“x”"')
     path.write_text(text, encoding="utf-8")
     assert load_config(path).task.separator == "\n\t→：“x”"  # type: ignore[union-attr]
+
+
+FUSED = {  # lines of a config, and the number of the line with the key, the key and how to write it
+    "task: {type:chat}": (1, "task.type:chat", "type: chat"),
+    "data: {train:C:/x.csv}": (1, "data.train:C:/x.csv", "train: C:/x.csv"),
+    'data: {train:"a b.csv"}': (1, 'data.train:"a b.csv"', 'train: "a b.csv"'),
+    "data: {train: a.csv, columns: {text:5}}": (1, "data.columns.text:5", "text: 5"),
+    "data: {train: a.csv, labels: {0:bad}}": (1, "data.labels.0:bad", "0: bad"),
+    "data: {train: a.csv,\n  features: {price:number}}": (2, "data.features.price:number", "price: number"),
+    "method: {type: lora, r:8}": (1, "method.r:8", "r: 8"),
+    "optim: {lr:1e-3}": (1, "optim.lr:1e-3", "lr: 1e-3"),
+    "train: {compile:true}": (1, "train.compile:true", "compile: true"),
+    "stages: [{name: a, data: {train:x.csv}}]": (1, "stages.0.data.train:x.csv", "train: x.csv"),
+    "stages: [name:first]": (1, 'stages.0\' is "name:first"', "name: first"),
+    "task:\n  type:chat": (1, 'task\' is "type:chat"', "type: chat"),
+    "data:\n  train:a.csv\n  test:b.csv": (1, 'data\' is "train:a.csv test:b.csv"', "train: a.csv"),
+    "data:\n  train: a.csv\n  test:b.csv # c": (3, "", "test: b.csv"),
+    "data:\n  train:a.csv\n  test: b.csv": (2, "", "train: a.csv"),
+    "continue_from:runs/x": (1, "", "continue_from: runs/x"),
+    "stages:\n- name:first\n  data: {train: a.csv}": (2, "", "name: first"),
+}
+
+
+@pytest.mark.parametrize("text", FUSED)
+def test_a_missing_blank_after_a_colon_is_named(text: str, project: Project, refused: Callable[..., str]) -> None:
+    line, key, pair = FUSED[text]
+    model = "model: {name: tiny:bert}\n"
+    told = refused("train", project.write("x.yaml", f"{text}\n{model}").name)
+    assert told.startswith(f"x.yaml:{line}: '{key}" if key else f"x.yaml:{line}: this is not YAML: ")
+    assert told.endswith(f": YAML needs a blank after the colon: write {pair}")
+
+
+@pytest.mark.parametrize(
+    "override", ["task={type:chat}", "task=type:chat", "data.columns={text:5}", "stages=[{name:a}]"]
+)
+def test_a_missing_blank_in_an_argument_is_named(override: str, project: Project, refused: Callable[..., str]) -> None:
+    told = refused("train", project.config("text-classification"), override)
+    key, value = override.rpartition("=")[2].strip("[{}]").split(":")
+    assert told.startswith(f"argument '{override}': '{override.partition('=')[0]}")
+    assert told.endswith(f": YAML needs a blank after the colon: write {key}: {value}")
+
+
+def test_a_config_without_any_blank_and_one_with_a_path(project: Project, refused: Callable[..., str]) -> None:
+    assert "write task: chat" in refused("train", project.write("x.yaml", "task:chat\n"))
+    for path in ("C:/x.csv", "hf://datasets/org/x.csv"):
+        told = refused("train", project.write("x.yaml", f"data: {path}\n{HEAD.partition('data')[0]}").name)
+        assert told.startswith("x.yaml:1: 'data' is ")
+        assert "blank" not in told
+
+
+@pytest.mark.parametrize("override", ["data.columns={text}", "data.columns.text=", "data.columns={text: {}}"])
+def test_a_key_is_named_as_it_is_written(override: str, project: Project, refused: Callable[..., str]) -> None:
+    """Not with the name of a type that pydantic has tried."""
+    assert "'data.columns.text' is " in refused("train", project.config("text-classification"), override)

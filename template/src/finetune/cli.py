@@ -13,7 +13,7 @@ from . import __version__, optional
 from .arguments import config_argument, overrides_argument, run_argument, trust_option
 from .console import make_console, print_line, quiet_libraries, replace_unencodable, show_notices
 from .env_file import load_env_file
-from .errors import FAILED, INTERRUPTED, OK, WRONG_INPUT, UserError
+from .errors import FAILED, INTERRUPTED, OK, WRONG_INPUT, RankError, UserError
 
 if TYPE_CHECKING:
     from .config.config import Config
@@ -30,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         load_env_file()
         return int(cli.main(arguments, prog_name="finetune", standalone_mode=False) or OK)
     except UserError as error:
-        print_line(errors, f"[bold red]error:[/] {escape(str(error))}")
+        shown = make_console(stderr=True) if isinstance(error, RankError) else errors
+        print_line(shown, f"[bold red]error:[/] {escape(str(error))}")
         return WRONG_INPUT
     except click.UsageError as error:
         if is_main:

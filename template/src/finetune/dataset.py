@@ -93,7 +93,7 @@ def _chosen(data: Data, task: Task[Any, Any], path: Path, noted: InvalidRows | N
     ).example  # it knows no labels: a row with an unknown one is not invalid
     chosen = valid = 0
     for row in stream_rows(path, columns_of(task, data), invalid):
-        if _is_chosen(row, data.where):
+        if not data.where or _is_chosen(row, data.where):
             chosen += 1
             if invalid is None or invalid.accepts(row, example):
                 valid += 1
@@ -188,7 +188,7 @@ class Examples(Sequence[Any]):
                 numbers.append(number)
                 advance(1)
                 count += 1
-                characters += _characters(row.values)
+                characters += sum(map(_characters, row.values.values()), 1)
                 is_full = len(rows) == CHUNK_ROWS or characters >= CHUNK_CHARACTERS
                 if is_full and not self._task.groups_rows:
                     yield self._chunk(rows, numbers)
@@ -206,7 +206,7 @@ class Examples(Sequence[Any]):
 
 
 def _characters(value: Any) -> int:
-    """About how much text there is in the columns of a row."""
+    """About how much text there is in a cell."""
     if isinstance(value, str):
         return len(value)
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()

@@ -12,3 +12,7 @@ class UserError(Exception):
     def _render_traceback_(self) -> list[str]:
         """What Jupyter shows in place of a traceback."""
         return [f"error: {self}"]
+
+
+class RankError(UserError):
+    """A user error that only one of the ranks has, which reports it itself."""

@@ -370,10 +370,16 @@ def test_exit_codes(project: Project, refused: Callable[..., str]) -> None:
     assert refused("check-data", config).startswith("validation.jsonl:1: this is not JSON")
 
 
-def test_places_are_printed_as_they_are(project: Project, refused: Callable[..., str]) -> None:
-    """A terminal library would make an emoji of the line number."""
-    project.write("train.jsonl", '{"text": "fine", "label": "a"}\n' * 99 + "{\n")
-    assert refused("check-data", project.config("text-classification")).startswith("train.jsonl:100: ")
+def test_places_are_printed_as_they_are(
+    project: Project, refused: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A terminal library would make an emoji of the line number, in an error and in a finding."""
+    row, config = '{"text": "fine", "label": "a"}\n', project.config("text-classification")
+    project.write("train.jsonl", row * 99 + "{\n")
+    assert main(["check-data", str(config)]) == 0
+    assert "\n    train.jsonl:100: this is not JSON" in capsys.readouterr().out
+    project.write("train.csv", "text,label\n" + "fine,a\n" * 98 + '"fine,a\n')
+    assert refused("check-data", config, "data.train=train.csv").startswith("train.csv:100: ")
 
 
 @needs("report")

@@ -81,6 +81,9 @@ def test_compile_equals_eager(project: Project) -> None:
         pytest.skip(str(error))
     # Whole steps: for a single row another program is compiled, which takes as long again.
     assert_equals_eager(project, "text-classification", "train.micro_batch_tokens=1000")
+    assert_equals_eager(
+        project, "text-classification", "train.micro_batch_tokens=1000", "train.activation_checkpointing=true"
+    )
 
 
 @pytest.fixture
@@ -93,10 +96,17 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("traced")
 @pytest.mark.parametrize(
-    ("task", "method"), [("text-generation", "full"), ("token-classification", "adapter"), ("chat", "lora")]
+    ("task", "method", "overrides"),
+    [
+        ("text-generation", "full", ()),
+        ("token-classification", "adapter", ()),
+        ("chat", "lora", ()),
+        ("translation", "lora", ("train.activation_checkpointing=true",)),
+        ("text-classification", "full", ("train.activation_checkpointing=true",)),
+    ],
 )
-def test_what_is_traced_equals_eager(task: str, method: str, project: Project) -> None:
-    assert_equals_eager(project, task, f"method={{type: {method}}}")
+def test_what_is_traced_equals_eager(task: str, method: str, overrides: tuple[str, ...], project: Project) -> None:
+    assert_equals_eager(project, task, f"method={{type: {method}}}", *overrides)
 
 
 def test_without_a_compiler_nothing_is_begun(
@@ -125,3 +135,34 @@ def test_what_is_not_compiled_is_refused(
 ) -> None:
     said = refused("train", project.config("token-classification"), "train.compile=true", change)
     assert f"train.compile is true, but {reason}" in said
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_compiled_layers_recompute_the_same_dropout(project: Project) -> None:
+    """With activation checkpointing the gradient is that of the loss with the same dropout: a difference quotient."""
+    try:
+        require_compiler(torch.device("cpu"))
+    except UserError as error:
+        pytest.skip(str(error))
+    overrides = ("train.compile=true", "train.activation_checkpointing=true", "train.micro_batch_tokens=1000")
+    _, setup = set_up(project, "text-classification", *overrides)
+    for module in setup.model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.3
+    batch = setup.batching.make_batch(setup.train.features, range(6))
+
+    def loss() -> torch.Tensor:
+        torch.manual_seed(5)
+        return setup.task.loss(training.forward(setup.model, setup.task, batch, "fp32"), batch.labels)
+
+    loss().backward()
+    with torch.no_grad():
+        slope = sum(float(p.grad.square().sum()) for p in setup.trainable if p.grad is not None)
+        size, values = 1e-6 / slope**0.5, []
+        for sign in (1, -2):  # a step to one side, and two back to the other
+            for parameter in setup.trainable:
+                if parameter.grad is not None:
+                    parameter.add_(parameter.grad, alpha=sign * size)
+            with torch.enable_grad():  # what runs without a gradient is compiled by itself
+                values.append(float(loss().detach()))
+    assert (values[0] - values[1]) / (2 * size) == pytest.approx(slope, rel=1e-5)

@@ -31,6 +31,7 @@ from ..tasks.base import Task
 from ..tasks.entities import EntityError
 from ..tasks.settings import Seq2SeqSettings, Settings
 from .duplicates import duplicate_findings, find_duplicates
+from .features import feature_findings
 from .findings import Entry, Finding, by_severity
 from .invalid import invalid_findings
 from .labels import balance, balance_findings
@@ -114,6 +115,7 @@ def check_data(config: Config) -> dict[str, Any]:
         *invalid_findings({part.name: part.unreadable for part in parts}, config.data.skip_invalid),
         *duplicate_findings(entries, duplicates),
         *balance_findings(entries),
+        *feature_findings(config.data.features, entries),
         *_truncation_findings("cut", "model.max_length", config.model.max_length, parts, lengths, most, ways),
         *_truncation_findings("cut-target", "task.max_target_length", _target_limit(config.task), parts, lengths),
         *(

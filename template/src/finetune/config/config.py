@@ -138,7 +138,7 @@ class Data(Section):
     template: str | None = None
     """Input template: makes the task's first column out of several: "{title} [SEP] {brand}, {price} EUR"."""
     skip_invalid: bool = False
-    """Invalid rows: leave out rows without a text or a readable label, and tell how many; if not, they are an error."""
+    """Invalid rows: leave out rows that cannot be read or lack text or label, and tell how many; if not, an error."""
 
     @field_validator("columns", mode="before")
     @classmethod
@@ -206,6 +206,8 @@ class Train(Section):
     """Sequence packing: texts side by side instead of padding, with attention within each. For tags, text and chat."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Mixed precision: number format of the forward pass; auto takes bf16 where it is faster. Weights stay fp32."""
+    activation_checkpointing: bool | Literal["auto"] = "auto"
+    """Activation checkpointing: recompute activations: less memory, one more forward pass. auto: true for qlora."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Device to train on; auto takes a GPU if there is one."""
     parallel: Literal["ddp", "fsdp"] = "ddp"

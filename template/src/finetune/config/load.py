@@ -1,16 +1,22 @@
 """Read a config from YAML or from a run; errors are one sentence with place and remedy."""
 
 import json
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from .. import optional
 from ..errors import UserError
 from .config import Config
 from .yaml_lines import Node, parse_override, read_yaml
+from .yaml_words import without_blank
+
+NO_SECTION = ("model_type", "model_attributes_type", "dict_type")
+"""Problems of pydantic with a value in place of a section."""
 
 
 def load_config(path: Path, overrides: list[str] | None = None) -> Config:
@@ -71,8 +77,10 @@ def _has_default(key: str) -> bool:
 def sentence(model: type[BaseModel], root: Node, error: ValidationError) -> str:
     """The first problem as a sentence; the number of further ones at its end."""
     problems = error.errors()
+    if found := _without_blank(root, problems):
+        return found
     first: dict[str, Any] = dict(problems[0])
-    path = root.known_path(first["loc"])
+    path = root.known_path(first["loc"], is_missing=first["type"] == "missing")
     key = ".".join(path) or "the config"
     match first["type"]:
         case "extra_forbidden":
@@ -92,6 +100,21 @@ def sentence(model: type[BaseModel], root: Node, error: ValidationError) -> str:
             text = f"'{key}' is {_shown(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return f"{root.place(path)}: {text}{more}"
+
+
+def _without_blank(root: Node, problems: Sequence[ErrorDetails]) -> str:
+    """The sentence on a key that no blank divides from its value, wherever it is; empty if there is none.
+
+    YAML reads both as a key without a value in braces, and else as a text in place of a section.
+    """
+    for path in root.keys_without_value():
+        if remedy := without_blank(path[-1]):
+            return f"{root.place(path)}: '{'.'.join(path)}': {remedy}"
+    for problem in problems:
+        path, text = root.known_path(problem["loc"]), problem["input"]
+        if problem["type"] in NO_SECTION and isinstance(text, str) and (remedy := without_blank(text)):
+            return f"{root.place(path)}: '{'.'.join(path)}' is {_shown(text)}: {remedy}"
+    return ""
 
 
 def _shown(value: Any) -> str:

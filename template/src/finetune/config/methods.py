@@ -18,7 +18,7 @@ class Head(Section):
     """Linear probing: only the head is trainable; the pretrained body is frozen."""
 
     type: Literal["head"]
-    """Linear probing: only the head is trainable; the pretrained body is frozen."""
+    """Linear probing: only the head is trainable; the frozen body computes each text once, without dropout."""
 
 
 class LowRank(Section):

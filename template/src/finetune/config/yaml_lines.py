@@ -1,6 +1,6 @@
 """YAML with the line of each key, so that every error can name file and line."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from ..errors import UserError
-from .yaml_words import Loader, full_width, misread, remedy
+from .yaml_words import Loader, full_width, line_without_blank, misread, remedy, without_blank
 
 RESERVED = tuple("*&!%@`|>")
 """What begins no value of YAML but an alias, a tag and the like; an argument such as *.csv is the text as it stands."""
@@ -62,14 +62,25 @@ class Node:
             node = node.children[name]
         return node.origin
 
-    def known_path(self, location: tuple[str | int, ...]) -> tuple[str, ...]:
-        """The keys of a pydantic location, without what pydantic puts in between: names of union members, indices."""
+    def keys_without_value(self, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+        """The paths of all keys behind which nothing is written."""
+        for key, child in self.children.items():
+            if child.children:
+                yield from child.keys_without_value((*path, key))
+            elif child.value is None and not child.text:
+                yield *path, key
+
+    def known_path(self, location: tuple[str | int, ...], *, is_missing: bool = False) -> tuple[str, ...]:
+        """The keys of a pydantic location, without what pydantic puts in between: names of union members, indices.
+
+        `is_missing`: its last part is a key that is not there.
+        """
         node, path = self, []
         for index, part in enumerate(location):
             name = str(part)
             if name in node.children:
                 node = node.children[name]
-            elif not self._missing_key(node, name, last=index == len(location) - 1):
+            elif not (is_missing and self._missing_key(node, name, last=index == len(location) - 1)):
                 continue
             path.append(name)
         return tuple(path)
@@ -95,11 +106,16 @@ def read_yaml(path: Path) -> Node:
         mark = error.problem_mark or error.context_mark
         place = f"{path}:{mark.line + 1}" if mark else str(path)
         what = f"this is not YAML: {error.problem or error.context}"
-        raise UserError(f"{place}: {what}: {remedy(error, text) or 'check the indentation'}") from error
+        known = remedy(error, text)
+        line = line_without_blank(error, text)
+        if not known and line is not None:
+            place, known = f"{path}:{line + 1}", without_blank(text.splitlines()[line])
+        raise UserError(f"{place}: {what}: {known or 'check the indentation'}") from error
     except yaml.YAMLError as error:
         raise UserError(f"{path}: this is not YAML: {error}".splitlines()[0]) from error
     if not isinstance(tree, yaml.MappingNode):
-        hint = full_width(text.splitlines())
+        lines = text.splitlines()
+        hint = full_width(lines) or next(filter(None, map(without_blank, lines)), "")
         raise UserError(f"{path}:1: a config is a mapping with keys such as task, model and data{hint and f': {hint}'}")
     return _from_yaml(tree, text, lambda node: f"{path}:{node.start_mark.line + 1}", ())
 

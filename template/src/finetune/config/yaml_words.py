@@ -1,4 +1,4 @@
-"""What YAML reads otherwise than a user means it: yes and no, escapes in Windows paths, full-width punctuation."""
+"""What YAML reads otherwise than a user means it: yes and no, escapes in Windows paths, full-width marks, `a:b`."""
 
 import re
 
@@ -14,6 +14,8 @@ FULL_WIDTH_KEY = re.compile("[a-z_]+\uff1a|[\u201c\u2018\uff02\uff07]")
 """A key with the colon of a Chinese keyboard, or its quotes at the beginning."""
 DRIVE = re.compile(r'"[A-Za-z]:\\(?!\\)')
 """The beginning of a Windows path in double quotes."""
+WITHOUT_BLANK = re.compile(r"\s*(?:- +)?(?![A-Za-z]:[\\/])([^\s:#'\"\[{]+:)(?!//)(\S.*?)(?=\s+\S+:\S|\s+#|\s*$)")
+"""A key and its value with no blank behind the colon; not a Windows path or an address. More may follow."""
 PATH_KEYS = ("train", "validation", "test", "dir", "name")
 ESCAPED = "in double quotes \\ begins an escape sequence: write the path with / or in single quotes"
 
@@ -56,6 +58,20 @@ def remedy(error: Exception, source: str) -> str:
         return "indent with blanks, not with tabs"
     mark = error.problem_mark or error.context_mark
     return full_width(source.splitlines()[max(0, mark.line - 1) : mark.line + 1]) if mark else ""
+
+
+def without_blank(text: str) -> str:
+    """How to write a key and a value that no blank divides, so that YAML reads one word; empty for other texts."""
+    found = WITHOUT_BLANK.match(text)
+    return f"YAML needs a blank after the colon: write {found[1]} {found[2]}" if found else ""
+
+
+def line_without_blank(error: yaml.MarkedYAMLError, source: str) -> int | None:
+    """The index of the line with such a key at which a text stops to be YAML."""
+    lines = source.splitlines()
+    marks = [mark for mark in (error.context_mark, error.problem_mark) if mark]
+    near = [line for mark in marks for line in (mark.line, mark.line - 1) if 0 <= line < len(lines)]
+    return next((line for line in near if without_blank(lines[line])), None)
 
 
 def full_width(lines: list[str]) -> str:

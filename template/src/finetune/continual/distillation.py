@@ -25,6 +25,6 @@ class Teacher:
         Labels that are new to the teacher come last and are left out.
         """
         with torch.no_grad():
-            targets = forward(self._model, task, batch, precision)
+            targets = forward(self._model, task, batch, precision, whole_logits=True)
         known = logits[..., : targets.shape[-1]]
         return self._weight * task.distillation_loss(known, targets, batch.labels, self._temperature)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from functools import cached_property
 from typing import Any
 
 import yaml
@@ -39,7 +40,7 @@ Source = str | int | tuple[str, ...]
 """Where the values of a task's column stand in a file: a column by its name or position, or a column for each label."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Columns:
     """Maps the task's column names to the columns of a file."""
 
@@ -95,6 +96,11 @@ class Columns:
     def source(self, name: str) -> Source:
         """The name or the position of a column in the file, or the names of one-hot columns."""
         return (self.renamed or {}).get(name, name)
+
+    @cached_property
+    def read(self) -> list[tuple[str, Source]]:
+        """The columns whose values are read, each with its source."""
+        return [(name, self.source(name)) for name in self.names() if name not in self.targets]
 
     def present(self, found: Sequence[str]) -> list[str]:
         """The names of the task that are among the columns of a file."""
@@ -196,6 +202,8 @@ def row_from_record(record: Record, columns: Columns, form: Form | None = None) 
     if form and isinstance(value, dict):
         value = form.convert(value, record.place)
     row = row_from_object(value, record.place, columns)
+    if record.original is None and row.original is original:
+        return row
     return Row(row.place, row.values, original if record.original is None else record.original)
 
 
@@ -238,10 +246,7 @@ def row_from_object(value: Any, place: str, columns: Columns) -> Row:
         raise UserError(f"{place}: {shown} is not an example: write an object such as {{{example}}}")
     cells = list(value.values())
     values: dict[str, Any] = {}
-    for name in columns.names():
-        if name in columns.targets:
-            continue
-        source = columns.source(name)
+    for name, source in columns.read:
         if isinstance(source, tuple):
             values[name] = one_hot(source, value, place)
         elif isinstance(source, int) and source < len(cells):
@@ -278,6 +283,8 @@ def rows_from_objects(values: Sequence[Any], columns: Columns) -> list[Row]:
 
 def require_values(values: Mapping[str, Any], place: str, columns: Columns, found: Sequence[str]) -> None:
     """Raise UserError if a required column has no value; `found` are the columns that there are."""
+    if all(values.get(name) is not None for name in columns.required):  # in most rows
+        return
     for name in columns.missing([name for name, value in values.items() if value is not None]):
         raise UserError(f"{place}: no value in column {_lacking(name, found, columns, 'fill it in, or ')}")
 

@@ -1,21 +1,17 @@
 """Labels as files hold them: numbers, booleans, lists in one cell, a column of 0 and 1 for each; and their names."""
 
-import ast
 import json
 import math
 import re
-import warnings
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ..errors import UserError
+from .cells import list_in_cell
 from .missing import is_missing
 
 WHOLE = re.compile(r"([+-]?\d+)\.0*")
 """A whole number as pandas writes it where other cells of the column are missing, such as 1.0."""
-NUMBER = re.compile(r"[+-]?\d{1,15}\.?\d*")
-ITEM = re.compile(r"""\s*('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s,'"\[\]]+)\s*(?:,|(?=\s)|$)""", re.DOTALL)
-"""An item of a list as Python or numpy prints it, with or without commas."""
 SEPARATORS = "|;,"
 """What joins labels in a cell. The first that a cell has is the one: others may be part of a label."""
 YES, NO = ("1", "true", "yes"), ("0", "false", "no")
@@ -56,45 +52,6 @@ def labels_of(value: Any, place: str, known: Collection[str] = ()) -> list[str]:
         shown = str(value)[:LONGEST]
         raise UserError(f'{place}: labels must be a list of strings, such as ["a", "b"], or [] for none, not {shown}')
     return [name for name in names if name is not None]
-
-
-def list_in_cell(cell: str, *, bare: bool = False) -> list[Any] | None:
-    """The list that a cell holds as JSON, or as Python, pandas or numpy print it; None if it holds none.
-
-    Its items are numbers and quoted texts; with `bare` also words without quotes.
-    """
-    text = cell.strip()
-    if text[:1] + text[-1:] not in ("[]", "()", "{}") or len(text) < 2:
-        return None
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return _printed(text[1:-1].strip(), bare and text[0] == "[")
-    return value if isinstance(value, list) else None
-
-
-def _printed(text: str, bare: bool) -> list[Any] | None:
-    """The items between the brackets of a printed list; None where something else stands there."""
-    items: list[Any] = []
-    position = 0
-    while position < len(text):
-        match = ITEM.match(text, position)
-        if match is None or match.group(1) == "...":  # numpy leaves out the middle of long lists
-            return None
-        item, position = match.group(1), match.end()
-        if item[0] in "'\"":
-            try:
-                with warnings.catch_warnings(action="ignore"):  # of escapes that Python does not have
-                    items.append(ast.literal_eval(item))
-            except (ValueError, SyntaxError):
-                return None
-        elif NUMBER.fullmatch(item):
-            items.append(float(item))
-        elif bare:
-            items.append(item)
-        else:
-            return None
-    return items
 
 
 def one_hot(names: Sequence[str], value: Mapping[str, Any], place: str) -> list[str]:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import UserError
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -14,3 +16,5 @@ class Record:
     """An object with the columns of the file; anything else is refused when the columns are mapped."""
     original: Any = None
     """As it is written in the file, where that is no object: the lines of a sentence in .conll."""
+    error: UserError | None = None
+    """Why the example cannot be read, although those behind it can; then there is no value."""

@@ -8,13 +8,14 @@ and parallel text.
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 from ..console import notice
 from ..errors import UserError
 from .columns import Columns, OptionalColumns, Row, check_columns, resolve_columns, row_from_record
-from .forms.all_forms import accepted, recognised
+from .forms.all_forms import SAMPLE, accepted, recognised
+from .forms.spacy_training import unpacked
 from .invalid import InvalidRows
 from .opening import compression_of, suffix_of
 from .readers.arrow import read_arrow, read_parquet
@@ -70,7 +71,8 @@ def read_rows(path: Path, columns: Columns) -> list[Row]:
 def stream_rows(path: Path, columns: Columns, invalid: InvalidRows | None = None) -> Iterator[Row]:
     """The examples of a file one after the other, in its order; the file is never held as a whole.
 
-    Rows without a value that the task needs are left out where there is `invalid`, which notes them.
+    Rows that cannot be read, or lack a value that the task needs, are left out where there is `invalid`, which notes
+    them.
     Raises UserError with file:line for a missing file, a wrong encoding, a syntax error, a missing column or an empty
     file.
     """
@@ -83,20 +85,23 @@ def stream_rows(path: Path, columns: Columns, invalid: InvalidRows | None = None
         raise UserError(f"{path}: unknown format '{reader_name(path)}': use one of {endings}")
     if compression_of(path) and reader_name(path) in BINARY:
         raise UserError(f"{path}: only text files are read in compressed form: decompress it first")
-    records = reader(path, columns)
-    first = next(records, None)
-    if first is None:
+    records = unpacked(reader(path, columns))
+    sample = list(islice(records, SAMPLE))
+    if not sample:
         raise UserError(f"{path}:1: the file holds no examples: add at least one")
-    form, records = recognised(columns.task, chain([first], records))
-    if form:
+    values = [record.value for record in sample if record.error is None]
+    records = chain(sample, records)
+    if form := recognised(columns.task, values):
         notice(f"{path}: read as {form.name}")
         columns = columns if form.leaves_choice else replace(columns, renamed=None)
         records = records if columns.targets else accepted(form, str(path), records)
     else:
-        columns = resolve_columns(columns, first.value, str(path))
+        columns = resolve_columns(columns, values[0] if values else None, str(path))
     optional = OptionalColumns(columns)
     for record in sentences(records, columns):
         try:
+            if record.error:
+                raise record.error
             row = row_from_record(record, columns, form)
             optional.see(row)
         except UserError as error:

@@ -7,8 +7,8 @@ from typing import Any
 
 from ..console import notice
 from ..errors import UserError
+from .cells import list_in_cell
 from .columns import Columns, Row, Source
-from .label_values import list_in_cell
 from .missing import is_null
 from .records import Record
 from .usual_names import plain
@@ -40,7 +40,7 @@ def sentences(records: Iterator[Record], columns: Columns) -> Iterator[Record]:
     if column is None:
         if not _is_of_words(first, columns):
             return chain(first, records)
-        first += islice(records, LONGEST)
+        first = [*map(_readable, chain(first, islice(records, LONGEST)))]
         usual = [name for name in first[0].value if plain(name) in USUAL]
         setting = f"data.columns.{columns.grouped_by}"
         if usual:
@@ -57,7 +57,7 @@ def sentences(records: Iterator[Record], columns: Columns) -> Iterator[Record]:
                 f"{first[0].place}: every row holds a single word: name the column that tells the sentences apart in "
                 f"{setting}, or leave a blank line between sentences"
             )
-    return _grouped(chain(first, records), columns, column)
+    return _grouped(map(_readable, chain(first, records)), columns, column)
 
 
 def by_word(rows: Sequence[Row], records: Sequence[dict[str, Any]]) -> Iterator[tuple[Row, dict[str, Any]]]:
@@ -82,10 +82,17 @@ def blank_line_between(place: str, cells: Mapping[str, Any], following: str) -> 
     return int(lines[1].group(1)) - int(lines[0].group(1)) > own
 
 
+def _readable(record: Record) -> Record:
+    """Raise the error of a row, if it has one: without it, the sentence would be another one."""
+    if record.error:
+        raise record.error
+    return record
+
+
 def _is_of_words(records: Sequence[Record], columns: Columns) -> bool:
     """Whether there are several rows, and all of them a word and perhaps its tag."""
-    cells = [_cells(record, columns) for record in records]
-    return len(records) > 1 and all(one and all(map(_is_word, one.values())) for one in cells)
+    cells = [_cells(record, columns) for record in records if record.error is None]
+    return len(cells) > 1 and all(one and all(map(_is_word, one.values())) for one in cells)
 
 
 def _is_word(cell: Any) -> bool:

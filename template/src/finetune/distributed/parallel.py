@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from ..errors import UserError
-from ..model.layers import find_layers, unwrap_model
+from ..model.device import DTYPES, Precision
+from ..model.layers import find_layers, is_linear, unwrap_model
 from .world import World
 
 
@@ -51,8 +52,13 @@ def accumulate_only(ddp: DistributedDataParallel | None, *, unless: bool) -> Abs
     return ddp.no_sync() if ddp and not unless else nullcontext()
 
 
-def shard(model: Any, world: World, device: torch.device) -> None:
+def shard(model: Any, world: World, device: torch.device, precision: Precision = "fp32") -> None:
     """Shard the model among the ranks, in place; before there is an optimizer, instead of moving it to the device.
+
+    Each rank keeps its shard of the weights in fp32. In mixed precision the linear layers are all-gathered in
+    `precision`, which is half the bytes, and their gradients are reduced in fp32. They are the weights that autocast
+    casts; it reads norms, embeddings and the head in fp32, and so they are gathered. The results are the same to the
+    bit. Compiled layers are gathered in fp32 as a whole: the hooks of FSDP inside would break their graph.
 
     Raises UserError if its forward passes differ between ranks.
     """
@@ -64,8 +70,15 @@ def shard(model: Any, world: World, device: torch.device) -> None:
                 f"leaves some out at random ({name} in its config): set it to ddp"
             )
     mesh = init_device_mesh(device.type, (world.size,))
-    for module in (*find_layers(body).values(), body):
-        fully_shard(module, mesh=mesh, reshard_after_forward=True)
+    for layer in find_layers(body).values():
+        if precision == "fp32" or layer._compiled_call_impl:
+            fully_shard(layer, mesh=mesh, reshard_after_forward=True)
+        else:
+            # No cast of the inputs: autocast does it.
+            policy = MixedPrecisionPolicy(DTYPES[precision], torch.float32, cast_forward_inputs=False)
+            linear = [module for module in layer.modules() if is_linear(module)]
+            fully_shard(linear, mesh=mesh, reshard_after_forward=True, mp_policy=policy)
+    fully_shard(body, mesh=mesh, reshard_after_forward=True)
     if body.can_generate():
         register_fsdp_forward_method(body, "generate")
 

@@ -16,7 +16,7 @@ import torch
 from torch import distributed as dist
 from torch.distributed.rendezvous import rendezvous
 
-from ..errors import UserError
+from ..errors import RankError, UserError
 
 T = TypeVar("T")
 TIMEOUT = timedelta(days=1)
@@ -168,7 +168,7 @@ def _join(backend: str) -> None:
 
 def _reports(world: World, error: Exception) -> bool:
     """Whether this rank reports the error: a user error is the same on all ranks; of others, the first to fail does."""
-    if isinstance(error, UserError):
+    if isinstance(error, UserError) and not isinstance(error, RankError):
         return world.is_main
     if isinstance(error, OtherRankFailed):
         return False

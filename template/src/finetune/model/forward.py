@@ -1,16 +1,22 @@
 """The one place that calls a model."""
 
+from functools import partial
 from typing import Any
-
-from torch import Tensor
 
 from ..data.batching import Batch
 from ..tasks.base import Task
 from .device import Precision, autocast
+from .output_layer import in_chunks, token_scores
 
 
-def forward(model: Any, task: Task[Any, Any], batch: Batch, precision: Precision) -> Tensor:
-    """The logits of a batch that lies on the model's device; where examples have several windows, their mean."""
+def forward(model: Any, task: Task[Any, Any], batch: Batch, precision: Precision, *, whole_logits: bool = False) -> Any:
+    """The logits of a batch that lies on the model's device; where examples have several windows, their mean.
+
+    `TokenScores` instead, where these suffice for the task, the logits would be large, and the caller can do without.
+    """
+    inputs = task.model_inputs(model, batch.inputs, batch.labels)
     with autocast(precision, model.device):
-        logits: Tensor = model(**task.model_inputs(model, batch.inputs, batch.labels)).logits
+        if not whole_logits and in_chunks(model, task, batch.labels):
+            return token_scores(model, inputs, batch.labels, partial(task.scored, labels=batch.labels))
+        logits = model(**inputs).logits
     return task.example_logits(logits, batch.labels)

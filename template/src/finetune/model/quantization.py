@@ -44,13 +44,13 @@ def quantization_config(method: QLora, auto: Any, config: Any) -> Any:
 
 
 def prepare_quantized(model: Any) -> Any:
-    """Freeze a quantized model and turn on activation checkpointing; 4-bit weights are left out of its state dict.
+    """Freeze a quantized model; 4-bit weights are left out of its state dict.
 
     They cannot be loaded from a state dict, and are quantized again from the base model.
     """
     import peft
 
-    model = peft.prepare_model_for_kbit_training(model, gradient_checkpointing_kwargs={"use_reentrant": False})
+    model = peft.prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     for module in model.modules():
         if quantization_state(getattr(module, "weight", None)):
             module.register_state_dict_post_hook(_without_weight)

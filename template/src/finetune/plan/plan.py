@@ -8,6 +8,7 @@ from torch import nn
 
 from ..config.config import Config
 from ..config.methods import QLora
+from ..model.activation_checkpointing import checkpoints_activations
 from ..model.device import Precision
 from ..model.layers import find_layers, linear_layer_names, unwrap_model
 from ..model.size import nbytes, numel, parameter_counts
@@ -82,7 +83,7 @@ def make_plan(config: Config, gpus: int, tokens: int | None = None) -> Plan:
     communication = _communication(weights, gradients, gpus, micro_batches, sharded)
     activations = activation_bytes(config, model, rows, tokens, precision=precision, on_gpu=on_gpu)
     if activations is not None:
-        checkpointed = isinstance(config.method, QLora)
+        checkpointed = checkpoints_activations(config)
         memory["activations"] = _checkpointed(model, activations, rows * width) if checkpointed else activations
     return Plan(
         gpus=gpus,
@@ -127,7 +128,7 @@ def _weights(config: Config, model: Any) -> int:
 
 
 def _checkpointed(model: Any, activations: int, tokens: int) -> int:
-    """Activation checkpointing, which qlora uses: of all layers only the input, in fp32, and one layer complete."""
+    """Activation checkpointing: of all layers only the input, in fp32, and one layer complete."""
     layers = len(find_layers(unwrap_model(model)))
     return activations // layers + layers * tokens * int(unwrap_model(model).config.hidden_size) * 4
 

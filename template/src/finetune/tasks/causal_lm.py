@@ -17,8 +17,8 @@ class CausalLMTask(GenerativeTask[E]):
     def model_inputs(self, model: Any, inputs: dict[str, Tensor], labels: Tensor) -> dict[str, Any]:
         return {**inputs, "use_cache": False}
 
-    def align(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        return logits[:, :-1], labels[:, 1:]
+    def align(self, values: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        return values[:, :-1], labels[:, 1:]
 
     def target_tokens(self, feature: Feature) -> list[int]:
         return [int(label) for label in feature.labels[1:] if label != IGNORE]

@@ -62,8 +62,23 @@ def rendered(tokenizer: Any, dialogue: Dialogue, *, replying: bool = False) -> s
     except TEMPLATE_ERRORS as error:
         raise UserError(
             f"{dialogue.place}: the model's chat template does not take this dialogue ({_one_line(error)}): "
-            f"change its messages"
+            f"change its messages{_remedy(tokenizer, dialogue)}"
         ) from error
+
+
+def _remedy(tokenizer: Any, dialogue: Dialogue) -> str:
+    """How to change the messages of a dialogue that the template refuses for its system message; else empty."""
+    others = [message for message in dialogue.messages if message["role"] not in ("system", "developer")]
+    if not others or len(others) == len(dialogue.messages):
+        return ""
+    try:
+        rendered(tokenizer, replace(dialogue, messages=others))
+    except UserError:
+        return ""
+    return (
+        ", for it takes them without the system message: put that text before the first message of the user, or choose "
+        "a model with system messages"
+    )
 
 
 def prompt_of(tokenizer: Any, dialogue: Dialogue) -> str:

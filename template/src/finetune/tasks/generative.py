@@ -9,14 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..data.features import IGNORE, Feature
 from ..errors import UserError
 from .base import E, Task
-from .objective import at_least_fp32
 from .results import Table, WrongPrediction
 from .settings import Generation, GenerativeSettings
+from .token_scores import TokenScores, cross_entropy, score_tokens
 
 LONGEST_SHOWN = 400
 """Characters of a text that a table of samples shows."""
@@ -85,27 +84,33 @@ class GenerativeTask(Task[E, Generated]):
         longest = max(len(feature.labels) for feature in features)
         return torch.tensor([feature.labels + [IGNORE] * (longest - len(feature.labels)) for feature in features])
 
-    def align(self, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits and the labels that they predict, position by position."""
-        return logits, labels
+    @property
+    def scores_tokens(self) -> bool:
+        """Not where a task of one's own computes something else from the logits."""
+        own, here = type(self), GenerativeTask
+        return own.loss is here.loss and own.decode is here.decode
 
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        logits, labels = self.align(logits, labels)
-        kept = labels != IGNORE  # first: with a large vocabulary the logits are the largest tensor of all
-        return F.cross_entropy(at_least_fp32(logits[kept]), labels[kept], reduction="sum")
+    def align(self, values: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits or hidden states, and the labels that they predict, position by position."""
+        return values, labels
+
+    def scored(self, values: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        values, labels = self.align(values, labels)
+        kept = labels != IGNORE
+        return values[kept], labels[kept]
+
+    def loss(self, logits: Tensor | TokenScores, labels: Tensor) -> Tensor:
+        return logits.loss if isinstance(logits, TokenScores) else cross_entropy(*self.scored(logits, labels))
 
     def distillation_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
         (logits, aligned), (targets, _) = self.align(logits, labels), self.align(targets, labels)
         return super().distillation_loss(logits, targets, aligned, temperature)
 
-    def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
+    def decode(self, logits: Tensor | TokenScores, labels: Tensor) -> list[Any]:
         """Loss, scored tokens and correct tokens of each row."""
-        logits, labels = self.align(logits, labels)
-        kept = labels != IGNORE
-        chosen, truth = at_least_fp32(logits[kept]), labels[kept]
-        losses = F.cross_entropy(chosen, truth, reduction="none").cpu().double()  # an Apple GPU has no fp64
-        correct = (chosen.argmax(-1) == truth).cpu().double()
-        rows = kept.nonzero()[:, 0].cpu()
+        scores = logits if isinstance(logits, TokenScores) else score_tokens(*self.scored(logits, labels))
+        losses, correct = scores.losses.cpu().double(), scores.correct.cpu().double()  # an Apple GPU has no fp64
+        rows = (self.align(labels, labels)[1] != IGNORE).nonzero()[:, 0].cpu()
         sums = torch.zeros(len(labels), 3, dtype=torch.float64, device="cpu")
         sums.index_add_(0, rows, torch.stack([losses, torch.ones_like(losses), correct], 1))
         return [(loss, int(scored), int(correct)) for loss, scored, correct in sums.tolist()]

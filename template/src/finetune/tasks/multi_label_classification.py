@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,19 +63,18 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
             require_known("label", label, self.labels, row.place)
         return Example(text, pair, labels, extra)
 
-    def fit(self, examples: Sequence[Example]) -> None:
-        super().fit(examples)
-        counts = Counter(label for example in examples for label in example.labels or [])
-        if not counts:
-            raise UserError("data.train: no example has a label: add labels to some")
-        self.labels = sorted(counts)
-        self.frequent = self._frequent(counts, len(examples))
+    def fit_targets(self, examples: Iterable[Example]) -> None:
+        self.labels = []
+        self.extend_targets(examples)
 
-    def extend(self, examples: Sequence[Example]) -> None:
-        super().extend(examples)
-        counts = Counter(label for example in examples for label in example.labels or [])
+    def extend_targets(self, examples: Iterable[Example]) -> None:
+        counts, size = Counter[str](), 0
+        for size, example in enumerate(examples, start=1):
+            counts.update(example.labels or [])
         self.labels += sorted(counts.keys() - self.labels)
-        self.frequent = self._frequent(counts, len(examples))
+        if not self.labels:
+            raise UserError("data.train: no example has a label: add labels to some")
+        self.frequent = self._frequent(counts, size)
 
     def _frequent(self, counts: Counter[str], examples: int) -> list[str]:
         """The labels that most examples have, or at least the most frequent one."""

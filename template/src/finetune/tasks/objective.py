@@ -28,6 +28,15 @@ class Objective(ABC):
         """Whether the loss needs all features of an example in the same micro-batch."""
         return False
 
+    @property
+    def scores_tokens(self) -> bool:
+        """Whether `loss` and `decode` also take the `TokenScores` of what is `scored`, in place of logits."""
+        return False
+
+    def scored(self, values: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """For `scores_tokens`: what predicts a scored token (of logits or hidden states), and these tokens' labels."""
+        raise NotImplementedError
+
     @abstractmethod
     def batch_labels(self, features: Sequence[Feature], length: int) -> Tensor:
         """The labels of a batch whose rows are padded to `length` tokens: (rows,) or (rows, ...)."""

@@ -1,7 +1,7 @@
 """Regression: a number for a text or a pair of texts."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,12 +48,15 @@ class RegressionTask(TextTask[Example, float]):
             return Example(text, pair, None, extra)
         return Example(text, pair, number_of(label, row.place, "the label"), extra)
 
-    def fit(self, examples: Sequence[Example]) -> None:
-        super().fit(examples)
+    def fit_targets(self, examples: Iterable[Example]) -> None:
         labels = torch.tensor([example.label for example in examples], dtype=torch.float64)
         self.mean, self.deviation = float(labels.mean()), float(labels.std(correction=0))
         if self.deviation == 0:
             raise UserError(f"data.train: every label is {self.mean:g}: a regression needs numbers that differ")
+
+    def extend_targets(self, examples: Iterable[Example]) -> None:
+        for _ in examples:  # mean and deviation stay
+            pass
 
     def model_options(self) -> dict[str, Any]:
         return {"num_labels": 1, "problem_type": "regression"}

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..data.label_values import label_name
 from ..data.missing import is_missing
 from ..data.numbers import number_of
 from ..data.rows import Row
@@ -48,7 +49,7 @@ class TabularFeatures:
 
     def read(self, row: Row) -> Values:
         """The values of a row. Raises UserError with file:line for one that is no number, or no word."""
-        return tuple(_read(row, name, kind) for name, kind in self._kinds.items())
+        return tuple(_read(row, name, kind) for name, kind in self._kinds.items()) if self._kinds else ()
 
     def as_columns(self, values: Values) -> dict[str, Value]:
         """The inverse of `read`."""
@@ -79,9 +80,10 @@ def _read(row: Row, name: str, kind: FeatureKind) -> Value:
         return None
     if kind == "number":
         return number_of(value, row.place, f"column '{name}'")
-    if isinstance(value, list | dict):
+    category = label_name(value)
+    if category is None:
         raise UserError(f"{row.place}: column '{name}' is {value!r}: write one word or number, for it is a category")
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+    return category
 
 
 def _statistics(name: str, kind: FeatureKind, column: Sequence[Any]) -> dict[str, Any]:

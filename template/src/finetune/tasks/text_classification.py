@@ -63,8 +63,7 @@ class TextClassificationTask(TextTask[Example, Prediction]):
         require_known("label", name, self.labels, row.place)
         return Example(text, pair, name, extra)
 
-    def fit(self, examples: Sequence[Example]) -> None:
-        super().fit(examples)
+    def fit_targets(self, examples: Iterable[Example]) -> None:
         counts = Counter(str(example.label) for example in examples)
         if len(counts) < 2:
             only = next(iter(counts))
@@ -72,8 +71,7 @@ class TextClassificationTask(TextTask[Example, Prediction]):
         self.labels, self.weights = [], None
         self._update(counts)
 
-    def extend(self, examples: Sequence[Example]) -> None:
-        super().extend(examples)
+    def extend_targets(self, examples: Iterable[Example]) -> None:
         self._update(Counter(str(example.label) for example in examples))
 
     def _update(self, counts: Counter[str]) -> None:

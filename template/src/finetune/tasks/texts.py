@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
@@ -55,10 +55,26 @@ class TextTask(Task[T, P]):
     def fit(self, examples: Sequence[T]) -> None:
         if self.tabular:
             self.tabular.fit(self.tabular_values(examples))
-        self.paired = any(example.text_pair is not None for example in examples)
+        self.paired = False
+        self.fit_targets(self._noting_pairs(examples))
 
     def extend(self, examples: Sequence[T]) -> None:
-        self.paired = bool(self.paired) or any(example.text_pair is not None for example in examples)
+        self.paired = bool(self.paired)
+        self.extend_targets(self._noting_pairs(examples))
+
+    def _noting_pairs(self, examples: Iterable[T]) -> Iterator[T]:
+        for example in examples:
+            if example.text_pair is not None:
+                self.paired = True
+            yield example
+
+    @abstractmethod
+    def fit_targets(self, examples: Iterable[T]) -> None:
+        """Collect the labels in one pass over all examples: a second one would read the data files once more."""
+
+    @abstractmethod
+    def extend_targets(self, examples: Iterable[T]) -> None:
+        """The same for further training."""
 
     def state(self) -> dict[str, Any]:
         return {**super().state(), "paired": self.paired}
@@ -86,12 +102,14 @@ class TextTask(Task[T, P]):
         texts = [(example.text, example.text_pair) for example in examples]
         inputs, truncated = tokenize_all(texts, tokenizer, max_length, self.overflow)
         features = []
+        end = tokenizer.eos_token_id  # looked up once: tokenizers search for it
         for number, (example, windows) in enumerate(zip(examples, inputs, strict=True)):
             target, extra = self.target(example), self.tabular.encode(example.extra)
             for row in windows:
-                ends = row["input_ids"].count(tokenizer.eos_token_id)
-                features.append(Feature(number, row, target, int(row is windows[0]), end_tokens=ends, extra=extra))
-                target = unscored(target)
+                ends = 0 if end is None else row["input_ids"].count(end)
+                is_first = row is windows[0]
+                labels = target if is_first else unscored(target)
+                features.append(Feature(number, row, labels, int(is_first), end_tokens=ends, extra=extra))
         return Encoded(features, truncated)
 
     def example_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -142,12 +160,12 @@ def joined(example: HasText) -> str:
 
 def tokenize(texts: Sequence[Text], tokenizer: Any, max_length: int) -> tuple[list[dict[str, list[int]]], int]:
     """Model inputs of each text or pair, truncated to `max_length` tokens, and how many were truncated."""
-    rows = _tokenized(tokenizer, texts)
-    long = [number for number, row in enumerate(rows) if len(row["input_ids"]) > max_length]
-    truncated = _tokenized(tokenizer, [texts[number] for number in long], truncation=True, max_length=max_length)
-    for number, row in zip(long, truncated, strict=True):
-        rows[number] = row
-    return rows, len(long)
+    rows, overflows = _tokenized(tokenizer, texts, truncation=True, max_length=max_length)
+    if tokenizer.is_fast:
+        return rows, overflows
+    full = [text for text, row in zip(texts, rows, strict=True) if len(row["input_ids"]) == max_length]
+    whole, _ = _tokenized(tokenizer, full)
+    return rows, sum(len(row["input_ids"]) > max_length for row in whole)
 
 
 def tokenize_all(
@@ -158,7 +176,8 @@ def tokenize_all(
         cut, truncated = tokenize(texts, tokenizer, max_length)
         return [[row] for row in cut], truncated
     inputs, truncated = [], 0
-    for (text, partner), row in zip(texts, _tokenized(tokenizer, texts, return_special_tokens_mask=True), strict=True):
+    whole, _ = _tokenized(tokenizer, texts, return_special_tokens_mask=True)
+    for (text, partner), row in zip(texts, whole, strict=True):
         special = row.pop("special_tokens_mask")
         first = len(special)
         if partner is not None and len(special) > max_length:
@@ -175,9 +194,13 @@ def token_ids(tokenizer: Any, texts: Sequence[str], **options: Any) -> list[list
     return ids
 
 
-def _tokenized(tokenizer: Any, texts: Sequence[Text], **options: Any) -> list[dict[str, list[int]]]:
-    """Single texts and pairs may be mixed; each kind is tokenized in one call."""
+def _tokenized(tokenizer: Any, texts: Sequence[Text], **options: Any) -> tuple[list[dict[str, list[int]]], int]:
+    """The model inputs of each text, and how many a tokenizer of the library tokenizers has truncated.
+
+    Single texts and pairs may be mixed; each kind is tokenized in one call.
+    """
     rows: list[dict[str, list[int]]] = [{} for _ in texts]
+    truncated = 0
     for paired in (False, True):
         numbers = [i for i, (_, partner) in enumerate(texts) if (partner is not None) == paired]
         if not numbers:
@@ -185,6 +208,8 @@ def _tokenized(tokenizer: Any, texts: Sequence[Text], **options: Any) -> list[di
         firsts = [texts[i][0] for i in numbers]
         partners = [texts[i][1] for i in numbers] if paired else None
         batch = tokenizer(firsts, partners, return_attention_mask=False, verbose=False, **options)
-        for position, i in enumerate(numbers):
-            rows[i] = {name: values[position] for name, values in batch.items()}
-    return rows
+        for name, column in batch.items():
+            for i, values in zip(numbers, column, strict=True):
+                rows[i][name] = values
+        truncated += sum(bool(encoding.overflowing) for encoding in batch.encodings or ())
+    return rows, truncated

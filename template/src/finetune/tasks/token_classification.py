@@ -5,7 +5,7 @@ are those of entities, as IOB2, or plain ones such as parts of speech.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..console import counted, notice
+from ..data.cells import list_in_cell
 from ..data.features import IGNORE, Encoded, Feature
-from ..data.label_values import label_name, list_in_cell
+from ..data.label_values import label_name
 from ..data.rows import Row
 from ..errors import UserError
 from .base import Task
@@ -118,12 +119,16 @@ class TokenClassificationTask(Task[Example, Prediction]):
         self.extend(examples)
 
     def extend(self, examples: Sequence[Example]) -> None:
-        for example in examples:
+        names: set[str] = set()
+        counts: dict[str, Counter[str]] = defaultdict(Counter)
+        for example in examples:  # one pass: it may read data files
             self._require_scheme(example)
-        names = {name for example in examples for _, _, name in chunks(example.tags or [])}
+            names.update(name for _, _, name in chunks(example.tags or []))
+            for token, tag in zip(example.tokens, example.tags or [], strict=True):
+                counts[token][tag] += 1
         new = sorted(names.difference(self._types()))
         self.labels += new if self.plain else [f"{prefix}-{name}" for name in new for prefix in "BI"]
-        self.dictionary |= _dictionary(examples, self.labels[0])
+        self.dictionary |= _dictionary(counts, self.labels[0])
 
     def _require_scheme(self, example: Example) -> None:
         """Refuse plain tags among those of entities, and the reverse."""
@@ -371,12 +376,8 @@ def _share_out(windows: list[dict[int, int]]) -> Iterator[dict[int, int]]:
         yield {word: position for word, position in starts.items() if owner[word][1] == number}
 
 
-def _dictionary(examples: Sequence[Example], usual: str) -> dict[str, str]:
+def _dictionary(counts: Mapping[str, Counter[str]], usual: str) -> dict[str, str]:
     """The most frequent tag of each word, less the words for which it is the usual one."""
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    for example in examples:
-        for token, tag in zip(example.tokens, example.tags or [], strict=True):
-            counts[token][tag] += 1
     frequent = {token: counter.most_common(1)[0][0] for token, counter in counts.items()}
     return {token: tag for token, tag in frequent.items() if tag != usual}
 

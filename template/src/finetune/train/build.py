@@ -7,15 +7,17 @@ import torch
 from torch.nn.parallel import DistributedDataParallel
 
 from ..config.config import Config
-from ..config.methods import AdaLora
+from ..config.methods import AdaLora, Head
 from ..data.batching import Padding
 from ..data.packing import Packing
 from ..dataset import Examples, Split, encode_split, new_task, read_split, require_readable
 from ..distributed.parallel import replicate, require_devices, shard
 from ..distributed.world import SINGLE_PROCESS, World
 from ..feature_cache import FeatureCache
+from ..model.activation_checkpointing import checkpoint_activations, checkpoints_activations
 from ..model.compile import compile_layers
 from ..model.device import Precision, choose_device
+from ..model.frozen_body import freeze_body
 from ..model.layers import unwrap_model
 from ..model.packed_attention import use_packed_attention
 from ..model.precision import training_precision
@@ -24,6 +26,7 @@ from ..run.folder import cache_folder
 from ..run.saved_model import Base
 from ..tasks.base import Task
 from .adalora import RankAllocation
+from .embedding_gradient import EmbeddingGradients, rowwise_gradients
 from .optim import make_optimizer, make_schedule
 from .selection import Selection, make_selection
 from .start import FreshStart, Penalty, ReplaySampler, Teacher, starting_point
@@ -52,6 +55,8 @@ class Setup:
     """Elastic weight consolidation."""
     teacher: Teacher | None
     """Knowledge distillation."""
+    embeddings: EmbeddingGradients
+    """Gradients of large embedding tables by rows."""
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LambdaLR
     precision: Precision
@@ -93,15 +98,21 @@ def build(config: Config, world: World = SINGLE_PROCESS) -> Setup:
         model, base = start.load_model(task, tokenizer, total_steps)
         batching = make_batching(config, task, tokenizer, model)
         teacher = start.load_teacher(device)
+        if checkpoints_activations(config):
+            checkpoint_activations(model)
         if config.train.compile:
             compile_layers(model, device)
-    model, ddp = distribute(config, model.train(), device, world)
+    # On one rank, because timings may differ between ranks.
+    precision = world.on_main(lambda: training_precision(config.train.precision, model, device))
+    model, ddp = distribute(config, model.train(), device, world, precision)
     optimizer = make_optimizer(config.optim, model, base.head)
     with world.raise_together():
         penalty = start.make_penalty(model)
     selection = world.on_main(lambda: make_selection(config, task, validation))
-    # On one rank, because timings may differ between ranks.
-    precision = world.on_main(lambda: training_precision(config.train.precision, model, device))
+    if isinstance(config.method, Head):  # each rank has other texts in each epoch, so several ranks keep none
+        kept = [split for split in (train, validation) if split and world.size == 1]
+        if freeze_body(model, task, batching, kept, budget=config.train.micro_batch_tokens, precision=precision):
+            start.notes.append("head: the outputs of the frozen body are computed once and kept")
     return Setup(
         world=world,
         start=start,
@@ -118,6 +129,7 @@ def build(config: Config, world: World = SINGLE_PROCESS) -> Setup:
         allocation=RankAllocation(model, config.method.orthogonality) if isinstance(config.method, AdaLora) else None,
         penalty=penalty,
         teacher=teacher,
+        embeddings=rowwise_gradients(model) if world.size == 1 and not config.train.compile else EmbeddingGradients(),
         optimizer=optimizer,
         schedule=make_schedule(config.optim, optimizer, total_steps),
         precision=precision,
@@ -135,14 +147,14 @@ def make_batching(config: Config, task: Task[Any, Any], tokenizer: Any, model: A
 
 
 def distribute(
-    config: Config, model: Any, device: torch.device, world: World
+    config: Config, model: Any, device: torch.device, world: World, precision: Precision
 ) -> tuple[Any, DistributedDataParallel | None]:
     """The model on the devices of all ranks, sharded or replicated, and what averages the gradients of replicas."""
     if world.size == 1:
         return model.to(device), None
     if config.train.parallel == "fsdp":
         with world.raise_together():
-            shard(model, world, device)
+            shard(model, world, device, precision)
         return model, None
     model = model.to(device)
     return model, replicate(model)

@@ -43,6 +43,8 @@ class TrainingState:
     """Validations since the best one that count for early stopping and for the plateau schedule."""
     seconds: float = 0.0
     """Training time so far, over all resumptions."""
+    micro_batch_tokens: int | None = None
+    """What `train.micro_batch_tokens` was lowered to when memory ran out."""
     window: StepStats = field(default_factory=StepStats)
     """Statistics since the last line of the log."""
 

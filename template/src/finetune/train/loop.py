@@ -28,6 +28,7 @@ from .background import background_writer
 from .build import Setup, build
 from .checkpoint import TrainingState, save_checkpoint
 from .interrupt import stop_signal
+from .memory import micro_batch_tokens, within_memory
 from .optim import Plateau
 from .resume import require_same_config, require_same_inputs, restore, with_same_choices
 from .selection import validation_values
@@ -98,7 +99,7 @@ def fit(config: Config, run: RunFolder, setup: Setup, state: TrainingState, cons
     watch = Stopwatch(state.seconds)
     with log.live(), stop_signal() as stopped, background_writer(setup.world) as writer:
         for epoch, rows in step_batches(config, setup, start=state.step):
-            state.window.add(optimizer_step(config, setup, rows))
+            state.window.add(within_memory(optimizer_step, config, setup, rows, state, console))
             state.window.seconds += watch.lap()
             state.step += 1
             log.advance(state.step)
@@ -166,9 +167,9 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> StepSta
     for number, ((part, chosen), counts) in enumerate(micro_batches, 1):
         batch = setup.batching.make_batch(part, chosen).to(model.device)
         share = counts / max(1, scored_labels)  # 0 for another rank's micro-batch, computed to keep step with it
-        with accumulate_only(setup.ddp, unless=number == len(micro_batches)):
+        with accumulate_only(setup.ddp, unless=number == len(micro_batches)), setup.embeddings.by_rows():
             # Forward
-            logits = forward(model, task, batch, setup.precision)
+            logits = forward(model, task, batch, setup.precision, whole_logits=bool(setup.teacher))
             # Loss
             loss = objective = task.loss(logits, batch.labels) * share
             if setup.teacher:
@@ -183,7 +184,8 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> StepSta
     step_loss, size = world.reduce(float(total), padded_tokens)
 
     # Gradient clipping
-    norm = float(full_tensor(clip_grad_norm_(setup.trainable, config.train.clip_norm or math.inf)))
+    gradients = setup.embeddings.merged(setup.trainable)
+    norm = float(full_tensor(clip_grad_norm_(gradients, config.train.clip_norm or math.inf)))
     if not math.isfinite(step_loss + norm):
         raise NotFiniteError(
             f"the loss is {step_loss} and the gradient norm {norm} in a step over {setup.train.where(rows)}: "
@@ -192,7 +194,8 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> StepSta
 
     # Optimizer and scheduler
     lr = float(setup.schedule.get_last_lr()[0])
-    setup.optimizer.step()
+    with setup.embeddings.filled():
+        setup.optimizer.step()
     setup.schedule.step()
     if setup.allocation:
         setup.allocation.update(setup.schedule.last_epoch)  # the number of steps so far
@@ -223,7 +226,7 @@ def validate(
 ) -> None:
     """Evaluate on the validation data; keep the model if it is the best so far, or without such data the latest."""
     model, task, tokenizer, world = setup.model, setup.task, setup.tokenizer, setup.world
-    split, better, budget = setup.validation, True, config.train.micro_batch_tokens
+    split, better, budget = setup.validation, True, micro_batch_tokens(config, state)
     if split:
         result = infer(
             model, task, tokenizer, split.features, "validation", budget=budget, precision=setup.precision, world=world

@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from ..config.config import Config
 from ..console import counted, print_indented, print_line
+from ..model.activation_checkpointing import checkpoints_activations
 from ..model.size import memory, parameter_counts
 from .build import Setup
 from .optim import STATES
@@ -58,6 +59,8 @@ def print_summary(config: Config, setup: Setup, console: Console) -> None:
     if setup.world.size > 1:
         how = "the model is sharded among them" if config.train.parallel == "fsdp" else "each has a replica"
         print_indented(console, f"data parallelism: {setup.world.size} processes, {how}")
+    if checkpoints_activations(config):
+        print_indented(console, "activation checkpointing: the activations of a layer are recomputed")
     if config.train.compile:
         print_indented(console, "the layers are compiled: the first steps take a while")
     if config.train.packing:

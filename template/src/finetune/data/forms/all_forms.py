@@ -1,32 +1,32 @@
 """All forms by the task that reads them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from itertools import chain, islice
 
 from ...console import counted, notice
 from ...errors import UserError
 from ..records import Record
-from .annotations import ALL_LABELS, ENTITIES, ONE_LABEL
+from .annotations import ALL_LABELS, ENTITIES, ONE_LABEL, TARGETS
 from .dialogues import NAMES, dialogue_forms
 from .form import Form, Object, unpaired
 from .instructions import instruction_forms, to_columns, to_messages
 from .label_studio import STUDIO_ALL_LABELS, STUDIO_ENTITIES, STUDIO_NUMBER, STUDIO_ONE_LABEL
+from .spacy_training import TRAINING_ALL_LABELS, TRAINING_ENTITIES, TRAINING_ONE_LABEL
 from .translations import TRANSLATIONS
 
 SOURCE_TARGET = instruction_forms((("source",),), partial(to_columns, "source", "target"))
 
 FORMS: Mapping[str, tuple[Form, ...]] = {
     "chat": (*dialogue_forms(), *instruction_forms(tuple((name,) for name in NAMES), to_messages)),
-    "multi-label-classification": STUDIO_ALL_LABELS + ALL_LABELS,
+    "multi-label-classification": (*STUDIO_ALL_LABELS, *ALL_LABELS, TRAINING_ALL_LABELS),
     "regression": STUDIO_NUMBER,
-    "summarization": SOURCE_TARGET,
-    "text-classification": STUDIO_ONE_LABEL + ONE_LABEL,
+    "summarization": (TARGETS, *SOURCE_TARGET),
+    "text-classification": (*STUDIO_ONE_LABEL, *ONE_LABEL, TRAINING_ONE_LABEL),
     "text-generation": instruction_forms(
         (("text",), ("prompt", "completion")), partial(to_columns, "prompt", "completion")
     ),
-    "token-classification": STUDIO_ENTITIES + ENTITIES,
-    "translation": (TRANSLATIONS, *SOURCE_TARGET),
+    "token-classification": (*STUDIO_ENTITIES, *ENTITIES, TRAINING_ENTITIES),
+    "translation": (TRANSLATIONS, TARGETS, *SOURCE_TARGET),
 }
 """The forms of each task, the most specific first."""
 SAMPLE = 20
@@ -43,11 +43,9 @@ def form_of(task: str, value: object) -> Form | None:
     return form.bound(first) if form and form.bound else form
 
 
-def recognised(task: str, records: Iterator[Record]) -> tuple[Form | None, Iterator[Record]]:
-    """The form of a file, by the first example that has one, and all its records."""
-    first = list(islice(records, SAMPLE))
-    form = next((form for form in (form_of(task, record.value) for record in first) if form), None)
-    return form, chain(first, records)
+def recognised(task: str, values: Iterable[object]) -> Form | None:
+    """The form of a file, by the first of some examples that has one."""
+    return next((form for form in (form_of(task, value) for value in values) if form), None)
 
 
 def accepted(form: Form, source: str, records: Iterator[Record]) -> Iterator[Record]:

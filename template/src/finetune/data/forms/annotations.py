@@ -1,6 +1,6 @@
 """Annotations of texts by doccano, Prodigy and spaCy: entities, and labels of whole texts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -130,12 +130,34 @@ def _spacy_labels(value: Object, place: str) -> tuple[str, Any]:
     scores = value.get("cats")
     if not isinstance(scores, dict) or not all(isinstance(score, int | float) for score in scores.values()):
         raise UserError(f"{place}: cats is {shown(scores)}: write the score of each category, as in the first examples")
-    return text_of(value, place), [label for label, score in scores.items() if score > LIKELY]
+    return text_of(value, place), likely(scores)
+
+
+def likely(scores: Mapping[str, float]) -> list[str]:
+    """The categories of spaCy that hold."""
+    return [label for label, score in scores.items() if score > LIKELY]
 
 
 def _is_doccano_labels(value: Object) -> bool:
     is_numbered = "id" in value and "labels" not in value
     return is_numbered and text_in(value) is not None and isinstance(value.get("label"), list)
+
+
+def _is_doccano_targets(value: Object) -> bool:
+    """Whether a text has texts as labels, and no other text that could be meant."""
+    found = value.get("label", value.get("labels"))
+    others = [one for key, one in value.items() if key not in ("text", "data") and isinstance(one, str)]
+    is_list = isinstance(found, list) and all(isinstance(one, str) for one in found)
+    return text_in(value) is not None and is_list and not others
+
+
+def _doccano_target(value: Object, place: str) -> dict[str, Any]:
+    target = value.get("label", value.get("labels"))
+    if isinstance(target, list):
+        if len(target) > 1:
+            raise UserError(f"{place}: the text has {len(target)} targets, {shown(target)}: keep one")
+        target = target[0] if target else None
+    return {"source": text_of(value, place), "target": target}
 
 
 def _not_accepted(value: Object) -> bool:
@@ -185,5 +207,13 @@ ENTITIES = (
         reason=NOT_ACCEPTED,
     ),
 )
+TARGETS = Form(
+    "doccano",
+    _is_doccano_targets,
+    _doccano_target,
+    rejects=lambda value: value.get("label", value.get("labels")) == [],
+    reason=UNANNOTATED,
+)
+"""A text with the text to be generated."""
 ONE_LABEL, ALL_LABELS = _label_forms(one_label), _label_forms(all_labels)
 """Forms of texts with one label, and with any number of them."""

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from ...errors import UserError
-from .cells import decoded
+from ..cells import decoded
 from .form import Form, Object
 
 Message = dict[str, Any]

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from ...errors import UserError
-from .cells import decoded
+from ..cells import decoded
 from .form import Form, Object
 
 QUESTIONS = ("instruction", "prompt", "question", "query", "input", "问题")

@@ -6,6 +6,7 @@ from typing import Any
 from ...console import counted
 from ...errors import UserError
 from ..columns import Columns, require_columns
+from ..records import Record
 
 
 def column_names(cells: Sequence[str], columns: Columns, place: str) -> list[str]:
@@ -48,12 +49,13 @@ def default_header(width: int, columns: Columns) -> list[str]:
     return [*known, *numbers[len(known) :]][:width]
 
 
-def by_name(names: Sequence[str], cells: Sequence[str], place: str) -> dict[str, str]:
-    """A row by the names of its columns. Raises UserError if it has others."""
-    if not fits(names, cells):
-        found = counted(max(1, len(without_trailing_blanks(cells))), "column")
-        raise UserError(f"{place}: {found} where the first line has {len(names)}: correct the row")
-    return dict(zip(names, cells, strict=False))
+def by_name(names: Sequence[str], cells: Sequence[str], place: str) -> Record:
+    """A row by the names of its columns; one with more or fewer of them has an error."""
+    if fits(names, cells):
+        return Record(place, dict(zip(names, cells, strict=False)))
+    found = counted(max(1, len(without_trailing_blanks(cells))), "column")
+    error = UserError(f"{place}: {found} where the first line has {len(names)}: correct the row")
+    return Record(place, None, error=error)
 
 
 def fits(names: Sequence[str], cells: Sequence[str]) -> bool:

@@ -78,8 +78,14 @@ def parse_json(text: str, place: str) -> Any:
 def _lines(path: Path, columns: Columns) -> Iterator[Record]:
     for number, line in enumerate(lines_of(path, columns.file), start=1):
         if line.strip():
-            place = f"{path}:{number}"
-            yield Record(place, parse_json(line, place))
+            yield _record(f"{path}:{number}", line)
+
+
+def _record(place: str, line: str) -> Record:
+    try:
+        return Record(place, parse_json(line, place))
+    except UserError as error:
+        return Record(place, None, error=error)
 
 
 def _has_object_lines(path: Path, columns: Columns) -> bool:
@@ -146,7 +152,7 @@ class _Json:
     def __init__(self, path: Path, text: TextIO) -> None:
         self._path, self._text = path, text
         self._buffer, self._position, self._line = "", 0, 1
-        self._example = ""
+        self._example, self._is_object = "", False
 
     def peek(self) -> str:
         """The next character that is no white space; empty at the end."""
@@ -162,14 +168,21 @@ class _Json:
         """The elements of the list that begins here."""
         for number, _ in enumerate(self._items("[", "]"), start=1):
             self._example = f" (example {number})"
-            place = self._place
-            yield Record(place, self._value())
+            yield self._element(self._place)
         self._example = ""
+
+    def _element(self, place: str) -> Record:
+        self._is_object = self.peek() == "{"
+        try:
+            return Record(place, self._value())
+        except _RefusedValue as error:
+            self._value(strict=False)  # reading goes on behind it
+            return Record(place, None, error=error)
 
     def members(self, wanted: str | None, found: dict[str, bool], within: str = "", depth: int = 1) -> Iterator[Record]:
         """The elements of the list `wanted` in the object that begins here; keys are joined by dots.
 
-        `found` gets the names of all lists, and whether they begin with an object.
+        `found` gets the names of all lists, and whether they begin with an object. Raises the errors of other lists.
         """
         names: set[str] = set()
         for _ in self._items("{", "}"):
@@ -181,9 +194,11 @@ class _Json:
             if start == "[":
                 found[name] = False
                 for number, record in enumerate(self.elements()):
-                    found[name] = found[name] or (not number and isinstance(record.value, dict))
+                    found[name] = found[name] or (not number and self._is_object)
                     if name == wanted:
                         yield record
+                    elif record.error and (wanted or not found[name]):
+                        raise record.error
             elif start == "{" and depth < DEEPEST:
                 yield from self.members(wanted, found, f"{name}.", depth + 1)
             else:
@@ -228,11 +243,11 @@ class _Json:
             raise self._error(f"{char} is missing")
         self._position += 1
 
-    def _value(self) -> Any:
+    def _value(self, *, strict: bool = True) -> Any:
         self.peek()
         while True:
             try:
-                value, end = _DECODER.raw_decode(self._buffer, self._position)
+                value, end = (_DECODER if strict else _LENIENT).raw_decode(self._buffer, self._position)
             except json.JSONDecodeError as error:
                 is_cut = error.msg.startswith("Unterminated string") or error.pos > len(self._buffer) - LITERAL
                 if is_cut and self._read_more():
@@ -244,7 +259,8 @@ class _Json:
             is_cut = end > len(self._buffer) - LITERAL and self._buffer[end - 1] not in '"]}'
             if not (is_cut and self._read_more()):
                 break
-        _check_surrogates(value, self._buffer, self._place, self._position, end)
+        if strict:
+            _check_surrogates(value, self._buffer, self._place, self._position, end)
         self._move(end)
         return value
 
@@ -272,11 +288,15 @@ class _Refused(ValueError):
     """JSON that Python reads, but not all of it, or not as it is meant. The message is the reason."""
 
 
+class _RefusedValue(UserError):
+    """The same with its place: the value has an end, so that the next one can be read."""
+
+
 def _refusal(place: str, error: Exception, example: str = "") -> UserError:
     if isinstance(error, RecursionError):
         return UserError(f"{place}: the JSON is nested too deeply{example}: write an object of a few columns")
     reason, _, remedy = str(error).rpartition(": ")
-    return UserError(f"{place}: {reason}{example}: {remedy}")
+    return _RefusedValue(f"{place}: {reason}{example}: {remedy}")
 
 
 def _double(name: str) -> _Refused:
@@ -314,10 +334,12 @@ def _check_surrogates(value: Any, text: str, place: str, start: int = 0, end: in
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
-            raise UserError(
+            raise _RefusedValue(
                 f"{place}: a text holds half of a surrogate pair (\\ud8..): write whole characters"
             ) from error
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_float)
+_LENIENT = json.JSONDecoder(parse_int=str, parse_float=str)
+"""Finds the end of a value that is refused."""
 READ: dict[Kind, Callable[[Path, Columns], Iterator[Record]]] = {"lines": _lines, "list": _list, "within": _list_within}

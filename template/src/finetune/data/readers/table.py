@@ -54,7 +54,10 @@ def read_table(path: Path, columns: Columns) -> Iterator[Record]:
             names = column_names(cells, columns, place)
             if columns.header:
                 continue
-        yield Record(place, by_name(names, cells, place))
+        record = by_name(names, cells, place)
+        if record.error and any("\n" in cell for cell in cells):
+            raise record.error  # perhaps for a quote that is not closed, so that the rows in between are cells
+        yield record
 
 
 def table_form(path: Path, columns: Columns) -> TableForm:

@@ -36,7 +36,7 @@ def read_xlsx(path: Path, columns: Columns) -> Iterator[Record]:
             if columns.header:
                 continue
         cells += [""] * (len(names) - len(cells))  # a row ends with its last value
-        yield Record(place, by_name(names, cells, place))
+        yield by_name(names, cells, place)
 
 
 def sheet_rows(path: Path, name: str | None) -> Iterator[tuple[int, list[Any]]]:

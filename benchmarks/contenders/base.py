@@ -1,0 +1,50 @@
+"""What a contender of the speed benchmark can do, and how it is timed."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(slots=True)
+class Timing:
+    """Seconds of this thread's processor time, which other programs disturb less, and of the clock."""
+
+    processor: float = 0.0
+    wall: float = 0.0
+
+
+@contextmanager
+def timed(timing: Timing) -> Iterator[None]:
+    """Add the time of the block."""
+    processor, wall = time.thread_time(), time.perf_counter()
+    yield
+    timing.processor += time.thread_time() - processor
+    timing.wall += time.perf_counter() - wall
+
+
+class Contender(ABC):
+    """Trains a model on the workload's examples; every pass starts from the same weights."""
+
+    model: Any
+    initial: dict[str, Any]
+    evaluates = True
+    """Whether it has an evaluation and a prediction."""
+
+    def reset(self) -> None:
+        """Back to the initial weights."""
+        self.model.load_state_dict(self.initial)
+
+    @abstractmethod
+    def train(self, steps: int | None = None) -> Timing:
+        """One pass over the training examples, or the first `steps` steps of one, by an optimizer without state."""
+
+    @abstractmethod
+    def evaluate(self) -> tuple[Timing, float, float]:
+        """The time, the mean loss and the main metric on the validation examples."""
+
+    @abstractmethod
+    def predict(self) -> Timing:
+        """The time of predicting the validation examples."""

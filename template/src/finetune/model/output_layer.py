@@ -1,0 +1,127 @@
+"""Output layer and cross-entropy in chunks of the scored tokens, so that the whole logits are never in memory.
+
+The logits of a large vocabulary, (tokens, vocabulary), and their gradient would be the largest tensors of a training:
+4,096 tokens with the 152,000 of Qwen2 take 2.5 GB each. A chunk's gradient is computed right after its loss, so that
+no chunk is kept for the backward pass, nor computed twice: the fused linear cross-entropy of Liger Kernel (Hsu et al.
+2024), without its kernels. Loss and gradients are exact.
+"""
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..tasks.base import Task
+from ..tasks.token_scores import TokenScores, cross_entropy, join, score_tokens
+from .layers import unwrap_model
+
+CHUNK = 512
+"""Scored tokens whose logits are in memory at once."""
+LARGE = 2**24
+"""Logits, in numbers, from which on they are computed in chunks: 64 MiB in fp32, about what a small model takes."""
+ARCHITECTURES = (
+    *("bart", "blenderbot", "bloom", "cohere", "cohere2", "ernie4_5", "exaone4", "falcon", "gemma", "gemma2"),
+    *("gemma3_text", "gemma4_text", "glm", "glm4", "gpt2", "gpt_neo", "gpt_neox", "gptj", "granite", "lfm2", "llama"),
+    *("longt5", "m2m_100", "marian", "mbart", "ministral3", "mistral", "mt5", "nanochat", "olmo", "olmo2", "olmo3"),
+    *("opt", "pegasus", "phi", "phi3", "plbart", "qwen2", "qwen3", "qwen3_5_text", "seed_oss", "smollm3", "stablelm"),
+    *("starcoder2", "t5", "umt5"),
+)
+"""Model types for which tests/proofs/test_output_layer.py proves that loss and gradients are those of whole logits."""
+
+ScoredOf = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Of (rows, tokens, width), what predicts a scored token, (scored tokens, width), and these tokens' labels."""
+
+
+def in_chunks(model: Any, task: Task[Any, Any], labels: Tensor) -> bool:
+    """Whether to compute the scores of the tokens in chunks, instead of the logits of a batch."""
+    if not task.scores_tokens:
+        return False
+    body = unwrap_model(model)
+    return body.config.model_type in ARCHITECTURES and labels.numel() * vocabulary(body) >= LARGE
+
+
+def vocabulary(model: Any) -> int:
+    """Logits of a token."""
+    return int(model.get_output_embeddings().weight.shape[0])
+
+
+def token_scores(model: Any, inputs: dict[str, Any], labels: Tensor, scored_of: ScoredOf) -> TokenScores:
+    """A forward pass, with the scores of tokens in place of logits.
+
+    `labels` are (rows, tokens); soft prompts may stand before these tokens. A model that is sharded (FSDP2) has the
+    whole weights of its output layer only inside of its forward pass, and gathers them for the backward pass of what
+    it returns: so the scores are computed there, and their loss is returned.
+    """
+    body, found = unwrap_model(model), []
+
+    def score(layer: Any, arguments: tuple[Tensor]) -> Tensor:
+        states, truth = scored_of(arguments[0][:, -labels.shape[1] :])
+        found.append(_score(partial(_logits, body, layer), states, truth, layer))
+        return arguments[0][:, :0]  # the model itself goes on with the logits of no token
+
+    def add_loss(_: Any, __: Any, output: Any) -> None:
+        output.loss = found[0].loss
+
+    with ExitStack() as hooks:
+        hooks.callback(body.get_output_embeddings().register_forward_pre_hook(score).remove)
+        hooks.callback(body.register_forward_hook(add_loss, prepend=True).remove)
+        model(**inputs)
+    return found[0]
+
+
+def _logits(model: Any, layer: Any, states: Tensor) -> Tensor:
+    """The logits of hidden states, (tokens, vocabulary), and what some architectures do with them."""
+    logits: Tensor = layer.forward(states)  # without its hooks
+    config = model.config
+    if (bias := getattr(model, "final_logits_bias", None)) is not None:  # BART
+        logits = logits + bias
+    if scale := getattr(config, "logit_scale", None):  # Cohere
+        logits = logits * scale
+    if scale := getattr(config, "logits_scaling", None):  # Granite
+        logits = logits / scale
+    if cap := getattr(config, "final_logit_softcapping", None):  # Gemma 2
+        logits = torch.tanh(logits / cap) * cap
+    return logits
+
+
+def _score(logits_of: Callable[[Tensor], Tensor], states: Tensor, labels: Tensor, layer: Any) -> TokenScores:
+    parameters = [parameter for parameter in layer.parameters() if parameter.requires_grad]
+    if torch.is_grad_enabled() and (states.requires_grad or parameters):
+        loss: Tensor = _ChunkedLoss.apply(logits_of, labels, states, *parameters)  # type: ignore[no-untyped-call]
+        return TokenScores(loss, labels.new_empty(0), labels.new_empty(0))
+    chunks = zip(states.split(CHUNK), labels.split(CHUNK), strict=True)
+    return join([score_tokens(logits_of(part), truth) for part, truth in chunks])
+
+
+class _ChunkedLoss(torch.autograd.Function):
+    """Summed cross-entropy, with its gradient by the hidden states and by the parameters of the output layer."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, logits_of: Callable[[Tensor], Tensor], labels: Tensor, states: Tensor, *parameters: Tensor
+    ) -> Tensor:
+        losses: list[Tensor] = []
+        by_states: list[Tensor] = []
+        by_parameters: list[Tensor] = []
+        for part, truth in zip(states.split(CHUNK), labels.split(CHUNK), strict=True):
+            with torch.enable_grad():
+                part = part.detach().requires_grad_(states.requires_grad)
+                loss = cross_entropy(logits_of(part), truth)
+            wanted = [part, *parameters] if states.requires_grad else [*parameters]
+            gradients = [*torch.autograd.grad(loss, wanted)]
+            if states.requires_grad:
+                by_states.append(gradients.pop(0))
+            by_parameters = by_parameters or gradients
+            for total, more in zip(by_parameters, gradients, strict=True) if losses else ():
+                total.add_(more)
+            losses.append(loss.detach())
+        ctx.save_for_backward(torch.cat(by_states) if by_states else None, *by_parameters)
+        return torch.stack(losses).sum()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
+        # In place: they are as large as the weights, and no second backward pass can ask for them.
+        return None, None, *(None if saved is None else saved.mul_(gradient) for saved in ctx.saved_tensors)
