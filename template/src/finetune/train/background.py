@@ -32,6 +32,11 @@ class BackgroundWriter:
         """Whether a write has failed, on the main rank; `wait` raises its error."""
         return self._error is not None
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a write is going on."""
+        return self._thread is not None and self._thread.is_alive()
+
     def write(self, state: dict[str, Any], write: Callable[[dict[str, Any]], None]) -> None:
         """Let a thread `write` a copy of `state`, nested dicts and lists with full tensors in place of sharded ones.
 
