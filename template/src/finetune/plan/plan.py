@@ -82,7 +82,7 @@ def make_plan(config: Config, gpus: int, tokens: int | None = None) -> Plan:
     communication = _communication(weights, gradients, gpus, micro_batches, sharded)
     activations = activation_bytes(config, model, rows, tokens, precision=precision, on_gpu=on_gpu)
     if activations is not None:
-        checkpointed = isinstance(config.method, QLora)
+        checkpointed = checkpoints_activations(config)
         memory["activations"] = _checkpointed(model, activations, rows * width) if checkpointed else activations
     return Plan(
         gpus=gpus,
@@ -95,6 +95,11 @@ def make_plan(config: Config, gpus: int, tokens: int | None = None) -> Plan:
         memory=memory,
         communication=communication,
     )
+
+
+def checkpoints_activations(config: Config) -> bool:
+    """Whether the training checkpoints its activations."""
+    return isinstance(config.method, QLora) or getattr(config.train, "activation_checkpointing", None) is True
 
 
 def _communication(weights: int, gradients: int, gpus: int, micro_batches: int, sharded: bool) -> dict[str, int]:
