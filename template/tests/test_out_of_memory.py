@@ -110,7 +110,7 @@ def test_a_rank_cannot_repeat_a_step_alone(
     setup = training.build(settings)
     setup.world = World(1, 2)
     monkeypatch.setattr(World, "split", lambda world, items: [items, items])
-    with pytest.raises(RankError, match="rank 1 is out of memory .* lower it to 128") as raised:
+    with pytest.raises(RankError, match=r"rank 1 is out of memory .* lower it to 128") as raised:
         within_memory(training.optimizer_step, settings, setup, range(8), TrainingState(), Console(quiet=True))
 
     def fail(*arguments: Any, **options: Any) -> None:
