@@ -41,8 +41,8 @@ def activation_bytes(
 ) -> int | None:
     """Bytes of the activations of a micro-batch of `rows` rows with `tokens` tokens each, and of its logits.
 
-    `model` is on the meta device, and stays as it is. None if the model's computation depends on the values of its inputs,
-    as routing among experts does.
+    `model` is on the meta device. None if its computation depends on the values of its inputs, as routing among experts
+    does.
     """
     model = deepcopy(model)  # of tensors without memory
     with FakeTensorMode(allow_non_fake_inputs=True):
