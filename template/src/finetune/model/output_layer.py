@@ -48,6 +48,17 @@ def vocabulary(model: Any) -> int:
     return int(model.get_output_embeddings().weight.shape[0])
 
 
+def chunk_bytes(model: Any, tokens: int) -> int:
+    """Memory that the chunks need beside the gradients of hidden states and parameters, for so many scored tokens.
+
+    Of one chunk in fp32: the log-probabilities, their gradient and that of the logits; and, where the output layer is
+    trained, its gradient from this chunk.
+    """
+    weight = model.get_output_embeddings().weight
+    logits = 3 * min(CHUNK, tokens) * vocabulary(model)
+    return torch.float32.itemsize * (logits + (weight.numel() if weight.requires_grad else 0))
+
+
 def token_scores(model: Any, inputs: dict[str, Any], labels: Tensor, scored_of: ScoredOf) -> TokenScores:
     """A forward pass, with the scores of tokens in place of logits.
 

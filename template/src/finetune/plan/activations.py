@@ -5,6 +5,7 @@ that it saves. So mixed precision, frozen parameters, attention implementation a
 """
 
 from contextlib import nullcontext
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 from ..config.config import Config
 from ..dataset import new_task
 from ..model.device import Precision, autocast
+from ..model.output_layer import chunk_bytes, in_chunks, token_scores
 from ..tasks.settings import Seq2SeqSettings
 
 CPU = torch.device("cpu")
@@ -39,9 +41,10 @@ def activation_bytes(
 ) -> int | None:
     """Bytes of the activations of a micro-batch of `rows` rows with `tokens` tokens each, and of its logits.
 
-    `model` is on the meta device, and is changed. None if the model's computation depends on the values of its inputs,
-    as routing among experts does.
+    `model` is on the meta device. None if its computation depends on the values of its inputs, as routing among experts
+    does.
     """
+    model = deepcopy(model)  # of tensors without memory
     with FakeTensorMode(allow_non_fake_inputs=True):
         own = _materialize(model)
         saved: dict[int, Tensor] = {}
@@ -54,11 +57,9 @@ def activation_bytes(
 
         try:
             with saved_tensors_hooks(save, _same), GpuKernels() if on_gpu else nullcontext():
-                logits = _loss_of(config, model, rows, tokens, precision)
+                ends = _loss_of(config, model, rows, tokens, precision)
         except (DataDependentOutputException, DynamicOutputShapeException):
             return None
-        # The logits and their gradient, in fp32: the backward pass starts while all activations are there.
-        ends = 2 * logits.numel() * torch.float32.itemsize
         return ends + sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
 
 
@@ -77,18 +78,26 @@ def _materialize(model: nn.Module) -> set[int]:
     return {tensor.untyped_storage()._cdata for tensor in fakes.values()}
 
 
-def _loss_of(config: Config, model: Any, rows: int, tokens: int, precision: Precision) -> Tensor:
-    """Forward pass and a cross-entropy, which every loss of ours resembles in memory; returns the logits."""
+def _loss_of(config: Config, model: Any, rows: int, tokens: int, precision: Precision) -> int:
+    """Forward pass and a cross-entropy, which every loss of ours resembles in memory.
+
+    Returns the bytes, in fp32, that come on top when the backward pass starts, while all activations are there.
+    """
+    task = new_task(config)
     inputs = {name: torch.ones(rows, tokens, dtype=torch.long) for name in ("input_ids", "attention_mask")}
     if config.data.features:
         inputs["features"] = torch.zeros(rows, len(config.data.features))
     length = config.task.max_target_length if isinstance(config.task, Seq2SeqSettings) else tokens
     labels = torch.zeros(rows, length, dtype=torch.long)
     with autocast(precision, CPU):
-        logits: Tensor = model(**new_task(config).model_inputs(model, inputs, labels)).logits
+        arguments = task.model_inputs(model, inputs, labels)
+        if in_chunks(model, task, labels):
+            token_scores(model, arguments, labels, lambda states: (states[0, :0], labels[0, :0]))
+            return chunk_bytes(model, labels.numel())
+        logits: Tensor = model(**arguments).logits
     scores = logits.float().flatten(0, -2)
     F.cross_entropy(scores, torch.zeros(len(scores), dtype=torch.long), reduction="sum")
-    return logits
+    return 2 * logits.numel() * torch.float32.itemsize  # the logits and their gradient
 
 
 def _same(tensor: Tensor) -> Tensor:

@@ -84,7 +84,7 @@ def make_plan(config: Config, gpus: int, tokens: int | None = None) -> Plan:
     activations = activation_bytes(config, model, rows, tokens, precision=precision, on_gpu=on_gpu)
     if activations is not None:
         checkpointed = checkpoints_activations(config)
-        memory["activations"] = _checkpointed(model, activations, rows * width) if checkpointed else activations
+        memory["activations"] = checkpointed_bytes(model, activations, rows * width) if checkpointed else activations
     return Plan(
         gpus=gpus,
         parallel="fsdp" if sharded else "ddp" if gpus > 1 else "none",
@@ -96,6 +96,11 @@ def make_plan(config: Config, gpus: int, tokens: int | None = None) -> Plan:
         memory=memory,
         communication=communication,
     )
+
+
+def checkpoints_activations(config: Config) -> bool:
+    """Whether the training checkpoints its activations."""
+    return isinstance(config.method, QLora) or getattr(config.train, "activation_checkpointing", None) is True
 
 
 def _communication(weights: int, gradients: int, gpus: int, micro_batches: int, sharded: bool) -> dict[str, int]:
@@ -127,7 +132,7 @@ def _weights(config: Config, model: Any) -> int:
     return total - round(sum(quantized) * (4 - QUANTIZED))
 
 
-def _checkpointed(model: Any, activations: int, tokens: int) -> int:
+def checkpointed_bytes(model: Any, activations: int, tokens: int) -> int:
     """Activation checkpointing: of all layers only the input, in fp32, and one layer complete."""
     layers = len(find_layers(unwrap_model(model)))
     return activations // layers + layers * tokens * int(unwrap_model(model).config.hidden_size) * 4

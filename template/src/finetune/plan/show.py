@@ -4,17 +4,15 @@ from rich.console import Console
 
 from ..config.config import Config
 from ..console import counted, print_line, print_table
+from .fit import GIB, ROOM, Fit
 from .plan import Plan
 
-GIB = 2**30
 SIZES = (16, 24, 40, 80, 141)
 """GiB of usual GPUs."""
-ROOM = 0.9
-"""Share of a GPU's memory that a training gets: the rest is for the CUDA context and fragmentation."""
 
 
-def show_plan(config: Config, plan: Plan, console: Console) -> None:
-    """Memory and communication as tables, and the GPUs that suffice."""
+def show_plan(config: Config, plan: Plan, fit: Fit | None, console: Console) -> None:
+    """Memory and communication as tables, and whether the training fits, or the GPUs that suffice."""
     rows, tokens = plan.micro_batch
     print_line(
         console,
@@ -31,10 +29,35 @@ def show_plan(config: Config, plan: Plan, console: Console) -> None:
         print_line(console, "without activations: what this model computes depends on the values of its inputs")
     if plan.communication:
         _show_sizes("sent by each GPU in a step", plan.communication, console)
+    if fit:
+        _show_fit(plan, fit, console)
+        return
     fitting = [size for size in SIZES if plan.total <= ROOM * size * GIB]
     fits = f"fits on a GPU of {fitting[0]} GiB" if fitting else f"does not fit on a GPU of {SIZES[-1]} GiB"
-    advice = "" if fitting else ": lower train.micro_batch_tokens, take lora, or train.parallel=fsdp on several GPUs"
-    print_line(console, fits + advice)
+    print_line(console, fits if fitting else f"{fits}: --memory {SIZES[-1]} says what to change")
+
+
+def _show_fit(plan: Plan, fit: Fit, console: Console) -> None:
+    """Whether it fits, the largest micro-batch, and what to change."""
+    verdict = "fits" if fit.fits else "[yellow]does not fit[/]"
+    print_line(
+        console, f"{verdict}: {plan.total / GIB:.2f} of {fit.free / GIB:.2f} GiB, of which {1 - ROOM:.0%} stay free"
+    )
+    if fit.largest_micro_batch:
+        rows, tokens = fit.largest_micro_batch, plan.micro_batch[1]
+        print_line(
+            console,
+            f"largest micro-batch that fits: {counted(rows, 'row')} of {counted(tokens, 'token')} "
+            f"(train.micro_batch_tokens={rows * tokens})",
+        )
+    elif plan.complete:
+        print_line(console, f"not even a micro-batch of one row of {counted(plan.micro_batch[1], 'token')} fits")
+    if fit.remedies:
+        cells = [
+            (" ".join(remedy.overrides), remedy.gpus, remedy.total / GIB, "yes" if remedy.fits else "no")
+            for remedy in fit.remedies
+        ]
+        print_table(console, ["what to change", "GPUs", "GiB on each", "fits"], cells)
 
 
 def _show_sizes(title: str, sizes: dict[str, int], console: Console) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
+from .. import optional
 from ..config.config import Config
 from ..console import counted, print_indented, print_line
 from ..model.activation_checkpointing import checkpoints_activations
@@ -54,6 +55,8 @@ def print_summary(config: Config, setup: Setup, console: Console) -> None:
         *setup.start.notes,
     ):
         print_indented(console, escape(line))
+    if (plan := optional.find("plan", "at_start")) and (fit := plan.describe_fit(config, setup)):
+        print_indented(console, fit)
     if setup.validation:
         print_selection(config, setup, console)
     if setup.world.size > 1:
