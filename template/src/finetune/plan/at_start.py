@@ -8,12 +8,13 @@ from torch import nn
 
 from ..config.config import Config
 from ..config.methods import QLora
+from ..model.activation_checkpointing import checkpoints_activations
 from ..model.size import memory, parameter_counts
 from ..train.build import Setup
 from ..train.optim import STATES
 from .activations import activation_bytes
 from .fit import ROOM, free_memory
-from .plan import checkpointed_bytes, checkpoints_activations
+from .plan import checkpointed_bytes
 
 LARGE_MODEL = 50_000_000
 """Parameters from which on the activations are counted, in about a second, which loading such a model takes anyway."""
@@ -43,7 +44,7 @@ def describe_fit(config: Config, setup: Setup) -> str | None:
     if total <= ROOM * free:
         return f"fits: {sizes}"
     remedy = "lower train.micro_batch_tokens"
-    if not checkpoints_activations(config) and hasattr(config.train, "activation_checkpointing"):
+    if not checkpoints_activations(config):
         remedy = "set train.activation_checkpointing to true"
     return f"[yellow]may not fit: {sizes}: {remedy}; `finetune plan` computes what each change saves[/]"
 

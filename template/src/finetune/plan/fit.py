@@ -9,8 +9,9 @@ import torch
 
 from ..config.config import Config
 from ..errors import UserError
+from ..model.activation_checkpointing import checkpoints_activations
 from ..model.device import choose_device
-from .plan import Plan, checkpoints_activations, make_plan
+from .plan import Plan, make_plan
 
 GIB = 2**30
 ROOM = 0.9

@@ -98,11 +98,6 @@ def make_plan(config: Config, gpus: int, tokens: int | None = None) -> Plan:
     )
 
 
-def checkpoints_activations(config: Config) -> bool:
-    """Whether the training checkpoints its activations."""
-    return isinstance(config.method, QLora) or getattr(config.train, "activation_checkpointing", None) is True
-
-
 def _communication(weights: int, gradients: int, gpus: int, micro_batches: int, sharded: bool) -> dict[str, int]:
     """Bytes that each GPU sends in a step, by ring algorithms: `(gpus - 1) / gpus` of the data in each pass."""
     share = (gpus - 1) / gpus
