@@ -11,6 +11,7 @@ from typing import cast
 import torch
 from torch.nn import functional as F
 
+from ..config.config import Config
 from .device import Precision, autocast, has_bf16
 from .layers import is_linear, linear_shape
 
@@ -25,6 +26,12 @@ CLEARLY_FASTER = 0.8
 
 clock = perf_counter if os.name == "nt" else thread_time
 """Processor time, which does not grow with the load of the machine; Windows counts it in ticks of 16 ms."""
+
+
+def wanted_precision(config: Config) -> str:
+    """What the config asks for: `auto` takes the format of frozen weights if that is set to half precision."""
+    wanted, frozen = config.train.precision, config.model.dtype
+    return frozen if wanted == "auto" and frozen in ("bf16", "fp16") else wanted
 
 
 def training_precision(wanted: str, model: torch.nn.Module, device: torch.device) -> Precision:
