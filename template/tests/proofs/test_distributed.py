@@ -38,6 +38,7 @@ from finetune.distributed.world import SINGLE_PROCESS, OtherRankFailed, World, p
 from finetune.errors import UserError
 from finetune.feature_cache import FeatureCache
 from finetune.inference import Inference, infer
+from finetune.tasks.objective import at_least_fp32
 from finetune.train import loop as training
 from finetune.train.start import FreshStart
 from finetune.train.throughput import StepStats
@@ -130,7 +131,7 @@ def steps(world: World, config: Config) -> Found:
     batches = itertools.islice(training.step_batches(config, setup, 0), 5)  # more than an epoch
     told = [training.optimizer_step(config, setup, rows) for _, rows in batches]
     weights = gather_full(setup.model.state_dict(), World(0, world.size))
-    return told, {name: tensor.numpy() for name, tensor in weights.items()}
+    return told, {name: at_least_fp32(tensor).numpy() for name, tensor in weights.items()}
 
 
 def assert_same(found: Found, expected: Found, rtol: float = 1e-10) -> None:
@@ -199,6 +200,27 @@ def test_both_go_with_compiled_layers(project: Project, monkeypatch: pytest.Monk
     whole = ["train.compile=true", "train.micro_batch_tokens=1000", "train.batch_size=10"]
     configs = [config_of(project, "text-classification", *whole, f"train.parallel={how}") for how in ("ddp", "fsdp")]
     assert_equals_single(*configs)
+
+
+def test_frozen_weights_in_half_precision_change_nothing(project: Project) -> None:
+    """Sharded too, where trained weights in fp32 and frozen ones in bf16 are gathered together."""
+    lora = ["method={type: lora}", "train.precision=bf16", "train.max_steps=2", "train.micro_batch_tokens=30"]
+    for how in ("ddp", "fsdp"):
+        fp32, bf16 = (
+            config_of(project, "text-classification", *lora, f"train.parallel={how}", f"model.dtype={dtype}")
+            for dtype in ("fp32", "bf16")
+        )
+        for whole, half in both(trained_weights, [fp32, bf16]):
+            assert_same(half, whole)
+
+
+def trained_weights(world: World, configs: list[Config]) -> list[Found]:
+    """Without frozen matrices, of which one training has rounded copies."""
+    trained = ("lora_", "modules_to_save")
+    return [
+        (told, {name: weight for name, weight in weights.items() if any(part in name for part in trained)})
+        for told, weights in all_steps(world, configs)
+    ]
 
 
 @needs("continual")

@@ -65,7 +65,8 @@ def make_plan(config: Config, gpus: int, tokens: int | None = None) -> Plan:
     on_gpu = config.train.device != "cpu"
     wanted = wanted_precision(config)
     precision: Precision = wanted if wanted != "auto" else "bf16" if on_gpu else "fp32"
-    keep_frozen(model, head_modules(unwrap_model(model)), frozen_dtype(config.model.dtype, config.method, precision))
+    head = head_modules(unwrap_model(model)) if config.task.new_head else []
+    keep_frozen(model, head, frozen_dtype(config.model.dtype, config.method, precision))
     tokens = min(tokens or config.model.max_length, config.model.max_length)
     width = tokens + (config.task.max_target_length if isinstance(config.task, Seq2SeqSettings) else 0)
     examples = ceil(config.train.batch_size / gpus)  # of a step, on one GPU
