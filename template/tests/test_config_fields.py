@@ -128,6 +128,20 @@ def options_of_loading(case: Case) -> None:
         assert {(call["revision"], call["trust_remote_code"]) for call in calls} == {(commit, True)}
 
 
+@checks("Model.dtype")
+def frozen_weights_are_in_half_precision(case: Case) -> None:
+    """That logits stay the same to the bit is proofs/test_frozen.py."""
+    lora = ("method={type: lora}", "train.precision=bf16")
+    for dtype, expected in (("auto", torch.bfloat16), ("bf16", torch.bfloat16), ("fp32", torch.float32)):
+        setup = case.build(*lora, f"model.dtype={dtype}")
+        dense = setup.model.get_base_model().bert.encoder.layer[0].intermediate.dense
+        assert dense.base_layer.weight.dtype == expected
+        assert {parameter.dtype for parameter in setup.trainable} == {torch.float32}
+    assert case.build("method={type: lora}", "model.dtype=bf16").precision == "bf16"
+    with pytest.raises(UserError, match=r"model\.dtype is bf16, but method\.type is full"):
+        case.config("model.dtype=bf16")
+
+
 @checks("Model.max_length")
 def longer_texts_are_truncated(case: Case) -> None:
     lengths = [feature.length for feature in case.build("model.max_length=8").train.features]

@@ -23,6 +23,7 @@ from finetune.config.config import Config
 from finetune.config.load import load_config
 from finetune.distributed.parallel import gather_full
 from finetune.distributed.world import World
+from finetune.tasks.objective import at_least_fp32
 from finetune.train import loop as training
 from finetune.train.start import FreshStart
 from finetune.train.throughput import StepStats
@@ -109,7 +110,7 @@ def steps(world: World, config: Config) -> Found:
     batches = itertools.islice(training.step_batches(config, setup, 0), 5)  # more than an epoch
     told = [training.optimizer_step(config, setup, rows) for _, rows in batches]
     weights = gather_full(setup.model.state_dict(), World(0, world.size))
-    return told, {name: tensor.numpy() for name, tensor in weights.items()}
+    return told, {name: at_least_fp32(tensor).numpy() for name, tensor in weights.items()}
 
 
 def assert_same(found: Found, expected: Found, rtol: float = 1e-10) -> None:

@@ -140,6 +140,27 @@ def test_both_go_with_compiled_layers(project: Project, monkeypatch: pytest.Monk
     assert_equals_single(*configs)
 
 
+def test_frozen_weights_in_half_precision_change_nothing(project: Project) -> None:
+    """Sharded too, where trained weights in fp32 and frozen ones in bf16 are gathered together."""
+    lora = ["method={type: lora}", "train.precision=bf16", "train.max_steps=2", "train.micro_batch_tokens=30"]
+    for how in ("ddp", "fsdp"):
+        fp32, bf16 = (
+            config_of(project, "text-classification", *lora, f"train.parallel={how}", f"model.dtype={dtype}")
+            for dtype in ("fp32", "bf16")
+        )
+        for whole, half in both(trained_weights, [fp32, bf16]):
+            assert_same(half, whole)
+
+
+def trained_weights(world: World, configs: list[Config]) -> list[Found]:
+    """Without frozen matrices, of which one training has rounded copies."""
+    trained = ("lora_", "modules_to_save")
+    return [
+        (told, {name: weight for name, weight in weights.items() if any(part in name for part in trained)})
+        for told, weights in all_steps(world, configs)
+    ]
+
+
 @needs("continual")
 def test_methods_against_forgetting_are_exact(
     project: Project, finished: Callable[[str], None], monkeypatch: pytest.MonkeyPatch

@@ -38,6 +38,11 @@ class Model(Section):
     """
     attention: Literal["auto", "sdpa", "eager"] = "auto"
     """Attention implementation: auto takes sdpa (scaled dot-product attention) if the model has it, else eager."""
+    dtype: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Number format of frozen weights: auto takes that of the forward pass (train.precision); trained ones are fp32.
+
+    Half precision is for methods that keep the body frozen and save what they add, such as lora.
+    """
     trust_remote_code: bool = False
     """Remote code: run Python code that comes with the model: of a commit or a ./folder whose code you have read."""
 
@@ -357,6 +362,8 @@ class Config(Section):
                     f"train.metric is {part.train.metric}, which {self.task.type} does not have: choose one of "
                     f"{', '.join((*self.task.metrics, 'loss'))}"
                 )
+            if self.model.dtype in ("bf16", "fp16") and (reason := self._in_fp32(part.train)):
+                raise ValueError(f"model.dtype is {self.model.dtype}, but {reason}")
             if part.train.packing and (reason := self._unpackable()):
                 raise ValueError(f"train.packing is true, but {reason}: set it to false")
             if part.train.parallel == "fsdp" and (reason := self._unshardable()):
@@ -419,6 +426,20 @@ class Config(Section):
             return f"method.type is {self.method.type}, which adds trainable tokens before each text"
         if self.model.attention == "eager":
             return "model.attention is eager, and packed texts need sdpa"
+        return None
+
+    def _in_fp32(self, train: Train) -> str | None:
+        """Why frozen weights cannot be kept in half precision, if so."""
+        kind = self.method.type
+        reasons = {
+            "full": "which trains all weights, and small updates are lost in half precision",
+            "head": "whose saved model holds the whole body in fp32",
+            "qlora": "which quantizes the body to 4 bits",
+        }
+        if kind in reasons:
+            return f"method.type is {kind}, {reasons[kind]}: set model.dtype to auto"
+        if train.precision not in ("auto", self.model.dtype):
+            return f"train.precision is {train.precision}: set both to the same format, or model.dtype to auto"
         return None
 
     def _unshardable(self) -> str | None:

@@ -15,12 +15,13 @@ from ..data.files import checksum, files_of
 from ..dataset import Split, concatenate, encode_split, new_task, read_split
 from ..errors import UserError
 from ..files import is_valid, recover
-from ..model.device import choose_device
+from ..model.device import Precision, choose_device
 from ..model.head import resize_head
 from ..model.layers import unwrap_model
 from ..model.load import set_attention
 from ..model.methods import apply_method, can_be_merged, is_peft
 from ..model.packed_attention import use_packed_attention
+from ..model.precision import wanted_precision
 from ..run.folder import RunFolder
 from ..run.saved_model import Base, SavedModel, load_saved_model
 from ..tasks.base import Task
@@ -58,7 +59,8 @@ class PreviousRun(FirstRun):
     @cached_property
     def saved(self) -> SavedModel:
         """Its best model."""
-        return load_saved_model(self.run.best, trust_remote_code=self.config.model.trust_remote_code)
+        train = None if wanted_precision(self.config) == "auto" else self.config.train  # it is decided later
+        return load_saved_model(self.run.best, train, trust_remote_code=self.config.model.trust_remote_code)
 
     def prepare(self) -> None:
         """Let the previous run store its replay buffer or Fisher information, if it has not; other ranks only read it.
@@ -80,7 +82,12 @@ class PreviousRun(FirstRun):
     def load_tokenizer(self, task: Task[Any, Any], examples: Sequence[Any]) -> Any:
         return self.saved.tokenizer
 
-    def load_model(self, task: Task[Any, Any], tokenizer: Any, total_steps: int) -> tuple[Any, Base]:
+    def make_skeleton(self, task: Task[Any, Any], tokenizer: Any) -> Any:
+        return self.saved.model
+
+    def load_model(
+        self, task: Task[Any, Any], tokenizer: Any, total_steps: int, dtype: Precision = "fp32"
+    ) -> tuple[Any, Base]:
         """Its model, with new rows in the head for new labels."""
         base, model = Base.read(self.run.best), self.saved.model
         if not is_peft(self.config.method):  # adapters were applied when the model was loaded

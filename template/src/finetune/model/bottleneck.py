@@ -39,7 +39,7 @@ def insert_adapters(model: Any, width: int, dropout: float) -> None:
     for names in (ATTENTION_OUTPUT, MLP_OUTPUT):
         for linear in find_linear_layers(model, names, "adapter").values():
             # A child of the linear layer before it, so that the names of the model's weights stay as they are.
-            linear.adapter = Bottleneck(linear_shape(linear)[1], width, dropout).to(linear.weight)
+            linear.adapter = Bottleneck(linear_shape(linear)[1], width, dropout).to(linear.weight.device)
             linear.register_forward_hook(_adapt)
 
 

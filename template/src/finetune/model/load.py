@@ -1,6 +1,8 @@
 """Load a pretrained model and its tokenizer (safetensors only), or create a tiny one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ from ..errors import UserError
 from ..hub.manifest import default_folder, find_manifest
 from ..hub_client import HUB_NAME, first_line, require_on_hub
 from ..tasks.base import E, Task
+from .device import Precision
+from .frozen import loaded_in
 from .pretrained_head import PretrainedHead, fit_head, matching_rows
 from .quantization import quantization_config
 from .remote_code import refused_code, require_pinned_code
@@ -66,10 +70,11 @@ def load_tokenizer(model: settings.Model, task: Task[E, Any], examples: Sequence
 
 
 def load_model(
-    model: settings.Model, task: Task[Any, Any], tokenizer: Any, method: AnyMethod
+    model: settings.Model, task: Task[Any, Any], tokenizer: Any, method: AnyMethod, dtype: Precision = "fp32"
 ) -> tuple[Any, list[str], PretrainedHead | None]:
-    """A model with the task's head, in fp32 on the CPU; the modules of its base model that the checkpoint lacks; and
-    what its head started from, None where there is no checkpoint or the task has no head of its own.
+    """A model with the task's head, on the CPU, in fp32 but for what `frozen.loaded_in` loads in `dtype`; the modules
+    of its base model that the checkpoint lacks; and what its head started from, None where there is no checkpoint or
+    the task has no head of its own.
 
     New weights are initialized from torch's random number generator. Raises UserError if the model is not found, its
     architecture does not fit the task, its checkpoint lacks weights, or a text with the method's virtual tokens, or a
@@ -91,16 +96,17 @@ def load_model(
     quantization = {}
     if isinstance(method, QLora):
         quantization["quantization_config"] = quantization_config(method, auto, config)
-    loaded, info = load_pretrained(
-        auto,
-        model,
-        config=config,
-        dtype=torch.float32,
-        use_safetensors=True,
-        ignore_mismatched_sizes=True,
-        output_loading_info=True,
-        **quantization,
-    )
+    with loaded_in(dtype, partial(on_meta, auto, config, model)) as loading:
+        loaded, info = load_pretrained(
+            auto,
+            model,
+            config=config,
+            dtype=loading,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **quantization,
+        )
     require_pretrained_weights(loaded, info, model.name)
     require_max_length(loaded, model, soft_prompt_tokens(method))
     require_target_length(loaded, task.settings, model.name)
@@ -108,6 +114,23 @@ def load_model(
     poolers = {f"{key.split('.pooler.')[0]}.pooler" for key in info["missing_keys"] if ".pooler." in key}
     head = fit_head(loaded, info, checkpoint, task.model_options(), rows) if task.settings.new_head else None
     return loaded, sorted(poolers), head
+
+
+def make_skeleton(model: settings.Model, task: Task[Any, Any], tokenizer: Any, method: AnyMethod) -> Any:
+    """The model of `load_model` on the meta device, where weights have a shape and no memory."""
+    options = {**task.model_options(), "pad_token_id": tokenizer.pad_token_id}
+    if is_tiny(model.name):
+        config = tiny_config(model.name, tokenizer, model.max_length + soft_prompt_tokens(method), **options)
+    else:
+        config = load_model_config(model, **options)
+    return on_meta(getattr(transformers, task.settings.auto_model), config, model)
+
+
+def on_meta(auto: Any, config: Any, model: settings.Model) -> Any:
+    """A model of this config on the meta device. Raises UserError if the architecture cannot be made."""
+    trust = {"trust_remote_code": True} if model.trust_remote_code else {}
+    with _errors_of(model), torch.device("meta"):
+        return auto.from_config(config, **trust)
 
 
 def load_model_config(model: settings.Model, **options: Any) -> Any:
@@ -120,16 +143,28 @@ def load_model_config(model: settings.Model, **options: Any) -> Any:
 
 def load_pretrained(auto: Any, model: settings.Model, **options: Any) -> Any:
     """`auto.from_pretrained` from the fetched folder if there is one, else by name. Raises UserError if it fails."""
-    source = str(default_folder(model.name)) if find_manifest(model) else model.name
-    revision = model.revision or "main"
-    try:
+    source, revision = _source(model)
+    with _errors_of(model):
         if model.trust_remote_code:
             require_pinned_code(source, revision)
         return auto.from_pretrained(source, revision=revision, trust_remote_code=model.trust_remote_code, **options)
+
+
+def _source(model: settings.Model) -> tuple[str, str]:
+    """The folder or the name to load from, and the revision."""
+    return str(default_folder(model.name)) if find_manifest(model) else model.name, model.revision or "main"
+
+
+@contextmanager
+def _errors_of(model: settings.Model) -> Iterator[None]:
+    """Raise UserError in place of what transformers raises for a model."""
+    try:
+        yield
     except Exception as error:  # transformers has one of any class for a file that it cannot read
         from_code = model.trust_remote_code and not isinstance(error, OSError | ValueError | ImportError)
         if from_code or isinstance(error, torch.OutOfMemoryError):
             raise
+        source, revision = _source(model)
         refused = None if model.trust_remote_code else refused_code(source, revision)
         raise refused or _load_error(source, error) from error
 

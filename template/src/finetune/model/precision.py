@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from time import perf_counter, thread_time
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch.nn import functional as F
 
+from ..config.config import Config
 from .device import Precision, autocast, has_bf16
 from .layers import is_linear, linear_shape
 
@@ -25,6 +26,12 @@ CLEARLY_FASTER = 0.8
 
 clock = perf_counter if os.name == "nt" else thread_time
 """Processor time, which does not grow with the load of the machine; Windows counts it in ticks of 16 ms."""
+
+
+def wanted_precision(config: Config) -> Precision | Literal["auto"]:
+    """What the config asks for: `auto` takes the format of frozen weights if that is set to half precision."""
+    wanted, frozen = config.train.precision, config.model.dtype
+    return frozen if wanted == "auto" and frozen != "fp32" else wanted
 
 
 def training_precision(wanted: str, model: torch.nn.Module, device: torch.device) -> Precision:

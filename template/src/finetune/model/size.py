@@ -1,9 +1,14 @@
 """Parameter counts, and the memory of weights, gradients and optimizer states."""
 
+from collections import Counter
 from math import prod
 from typing import Any
 
 import torch
+
+from .device import DTYPES
+
+FORMATS = {dtype: name for name, dtype in DTYPES.items()}
 
 
 def parameter_counts(model: torch.nn.Module) -> tuple[int, int]:
@@ -17,6 +22,15 @@ def memory(model: torch.nn.Module, states: int) -> dict[str, int]:
     sizes = [(nbytes(parameter), parameter.requires_grad) for parameter in model.parameters()]
     trainable = sum(size for size, is_trainable in sizes if is_trainable)
     return {"weights": sum(size for size, _ in sizes), "gradients": trainable, "optimizer": trainable * states}
+
+
+def weight_formats(model: torch.nn.Module) -> dict[tuple[str, str], int]:
+    """Bytes of the weights by what happens to them ("frozen", "trained") and by number format, the largest first."""
+    sizes: Counter[tuple[str, str]] = Counter()
+    for parameter in model.parameters():
+        name = "4 bits" if quantization_state(parameter) else FORMATS.get(parameter.dtype, str(parameter.dtype))
+        sizes["trained" if parameter.requires_grad else "frozen", name] += nbytes(parameter)
+    return dict(sizes.most_common())
 
 
 def numel(parameter: torch.nn.Parameter) -> int:

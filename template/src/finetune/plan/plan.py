@@ -10,7 +10,9 @@ from ..config.config import Config
 from ..config.methods import QLora
 from ..model.activation_checkpointing import checkpoints_activations
 from ..model.device import Precision
-from ..model.layers import find_layers, linear_layer_names, unwrap_model
+from ..model.frozen import frozen_dtype, keep_frozen
+from ..model.layers import find_layers, head_modules, linear_layer_names, unwrap_model
+from ..model.precision import wanted_precision
 from ..model.size import nbytes, numel, parameter_counts
 from ..tasks.settings import Seq2SeqSettings
 from ..train.optim import STATES
@@ -61,8 +63,10 @@ def make_plan(config: Config, gpus: int, tokens: int | None = None) -> Plan:
     """
     model = make_skeleton(config)
     on_gpu = config.train.device != "cpu"
-    wanted = config.train.precision
+    wanted = wanted_precision(config)
     precision: Precision = wanted if wanted != "auto" else "bf16" if on_gpu else "fp32"
+    head = head_modules(unwrap_model(model)) if config.task.new_head else []
+    keep_frozen(model, head, frozen_dtype(config.model.dtype, config.method, precision))
     tokens = min(tokens or config.model.max_length, config.model.max_length)
     width = tokens + (config.task.max_target_length if isinstance(config.task, Seq2SeqSettings) else 0)
     examples = ceil(config.train.batch_size / gpus)  # of a step, on one GPU

@@ -33,9 +33,11 @@ from ..errors import UserError
 from ..files import publish, sha256_of
 from ..hub.manifest import find_manifest
 from ..model.device import Precision, choose_device
+from ..model.frozen import frozen_dtype, keep_frozen, loaded_in
 from ..model.head import output_layer, scaled
-from ..model.load import load_model_config, load_pretrained
+from ..model.load import load_model_config, load_pretrained, on_meta
 from ..model.methods import adapter_weights, apply_method, is_peft, load_adapter, save_adapter
+from ..model.precision import inference_precision
 from ..model.quantization import dequantize, quantization_config, require_quantization
 from ..model.remote_code import code_not_allowed
 from ..model.tabular_head import NAME, join_features
@@ -160,10 +162,18 @@ def save_model(folder: Path, config: Config, parts: Trained) -> None:
 
 
 def load_saved_model(
-    folder: Path, *, trust_remote_code: bool = False, to_merge: bool = False, without_base: bool = False
+    folder: Path,
+    train: settings.Train | None = None,
+    *,
+    trust_remote_code: bool = False,
+    to_merge: bool = False,
+    without_base: bool = False,
 ) -> SavedModel:
-    """Load a saved model; `to_merge`: with dequantized weights, because merging into 4-bit weights would round.
+    """Load a saved model.
 
+    `train`: the settings that name what the caller computes in and where; a frozen body is then kept in the number
+    format of the training if the caller computes in that, otherwise in fp32.
+    `to_merge`: with dequantized weights, because merging into 4-bit weights would round.
     `without_base`: of an adapter without its base model, so that of the model there is only its config.
     `trust_remote_code` is the allowance of the running command to run Python code that came with the model.
     Raises UserError if the folder is incomplete, its base model is missing, its code is not allowed, or the machine
@@ -182,11 +192,13 @@ def load_saved_model(
     method = METHODS.validate_python(description["method"])
     auto = getattr(transformers, task.settings.auto_model)
     config = load_model_config(local)
+    trained_in: Precision = description.get("precision", "fp32")  # models of earlier versions do not have it
     if is_peft(method):
         if without_base:
             model = SimpleNamespace(config=config)
         else:
-            model = _load_added(folder, description, task, method, auto, config, to_merge=to_merge)
+            dtype = _frozen_dtype(base, method, trained_in, train)
+            model = _load_added(folder, description, task, method, auto, config, dtype, to_merge=to_merge)
     else:
         model, info = load_pretrained(auto, local, config=config, output_loading_info=True, use_safetensors=True)
         if info["missing_keys"] or info["mismatched_keys"]:
@@ -197,8 +209,7 @@ def load_saved_model(
     if description.get("data_units") and not without_base:  # models of earlier versions do not have it
         _load_standardized(folder, model, description["head"])
     tokenizer = load_pretrained(transformers.AutoTokenizer, local)
-    precision = description.get("precision", "fp32")  # models of earlier versions do not have it
-    return SavedModel(task, model, tokenizer, description["max_length"], method, description["head"], precision)
+    return SavedModel(task, model, tokenizer, description["max_length"], method, description["head"], trained_in)
 
 
 def no_model_yet(folder: Path) -> UserError:
@@ -267,6 +278,16 @@ def _local(folder: Path, trust_remote_code: bool = False) -> settings.Model:
     return settings.Model(name=str(folder.absolute()), trust_remote_code=trust_remote_code)
 
 
+def _frozen_dtype(
+    base: settings.Model, method: AnyMethod, trained_in: Precision, train: settings.Train | None
+) -> Precision:
+    """What the frozen weights of a saved model are kept in."""
+    if not train:
+        return "fp32"
+    kept = frozen_dtype(base.dtype, method, trained_in)
+    return kept if kept == inference_precision(train.precision, trained_in, choose_device(train.device)) else "fp32"
+
+
 def _load_added(
     folder: Path,
     description: dict[str, Any],
@@ -274,6 +295,7 @@ def _load_added(
     method: AnyMethod,
     auto: Any,
     config: Any,
+    dtype: Precision,
     *,
     to_merge: bool,
 ) -> Any:
@@ -285,7 +307,7 @@ def _load_added(
         )
     if is_tiny(base.name):
         base = _local(folder / BASE)
-    model = _load_base(method, auto, config, base, to_merge)
+    model = _load_base(method, auto, config, base, dtype, to_merge)
     if task.tabular:
         join_features(model, task.tabular.columns)
     model = apply_method(method, model, description["head"])
@@ -293,6 +315,7 @@ def _load_added(
         load_adapter(method, model, folder)
     except (KeyError, OSError, SafetensorError) as error:
         raise _incomplete(folder) from error
+    keep_frozen(model, description["head"], dtype)
     return model.eval()
 
 
@@ -320,14 +343,16 @@ def _load_standardized(folder: Path, model: Any, head: list[str]) -> None:
         raise _incomplete(folder) from error
 
 
-def _load_base(method: AnyMethod, auto: Any, config: Any, base: settings.Model, to_merge: bool) -> Any:
-    options: dict[str, Any] = {"config": config, "dtype": torch.float32, "ignore_mismatched_sizes": True}
-    load = partial(load_pretrained, auto, base, use_safetensors=True, **options)
+def _load_base(
+    method: AnyMethod, auto: Any, config: Any, base: settings.Model, dtype: Precision, to_merge: bool
+) -> Any:
+    load = partial(load_pretrained, auto, base, use_safetensors=True, config=config, ignore_mismatched_sizes=True)
     if not isinstance(method, QLora):
-        return load()
+        with loaded_in(dtype, partial(on_meta, auto, config, base)) as loading:
+            return load(dtype=loading)
     require_quantization(method, choose_device("auto"))
-    quantized = load(quantization_config=quantization_config(method, auto, config))
-    return dequantize(quantized, load()) if to_merge else quantized
+    quantized = load(dtype=torch.float32, quantization_config=quantization_config(method, auto, config))
+    return dequantize(quantized, load(dtype=torch.float32)) if to_merge else quantized
 
 
 def _incomplete(folder: Path) -> UserError:

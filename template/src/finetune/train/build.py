@@ -17,10 +17,11 @@ from ..feature_cache import FeatureCache
 from ..model.activation_checkpointing import checkpoint_activations, checkpoints_activations
 from ..model.compile import compile_layers
 from ..model.device import Precision, choose_device
-from ..model.frozen_body import freeze_body
+from ..model.feature_extraction import extract_features
+from ..model.frozen import frozen_dtype, keep_frozen
 from ..model.layers import unwrap_model
 from ..model.packed_attention import use_packed_attention
-from ..model.precision import training_precision
+from ..model.precision import training_precision, wanted_precision
 from ..model.quantization import require_quantization
 from ..run.folder import cache_folder
 from ..run.saved_model import Base
@@ -95,24 +96,27 @@ def build(config: Config, world: World = SINGLE_PROCESS) -> Setup:
         new_examples, per_step = (replay.new, replay.per_step) if replay else (len(train), 0)
         steps_per_epoch = -(-new_examples // (config.train.batch_size - per_step))
         total_steps = config.train.max_steps or config.train.epochs * steps_per_epoch
-        model, base = start.load_model(task, tokenizer, total_steps)
+        skeleton = start.make_skeleton(task, tokenizer)
+    # On one rank, because timings may differ between ranks.
+    precision = world.on_main(lambda: training_precision(wanted_precision(config), skeleton, device))
+    with world.raise_together():
+        dtype = frozen_dtype(config.model.dtype, config.method, precision)
+        model, base = start.load_model(task, tokenizer, total_steps, dtype)
+        keep_frozen(model, base.head, dtype)
         batching = make_batching(config, task, tokenizer, model)
         teacher = start.load_teacher(device)
         if checkpoints_activations(config):
             checkpoint_activations(model)
         if config.train.compile:
             compile_layers(model, device)
-    # On one rank, because timings may differ between ranks.
-    precision = world.on_main(lambda: training_precision(config.train.precision, model, device))
     model, ddp = distribute(config, model.train(), device, world, precision)
     optimizer = make_optimizer(config.optim, model, base.head)
     with world.raise_together():
         penalty = start.make_penalty(model)
     selection = world.on_main(lambda: make_selection(config, task, validation))
-    if isinstance(config.method, Head):  # each rank has other texts in each epoch, so several ranks keep none
-        kept = [split for split in (train, validation) if split and world.size == 1]
-        if freeze_body(model, task, batching, kept, budget=config.train.micro_batch_tokens, precision=precision):
-            start.notes.append("head: the outputs of the frozen body are computed once and kept")
+    if isinstance(config.method, Head):
+        splits = [split for split in (train, validation) if split]
+        start.notes += extract_features(config.train, model, task, batching, splits, precision, keep=world.size == 1)
     return Setup(
         world=world,
         start=start,

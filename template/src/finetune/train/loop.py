@@ -163,7 +163,7 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> StepSta
             for part in parts
         ]
     )
-    total, padded_tokens = torch.zeros((), dtype=model.dtype, device=model.device), 0
+    total, padded_tokens = torch.zeros((), dtype=setup.trainable[0].dtype, device=model.device), 0
     for number, ((part, chosen), counts) in enumerate(micro_batches, 1):
         batch = setup.batching.make_batch(part, chosen).to(model.device)
         share = counts / max(1, scored_labels)  # 0 for another rank's micro-batch, computed to keep step with it

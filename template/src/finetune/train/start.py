@@ -14,7 +14,7 @@ from ..dataset import Split, new_task
 from ..model.device import Precision
 from ..model.head import output_layer, scaled
 from ..model.layers import head_modules
-from ..model.load import load_model, load_tokenizer
+from ..model.load import load_model, load_tokenizer, make_skeleton
 from ..model.methods import apply_method
 from ..model.tabular_head import join_features
 from ..run.folder import RunFolder
@@ -73,9 +73,18 @@ class FreshStart:
         """The training split with stored examples appended, and how many of them a step takes."""
         return split, None
 
-    def load_model(self, task: Task[Any, Any], tokenizer: Any, total_steps: int) -> tuple[Any, Base]:
-        """The model on the CPU, with the method applied, and what a saved model needs to know of its base model."""
-        model, new_modules, head = load_model(self.config.model, task, tokenizer, self.config.method)
+    def make_skeleton(self, task: Task[Any, Any], tokenizer: Any) -> Any:
+        """The model without its weights, of which a probe needs the shapes."""
+        return make_skeleton(self.config.model, task, tokenizer, self.config.method)
+
+    def load_model(
+        self, task: Task[Any, Any], tokenizer: Any, total_steps: int, dtype: Precision = "fp32"
+    ) -> tuple[Any, Base]:
+        """The model on the CPU, with the method applied, and what a saved model needs to know of its base model.
+
+        `dtype`: what its frozen weights will be kept in.
+        """
+        model, new_modules, head = load_model(self.config.model, task, tokenizer, self.config.method, dtype)
         if task.tabular:
             join_features(model, task.tabular.columns)
         if head:

@@ -10,7 +10,7 @@ from .. import optional
 from ..config.config import Config
 from ..console import counted, print_indented, print_line
 from ..model.activation_checkpointing import checkpoints_activations
-from ..model.size import memory, parameter_counts
+from ..model.size import memory, parameter_counts, weight_formats
 from .build import Setup
 from .optim import STATES
 
@@ -50,6 +50,7 @@ def print_summary(config: Config, setup: Setup, console: Console) -> None:
         f"trainable parameters: {trained:,} of {total:,}, on {setup.model.device} in {setup.precision}, "
         f"attention {setup.model.config._attn_implementation}",
         describe_memory(memory(setup.model, STATES[config.optim.name])),
+        describe_weights(weight_formats(setup.model)),
         f"{setup.train.size}, {validation}; "
         f"{counted(setup.total_steps, 'step')} of up to {counted(config.train.batch_size, 'example')}",
         *setup.start.notes,
@@ -84,9 +85,22 @@ def print_summary(config: Config, setup: Setup, console: Console) -> None:
 def describe_memory(needs: dict[str, int]) -> str:
     """The memory that does not depend on the batch: the total, and what it consists of."""
     total = sum(needs.values())
-    unit, divisor = ("GB", 10**9) if total >= 10**9 else ("MB", 10**6)
+    unit, divisor = _unit(total)
     parts = ", ".join(f"{name} {size / divisor:,.1f}" for name, size in needs.items())
     return f"memory: {total / divisor:,.1f} {unit} plus activations ({parts})"
+
+
+def describe_weights(formats: dict[tuple[str, str], int]) -> str:
+    """What is kept in which number format: "weights: 7.2 GB frozen in bf16, 12.0 MB trained in fp32"."""
+    parts = []
+    for (state, name), size in formats.items():
+        unit, divisor = _unit(size)
+        parts.append(f"{size / divisor:,.1f} {unit} {state} in {name}")
+    return f"weights: {', '.join(parts)}"
+
+
+def _unit(size: int) -> tuple[str, int]:
+    return ("GB", 10**9) if size >= 10**9 else ("MB", 10**6)
 
 
 def print_selection(config: Config, setup: Setup, console: Console) -> None:

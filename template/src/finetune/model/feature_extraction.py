@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from transformers.utils.generic import ModelOutput
 
+from ..config.config import Train
 from ..console import progress
 from ..data.batching import Padding
 from ..data.packing import Packing
@@ -90,36 +91,38 @@ def _keys(is_text: Tensor, columns: Sequence[Tensor | None]) -> list[bytes]:
     return [row[:, chosen].numpy().tobytes() for row, chosen in zip(given, is_text, strict=True)]
 
 
-def freeze_body(
+def extract_features(
+    config: Train,
     model: Any,
     task: Task[Any, Any],
     batching: Padding | Packing,
     splits: Sequence[Split],
-    *,
-    budget: int,
     precision: Precision,
-) -> bool:
-    """Let the body compute without dropout, and keep its outputs for the texts of `splits`; returns whether it does.
+    *,
+    keep: bool = True,
+) -> list[str]:
+    """Let the body compute without dropout, and keep its outputs for the texts of `splits`; what to say of it.
 
     It keeps none if a part of the body is trained, such as a pooler that the checkpoint lacks, if they do not fit the
-    limit, if they are not one vector for each token or text, or if texts share rows (packing): then it computes them in
-    each step.
+    limit, if they are not one vector for each token or text, if texts share rows (packing), or without `keep`, for ranks
+    that have other texts in each epoch. Then it computes them in each step.
     """
     body = model.base_model
     if body is model or any(parameter.requires_grad for parameter in body.parameters()):
-        return False
+        return []
     frozen = FrozenBody(body)
     tokens = sum(int(split.tokens.sum()) for split in splits)
     size = tokens * getattr(model.config.get_text_config(), "hidden_size", 0) * torch.float32.itemsize
-    if not isinstance(batching, Padding) or not 0 < size <= LIMIT:
-        return False
+    if not keep or not isinstance(batching, Padding) or not 0 < size <= LIMIT:
+        return []
     model.eval()
     frozen.keep()
     with torch.no_grad(), progress("computing the body's outputs", sum(len(s.features) for s in splits)) as advance:
         for split in splits:
-            for rows in batching.make_micro_batches(split.features, range(len(split.features)), budget):
+            every = range(len(split.features))
+            for rows in batching.make_micro_batches(split.features, every, config.micro_batch_tokens):
                 forward(model, task, batching.make_batch(split.features, rows).to(model.device), precision)
                 advance(len(rows))
     frozen.stop()
     model.train()
-    return frozen.fits
+    return ["head: the outputs of the frozen body are computed once and kept"] if frozen.fits else []

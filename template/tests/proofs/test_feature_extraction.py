@@ -15,14 +15,14 @@ from rich.console import Console
 from safetensors.torch import load_file
 from test_architectures import encoded
 
-from finetune.config.config import Model
+from finetune.config.config import Model, Train
 from finetune.config.load import load_config
 from finetune.config.methods import Full, Head
 from finetune.data.batching import Padding
 from finetune.errors import UserError
-from finetune.model import frozen_body
+from finetune.model import feature_extraction
+from finetune.model.feature_extraction import extract_features
 from finetune.model.forward import forward
-from finetune.model.frozen_body import freeze_body
 from finetune.model.layers import head_modules
 from finetune.model.load import load_model
 from finetune.model.methods import apply_method
@@ -68,7 +68,7 @@ def test_kept_outputs_are_those_of_the_body(head: str, kind: str, tmp_path: Path
     batches = [padding.make_batch(features, rows) for rows in ([0, 1], [0], [1])]
     expected = [loss_and_gradients(model, task, batch) for batch in batches]
     split: Any = SimpleNamespace(features=features, tokens=np.array([feature.tokens for feature in features]))
-    kept = freeze_body(model, task, padding, [split], budget=1, precision="fp32")
+    kept = bool(extract_features(Train(micro_batch_tokens=1), model, task, padding, [split], "fp32"))
     assert kept == (model.base_model is not model and kind not in COMPUTED)
     if kept:
         for module in model.base_model.children():
@@ -94,7 +94,7 @@ def trained_head(project: Project, name: str, *overrides: str) -> dict[str, torc
 def test_a_training_is_the_same_without_them(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """The dropout of the head draws the same random numbers; the body has none either way."""
     kept = trained_head(project, "kept")
-    monkeypatch.setattr(frozen_body, "LIMIT", 0)
+    monkeypatch.setattr(feature_extraction, "LIMIT", 0)
     computed = trained_head(project, "computed")
     assert all(torch.allclose(kept[name], computed[name], rtol=0, atol=1e-6) for name in kept)
     losses = [[record.get("loss") for record in project.metrics(name)] for name in ("kept", "computed")]
@@ -106,5 +106,5 @@ def test_a_packed_batch_is_computed(project: Project) -> None:
         project.config("token-classification"), ["method.type=head", "train.packing=true", "train.device=cpu"]
     )
     setup = loop.build(config)
-    assert not freeze_body(setup.model, setup.task, setup.batching, [setup.train], budget=100, precision="fp32")
+    assert not extract_features(config.train, setup.model, setup.task, setup.batching, [setup.train], "fp32")
     assert loop.train(config, console=Console(quiet=True))
