@@ -441,6 +441,19 @@ def adamw_by_hand(case: Case) -> None:
     assert isinstance(case.build("optim.name=sgd").optimizer, torch.optim.SGD)
 
 
+@checks("Optim.embeddings")
+def embeddings_frozen_or_trained(case: Case) -> None:
+    for method, trained in (("full", True), ("lora", False)):
+        for embeddings, expected in (("trained", trained), ("frozen", False)):
+            config = case.config(f"method.type={method}", f"optim.embeddings={embeddings}", "optim.warmup=0")
+            setup = build(config)
+            table = setup.model.get_input_embeddings().weight
+            before, others = table.detach().clone(), setup.model.get_submodule("classifier")
+            training.optimizer_step(config, setup, range(4))
+            assert torch.equal(table, before) == (not expected), (method, embeddings)
+            assert next(others.parameters()).grad is None
+
+
 @checks("Optim.momentum")
 def momentum_by_hand(case: Case) -> None:
     moved = moved_by(Optim(name="sgd", lr=0.1, momentum=0.5, weight_decay=0), [1.0, 3.0])

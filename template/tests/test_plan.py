@@ -14,7 +14,7 @@ from finetune.errors import UserError
 from finetune.model.size import memory, parameter_counts
 from finetune.plan.plan import Plan, make_plan
 from finetune.train import loop as training
-from finetune.train.optim import STATES
+from finetune.train.optim import state_bytes
 
 LONG = [{"text": "a fine day and a grim day , " * 8, "label": label} for label in ("good", "bad")] * 4
 METHODS = ["full", "head", "lora", "adalora", "ia3", "prefix", "prompt", "adapter"]
@@ -28,7 +28,7 @@ def planned(project: Project, *overrides: str, task: str = "text-classification"
 def test_weights_gradients_and_optimizer_state_are_those_of_the_training(project: Project, task: str) -> None:
     config = load_config(project.config(task), ["train.device=cpu"])
     plan, setup = make_plan(config, 1), training.build(config)
-    needed = memory(setup.model, STATES[config.optim.name])
+    needed = memory(setup.model, state_bytes(config.optim, setup.model))
     assert (plan.trainable, plan.parameters) == parameter_counts(setup.model)
     assert [plan.memory[part] for part in ("weights", "gradients", "optimizer state")] == [*needed.values()]
     assert plan.memory["activations"] > 0

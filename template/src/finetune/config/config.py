@@ -247,8 +247,16 @@ class Train(Section):
 class Optim(Section):
     """Optimizer and learning-rate schedule."""
 
-    name: Literal["adamw", "sgd"] = "adamw"
-    """Optimizer: adamw, or sgd with momentum."""
+    name: Literal["adamw", "adamw8bit", "paged_adamw8bit", "sgd"] = "adamw"
+    """Optimizer: adamw, sgd with momentum, or AdamW with 8-bit state (paged: moved to CPU memory if a GPU is full).
+
+    8 bits take a quarter of the state's memory, embeddings left out, and need an NVIDIA GPU and bitsandbytes.
+    """
+    embeddings: Literal["trained", "frozen"] = "trained"
+    """Token embeddings in full fine-tuning: frozen ones need no gradient and no optimizer state.
+
+    Not for models whose output layer shares the matrix (tied weights). Other methods freeze them in any case.
+    """
     lr: float = Field(default=5e-5, gt=0, le=10)
     """Learning rate at its peak. Pretrained models: 1e-5 to 1e-4; from scratch or head only: about 1e-3."""
     head_lr: float | None = Field(default=None, gt=0, le=10)
@@ -271,6 +279,11 @@ class Optim(Section):
     """Plateau factor: what the learning rate is then multiplied by."""
     warmup: float = Field(default=0.1, ge=0)
     """Learning-rate warm-up: below 1 a fraction of all steps, from 1 on a number of steps."""
+
+    @property
+    def in_8_bits(self) -> bool:
+        """Whether the state of the optimizer is quantized."""
+        return self.name.endswith("8bit")
 
 
 class Run(Section):
@@ -366,7 +379,7 @@ class Config(Section):
                 raise ValueError(f"model.dtype is {self.model.dtype}, but {reason}")
             if part.train.packing and (reason := self._unpackable()):
                 raise ValueError(f"train.packing is true, but {reason}: set it to false")
-            if part.train.parallel == "fsdp" and (reason := self._unshardable()):
+            if part.train.parallel == "fsdp" and (reason := self._unshardable(part.optim)):
                 raise ValueError(f"train.parallel is fsdp, but {reason}: set it to ddp")
             if part.train.compile and (reason := self._uncompilable(part.train)):
                 raise ValueError(f"train.compile is true, but {reason}: set it to false")
@@ -442,12 +455,14 @@ class Config(Section):
             return f"train.precision is {train.precision}: set both to the same format, or model.dtype to auto"
         return None
 
-    def _unshardable(self) -> str | None:
+    def _unshardable(self, optim: Optim) -> str | None:
         """Why the model cannot be sharded, if so."""
         if isinstance(self.method, AdaLora | QLora) or soft_prompt_tokens(self.method):
             return f"method.type is {self.method.type}, which needs unsharded weights"
         if isinstance(self.continual, Ewc):
             return "continual.type is ewc, whose penalty needs unsharded weights"
+        if optim.in_8_bits:
+            return f"optim.name is {optim.name}, which needs unsharded weights"
         return None
 
     def _uncompilable(self, train: Train) -> str | None:
@@ -459,6 +474,11 @@ class Config(Section):
         if isinstance(self.method, Prefix):
             return "method.type is prefix, which gives each layer its own keys and values"
         return None
+
+    @property
+    def freezes(self) -> bool:
+        """Whether weights of the base model stay as they are."""
+        return not isinstance(self.method, Full) or self.optim.embeddings == "frozen"
 
     @property
     def run_folder(self) -> Path:

@@ -19,7 +19,7 @@ from ..model.device import Precision, choose_device
 from ..model.head import resize_head
 from ..model.layers import unwrap_model
 from ..model.load import set_attention
-from ..model.methods import apply_method, can_be_merged, is_peft
+from ..model.methods import apply_method, can_be_merged, freeze_embeddings, is_peft
 from ..model.packed_attention import use_packed_attention
 from ..model.precision import wanted_precision
 from ..run.folder import RunFolder
@@ -92,6 +92,7 @@ class PreviousRun(FirstRun):
         base, model = Base.read(self.run.best), self.saved.model
         if not is_peft(self.config.method):  # adapters were applied when the model was loaded
             model = apply_method(self.config.method, model, base.head)
+        freeze_embeddings(self.config, model)
         set_attention(unwrap_model(model), self.config.model)
         resize_head(model, base.head, self.saved.task.model_options(), task.model_options())
         return model, base

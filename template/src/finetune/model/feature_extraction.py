@@ -103,9 +103,9 @@ def extract_features(
 ) -> list[str]:
     """Let the body compute without dropout, and keep its outputs for the texts of `splits`; what to say of it.
 
-    It keeps none if a part of the body is trained, such as a pooler that the checkpoint lacks, if they do not fit the
-    limit, if they are not one vector for each token or text, if texts share rows (packing), or without `keep`, for ranks
-    that have other texts in each epoch. Then it computes them in each step.
+    It computes them in each step if a part of the body is trained, such as a pooler that the checkpoint lacks, if they
+    do not fit the limit or are not one vector for each token or text, if texts share rows (packing), or without `keep`:
+    for ranks, which have other texts in each epoch.
     """
     body = model.base_model
     if body is model or any(parameter.requires_grad for parameter in body.parameters()):

@@ -17,11 +17,11 @@ def parameter_counts(model: torch.nn.Module) -> tuple[int, int]:
     return sum(size for size, trainable in sizes if trainable), sum(size for size, _ in sizes)
 
 
-def memory(model: torch.nn.Module, states: int) -> dict[str, int]:
-    """Bytes of weights, gradients and optimizer states, of which each trainable parameter has `states`."""
+def memory(model: torch.nn.Module, optimizer: int) -> dict[str, int]:
+    """Bytes of weights, gradients and optimizer state, which are given."""
     sizes = [(nbytes(parameter), parameter.requires_grad) for parameter in model.parameters()]
     trainable = sum(size for size, is_trainable in sizes if is_trainable)
-    return {"weights": sum(size for size, _ in sizes), "gradients": trainable, "optimizer": trainable * states}
+    return {"weights": sum(size for size, _ in sizes), "gradients": trainable, "optimizer": optimizer}
 
 
 def weight_formats(model: torch.nn.Module) -> dict[tuple[str, str], int]:

@@ -15,7 +15,7 @@ from ..model.layers import find_layers, head_modules, linear_layer_names, unwrap
 from ..model.precision import wanted_precision
 from ..model.size import nbytes, numel, parameter_counts
 from ..tasks.settings import Seq2SeqSettings
-from ..train.optim import STATES
+from ..train.optim import state_bytes
 from .activations import activation_bytes
 from .skeleton import make_skeleton
 
@@ -79,7 +79,7 @@ def make_plan(config: Config, gpus: int, tokens: int | None = None) -> Plan:
     memory = {
         "weights": weights,
         "gradients": gradients,
-        "optimizer state": gradients * STATES[config.optim.name],
+        "optimizer state": state_bytes(config.optim, model),
     }
     if sharded:
         memory = {name: ceil(size / gpus) for name, size in memory.items()}

@@ -10,7 +10,7 @@ from ..config.methods import Lora, QLora, soft_prompt_tokens
 from ..dataset import Examples, new_task
 from ..model.layers import head_modules
 from ..model.load import load_model_config, load_tokenizer
-from ..model.methods import apply_method
+from ..model.methods import apply_method, freeze_embeddings
 from ..model.requirements import require_architecture
 from ..model.tabular_head import join_features
 from ..model.tiny import is_tiny, tiny_config
@@ -45,4 +45,6 @@ def make_skeleton(config: Config) -> Any:
         model = auto.from_config(model_config, dtype=torch.float32, **trust)
         if task.tabular:
             join_features(model, task.tabular.columns)
-        return apply_method(method, model, head_modules(model) if config.task.new_head else []).train()
+        model = apply_method(method, model, head_modules(model) if config.task.new_head else []).train()
+    freeze_embeddings(config, model)
+    return model

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from ..config import config as settings
 from ..config.config import Config
-from ..config.methods import AnyMethod, Full, QLora
+from ..config.methods import AnyMethod, QLora
 from ..distributed.parallel import gather_full
 from ..distributed.world import World
 from ..errors import UserError
@@ -73,7 +73,7 @@ class Base:
         fetched = find_manifest(config.model)
         commit = fetched.commit if fetched else getattr(model.config, "_commit_hash", None)
         named = config.model.model_copy(update={"revision": commit or config.model.revision})
-        if isinstance(config.method, Full):
+        if not config.freezes:
             return cls(named, head, {}, {})
         to_copy = is_tiny(named.name) and is_peft(config.method)
         return cls(named, head, _checksums(named), _copy_of_weights(model) if to_copy else {})

@@ -28,7 +28,7 @@ from ..run.saved_model import Base
 from ..tasks.base import Task
 from .adalora import RankAllocation
 from .embedding_gradient import EmbeddingGradients, rowwise_gradients
-from .optim import make_optimizer, make_schedule
+from .optim import make_optimizer, make_schedule, require_optimizer
 from .selection import Selection, make_selection
 from .start import FreshStart, Penalty, ReplaySampler, Teacher, starting_point
 
@@ -81,6 +81,7 @@ def build(config: Config, world: World = SINGLE_PROCESS) -> Setup:
         device = choose_device(config.train.device)
         require_devices(world, device)
         require_quantization(config.method, device)
+        require_optimizer(config.optim, device)
         start = starting_point(config)
         examples = Examples(config, new_task(config), config.data.train)
         task = start.make_task()

@@ -22,6 +22,7 @@ from ..errors import UserError
 from ..files import is_valid, publish
 from ..run.saved_model import Base
 from .background import BackgroundWriter
+from .optim import page_state
 from .throughput import StepStats
 
 BASE_FILE = "base.json"
@@ -166,6 +167,8 @@ def _load_optimizer(optimizer: Any, state: dict[str, Any]) -> None:
             if isinstance(value, torch.Tensor) and value.shape == parameter.shape:
                 kept[name] = shard_like(value, parameter)
     optimizer.load_state_dict(state)
+    if getattr(optimizer, "is_paged", False):
+        page_state(optimizer)
 
 
 def _random_states() -> dict[str, Any]:

@@ -65,10 +65,11 @@ def train(
             console.print(f"{run.path} has already ended, at step {state.step}")
             return True
         print_summary(config, setup, console)
-        finished = fit(config, run, setup, state, console)
-        if finished:
-            world.on_main(lambda: setup.start.finish(run))
-        return finished
+        if not fit(config, run, setup, state, console):
+            console.print(f"interrupted and saved at step {state.step}: --resume continues from here")
+            return False
+        world.on_main(lambda: setup.start.finish(run))
+        return True
 
 
 def set_seed(seed: int) -> None:
@@ -120,8 +121,6 @@ def fit(config: Config, run: RunFolder, setup: Setup, state: TrainingState, cons
                 console.print(f"early stopping: no better validation in {state.stale} tries")
                 break
             if stop and not last:
-                writer.wait()
-                console.print(f"interrupted and saved at step {state.step}: --resume continues from here")
                 return False
     return True
 

@@ -15,7 +15,7 @@ from ..model.device import Precision
 from ..model.head import output_layer, scaled
 from ..model.layers import head_modules
 from ..model.load import load_model, load_tokenizer, make_skeleton
-from ..model.methods import apply_method
+from ..model.methods import apply_method, freeze_embeddings
 from ..model.tabular_head import join_features
 from ..run.folder import RunFolder
 from ..run.saved_model import Base, standardization_of
@@ -96,7 +96,9 @@ class FreshStart:
             layers[-1].load_state_dict(scaled(layers[-1].state_dict(), 1 / deviation, -mean / deviation))
         if task.standardization() and all(layer.bias is None for layer in layers):
             self.notes.append("head: it has no bias, so in other programs best/ gives standardized numbers")
-        return apply_method(self.config.method, model, base.head, total_steps), base
+        model = apply_method(self.config.method, model, base.head, total_steps)
+        freeze_embeddings(self.config, model)
+        return model, base
 
     def load_teacher(self, device: torch.device) -> Teacher | None:
         """The teacher of a knowledge distillation."""

@@ -12,7 +12,7 @@ from ..console import counted, print_indented, print_line
 from ..model.activation_checkpointing import checkpoints_activations
 from ..model.size import memory, parameter_counts, weight_formats
 from .build import Setup
-from .optim import STATES
+from .optim import state_bytes
 
 TRUNCATION = {
     "cut": "",
@@ -49,7 +49,7 @@ def print_summary(config: Config, setup: Setup, console: Console) -> None:
     for line in (
         f"trainable parameters: {trained:,} of {total:,}, on {setup.model.device} in {setup.precision}, "
         f"attention {setup.model.config._attn_implementation}",
-        describe_memory(memory(setup.model, STATES[config.optim.name])),
+        describe_memory(memory(setup.model, state_bytes(config.optim, setup.model))),
         describe_weights(weight_formats(setup.model)),
         f"{setup.train.size}, {validation}; "
         f"{counted(setup.total_steps, 'step')} of up to {counted(config.train.batch_size, 'example')}",
