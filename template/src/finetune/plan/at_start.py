@@ -11,7 +11,7 @@ from ..config.methods import QLora
 from ..model.activation_checkpointing import checkpoints_activations
 from ..model.size import memory, parameter_counts
 from ..train.build import Setup
-from ..train.optim import STATES
+from ..train.optim import state_bytes
 from .activations import activation_bytes
 from .fit import ROOM, free_memory
 from .plan import checkpointed_bytes
@@ -31,7 +31,7 @@ def describe_fit(config: Config, setup: Setup) -> str | None:
         return None
     width = int(setup.train.lengths.max())
     rows = max(1, min(-(-config.train.batch_size // setup.world.size), config.train.micro_batch_tokens // width))
-    needs = memory(model, STATES[config.optim.name])
+    needs = memory(model, state_bytes(config.optim, model))
     activations = activation_bytes(
         config, without_memory(model), rows, width, precision=setup.precision, on_gpu=device.type != "cpu"
     )
