@@ -3,7 +3,7 @@
 python dev.py bench mutated_data [FORMAT ...] [--files N] [--seconds S] [--seed N]
 
 A mutation changes, inserts, removes or repeats bytes of a small valid file. Whatever the file then is, reading it as
-examples of its task must end within S seconds, in rows or in a UserError that names the file. A row that is lost in
+examples of its task must end within S seconds of processor time, in rows or in a UserError that names the file. A row that is lost in
 silence cannot be told from here: the tests of the readers have those cases.
 """
 
@@ -179,7 +179,7 @@ def read_mutations(name: str, files: int, seconds: int, seed: int) -> Result:
     settings = TASKS[task_name](type=task_name)
     data, result, random_ = Data(train="x"), Result(), random.Random(f"{seed} {name}")
     warnings.simplefilter("ignore")
-    signal.signal(signal.SIGALRM, _stop)
+    signal.signal(signal.SIGPROF, _stop)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"data{ending}")
         for number in range(files + 1):
@@ -202,7 +202,7 @@ def read_mutations(name: str, files: int, seconds: int, seed: int) -> Result:
 
 def _read(path: Path, task: Any, columns: Any, seconds: int) -> tuple[str, float]:
     started = time.process_time()
-    signal.alarm(seconds)
+    signal.setitimer(signal.ITIMER_PROF, seconds)  # of processor time: the machine may be busy
     try:
         task.parse(read_rows(path, columns))
         outcome = "read"
@@ -213,7 +213,7 @@ def _read(path: Path, task: Any, columns: Any, seconds: int) -> tuple[str, float
     except Exception as error:
         outcome = f"{type(error).__name__}: {error}"
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
     return outcome, time.process_time() - started
 
 
@@ -225,7 +225,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("formats", nargs="*", help="forms, such as csv; all by default")
     parser.add_argument("--files", type=int, default=100_000, help="mutated files of each form")
-    parser.add_argument("--seconds", type=int, default=10, help="time limit of a file")
+    parser.add_argument("--seconds", type=int, default=10, help="limit of processor time for a file")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     names = arguments.formats or [*seeds()]
