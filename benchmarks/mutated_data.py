@@ -3,8 +3,8 @@
 python dev.py bench mutated_data [FORMAT ...] [--files N] [--seconds S] [--seed N]
 
 A mutation changes, inserts, removes or repeats bytes of a small valid file. Whatever the file then is, reading it as
-examples of its task must end within S seconds of processor time, in rows or in a UserError that names the file. A row that is lost in
-silence cannot be told from here: the tests of the readers have those cases.
+examples of its task must end within S seconds of processor time, in rows or in a UserError that names the file. A row
+that is lost in silence cannot be told from here: the tests of the readers have those cases.
 """
 
 import argparse
