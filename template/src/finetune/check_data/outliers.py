@@ -103,7 +103,7 @@ def _words(entries: Sequence[Entry]) -> Iterator[Measured]:
             advance(1)
     rows, words = np.frombuffer(ends, np.uint64).astype(np.int64), np.frombuffer(different, np.uint32)
     sizes = np.diff(rows)
-    is_rare = np.bincount(words, minlength=len(numbers))[words] == 1
+    is_rare = (np.bincount(words, minlength=len(numbers)) == 1)[words]
     rare = np.diff(np.append(0, np.cumsum(is_rare))[rows])
     shares = np.where(rare > 2, rare / np.maximum(sizes, 1), 0.0)
     deviations = np.where(shares >= RARE_WORDS, _deviations(shares), 0.0)
