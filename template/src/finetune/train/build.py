@@ -27,6 +27,7 @@ from ..run.saved_model import Base
 from ..tasks.base import Task
 from .adalora import RankAllocation
 from .optim import make_optimizer, make_schedule
+from .scaling import LossScaler
 from .selection import Selection, make_selection
 from .start import FreshStart, Penalty, ReplaySampler, Teacher, starting_point
 
@@ -57,6 +58,7 @@ class Setup:
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LambdaLR
     precision: Precision
+    scaler: LossScaler
     steps_per_epoch: int
     total_steps: int
 
@@ -129,6 +131,7 @@ def build(config: Config, world: World = SINGLE_PROCESS) -> Setup:
         optimizer=optimizer,
         schedule=make_schedule(config.optim, optimizer, total_steps),
         precision=precision,
+        scaler=LossScaler(precision, device),
         steps_per_epoch=steps_per_epoch,
         total_steps=total_steps,
     )
