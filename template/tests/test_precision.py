@@ -84,6 +84,9 @@ def test_what_needs_no_probe(timer: Timer, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(precision, "has_bf16", lambda device: False)
     assert training_precision("bf16", large, CPU) == "bf16"
     assert training_precision("auto", large, CPU) == "fp32"
+    for capability, expected in (((6, 1), "fp32"), ((7, 0), "fp16"), ((7, 5), "fp16")):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, found=capability: found)
+        assert training_precision("auto", large, torch.device("cuda")) == expected
     assert not timer.timed
 
 
@@ -93,6 +96,9 @@ def test_inference_takes_the_precision_of_the_training(timer: Timer, monkeypatch
     assert inference_precision("fp32", "bf16", CPU) == "fp32"
     monkeypatch.setattr(precision, "has_bf16", lambda device: False)
     assert inference_precision("auto", "bf16", CPU) == "fp32"
+    for wanted, trained in (("auto", "fp16"), ("fp16", "fp32")):
+        assert inference_precision(wanted, trained, torch.device("cuda")) == "fp16"
+        assert inference_precision(wanted, trained, CPU) == "fp32"
     assert not timer.timed
 
 

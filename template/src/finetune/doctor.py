@@ -78,10 +78,12 @@ def _accelerator() -> Diagnosis:
 
 
 def _precision() -> Diagnosis:
-    from .model.device import choose_device, has_bf16
+    from .model.device import choose_device, has_bf16, has_fp16
 
     device = choose_device("auto")
-    return Diagnosis("precision", "bf16 where it is faster, else fp32" if has_bf16(device) else "fp32")
+    if has_bf16(device):
+        return Diagnosis("precision", "bf16 where it is faster, else fp32")
+    return Diagnosis("precision", "fp16 with loss scaling" if has_fp16(device) else "fp32")
 
 
 def _cache() -> Diagnosis:

@@ -161,6 +161,27 @@ def trained_weights(world: World, configs: list[Config]) -> list[Found]:
     ]
 
 
+def overflowing(world: World, configs: list[Config]) -> list[list[int]]:
+    """Which steps are skipped where the loss is scaled too much at first."""
+    scaler = torch.amp.GradScaler
+    torch.amp.GradScaler = lambda device, enabled: scaler(device, init_scale=2.0**20, enabled=enabled)  # type: ignore
+    try:
+        return [[step.skipped for step in told] for told, _ in all_steps(world, configs)]
+    finally:
+        torch.amp.GradScaler = scaler
+
+
+def test_all_ranks_skip_a_step_together(project: Project) -> None:
+    """In fp16, where the gradients of one rank overflow."""
+    configs = [
+        config_of(project, "text-classification", "train.precision=fp16", f"train.parallel={how}")
+        for how in ("ddp", "fsdp")
+    ]
+    first, second = both(overflowing, configs)
+    assert first == second
+    assert all(0 < sum(skipped) < len(skipped) for skipped in first)
+
+
 @needs("continual")
 def test_methods_against_forgetting_are_exact(
     project: Project, finished: Callable[[str], None], monkeypatch: pytest.MonkeyPatch

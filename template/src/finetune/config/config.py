@@ -209,8 +209,11 @@ class Train(Section):
     """Gradient accumulation: padded tokens per forward pass, halved if memory runs out. Results stay the same."""
     packing: bool = False
     """Sequence packing: texts side by side instead of padding, with attention within each. For tags, text and chat."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Mixed precision: number format of the forward pass; auto takes bf16 where it is faster. Weights stay fp32."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Mixed precision: number format of the forward pass; auto takes bf16 where it is faster. Trained weights are fp32.
+
+    fp16, with loss scaling, is for GPUs without bf16; auto takes it there (NVIDIA's Volta and Turing: V100, T4, 20xx).
+    """
     activation_checkpointing: bool | Literal["auto"] = "auto"
     """Activation checkpointing: recompute activations: less memory, one more forward pass. auto: true for qlora."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

@@ -15,6 +15,7 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard, register_f
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from ..config.config import Config
 from ..errors import UserError
 from ..model.device import DTYPES, Precision
 from ..model.layers import find_layers, is_linear, unwrap_model
@@ -50,6 +51,20 @@ def accumulate_only(ddp: DistributedDataParallel | None, *, unless: bool) -> Abs
     FSDP2 reduces the gradients of every micro-batch: to hold them back would take the memory that sharding saves.
     """
     return ddp.no_sync() if ddp and not unless else nullcontext()
+
+
+def distribute(
+    config: Config, model: Any, device: torch.device, world: World, precision: Precision
+) -> tuple[Any, DistributedDataParallel | None]:
+    """The model on the devices of all ranks, sharded or replicated, and what averages the gradients of replicas."""
+    if world.size == 1:
+        return model.to(device), None
+    if config.train.parallel == "fsdp":
+        with world.raise_together():
+            shard(model, world, device, precision)
+        return model, None
+    model = model.to(device)
+    return model, replicate(model)
 
 
 def shard(model: Any, world: World, device: torch.device, precision: Precision = "fp32") -> None:

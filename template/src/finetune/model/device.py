@@ -31,6 +31,11 @@ def has_bf16(device: torch.device) -> bool:
     return False
 
 
+def has_fp16(device: torch.device) -> bool:
+    """Whether the device is a GPU with fast matrix products in fp16: NVIDIA's Volta, Turing and later."""
+    return device.type == "cuda" and torch.cuda.get_device_capability(device) >= (7, 0)
+
+
 def autocast(precision: Precision, device: torch.device) -> Any:
     """Context of the forward pass in mixed precision; the weights, the loss and the optimizer stay in fp32."""
     return nullcontext() if precision == "fp32" else torch.autocast(device.type, DTYPES[precision])

@@ -1,4 +1,4 @@
-"""Mixed precision: whether the forward pass runs in bf16. On a CPU a probe of the model's layers decides."""
+"""Mixed precision: whether the forward pass runs in bf16 or fp16. On a CPU a probe of the model's layers decides."""
 
 import os
 from collections import Counter
@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from ..config.config import Config
-from .device import Precision, autocast, has_bf16
+from .device import Precision, autocast, has_bf16, has_fp16
 from .layers import is_linear, linear_shape
 
 SMALL_MODEL = 2_000_000
@@ -37,19 +37,26 @@ def wanted_precision(config: Config) -> Precision | Literal["auto"]:
 def training_precision(wanted: str, model: torch.nn.Module, device: torch.device) -> Precision:
     """What a new run computes its forward pass in; `wanted` is `train.precision`.
 
-    `auto` takes bf16 on a GPU that has it, and on a CPU that has it where the layers of the model gain from it. A probe
-    may decide otherwise the next time, so a run must keep what was decided at its start.
+    `auto` takes bf16 on a GPU that has it, fp16 on an older one with tensor cores, and bf16 on a CPU that has it where
+    the layers of the model gain from it. A probe may decide otherwise the next time, so a run must keep what was
+    decided at its start.
     """
     if wanted != "auto":
         return cast("Precision", wanted)
-    return "bf16" if has_bf16(device) and (device.type != "cpu" or bf16_is_faster(model)) else "fp32"
+    if has_bf16(device) and (device.type != "cpu" or bf16_is_faster(model)):
+        return "bf16"
+    return "fp16" if has_fp16(device) else "fp32"
 
 
 def inference_precision(wanted: str, trained_in: Precision, device: torch.device) -> Precision:
-    """What a trained model is evaluated in: `auto` takes the precision of its training if the device has it."""
-    if wanted != "auto":
-        return cast("Precision", wanted)
-    return trained_in if has_bf16(device) else "fp32"
+    """What a trained model is evaluated in: `auto` takes the precision of its training if the device has it.
+
+    That of a training in fp16 is fp32 where there is no GPU, for CPUs have no fast fp16.
+    """
+    precision = trained_in if wanted == "auto" else cast("Precision", wanted)
+    if precision == "fp16":
+        return "fp16" if device.type == "cuda" else "fp32"
+    return precision if wanted != "auto" or has_bf16(device) else "fp32"
 
 
 def bf16_is_faster(model: torch.nn.Module) -> bool:

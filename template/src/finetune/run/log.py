@@ -27,6 +27,7 @@ TRAIN_TAGS = {
     "loss": "train/loss",
     "lr": "weight_update/learning_rate",
     "grad_norm": "weight_update/gradient_norm",
+    "skipped_steps": "weight_update/skipped_steps",
     "examples_per_second": "workload/examples_per_second",
     "tokens_per_second": "workload/tokens_per_second",
     "padding": "workload/padding",

@@ -11,7 +11,7 @@ from ..config.methods import AdaLora, Head
 from ..data.batching import Padding
 from ..data.packing import Packing
 from ..dataset import Examples, Split, encode_split, new_task, read_split, require_readable
-from ..distributed.parallel import replicate, require_devices, shard
+from ..distributed.parallel import distribute, require_devices
 from ..distributed.world import SINGLE_PROCESS, World
 from ..feature_cache import FeatureCache
 from ..model.activation_checkpointing import checkpoint_activations, checkpoints_activations
@@ -29,6 +29,7 @@ from ..tasks.base import Task
 from .adalora import RankAllocation
 from .embedding_gradient import EmbeddingGradients, rowwise_gradients
 from .optim import make_optimizer, make_schedule, require_optimizer
+from .scaling import LossScaler
 from .selection import Selection, make_selection
 from .start import FreshStart, Penalty, ReplaySampler, Teacher, starting_point
 
@@ -61,6 +62,7 @@ class Setup:
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LambdaLR
     precision: Precision
+    scaler: LossScaler
     steps_per_epoch: int
     total_steps: int
 
@@ -118,6 +120,7 @@ def build(config: Config, world: World = SINGLE_PROCESS) -> Setup:
     if isinstance(config.method, Head):
         splits = [split for split in (train, validation) if split]
         start.notes += extract_features(config.train, model, task, batching, splits, precision, keep=world.size == 1)
+    by_rows = world.size == 1 and not config.train.compile and precision != "fp16"  # which scales gradients of its own
     return Setup(
         world=world,
         start=start,
@@ -134,10 +137,11 @@ def build(config: Config, world: World = SINGLE_PROCESS) -> Setup:
         allocation=RankAllocation(model, config.method.orthogonality) if isinstance(config.method, AdaLora) else None,
         penalty=penalty,
         teacher=teacher,
-        embeddings=rowwise_gradients(model) if world.size == 1 and not config.train.compile else EmbeddingGradients(),
+        embeddings=rowwise_gradients(model) if by_rows else EmbeddingGradients(),
         optimizer=optimizer,
         schedule=make_schedule(config.optim, optimizer, total_steps),
         precision=precision,
+        scaler=LossScaler(precision, device),
         steps_per_epoch=steps_per_epoch,
         total_steps=total_steps,
     )
@@ -149,17 +153,3 @@ def make_batching(config: Config, task: Task[Any, Any], tokenizer: Any, model: A
         return Padding(tokenizer, task.batch_labels, task.group_by_example)
     causal = task.settings.auto_model == "AutoModelForCausalLM"
     return Packing(task.batch_labels, use_packed_attention(unwrap_model(model)), causal)
-
-
-def distribute(
-    config: Config, model: Any, device: torch.device, world: World, precision: Precision
-) -> tuple[Any, DistributedDataParallel | None]:
-    """The model on the devices of all ranks, sharded or replicated, and what averages the gradients of replicas."""
-    if world.size == 1:
-        return model.to(device), None
-    if config.train.parallel == "fsdp":
-        with world.raise_together():
-            shard(model, world, device, precision)
-        return model, None
-    model = model.to(device)
-    return model, replicate(model)

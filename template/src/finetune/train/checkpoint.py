@@ -59,6 +59,8 @@ class Checkpointed(Protocol):
     """The base model, which frozen weights are loaded from."""
     optimizer: Any
     schedule: Any
+    scaler: Any
+    """The loss scale of fp16."""
     allocation: Any
     """The changing ranks of AdaLoRA, or None."""
 
@@ -88,6 +90,7 @@ def save_checkpoint(
     trainer = {
         "optimizer": parts.optimizer.state_dict(),
         "schedule": parts.schedule.state_dict(),
+        "scaler": parts.scaler.state_dict(),
         "random": parts.world.gather(_random_states()),
     }
     if parts.allocation:
@@ -134,6 +137,8 @@ def load_checkpoint(folder: Path, parts: Checkpointed) -> TrainingState:
     tensors = torch.load(folder / "trainer.pt", weights_only=True, map_location="cpu")
     _load_optimizer(parts.optimizer, tensors["optimizer"])
     parts.schedule.load_state_dict(tensors["schedule"])
+    if "scaler" in tensors:  # checkpoints of earlier versions do not have it
+        parts.scaler.load_state_dict(tensors["scaler"])
     if parts.allocation:
         parts.allocation.load_state_dict(tensors["ranks"])
     if parts.world.rank < len(tensors["random"]):

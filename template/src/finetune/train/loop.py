@@ -152,7 +152,7 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> StepSta
     # Penalties on the weights: equal on all ranks, so that their gradient is also its mean over the ranks.
     for term in (setup.allocation, setup.penalty):
         if term:
-            term.penalty().backward()
+            setup.scaler.scale(term.penalty()).backward()
 
     # Micro-batches: of each rank's examples, within the token budget.
     budget = config.train.micro_batch_tokens
@@ -177,15 +177,16 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> StepSta
             if setup.ddp:
                 objective = setup.ddp(objective)
             # Backward. The gradients of the ranks are averaged, not summed.
-            (objective * world.size).backward()
+            setup.scaler.scale(objective * world.size).backward()
         total += loss.detach()
         padded_tokens += batch.size * counts
     step_loss, size = world.reduce(float(total), padded_tokens)
 
     # Gradient clipping
+    setup.scaler.unscale(setup.optimizer)
     gradients = setup.embeddings.merged(setup.trainable)
     norm = float(full_tensor(clip_grad_norm_(gradients, config.train.clip_norm or math.inf)))
-    if not math.isfinite(step_loss + norm):
+    if not setup.scaler.is_valid(step_loss, norm):
         raise NotFiniteError(
             f"the loss is {step_loss} and the gradient norm {norm} in a step over {setup.train.where(rows)}: "
             "lower optim.lr or set train.precision to fp32"
@@ -194,16 +195,18 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> StepSta
     # Optimizer and scheduler
     lr = float(setup.schedule.get_last_lr()[0])
     with setup.embeddings.filled():
-        setup.optimizer.step()
-    setup.schedule.step()
-    if setup.allocation:
+        taken = setup.scaler.step(setup.optimizer, norm)
+    if taken:
+        setup.schedule.step()
+    if taken and setup.allocation:
         setup.allocation.update(setup.schedule.last_epoch)  # the number of steps so far
     setup.optimizer.zero_grad()
     return StepStats(
         loss=step_loss * scored_labels,
         count=scored_labels,
         lr=lr,
-        grad_norm=norm,
+        grad_norm=norm if taken else 0.0,
+        skipped=not taken,
         examples=len(rows),
         tokens=sum(feature.tokens for feature in features),
         padded=int(size),

@@ -16,6 +16,8 @@ class StepStats:
     """The learning rate of the last step."""
     grad_norm: float = 0.0
     """The largest gradient norm, before clipping."""
+    skipped: int = 0
+    """Steps without an update, because gradients overflowed in fp16."""
     examples: int = 0
     tokens: int = 0
     """Tokens without padding."""
@@ -30,6 +32,7 @@ class StepStats:
         self.count += step.count
         self.lr = step.lr
         self.grad_norm = max(self.grad_norm, step.grad_norm)
+        self.skipped += step.skipped
         self.examples += step.examples
         self.tokens += step.tokens
         self.padded += step.padded
@@ -60,6 +63,7 @@ def log_values(window: StepStats) -> dict[str, float]:
         "loss": window.loss / max(1, window.count),
         "lr": window.lr,
         "grad_norm": window.grad_norm,
+        **({"skipped_steps": window.skipped} if window.skipped else {}),
         "examples_per_second": round(window.examples / window.seconds, 2),
         "tokens_per_second": round(window.tokens / window.seconds, 1),
         "padding": round(1 - window.tokens / window.padded, 4),
