@@ -17,6 +17,8 @@ from .model.forward import forward
 from .tasks.base import Task
 
 Purpose = Literal["loss", "validation", "evaluation", "prediction"]
+CPU_TOKENS = 1024
+"""Tokens of a forward pass for each thread of a CPU: with more, intermediate results no longer fit its caches."""
 
 
 @dataclass(slots=True)
@@ -44,10 +46,11 @@ def infer(
     The ranks of `world` share the batches and gather the results; every feature counts once. For generative tasks,
     `decoded` holds pairs of what the task decodes and the generated text, or None beyond `task.generation_limit`.
     """
+    read = min(budget, CPU_TOKENS * torch.get_num_threads()) if model.device.type == "cpu" else budget
     with _evaluation_mode(model):
         result = Inference([None] * len(features), 0.0)
         if not task.generation or purpose != "prediction":
-            result = _decode(model, task, tokenizer, features, budget=budget, precision=precision, world=world)
+            result = _decode(model, task, tokenizer, features, budget=read, precision=precision, world=world)
         if not task.generation:
             return result
         chosen = [i for i, feature in enumerate(features) if feature.prompt][: task.generation_limit(purpose)]
