@@ -100,8 +100,8 @@ def test_nan_stops_and_the_last_checkpoint_goes_on(project: Project, monkeypatch
     taken = itertools.count(1)
     forward = training.forward
 
-    def poisoned(*arguments: Any) -> torch.Tensor:
-        return forward(*arguments) * (float("nan") if next(taken) == 3 else 1)
+    def poisoned(*arguments: Any, **options: Any) -> torch.Tensor:
+        return forward(*arguments, **options) * (float("nan") if next(taken) == 3 else 1)
 
     with monkeypatch.context() as patched:
         patched.setattr(training, "forward", poisoned)
@@ -132,8 +132,8 @@ def test_logits_are_freed_before_the_backward_pass(
     logits: list[weakref.ref[torch.Tensor]] = []
     alive: list[bool] = []
 
-    def watched(*arguments: Any) -> torch.Tensor:
-        made = forward(*arguments)
+    def watched(*arguments: Any, **options: Any) -> torch.Tensor:
+        made: torch.Tensor = forward(*arguments, **options)
         logits.append(weakref.ref(made))
         return made
 

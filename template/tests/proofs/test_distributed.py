@@ -467,16 +467,33 @@ def test_a_mistake_is_one_sentence(change: str, project: Project) -> None:
 def test_a_failure_in_the_midst_of_a_step_is_told_once(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     forward, taken = training.forward, itertools.count(1)
 
-    def fails(*arguments: Any) -> torch.Tensor:
+    def fails(*arguments: Any, **options: Any) -> torch.Tensor:
         if os.environ["RANK"] == "1" and next(taken) == 3:
-            raise MemoryError("as a GPU may run out of it")
-        return forward(*arguments)
+            raise RuntimeError("as a kernel may fail")
+        return forward(*arguments, **options)
 
     monkeypatch.setattr(training, "forward", fails)
     codes, said = commanded("train", str(project.config("text-classification", train={"device": "cpu"})))
     assert codes == [1, 1]
     assert said.count("Traceback") == 1
-    assert said.rstrip().endswith("MemoryError: as a GPU may run out of it")
+    assert said.rstrip().endswith("RuntimeError: as a kernel may fail")
+
+
+def test_a_rank_without_memory_says_it_in_one_sentence(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others wait for it, so it cannot repeat the step alone."""
+    forward, taken = training.forward, itertools.count(1)
+
+    def fails(*arguments: Any, **options: Any) -> torch.Tensor:
+        if os.environ["RANK"] == "1" and next(taken) == 3:
+            raise MemoryError
+        return forward(*arguments, **options)
+
+    monkeypatch.setattr(training, "forward", fails)
+    codes, said = commanded("train", str(project.config("text-classification", train={"device": "cpu"})))
+    assert sorted(codes) == [1, 2]
+    assert said.count("error: ") == 1
+    assert "rank 1 is out of memory in a step over train.jsonl:" in said
+    assert "Traceback" not in said
 
 
 def test_a_killed_process_is_not_waited_for(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
