@@ -50,7 +50,7 @@ def print_summary(config: Config, setup: Setup, console: Console) -> None:
         f"trainable parameters: {trained:,} of {total:,}, on {setup.model.device} in {setup.precision}, "
         f"attention {setup.model.config._attn_implementation}",
         describe_memory(memory(setup.model, state_bytes(config.optim, setup.model))),
-        describe_weights(weight_formats(setup.model)),
+        *describe_weights(weight_formats(setup.model)),
         f"{setup.train.size}, {validation}; "
         f"{counted(setup.total_steps, 'step')} of up to {counted(config.train.batch_size, 'example')}",
         *setup.start.notes,
@@ -90,13 +90,16 @@ def describe_memory(needs: dict[str, int]) -> str:
     return f"memory: {total / divisor:,.1f} {unit} plus activations ({parts})"
 
 
-def describe_weights(formats: dict[tuple[str, str], int]) -> str:
-    """What is kept in which number format: "weights: 7.2 GB frozen in bf16, 12.0 MB trained in fp32"."""
+def describe_weights(formats: dict[tuple[str, str], int]) -> list[str]:
+    """What is kept in which number format: "weights: 7.2 GB frozen in bf16, 12.0 MB trained in fp32".
+
+    Nothing where all weights are trained, for these are in fp32.
+    """
     parts = []
     for (state, name), size in formats.items():
         unit, divisor = _unit(size)
         parts.append(f"{size / divisor:,.1f} {unit} {state} in {name}")
-    return f"weights: {', '.join(parts)}"
+    return [f"weights: {', '.join(parts)}"] if len(parts) > 1 else []
 
 
 def _unit(size: int) -> tuple[str, int]:
