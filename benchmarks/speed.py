@@ -1,6 +1,6 @@
 """Speed: `finetune` beside what a user would run instead, doing the same training, interleaved in one run.
 
-python dev.py bench speed [sst2|conll|startup ...] [--rounds N] [--examples N] [--write]
+python dev.py bench speed [sst2|conll|gpt2|lora|startup ...] [--rounds N] [--examples N] [--write]
 
 All contenders start from the same weights and make the same passes over the same examples, in turn, round by round,
 after a warm-up. What counts is the processor time of the one thread that each may use, since other programs disturb the
@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -29,6 +29,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch
+import transformers
 from contenders.base import Contender, Timing
 from contenders.huggingface import AT_ITS_BEST, HuggingFace, rows_of
 from contenders.ours import Ours, Products
@@ -36,6 +37,7 @@ from contenders.tutorial import Tutorial
 from finetune.config.config import Config
 from finetune.console import quiet_libraries
 from finetune.model.device import has_bf16
+from finetune.model.tiny import tiny_tokenizer
 from finetune.train.build import Setup, build
 from finetune.train.loop import set_seed
 from real_input import DATA, FILES, SETS, encoder
@@ -92,6 +94,62 @@ def encoder_config(name: str, examples: int, folder: Path) -> Config:
     )
 
 
+def decoder_config(name: str, examples: int, folder: Path) -> Config:
+    """A decoder from random weights on windows of Shakespeare's plays: GPT-2 of 6 layers, or LoRA on a Llama."""
+    length = {"gpt2": 256, "lora": 512}[name]
+    text = (DATA / "shakespeare.txt").read_text("utf-8")
+    cut = len(text) * 9 // 10
+    window = length * 4  # characters of a window, about
+    for split, part in (("train", text[: examples * window]), ("validation", text[cut : cut + 16 * window])):
+        (folder / f"{split}.txt").write_text(part, "utf-8")
+    tokenizer = tiny_tokenizer("tiny:gpt2", [text])
+    size = {
+        "vocab_size": len(tokenizer),
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
+    set_seed(0)
+    if name == "gpt2":
+        shape = transformers.GPT2Config(n_positions=length, n_embd=384, n_layer=6, n_head=6, **size)
+        model = transformers.GPT2LMHeadModel(shape)
+    else:  # the shape of Qwen2 0.5B, with its share of weights outside of the layers
+        layers = {"num_hidden_layers": 24, "num_attention_heads": 14, "num_key_value_heads": 2}
+        widths = {"hidden_size": 896, "intermediate_size": 4864, "max_position_embeddings": length}
+        model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**size, **layers, **widths))
+    model.save_pretrained(folder / "model")
+    tokenizer.save_pretrained(folder / "model")
+    return Config.model_validate(
+        {
+            "task": {"type": "text-generation"},
+            "model": {"name": str(folder / "model"), "max_length": length},
+            "method": {"type": "lora" if name == "lora" else "full"},
+            "data": {split: folder / f"{split}.txt" for split in ("train", "validation")},
+            "train": {"epochs": 1, "batch_size": 8 if name == "gpt2" else 1, "seed": 0, "packing": name == "gpt2"},
+            "optim": {"lr": 1e-3, "schedule": "constant", "warmup": 0},
+            "run": {"name": name, "dir": folder / "runs"},
+        }
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What is trained, by which contenders."""
+
+    config: Callable[[str, int, Path], Config]
+    files: tuple[str, ...]
+    kinds: tuple[str, ...]
+    examples: int
+
+
+OF_ENCODERS = (TUTORIAL, AS_IT_COMES, BEST, OURS, PRODUCTS)
+WORKLOADS = {
+    "sst2": Workload(encoder_config, ("sst2-train.tsv", "sst2-dev.tsv"), OF_ENCODERS, 320),
+    "conll": Workload(encoder_config, ("conll2003-train.conll", "conll2003-dev.conll"), OF_ENCODERS, 320),
+    "gpt2": Workload(decoder_config, ("shakespeare.txt",), (BEST, OURS), 64),
+    "lora": Workload(decoder_config, ("shakespeare.txt",), (BEST, OURS), 4),
+}
+
+
 def make_contender(kind: str, config: Config, setup: Setup) -> Contender:
     """A contender by its kind, on a copy of the model that was built."""
     if kind == OURS:
@@ -107,10 +165,10 @@ def make_contender(kind: str, config: Config, setup: Setup) -> Contender:
     return HuggingFace(*parts, **(AT_ITS_BEST | {"bf16": has_bf16(setup.model.device)} if kind == BEST else {}))
 
 
-def measure(name: str, kinds: list[str], examples: int, rounds: int) -> dict[str, Figures]:
+def measure(name: str, kinds: Sequence[str], examples: int, rounds: int) -> dict[str, Figures]:
     """Train, evaluate and predict with each contender in turn, round by round."""
     with tempfile.TemporaryDirectory() as folder:
-        config = encoder_config(name, examples, Path(folder))
+        config = WORKLOADS[name].config(name, examples, Path(folder))
         set_seed(config.train.seed)
         setup = build(config)
         contenders = {kind: make_contender(kind, config, setup) for kind in kinds}
@@ -125,13 +183,15 @@ def measure(name: str, kinds: list[str], examples: int, rounds: int) -> dict[str
                 figures[kind].training.append(contender.train())
                 timing, loss, metric = contender.evaluate()
                 figures[kind].evaluation.append(timing)
-                figures[kind].prediction.append(contender.predict())
+                if contender.predicts:
+                    figures[kind].prediction.append(contender.predict())
                 figures[kind].losses.append(loss)
                 figures[kind].metrics.append(metric)
-                now = figures[kind].training[-1]
-                print(f"{name} round {number + 1}  {kind:8}  training {now.processor:.2f} s, evaluation "
-                      f"{timing.processor:.2f} s, prediction {figures[kind].prediction[-1].processor:.2f} s, "
-                      f"loss {before[kind]:.4f} to {loss:.4f}, metric {metric:.4f}", flush=True)  # fmt: skip
+                print(
+                    f"{name} round {number + 1}  {kind:8}  training {figures[kind].training[-1].processor:.2f} s, "
+                    f"evaluation {timing.processor:.2f} s, loss {before[kind]:.4f} to {loss:.4f}, metric {metric:.4f}",
+                    flush=True,
+                )
     require_alike(before, figures)
     for kind in kinds:
         if kind != PRODUCTS:
@@ -159,12 +219,12 @@ def peak_memory(name: str, kind: str, examples: int) -> float:
 def print_peak(name: str, kind: str, examples: int) -> None:
     """Train in this process and print its peak of resident memory, in MB."""
     with tempfile.TemporaryDirectory() as folder:
-        config = encoder_config(name, examples, Path(folder))
+        config = WORKLOADS[name].config(name, examples, Path(folder))
         set_seed(config.train.seed)
         setup = build(config)
         contender = make_contender(kind, config, setup)
         del setup
-        contender.train(None if kind in (OURS, BEST) else WARM_UP)
+        contender.train(None if kind in (OURS, BEST) else WARM_UP)  # what is padded to one length needs no more
     status = Path("/proc/self/status")  # the peak that getrusage gives includes that of the parent process
     peak = re.search(r"VmHWM:\s+(\d+)", status.read_text()) if status.is_file() else None
     print(int(peak[1]) / 1000 if peak else float("nan"))
@@ -226,8 +286,8 @@ def table(figures: dict[str, Figures]) -> Iterator[str]:
         cells.append(f"{statistics.median(one.wall for one in found.training):.2f}")
         cells.append(f"{median(kind, 'training') / median(OURS, 'training'):.2f}")
         for what in ("evaluation", "prediction"):
-            cells.append(spread([one.processor for one in getattr(found, what)]))
-            cells.append(f"{median(kind, what) / median(OURS, what):.2f}")
+            times = [one.processor for one in getattr(found, what)]
+            cells += [spread(times), f"{median(kind, what) / median(OURS, what):.2f}"] if times else ["", ""]
         learned = f"{statistics.median(found.losses):.3f}, {statistics.median(found.metrics):.3f}"
         cells += [f"{found.peak:,.0f}", learned] if kind != PRODUCTS else ["", ""]
         yield f"| {' | '.join(cells)} |"
@@ -257,10 +317,10 @@ def write(lines: list[str]) -> None:
 def main() -> None:
     """Measure the chosen workloads and print their tables."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("workloads", nargs="*", default=["sst2", "conll", "startup"])
+    parser.add_argument("workloads", nargs="*", default=[*WORKLOADS, "startup"])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--examples", type=int, default=640)
-    parser.add_argument("--arms", nargs="+", default=[TUTORIAL, AS_IT_COMES, BEST, OURS, PRODUCTS])
+    parser.add_argument("--examples", type=int, help="texts, or windows of the plays")
+    parser.add_argument("--arms", nargs="+", choices=TITLES)
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--peak", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -275,10 +335,12 @@ def main() -> None:
         lines += ["", f"### {name}", ""]
         if name == "startup":
             lines += startup(options.rounds)
-        elif not (DATA / f"{FILES[name]}-train.{SETS[name][1]}").is_file():
-            lines.append(f"not measured: {DATA} has no data")
+        elif missing := [file for file in WORKLOADS[name].files if not (DATA / file).is_file()]:
+            lines.append(f"Not measured: {', '.join(missing)} is missing in {DATA}.")
         else:
-            lines += table(measure(name, options.arms, options.examples, options.rounds))
+            load, examples = WORKLOADS[name], options.examples or WORKLOADS[name].examples
+            kinds = [kind for kind in load.kinds if kind in (options.arms or load.kinds)]
+            lines += table(measure(name, kinds, examples, options.rounds))
         print("\n".join(lines), flush=True)
     if options.write:
         write(lines)

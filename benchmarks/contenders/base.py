@@ -30,8 +30,8 @@ class Contender(ABC):
 
     model: Any
     initial: dict[str, Any]
-    evaluates = True
-    """Whether it has an evaluation and a prediction."""
+    predicts = True
+    """Whether it has predictions and a metric, as tasks other than those that write have."""
 
     def reset(self) -> None:
         """Back to the initial weights."""
@@ -43,7 +43,7 @@ class Contender(ABC):
 
     @abstractmethod
     def evaluate(self) -> tuple[Timing, float, float]:
-        """The time, the mean loss and the main metric on the validation examples."""
+        """The time, the mean loss and the main metric (if it predicts) on the validation examples."""
 
     @abstractmethod
     def predict(self) -> Timing:

@@ -110,11 +110,13 @@ class HuggingFace(Contender):
         self, model: Any, task: Any, tokenizer: Any, rows: dict[str, list[Row]], config: Config, **options: Any
     ) -> None:
         self.model, self.rows, self.options = model, rows, options
-        self.evaluates = not task.generation
+        self.predicts = not task.generation
         self.initial = {key: value.clone() for key, value in model.state_dict().items()}
         self.folder = tempfile.TemporaryDirectory()
+        if task.generation:
+            self.options["prediction_loss_only"] = True
         self.parts = (task, tokenizer, rows, config, self.folder.name)
-        self.trainer = make_trainer(model, *self.parts, GroupedTrainer, **options)
+        self.trainer = make_trainer(model, *self.parts, GroupedTrainer, **self.options)
 
     def train(self, steps: int | None = None) -> Timing:
         self.trainer = make_trainer(self.model, *self.parts, GroupedTrainer, **self.options, max_steps=steps or -1)
@@ -127,7 +129,7 @@ class HuggingFace(Contender):
         timing = Timing()
         with timed(timing):
             result = self.trainer.evaluate()
-        return timing, result["eval_loss"], result["eval_headline"]
+        return timing, result["eval_loss"], result.get("eval_headline", float("nan"))
 
     def predict(self) -> Timing:
         self.trainer.compute_metrics = None

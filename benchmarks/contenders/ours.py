@@ -24,7 +24,7 @@ class Ours(Contender):
         assert setup.validation
         self.config, self.setup, self.model = config, setup, setup.model
         self.validation: Split = setup.validation
-        self.evaluates = not setup.task.generation
+        self.predicts = not setup.task.generation
         self.initial = {key: value.clone() for key, value in setup.model.state_dict().items()}
 
     def train(self, steps: int | None = None) -> Timing:
@@ -39,6 +39,10 @@ class Ours(Contender):
 
     def evaluate(self) -> tuple[Timing, float, float]:
         timing, task = Timing(), self.setup.task
+        if not self.predicts:
+            with timed(timing):
+                result = self._infer("loss")
+            return timing, result.loss, float("nan")
         with timed(timing):
             result = self._infer("evaluation")
             predictions = task.predictions(self.validation.examples, self.validation.features, result.decoded)
@@ -74,7 +78,7 @@ class Products(Contender):
     def __init__(self, ours: Ours) -> None:
         self.precision = ours.setup.precision
         self.training = _shapes(ours, lambda: ours.train())
-        self.inference = _shapes(ours, lambda: ours.predict()) if ours.evaluates else Counter()
+        self.inference = _shapes(ours, lambda: ours.predict()) if ours.predicts else Counter()
         ours.reset()
 
     def reset(self) -> None:

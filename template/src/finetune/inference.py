@@ -13,12 +13,10 @@ from .distributed.world import SINGLE_PROCESS, World
 from .generate import generate
 from .model.compile import uncompiled
 from .model.device import Precision
-from .model.forward import forward
+from .model.forward import forward, pass_tokens
 from .tasks.base import Task
 
 Purpose = Literal["loss", "validation", "evaluation", "prediction"]
-CPU_TOKENS = 1024
-"""Tokens of a forward pass for each thread of a CPU: with more, intermediate results no longer fit its caches."""
 
 
 @dataclass(slots=True)
@@ -46,11 +44,10 @@ def infer(
     The ranks of `world` share the batches and gather the results; every feature counts once. For generative tasks,
     `decoded` holds pairs of what the task decodes and the generated text, or None beyond `task.generation_limit`.
     """
-    read = min(budget, CPU_TOKENS * torch.get_num_threads()) if model.device.type == "cpu" else budget
     with _evaluation_mode(model):
         result = Inference([None] * len(features), 0.0)
         if not task.generation or purpose != "prediction":
-            result = _decode(model, task, tokenizer, features, budget=read, precision=precision, world=world)
+            result = _decode(model, task, tokenizer, features, budget=budget, precision=precision, world=world)
         if not task.generation:
             return result
         chosen = [i for i, feature in enumerate(features) if feature.prompt][: task.generation_limit(purpose)]
@@ -87,7 +84,8 @@ def _decode(
     padding = Padding(tokenizer, task.batch_labels, task.group_by_example)
     decoded: dict[int, Any] = {}
     total = torch.zeros((), dtype=torch.float64, device=model.device if model.device.type != "mps" else "cpu")
-    micro_batches = padding.make_micro_batches(features, range(len(features)), budget)
+    tokens = pass_tokens(budget, model.device)
+    micro_batches = padding.make_micro_batches(features, range(len(features)), tokens)
     for rows, counts in world.shard(world.split(micro_batches)):
         batch = padding.make_batch(features, rows).to(model.device)
         logits = forward(model, task, batch, precision)

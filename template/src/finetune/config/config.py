@@ -206,7 +206,10 @@ class Train(Section):
     batch_size: int = Field(default=16, ge=1)
     """Batch size: examples per optimizer step, whatever the hardware; gradient accumulation makes it fit."""
     micro_batch_tokens: int = Field(default=8192, ge=1)
-    """Gradient accumulation: padded tokens per forward pass, halved if memory runs out. Results stay the same."""
+    """Gradient accumulation: padded tokens per forward pass, halved if memory runs out; on a CPU at most 1,024 a thread.
+
+    Results stay the same.
+    """
     packing: bool = False
     """Sequence packing: texts side by side instead of padding, with attention within each. For tags, text and chat."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"

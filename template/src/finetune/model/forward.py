@@ -3,10 +3,15 @@
 from functools import partial
 from typing import Any
 
+import torch
+
 from ..data.batching import Batch
 from ..tasks.base import Task
 from .device import Precision, autocast
 from .output_layer import in_chunks, token_scores
+
+CPU_TOKENS = 1024
+"""Tokens of a forward pass for each thread of a CPU: with more, intermediate results no longer fit its caches."""
 
 
 def forward(model: Any, task: Task[Any, Any], batch: Batch, precision: Precision, *, whole_logits: bool = False) -> Any:
@@ -20,3 +25,8 @@ def forward(model: Any, task: Task[Any, Any], batch: Batch, precision: Precision
             return token_scores(model, inputs, batch.labels, partial(task.scored, labels=batch.labels))
         logits = model(**inputs).logits
     return task.example_logits(logits, batch.labels)
+
+
+def pass_tokens(budget: int, device: torch.device) -> int:
+    """Padded tokens of a forward pass on a device: the budget, and no more than a CPU is fast with."""
+    return min(budget, CPU_TOKENS * torch.get_num_threads()) if device.type == "cpu" else budget

@@ -19,7 +19,7 @@ from ..data.epoch import EpochBatches
 from ..distributed.parallel import accumulate_only, full_tensor
 from ..distributed.world import SINGLE_PROCESS, World
 from ..inference import infer
-from ..model.forward import forward
+from ..model.forward import forward, pass_tokens
 from ..run.environment import describe_environment
 from ..run.folder import RunFolder
 from ..run.log import NullLog, TrainingLog
@@ -155,7 +155,7 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> StepSta
             setup.scaler.scale(term.penalty()).backward()
 
     # Micro-batches: of each rank's examples, within the token budget.
-    budget = config.train.micro_batch_tokens
+    budget = pass_tokens(config.train.micro_batch_tokens, model.device)
     micro_batches = world.shard(
         [
             [(part, chosen) for chosen in setup.batching.make_micro_batches(part, range(len(part)), budget)]
