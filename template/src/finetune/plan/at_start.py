@@ -31,14 +31,18 @@ def describe_fit(config: Config, setup: Setup) -> str | None:
     width = int(setup.train.lengths.max())
     rows = max(1, min(-(-config.train.batch_size // setup.world.size), config.train.micro_batch_tokens // width))
     needs = memory(model, STATES[config.optim.name])
-    activations = activation_bytes(
+    parts = activation_bytes(
         config, without_memory(model), rows, width, precision=setup.precision, on_gpu=device.type != "cpu"
     )
-    if activations is None:
+    if parts is None:
         return None
+    activations, logits = parts
     if checkpoints_activations(config):
         activations = checkpointed_bytes(model, activations, rows * width)
-    total, free = sum(needs.values()) + activations, free_memory(device) + needs["weights"]  # which are there already
+    total, free = (
+        sum(needs.values()) + activations + logits,
+        free_memory(device) + needs["weights"],
+    )  # which are there already
     sizes = f"about {total / 1e9:,.1f} of {free / 1e9:,.1f} GB free"
     if total <= ROOM * free:
         return f"fits: {sizes}"

@@ -80,10 +80,11 @@ def make_plan(config: Config, gpus: int, tokens: int | None = None) -> Plan:
         memory = {name: ceil(size / gpus) for name, size in memory.items()}
         memory["gathered layers"] = _gathered(model)
     communication = _communication(weights, gradients, gpus, micro_batches, sharded)
-    activations = activation_bytes(config, model, rows, tokens, precision=precision, on_gpu=on_gpu)
-    if activations is not None:
-        checkpointed = checkpoints_activations(config)
-        memory["activations"] = checkpointed_bytes(model, activations, rows * width) if checkpointed else activations
+    if parts := activation_bytes(config, model, rows, tokens, precision=precision, on_gpu=on_gpu):
+        activations, logits = parts
+        if checkpoints_activations(config):
+            activations = checkpointed_bytes(model, activations, rows * width)
+        memory |= {"activations": activations, "logits": logits}
     return Plan(
         gpus=gpus,
         parallel="fsdp" if sharded else "ddp" if gpus > 1 else "none",
