@@ -206,9 +206,9 @@ class Train(Section):
     batch_size: int = Field(default=16, ge=1)
     """Batch size: examples per optimizer step, whatever the hardware; gradient accumulation makes it fit."""
     micro_batch_tokens: int = Field(default=8192, ge=1)
-    """Gradient accumulation: padded tokens per forward pass, halved if memory runs out; on a CPU at most 1,024 a thread.
+    """Gradient accumulation: padded tokens per forward pass, halved if memory runs out; results stay the same.
 
-    Results stay the same.
+    On a CPU a pass has at most 1,024 tokens a thread.
     """
     packing: bool = False
     """Sequence packing: texts side by side instead of padding, with attention within each. For tags, text and chat."""

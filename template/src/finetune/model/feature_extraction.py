@@ -15,7 +15,7 @@ from ..data.packing import Packing
 from ..dataset import Split
 from ..tasks.base import Task
 from .device import Precision
-from .forward import forward
+from .forward import forward, pass_tokens
 
 LIMIT = 2**31
 """Bytes of outputs that are kept at most. A constant, so that a resumed run does what it did before."""
@@ -117,10 +117,11 @@ def extract_features(
         return []
     model.eval()
     frozen.keep()
+    budget = pass_tokens(config.micro_batch_tokens, model.device)  # as validation does
     with torch.no_grad(), progress("computing the body's outputs", sum(len(s.features) for s in splits)) as advance:
         for split in splits:
             every = range(len(split.features))
-            for rows in batching.make_micro_batches(split.features, every, config.micro_batch_tokens):
+            for rows in batching.make_micro_batches(split.features, every, budget):
                 forward(model, task, batching.make_batch(split.features, rows).to(model.device), precision)
                 advance(len(rows))
     frozen.stop()

@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 from ..config.config import Config
 from ..dataset import new_task
 from ..model.device import Precision, autocast
+from ..model.layers import unwrap_model
 from ..model.output_layer import chunk_bytes, in_chunks, token_scores
 from ..tasks.settings import Seq2SeqSettings
 
@@ -38,8 +39,8 @@ class GpuKernels(TorchFunctionMode):
 
 def activation_bytes(
     config: Config, model: Any, rows: int, tokens: int, *, precision: Precision, on_gpu: bool
-) -> int | None:
-    """Bytes of the activations of a micro-batch of `rows` rows with `tokens` tokens each, and of its logits.
+) -> tuple[int, int] | None:
+    """Bytes of the activations of a micro-batch of `rows` rows with `tokens` tokens each, and those for its logits.
 
     `model` is on the meta device. None if its computation depends on the values of its inputs, as routing among experts
     does.
@@ -57,10 +58,10 @@ def activation_bytes(
 
         try:
             with saved_tensors_hooks(save, _same), GpuKernels() if on_gpu else nullcontext():
-                ends = _loss_of(config, model, rows, tokens, precision)
+                activations, ends = _forward(config, model, rows, tokens, precision, saved)
         except (DataDependentOutputException, DynamicOutputShapeException):
             return None
-        return ends + sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
+        return activations, ends + _size(saved) - activations
 
 
 def _materialize(model: nn.Module) -> set[int]:
@@ -78,10 +79,13 @@ def _materialize(model: nn.Module) -> set[int]:
     return {tensor.untyped_storage()._cdata for tensor in fakes.values()}
 
 
-def _loss_of(config: Config, model: Any, rows: int, tokens: int, precision: Precision) -> int:
+def _forward(
+    config: Config, model: Any, rows: int, tokens: int, precision: Precision, saved: dict[int, Tensor]
+) -> tuple[int, int]:
     """Forward pass and a cross-entropy, which every loss of ours resembles in memory.
 
-    Returns the bytes, in fp32, that come on top when the backward pass starts, while all activations are there.
+    Returns the bytes of what is saved before the loss, and those, in fp32, that come on top of all that is saved when
+    the backward pass starts.
     """
     task = new_task(config)
     inputs = {name: torch.ones(rows, tokens, dtype=torch.long) for name in ("input_ids", "attention_mask")}
@@ -93,11 +97,18 @@ def _loss_of(config: Config, model: Any, rows: int, tokens: int, precision: Prec
         arguments = task.model_inputs(model, inputs, labels)
         if in_chunks(model, task, labels):
             token_scores(model, arguments, labels, lambda states: (states[0, :0], labels[0, :0]))
-            return chunk_bytes(model, labels.numel())
+            layer = unwrap_model(model).get_output_embeddings()
+            gradient = sum(parameter.nbytes for parameter in layer.parameters() if parameter.requires_grad)
+            return _size(saved) - gradient, chunk_bytes(model, labels.numel())
         logits: Tensor = model(**arguments).logits
+    activations = _size(saved)
     scores = logits.float().flatten(0, -2)
     F.cross_entropy(scores, torch.zeros(len(scores), dtype=torch.long), reduction="sum")
-    return 2 * logits.numel() * torch.float32.itemsize  # the logits and their gradient
+    return activations, 2 * logits.numel() * torch.float32.itemsize  # the logits and their gradient
+
+
+def _size(tensors: dict[int, Tensor]) -> int:
+    return sum(tensor.untyped_storage().nbytes() for tensor in tensors.values())
 
 
 def _same(tensor: Tensor) -> Tensor:

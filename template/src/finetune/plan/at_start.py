@@ -9,6 +9,7 @@ from torch import nn
 from ..config.config import Config
 from ..config.methods import QLora
 from ..model.activation_checkpointing import checkpoints_activations
+from ..model.forward import pass_tokens
 from ..model.size import memory, parameter_counts
 from ..train.build import Setup
 from ..train.optim import state_bytes
@@ -30,16 +31,19 @@ def describe_fit(config: Config, setup: Setup) -> str | None:
     if parameter_counts(model)[1] < LARGE_MODEL or isinstance(config.method, QLora) or is_sharded:
         return None
     width = int(setup.train.lengths.max())
-    rows = max(1, min(-(-config.train.batch_size // setup.world.size), config.train.micro_batch_tokens // width))
+    tokens = pass_tokens(config.train.micro_batch_tokens, device)
+    rows = max(1, min(-(-config.train.batch_size // setup.world.size), tokens // width))
     needs = memory(model, state_bytes(config.optim, model))
-    activations = activation_bytes(
+    parts = activation_bytes(
         config, without_memory(model), rows, width, precision=setup.precision, on_gpu=device.type != "cpu"
     )
-    if activations is None:
+    if parts is None:
         return None
+    activations, logits = parts
     if checkpoints_activations(config):
         activations = checkpointed_bytes(model, activations, rows * width)
-    total, free = sum(needs.values()) + activations, free_memory(device) + needs["weights"]  # which are there already
+    total = sum(needs.values()) + activations + logits
+    free = free_memory(device) + needs["weights"]  # which are there already
     sizes = f"about {total / 1e9:,.1f} of {free / 1e9:,.1f} GB free"
     if total <= ROOM * free:
         return f"fits: {sizes}"

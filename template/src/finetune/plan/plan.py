@@ -4,12 +4,14 @@ from dataclasses import asdict, dataclass
 from math import ceil
 from typing import Any
 
+import torch
 from torch import nn
 
 from ..config.config import Config
 from ..config.methods import QLora
 from ..model.activation_checkpointing import checkpoints_activations
 from ..model.device import Precision
+from ..model.forward import pass_tokens
 from ..model.frozen import frozen_dtype, keep_frozen
 from ..model.layers import find_layers, head_modules, linear_layer_names, unwrap_model
 from ..model.precision import wanted_precision
@@ -70,7 +72,8 @@ def make_plan(config: Config, gpus: int, tokens: int | None = None) -> Plan:
     tokens = min(tokens or config.model.max_length, config.model.max_length)
     width = tokens + (config.task.max_target_length if isinstance(config.task, Seq2SeqSettings) else 0)
     examples = ceil(config.train.batch_size / gpus)  # of a step, on one GPU
-    rows = min(examples, max(1, config.train.micro_batch_tokens // width))
+    budget = pass_tokens(config.train.micro_batch_tokens, torch.device("cuda" if on_gpu else "cpu"))
+    rows = min(examples, max(1, budget // width))
     micro_batches = ceil(examples / rows)
 
     trainable, parameters = parameter_counts(model)
@@ -85,10 +88,11 @@ def make_plan(config: Config, gpus: int, tokens: int | None = None) -> Plan:
         memory = {name: ceil(size / gpus) for name, size in memory.items()}
         memory["gathered layers"] = _gathered(model)
     communication = _communication(weights, gradients, gpus, micro_batches, sharded)
-    activations = activation_bytes(config, model, rows, tokens, precision=precision, on_gpu=on_gpu)
-    if activations is not None:
-        checkpointed = checkpoints_activations(config)
-        memory["activations"] = checkpointed_bytes(model, activations, rows * width) if checkpointed else activations
+    if parts := activation_bytes(config, model, rows, tokens, precision=precision, on_gpu=on_gpu):
+        activations, logits = parts
+        if checkpoints_activations(config):
+            activations = checkpointed_bytes(model, activations, rows * width)
+        memory |= {"activations": activations, "logits": logits}
     return Plan(
         gpus=gpus,
         parallel="fsdp" if sharded else "ddp" if gpus > 1 else "none",
