@@ -201,9 +201,9 @@ class Train(Section):
     batch_size: int = Field(default=16, ge=1)
     """Batch size: examples per optimizer step, whatever the hardware; gradient accumulation makes it fit."""
     micro_batch_tokens: int = Field(default=8192, ge=1)
-    """Gradient accumulation: padded tokens per forward pass, on a CPU at most 1,024 a thread. Lower it if memory runs out.
+    """Gradient accumulation: padded tokens per forward pass. Lower it if memory runs out; results stay the same.
 
-    Results stay the same.
+    A CPU takes at most 1,024 a thread, with which it is fastest.
     """
     packing: bool = False
     """Sequence packing: texts side by side instead of padding, with attention within each. For tags, text and chat."""
