@@ -11,6 +11,8 @@ from finetune.config.load import load_config
 from finetune.data.batching import Batch, Padding, micro_batches
 from finetune.data.epoch import WINDOW, EpochBatches
 from finetune.data.features import Feature
+from finetune.inference import infer
+from finetune.model import forward as passes
 from finetune.model.tiny import tiny_tokenizer
 from finetune.tasks.settings import TextClassification
 from finetune.tasks.text_classification import Example, TextClassificationTask
@@ -117,3 +119,24 @@ def test_a_batch_moves_with_all_its_tensors() -> None:
     assert (moved.inputs["input_ids"].device.type, moved.labels.device.type) == ("meta", "meta")
     assert (moved.inputs["input_ids"].shape, moved.labels.shape) == ((2, 3), (2,))
     assert (moved.inputs["max_length_q"], moved.rows, moved.size) == (3, [4, 5], 6)
+
+
+def test_a_forward_pass_on_a_cpu_is_small(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Larger ones are slower; what `train.micro_batch_tokens` says below that, and on a GPU, counts."""
+    most = passes.CPU_TOKENS * torch.get_num_threads()
+    assert passes.pass_tokens(10**6, torch.device("cpu")) == most
+    assert passes.pass_tokens(7, torch.device("cpu")) == 7
+    assert passes.pass_tokens(10**6, torch.device("cuda")) == 10**6
+
+    config = load_config(project.config("text-classification", train={"device": "cpu"}))
+    setup = build(config)
+    sizes: list[int] = []
+    setup.model.register_forward_pre_hook(
+        lambda model, inputs, named: sizes.append(named["input_ids"].numel()), with_kwargs=True
+    )
+    monkeypatch.setattr(passes, "CPU_TOKENS", 16)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    training.optimizer_step(config, setup, range(len(setup.train)))
+    infer(setup.model, setup.task, setup.tokenizer, setup.train.features, "loss", budget=8192, precision="fp32")
+    assert len(sizes) > 4
+    assert max(sizes) <= 32

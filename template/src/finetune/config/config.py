@@ -208,7 +208,7 @@ class Train(Section):
     micro_batch_tokens: int = Field(default=8192, ge=1)
     """Gradient accumulation: padded tokens per forward pass, halved if memory runs out; results stay the same.
 
-    On a CPU a pass has at most 1,024 tokens a thread.
+    A CPU takes at most 1,024 a thread, with which it is fastest.
     """
     packing: bool = False
     """Sequence packing: texts side by side instead of padding, with attention within each. For tags, text and chat."""
