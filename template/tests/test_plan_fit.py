@@ -19,7 +19,7 @@ from finetune.plan import fit as fits
 from finetune.plan.fit import ROOM, Fit, make_fit
 from finetune.plan.plan import make_plan
 from finetune.train import loop as training
-from finetune.train.optim import STATES
+from finetune.train.optim import state_bytes
 
 LONG = ["train.batch_size=64", "model.max_length=64", "train.device=cpu", "train.precision=fp32"]
 
@@ -107,7 +107,7 @@ def test_a_training_says_at_its_start_whether_it_fits(
     assert at_start.describe_fit(config, setup) is None  # a small model
     monkeypatch.setattr(at_start, "LARGE_MODEL", 0)
     whole = make_plan(config, 1, int(setup.train.lengths.max())).total
-    weights = memory(setup.model, STATES[config.optim.name])["weights"]
+    weights = memory(setup.model, state_bytes(config.optim, setup.model))["weights"]
     for free, verdict in (
         (whole / ROOM - weights, "fits: about"),
         (whole / ROOM - weights - 1e4, "may not fit: about"),

@@ -14,7 +14,6 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from ..errors import UserError
-from .cpu_attention import is_faster_in_fp32
 
 PACKED_ATTENTION = "packed"
 """Name of the attention implementation in transformers."""
@@ -55,11 +54,7 @@ def packed_attention(
     window = (back, 0 if causal else back)
     if has_kernel(query):
         return varlen_attention(query, key, value, cu_seq_lens_q, max_length_q, window, scaling), None
-    if not is_faster_in_fp32(query, max_length_q, dropout=0.0):
-        return attention_per_text(query, key, value, cu_seq_lens_q, window, scaling), None
-    with torch.autocast("cpu", enabled=False):
-        states = (query.float(), key.float(), value.float())
-        return attention_per_text(*states, cu_seq_lens_q, window, scaling).bfloat16(), None
+    return attention_per_text(query, key, value, cu_seq_lens_q, window, scaling), None
 
 
 def has_kernel(query: Tensor) -> bool:
