@@ -117,10 +117,15 @@ def test_the_base_model_of_qlora_is_an_eighth(project: Project) -> None:
     BertConfig(hidden_size=128, intermediate_size=512, num_hidden_layers=4, num_attention_heads=2).save_pretrained(
         "base"
     )
-    lora, qlora = (planned(project, "model.name=base", f"method.type={name}") for name in ("lora", "qlora"))
+    fp32 = ("model.name=base", "model.dtype=fp32")
+    lora, qlora = (planned(project, *fp32, f"method.type={name}") for name in ("lora", "qlora"))
     quantized = 4 * (4 * 128 * 128 + 2 * 128 * 512)  # the matrices of the layers
     assert lora.memory["weights"] - qlora.memory["weights"] == pytest.approx(quantized * (4 - 0.516), rel=1e-3)
     assert qlora.memory["activations"] < lora.memory["activations"] / 2
+    half = planned(project, "model.name=base", "method.type=lora")
+    assert lora.memory["weights"] - half.memory["weights"] == pytest.approx(quantized * 2, rel=0.05)
+    checkpointed = planned(project, *fp32, "method.type=lora", "train.activation_checkpointing=true")
+    assert checkpointed.memory["activations"] == qlora.memory["activations"]
 
 
 @pytest.mark.parametrize("task", WRITING)
