@@ -114,7 +114,10 @@ def test_config_cannot_be_changed(project: Project) -> None:
 BAD_CONFIGS = {
     "misspelt key": ("train:\n  epoch: 3\n", "bad.yaml:8: unknown key 'train.epoch': did you mean 'epochs'?"),
     "misspelt section": ("tarin: {epochs: 3}\n", "bad.yaml:7: unknown key 'tarin': did you mean 'train'?"),
-    "unlike any key": ("optim: {zzz: 1}\n", "bad.yaml:7: unknown key 'optim.zzz': known keys here are name, embeddings, lr,"),
+    "unlike any key": (
+        "optim: {zzz: 1}\n",
+        "bad.yaml:7: unknown key 'optim.zzz': known keys here are name, embeddings, lr,",
+    ),
     "out of bounds": ("optim:\n  lr: -1\n", "bad.yaml:8: 'optim.lr' is -1: input should be greater than 0"),
     "wrong type": (
         "train:\n  epochs: many\n",

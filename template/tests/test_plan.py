@@ -11,6 +11,7 @@ from transformers import BertConfig
 from finetune.cli import main
 from finetune.config.load import load_config
 from finetune.errors import UserError
+from finetune.model import forward as passes
 from finetune.model.size import memory, parameter_counts
 from finetune.plan.plan import Plan, make_plan
 from finetune.train import loop as training
@@ -18,6 +19,12 @@ from finetune.train.optim import state_bytes
 
 LONG = [{"text": "a fine day and a grim day , " * 8, "label": label} for label in ("good", "bad")] * 4
 METHODS = ["full", "head", "lora", "adalora", "ia3", "prefix", "prompt", "adapter"]
+
+
+@pytest.fixture(autouse=True)
+def _large_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU takes micro-batches as large as a GPU does."""
+    monkeypatch.setattr(passes, "CPU_TOKENS", 10**6)
 
 
 def planned(project: Project, *overrides: str, task: str = "text-classification", gpus: int = 1) -> Plan:

@@ -13,6 +13,7 @@ from rich.console import Console
 from finetune.cli import main
 from finetune.config.config import Config
 from finetune.config.load import load_config
+from finetune.model import forward as passes
 from finetune.model.size import memory, parameter_counts
 from finetune.plan import at_start
 from finetune.plan import fit as fits
@@ -22,6 +23,12 @@ from finetune.train import loop as training
 from finetune.train.optim import state_bytes
 
 LONG = ["train.batch_size=64", "model.max_length=64", "train.device=cpu", "train.precision=fp32"]
+
+
+@pytest.fixture(autouse=True)
+def _large_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU takes micro-batches as large as a GPU does."""
+    monkeypatch.setattr(passes, "CPU_TOKENS", 10**6)
 
 
 def config_of(project: Project, *overrides: str) -> Config:
