@@ -18,7 +18,7 @@ from finetune.distributed.world import SINGLE_PROCESS
 from finetune.files import is_valid
 from finetune.train import background, checkpoint
 from finetune.train import loop as training
-from finetune.train.background import background_writer, free_memory
+from finetune.train.background import background_writer
 from finetune.train.loop import NotFiniteError
 
 SHORT = {"epochs": 9, "max_steps": 8, "eval_every": 2, "device": "cpu"}
@@ -187,19 +187,8 @@ def test_without_free_memory_the_loop_waits_instead_of_copying(monkeypatch: pyte
     tensor, found = torch.ones(1000), []
     with background_writer(SINGLE_PROCESS) as writer:
         for free, copied in ((7999, False), (8001, True), (0, True)):  # once it is there, the memory is used
-            monkeypatch.setattr(background, "free_memory", lambda free=free: free)
+            monkeypatch.setattr(background, "free_memory", lambda _, free=free: free)
             writer.write({"a": tensor}, lambda state: found.append(state["a"]))
             assert copied or len(found) == 1
             writer.wait()
             assert (found.pop().data_ptr() != tensor.data_ptr()) == copied
-
-
-def test_free_memory_is_that_of_the_machine_within_the_limit_of_a_container(tmp_path: Path) -> None:
-    assert free_memory(tmp_path / "meminfo", tmp_path) == float("inf")
-    (tmp_path / "meminfo").write_text("MemTotal:  9000 kB\nMemFree:  50 kB\nMemAvailable:    2000 kB\nHugePages: 0\n")
-    assert free_memory(tmp_path / "meminfo", tmp_path) == 2000 * 1024
-    for name, content in {"max": "max\n", "current": "900000\n", "stat": "anon 5\ninactive_file 100000\n"}.items():
-        (tmp_path / f"memory.{name}").write_text(content)
-    assert free_memory(tmp_path / "meminfo", tmp_path) == 2000 * 1024
-    (tmp_path / "memory.max").write_text("1000000\n")
-    assert free_memory(tmp_path / "meminfo", tmp_path) == 200_000

@@ -3,8 +3,11 @@
 import contextlib
 from collections.abc import Iterable
 from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 import torch
 import transformers
@@ -15,7 +18,7 @@ from torch.overrides import TorchFunctionMode
 from finetune.config.load import load_config
 from finetune.distributed import world
 from finetune.generate import generate
-from finetune.model.device import random_devices
+from finetune.model.device import free_memory, random_devices
 from finetune.train import build as build_module
 
 
@@ -96,3 +99,17 @@ def test_an_apple_gpu_needs_no_fp64(task: str, project: Project, monkeypatch: py
     with AppleGpu():
         project.train(path)
     assert project.metrics("config")[-1]["kind"] == "validation"
+
+
+def test_free_memory_is_that_of_the_machine_within_the_limit_of_a_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2_000_000))
+    assert free_memory(torch.device("cpu"), tmp_path) == 2_000_000
+    for name, content in {"max": "max\n", "current": "900000\n", "stat": "anon 5\ninactive_file 100000\n"}.items():
+        (tmp_path / f"memory.{name}").write_text(content)
+    assert free_memory(torch.device("cpu"), tmp_path) == 2_000_000
+    (tmp_path / "memory.max").write_text("1000000\n")
+    assert free_memory(torch.device("cpu"), tmp_path) == 200_000
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (3, 4))
+    assert free_memory(torch.device("cuda")) == 3

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 from conftest import Project
 from rich.console import Console
 
@@ -96,12 +95,6 @@ def test_the_command(project: Project, capsys: pytest.CaptureFixture[str], monke
     assert (
         "largest micro-batch that fits: 4 rows of 32 tokens (train.micro_batch_tokens=128)" in capsys.readouterr().out
     )
-
-
-def test_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert 0 < fits.free_memory(torch.device("cpu")) < 2**50
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (3, 4))
-    assert fits.free_memory(torch.device("cuda")) == 3
 
 
 @pytest.mark.parametrize("method", ["full", "lora", "prompt"])

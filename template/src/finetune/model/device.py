@@ -1,8 +1,10 @@
 """The device of a training, and what it computes in."""
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from pathlib import Path
 from typing import Any, Literal
 
+import psutil
 import torch
 
 from ..errors import UserError
@@ -44,3 +46,17 @@ def autocast(precision: Precision, device: torch.device) -> Any:
 def random_devices(device: torch.device) -> list[torch.device]:
     """The GPU whose random state a computation on `device` changes, for `fork_rng`, which otherwise takes all GPUs."""
     return [device] if device.type == "cuda" else []
+
+
+def free_memory(device: torch.device, group: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes of memory that can be taken on a device; for a CPU within the limit of a container, `group`."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    free = int(psutil.virtual_memory().available)
+    with suppress(OSError, ValueError, KeyError):  # no such limit
+        limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
+        numbers = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        free = min(free, limit - used + int(numbers["inactive_file"]))  # cached files give way
+    return free

@@ -9,12 +9,13 @@ from torch import nn
 from ..config.config import Config
 from ..config.methods import QLora
 from ..model.activation_checkpointing import checkpoints_activations
+from ..model.device import free_memory
 from ..model.forward import pass_tokens
 from ..model.size import memory, parameter_counts
 from ..train.build import Setup
 from ..train.optim import state_bytes
 from .activations import activation_bytes
-from .fit import ROOM, free_memory
+from .fit import ROOM
 from .plan import checkpointed_bytes
 
 LARGE_MODEL = 50_000_000

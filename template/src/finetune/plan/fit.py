@@ -4,13 +4,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import ceil
 
-import psutil
 import torch
 
 from ..config.config import Config
 from ..errors import UserError
 from ..model.activation_checkpointing import checkpoints_activations
-from ..model.device import choose_device
+from ..model.device import choose_device, free_memory
 from .plan import Plan, make_plan
 
 GIB = 2**30
@@ -43,15 +42,6 @@ class Fit:
     """Rows of the largest micro-batch that fits; 0 if not even one row does, None if activations are unknown."""
     remedies: list[Remedy]
     """If it does not fit: what to change, up to the first change with which it does."""
-
-
-def free_memory(device: torch.device) -> int:
-    """Free memory of a device, in bytes; for a CPU that of the machine, whatever the limit of a container."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    if device.type == "mps":
-        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
-    return int(psutil.virtual_memory().available)
 
 
 def free_here(config: Config) -> int | None:

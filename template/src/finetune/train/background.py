@@ -4,17 +4,19 @@ The loop waits while tensors are copied to CPU memory, which takes as much memor
 is not free, it waits for the write instead.
 """
 
-import math
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..distributed.parallel import gather_full
 from ..distributed.world import World
+from ..model.device import free_memory
+
+CPU = torch.device("cpu")
 
 
 class BackgroundWriter:
@@ -43,7 +45,7 @@ class BackgroundWriter:
         Waits for the write before, and raises its error on all ranks.
         """
         self.wait()
-        to_copy = self._copy is not None or 2 * _nbytes(state) < free_memory()
+        to_copy = self._copy is not None or 2 * _nbytes(state) < free_memory(CPU)
         full = gather_full(state, self._world, copy=to_copy, reuse=self._copy)
         if not self._world.is_main:
             return
@@ -85,23 +87,6 @@ def background_writer(world: World) -> Iterator[BackgroundWriter]:
             error.add_note(f"Besides, the last checkpoint could not be written: {writer._error!r}")
         raise
     writer.wait()
-
-
-def free_memory(meminfo: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs/cgroup")) -> float:
-    """Bytes of main memory that can be taken, within the limit of a container; infinite if the system does not say."""
-    free = math.inf
-    with suppress(OSError, ValueError, KeyError):
-        free = 1024 * _numbers(meminfo)["MemAvailable:"]
-    with suppress(OSError, ValueError, KeyError):
-        limit, used = (int((group / f"memory.{name}").read_text()) for name in ("max", "current"))
-        free = min(free, limit - used + _numbers(group / "memory.stat")["inactive_file"])  # cached files give way
-    return free
-
-
-def _numbers(path: Path) -> dict[str, int]:
-    """The lines `name number` of a file of the system."""
-    fields = (line.split() for line in path.read_text().splitlines())
-    return {name: int(number) for name, number, *_ in fields}
 
 
 def _nbytes(value: Any) -> int:
