@@ -52,6 +52,9 @@ def keep_frozen(model: nn.Module, head: Iterable[str], dtype: Precision) -> None
             for parameter in module.parameters(recurse=False):
                 if not parameter.requires_grad and id(parameter) not in shared:
                     parameter.data = parameter.data.to(half)
+    for parameter in model.parameters():  # the file of a checkpoint is mapped into memory while a weight lies in it
+        if parameter.dtype != half:
+            parameter.data = parameter.data.clone()
 
 
 @contextmanager
