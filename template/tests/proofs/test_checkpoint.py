@@ -24,6 +24,7 @@ from finetune.run.saved_model import Base
 from finetune.train.background import background_writer
 from finetune.train.checkpoint import TrainingState, load_checkpoint, newest_valid, save_checkpoint
 from finetune.train.optim import make_optimizer, make_schedule
+from finetune.train.scaling import LossScaler
 from finetune.train.throughput import StepStats
 
 
@@ -37,9 +38,9 @@ def trained(seed: int) -> Any:
     optimizer.step()
     schedule.step()
     base = Base(Model(name="tiny:bert"), head=[], files={}, weights={})
-    return SimpleNamespace(
-        world=SINGLE_PROCESS, model=model, base=base, optimizer=optimizer, schedule=schedule, allocation=None
-    )
+    scaler = LossScaler("fp32", torch.device("cpu"))
+    trained = {"model": model, "base": base, "optimizer": optimizer, "schedule": schedule, "scaler": scaler}
+    return SimpleNamespace(world=SINGLE_PROCESS, allocation=None, **trained)
 
 
 def save(folder: Path, state: TrainingState, parts: Any, keep: int) -> None:
