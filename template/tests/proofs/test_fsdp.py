@@ -9,9 +9,9 @@ from conftest import Project
 from ranks import Found, both, config_of, exact, steps  # noqa: F401  exact is a fixture
 
 from finetune.config.config import Config
+from finetune.distributed import parallel
 from finetune.distributed.world import SINGLE_PROCESS, World
 from finetune.model.layers import is_linear
-from finetune.train import build as building
 from finetune.train import loop as training
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks its processes; this system has no fork")
@@ -27,12 +27,12 @@ def no_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def gathered_both_ways(world: World, configs: list[Config]) -> list[tuple[Found, Found]]:
     """Steps with the linear layers gathered in bf16, and with all weights gathered in fp32 for autocast to cast."""
-    shard, found = building.shard, []
+    shard, found = parallel.shard, []
     for config in configs:
         in_bf16 = steps(world, config)
-        building.shard = lambda model, world, device, precision: shard(model, world, device, "fp32")
+        parallel.shard = lambda model, world, device, precision: shard(model, world, device, "fp32")
         found.append((in_bf16, steps(world, config)))
-        building.shard = shard
+        parallel.shard = shard
     return found
 
 
