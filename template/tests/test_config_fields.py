@@ -320,6 +320,13 @@ def sharding_needs_several_processes(case: Case) -> None:
     assert "train.parallel is fsdp, but" in case.refused("train", path, "train.parallel=fsdp")
 
 
+@checks("Train.checkpoint_format")
+def shards_need_a_sharded_model(case: Case) -> None:
+    """That each process writes its shard takes two: proofs/test_fsdp.py."""
+    path = case.project.config(TEXTS)
+    assert "train.checkpoint_format is sharded, but" in case.refused("train", path, "train.checkpoint_format=sharded")
+
+
 @checks("Train.compile")
 def layers_are_compiled(case: Case) -> None:
     """That they compute the same is test_compile_equals_eager of proofs/test_compilation.py."""

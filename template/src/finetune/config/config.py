@@ -242,6 +242,8 @@ class Train(Section):
     """Logging interval: optimizer steps between two entries in the log."""
     keep_checkpoints: int = Field(default=1, ge=1)
     """Checkpoints to keep, besides the best model."""
+    checkpoint_format: Literal["whole", "sharded"] = "whole"
+    """Checkpoints of fsdp: gathered and written whole by one process, or sharded, each process writing its shard."""
 
     @model_validator(mode="after")
     def _positive_interval(self) -> "Train":
@@ -387,6 +389,11 @@ class Config(Section):
                 raise ValueError(f"train.packing is true, but {reason}: set it to false")
             if part.train.parallel == "fsdp" and (reason := self._unshardable(part.optim)):
                 raise ValueError(f"train.parallel is fsdp, but {reason}: set it to ddp")
+            if part.train.checkpoint_format == "sharded" and part.train.parallel != "fsdp":
+                raise ValueError(
+                    "train.checkpoint_format is sharded, but with train.parallel ddp each process has the whole model: "
+                    "set it to whole, or train.parallel to fsdp"
+                )
             if part.train.compile and (reason := self._uncompilable(part.train)):
                 raise ValueError(f"train.compile is true, but {reason}: set it to false")
             if part.data.template and (reason := self._untemplated(part.data)):
