@@ -28,6 +28,7 @@ from ranks import (
     Found,
     assert_close_files,
     assert_same,
+    assert_same_file,
     both,
     config_of,
     exact,  # noqa: F401  a fixture
@@ -301,7 +302,7 @@ def resumed(world: World, config: Config) -> list[bool]:
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
-@pytest.mark.parametrize("how", ["ddp", "fsdp"])
+@pytest.mark.parametrize("how", ["ddp", "fsdp", "fsdp train.checkpoint_format=sharded"])
 def test_resume_bit_exact_with_as_many_ranks(how: str, method: str, project: Project) -> None:
     """Dropout on; the signal reaches only one of the two, and both stop in the same step.
 
@@ -313,16 +314,17 @@ def test_resume_bit_exact_with_as_many_ranks(how: str, method: str, project: Pro
         "text-classification",
         f"method={{type: {method}}}",
         *model,
-        f"train.parallel={how}",
+        *f"train.parallel={how}".split(),
         "train.log_every=3",
         *SHORT,
         "train.keep_checkpoints=9",
     )
     assert both(resumed, config) == [[True, False, True]] * 2
     assert Path("runs/cut/checkpoints/step-2").is_dir()
+    assert any(Path("runs/whole/checkpoints").rglob("shard-*")) == ("sharded" in how)
     assert Path("runs/cut/checkpoints/step-2/base.json").is_file() == (method == "lora")
     for path in Path("runs/whole").rglob("*.safetensors"):
-        assert path.read_bytes() == Path("runs/cut", path.relative_to("runs/whole")).read_bytes()
+        assert_same_file(path, Path("runs/cut", path.relative_to("runs/whole")))
     assert told(project, "whole") == told(project, "cut")
 
 
@@ -343,15 +345,17 @@ def fewer_and_more(world: World, config: Config) -> list[bool]:
 
 
 @pytest.mark.usefixtures("exact")
-def test_resume_with_another_number_of_ranks(project: Project) -> None:
+@pytest.mark.parametrize("written", ["whole", "sharded"])
+def test_resume_with_another_number_of_ranks(written: str, project: Project) -> None:
     config = config_of(project, "text-classification", *SHORT)
     assert trained(SINGLE_PROCESS, named(config, "whole"))
     assert not trained(SINGLE_PROCESS, named(config, "more"), stop=2)
-    sharded = config.model_copy(update={"train": config.train.model_copy(update={"parallel": "fsdp"})})
+    changes = {"parallel": "fsdp", "checkpoint_format": written}
+    sharded = config.model_copy(update={"train": config.train.model_copy(update=changes)})
     assert both(fewer_and_more, sharded) == [[False, True]] * 2
     assert trained(SINGLE_PROCESS, named(config, "fewer"), resume=True)
-    for run in ("fewer", "more"):
-        assert_close_files("whole", run, rtol=1e-9)
+    assert_close_files("whole", "fewer", rtol=1e-9)
+    assert_close_files("whole", "more", rtol=1e-9, number=2 if written == "whole" else 1)
 
 
 def in_stages(world: World, config: Config) -> bool:

@@ -1,18 +1,31 @@
 """FSDP2: what is gathered in mixed precision, how the model is loaded, sharded checkpoints."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from conftest import Project
-from ranks import Found, both, config_of, exact, steps  # noqa: F401  exact is a fixture
+from ranks import (
+    Found,
+    assert_same_file,
+    both,
+    config_of,
+    exact,  # noqa: F401  a fixture
+    in_two_processes,
+    named,
+    steps,
+    trained,
+)
 
 from finetune.config.config import Config
 from finetune.distributed import parallel
-from finetune.distributed.world import SINGLE_PROCESS, World
+from finetune.distributed.world import SINGLE_PROCESS, OtherRankFailed, World
 from finetune.model.layers import is_linear
+from finetune.train import checkpoint
 from finetune.train import loop as training
+from finetune.train.checkpoint import newest_valid
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks its processes; this system has no fork")
 
@@ -86,3 +99,40 @@ def test_what_is_kept_gathered_and_reduced_in_which_format(
     config = config_of(project, "text-generation", *FSDP, f"train.precision={precision}")
     kinds = {"other": {torch.float32}, "gradient": {torch.float32}, "kept": {torch.float32}}
     assert both(formats, config) == [{**kinds, "linear": {linear}}] * 2
+
+
+def test_a_save_that_fails_loses_only_the_steps_since_the_last(project: Project) -> None:
+    """The shards are written and the manifest is not; then a byte of a shard is changed. No file is a pickle of torch's
+    distributed format."""
+    options = ["train.parallel=fsdp", "train.checkpoint_format=sharded", "train.max_steps=4", "train.eval_every=1"]
+    config = config_of(project, "text-classification", *options, "train.keep_checkpoints=9", "optim.name=sgd")
+    assert both(trained, named(config, "whole")) == [True, True]
+    for found in in_two_processes(trained_until_a_save_fails, named(config, "cut"), 3):
+        assert isinstance(found, OSError | OtherRankFailed)
+    checkpoints = Path("runs/cut/checkpoints")
+    assert {path.name for path in checkpoints.iterdir()} == {"step-1", "step-2", "step-3.shards"}
+    shard = max((checkpoints / "step-2/shards").iterdir())
+    shard.write_bytes(shard.read_bytes()[:-1] + b"!")
+    assert newest_valid(checkpoints) == (checkpoints / "step-1", [checkpoints / "step-2"])
+    assert both(resumed, named(config, "cut")) == [True, True]
+    assert {path.name for path in checkpoints.iterdir()} == {f"step-{step}" for step in range(1, 5)}
+    last = sorted(Path("runs/whole/checkpoints/step-4/shards").iterdir())
+    assert [path.suffix for path in last] == [".safetensors"] * 2
+    for path in last:
+        assert_same_file(path, checkpoints / "step-4/shards" / path.name)
+
+
+def trained_until_a_save_fails(world: World, config: Config, step: int) -> bool:
+    publish = checkpoint.publish
+
+    def full(folder: Path, write: Any) -> None:
+        if folder.name == f"step-{step}":
+            raise OSError("the disk is full")
+        publish(folder, write)
+
+    checkpoint.publish = full
+    return trained(world, config)
+
+
+def resumed(world: World, config: Config) -> bool:
+    return trained(world, config, resume=True)

@@ -147,8 +147,8 @@ def gather_full(value: Any, world: World, *, copy: bool = False, reuse: Any = No
 
 
 def shard_like(tensor: Tensor, like: Any) -> Tensor:
-    """`tensor`, which every rank has, sharded as `like` is."""
-    if not isinstance(like, DTensor):
+    """`tensor`, which every rank has, sharded as `like` is; or `tensor` itself, if it is sharded already."""
+    if not isinstance(like, DTensor) or isinstance(tensor, DTensor):
         return tensor
     return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
 

@@ -16,13 +16,14 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from ..distributed.parallel import shard_like
+from ..distributed.parallel import is_sharded, shard_like
 from ..distributed.world import World
 from ..errors import UserError
 from ..files import is_valid, publish
 from ..run.saved_model import Base
 from .background import BackgroundWriter
 from .optim import page_state
+from .sharded_checkpoint import SHARDS, read_shards, write_shards
 from .throughput import StepStats
 
 BASE_FILE = "base.json"
@@ -76,19 +77,32 @@ def newest_valid(checkpoints: Path) -> tuple[Path | None, list[Path]]:
 
 
 def save_checkpoint(
-    checkpoints: Path, state: TrainingState, parts: Checkpointed, writer: BackgroundWriter, *, keep: int
+    checkpoints: Path,
+    state: TrainingState,
+    parts: Checkpointed,
+    writer: BackgroundWriter,
+    *,
+    keep: int,
+    sharded: bool = False,
 ) -> None:
     """Let `writer` save `step-N`, then delete all but the newest `keep` checkpoints.
 
     The content is the same however many processes train, except for their random states: weights are full tensors.
-    Raises what the former save has raised.
+    `sharded`: where the model is, each rank writes its shard instead, before the training goes on. Raises what the
+    former save has raised.
     """
     weights = _unshared(parts.model)
     fingerprint = parts.base.fingerprint if any(map(_is_frozen, weights.values())) else None
     if fingerprint:
         weights = {name: tensor for name, tensor in weights.items() if not _is_frozen(tensor)}
+    optimizer, staging = parts.optimizer.state_dict(), None
+    if sharded and is_sharded(parts.model):
+        writer.wait()  # its rotation would take these shards for those of a save that was killed
+        staging = checkpoints / f"step-{state.step}.{SHARDS}"
+        optimizer = write_shards(staging, weights, optimizer, parts.world)
+        weights = {}
     trainer = {
-        "optimizer": parts.optimizer.state_dict(),
+        "optimizer": optimizer,
         "schedule": parts.schedule.state_dict(),
         "scaler": parts.scaler.state_dict(),
         "random": parts.world.gather(_random_states()),
@@ -98,7 +112,10 @@ def save_checkpoint(
     folder, progress = checkpoints / f"step-{state.step}", json.dumps(asdict(state))
 
     def write(saved: dict[str, Any], folder: Path) -> None:
-        save_file(saved["weights"], folder / "model.safetensors")
+        if staging:
+            staging.rename(folder / SHARDS)
+        else:
+            save_file(saved["weights"], folder / "model.safetensors")
         torch.save(saved["trainer"], folder / "trainer.pt")
         (folder / "progress.json").write_text(progress)
         if fingerprint:
@@ -126,15 +143,13 @@ def load_checkpoint(folder: Path, parts: Checkpointed) -> TrainingState:
             f"{folder}: holds what was learnt on top of the model '{saved['name']}'{commit}, which has changed since: "
             f"put it back, or start without --resume"
         )
-    weights, current = load_file(folder / "model.safetensors"), parts.model.state_dict(keep_vars=True)
-    first = _first_names(current)
-    parts.model.load_state_dict(
-        {
-            name: tensor if without_frozen and _is_frozen(tensor) else shard_like(weights[first[name]], tensor)
-            for name, tensor in current.items()
-        }
-    )
+    saved_weights = {n: t for n, t in _unshared(parts.model).items() if not (without_frozen and _is_frozen(t))}
     tensors = torch.load(folder / "trainer.pt", weights_only=True, map_location="cpu")
+    if (folder / SHARDS).is_dir():
+        read_shards(folder / SHARDS, saved_weights, tensors["optimizer"], _parameters(parts.optimizer))
+    else:
+        weights = load_file(folder / "model.safetensors")
+        parts.model.load_state_dict({n: shard_like(weights[n], t) for n, t in saved_weights.items()}, strict=False)
     _load_optimizer(parts.optimizer, tensors["optimizer"])
     parts.schedule.load_state_dict(tensors["schedule"])
     if "scaler" in tensors:  # checkpoints of earlier versions do not have it
@@ -165,7 +180,7 @@ def _first_names(state: dict[str, torch.Tensor]) -> dict[str, str]:
 
 
 def _load_optimizer(optimizer: Any, state: dict[str, Any]) -> None:
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    parameters = _parameters(optimizer)
     for number, kept in state["state"].items():
         parameter = parameters[number]
         for name, value in kept.items():
@@ -174,6 +189,11 @@ def _load_optimizer(optimizer: Any, state: dict[str, Any]) -> None:
     optimizer.load_state_dict(state)
     if getattr(optimizer, "is_paged", False):
         page_state(optimizer)
+
+
+def _parameters(optimizer: Any) -> list[torch.Tensor]:
+    """The trainable parameters, in the order of the optimizer's state dict."""
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def _random_states() -> dict[str, Any]:

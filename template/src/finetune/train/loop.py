@@ -115,7 +115,8 @@ def fit(config: Config, run: RunFolder, setup: Setup, state: TrainingState, cons
                 validate(config, run, setup, state, epoch, log)
             if due or stop:
                 state.seconds = watch.seconds
-                save_checkpoint(run.checkpoints, state, setup, writer, keep=config.train.keep_checkpoints)
+                keep, sharded = config.train.keep_checkpoints, config.train.checkpoint_format == "sharded"
+                save_checkpoint(run.checkpoints, state, setup, writer, keep=keep, sharded=sharded)
             watch.lap()  # neither counts for the throughput
             if out_of_patience(config, state):
                 console.print(f"early stopping: no better validation in {state.stale} tries")

@@ -14,7 +14,7 @@ from .checkpoint import Checkpointed, TrainingState, load_checkpoint, newest_val
 
 FREE_TO_CHANGE = {
     *("run", "train.log_every", "train.keep_checkpoints", "train.device", "train.micro_batch_tokens"),
-    *("train.parallel", "train.compile", "train.activation_checkpointing"),
+    *("train.parallel", "train.compile", "train.activation_checkpointing", "train.checkpoint_format"),
 }
 """Keys that may differ when a run is resumed; any other would make it another experiment."""
 
