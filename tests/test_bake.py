@@ -309,7 +309,7 @@ def test_a_project_is_typed_by_the_settings_that_dev_py_lint_checks() -> None:
     for settings in (project, ours):
         del settings["mypy_path"], settings["files"]
     untyped = ours["overrides"][0]["module"]
-    for name in ("cookiecutter.*", "jsonschema.*", "psutil.*"):  # of the generator
+    for name in ("cookiecutter.*", "jsonschema.*"):  # of the generator
         untyped.remove(name)
     assert project == ours
 
