@@ -28,8 +28,11 @@ from rich.console import Console
 from finetune.config.load import load_config
 from finetune.plan.plan import make_plan
 from finetune.run.saved_model import Base
+from finetune.model import forward
 from finetune.model import load as loading
 from finetune.train import loop
+
+forward.CPU_TOKENS = 10**6  # as large as on a GPU, so that activations are most of the memory
 
 def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()

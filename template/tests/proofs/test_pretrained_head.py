@@ -90,7 +90,8 @@ def test_a_training_starts_from_the_rows_of_the_same_names(method: str, project:
     base, setup = setup_from(
         project, "text-classification", f"method.type={method}", **label_options(["GOOD", "so so", " bad"])
     )
-    assert setup.start.notes == ["head: 2 of the 3 labels of the checkpoint, matched by name"]
+    kept = ["head: the outputs of the frozen body are computed once and kept"] if method == "head" else []
+    assert setup.start.notes == ["head: 2 of the 3 labels of the checkpoint, matched by name", *kept]
     assert setup.task.labels == ["bad", "good"]
     assert torch.equal(rows_of(setup.model), rows_of(base)[[2, 0]])
 

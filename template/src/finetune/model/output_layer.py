@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from ..tasks.base import Task
 from ..tasks.token_scores import TokenScores, cross_entropy, join, score_tokens
@@ -40,7 +41,9 @@ def in_chunks(model: Any, task: Task[Any, Any], labels: Tensor) -> bool:
     if not task.scores_tokens:
         return False
     body = unwrap_model(model)
-    return body.config.model_type in ARCHITECTURES and labels.numel() * vocabulary(body) >= LARGE
+    if not isinstance(body, PreTrainedModel) or body.config.model_type not in ARCHITECTURES:  # an ONNX graph is none
+        return False
+    return labels.numel() * vocabulary(body) >= LARGE
 
 
 def vocabulary(model: Any) -> int:
