@@ -53,9 +53,9 @@ def layers(*shapes: tuple[int, int]) -> nn.Sequential:
 def test_the_best_of_several_runs_must_be_clearly_faster(seconds: list[float], chosen: bool, timer: Timer) -> None:
     timer.bf16[384, 512] = seconds
     model = layers(*[(384, 1536)] * 4)
-    assert (training_precision("auto", model, CPU) == "bf16") is chosen
+    assert (training_precision("auto", lambda: model, CPU) == "bf16") is chosen
     assert timer.timed == [(384, 512)] * 6, "wide layers are timed at width 512"
-    assert (training_precision("auto", model, CPU) == "bf16") is chosen
+    assert (training_precision("auto", lambda: model, CPU) == "bf16") is chosen
     assert len(timer.timed) == 6, "the next stage of the same process is not timed again"
 
 
@@ -72,21 +72,21 @@ def test_the_shapes_of_gpt2_are_the_right_way_round(timer: Timer) -> None:
 
 
 def test_small_models_are_not_timed(timer: Timer) -> None:
-    assert training_precision("auto", layers((384, 1536), (1536, 384)), CPU) == "fp32"
+    assert training_precision("auto", lambda: layers((384, 1536), (1536, 384)), CPU) == "fp32"
     assert not timer.timed
 
 
 def test_what_needs_no_probe(timer: Timer, monkeypatch: pytest.MonkeyPatch) -> None:
     large = layers((4096, 4096))
-    assert training_precision("bf16", large, CPU) == "bf16"
-    assert training_precision("fp32", large, CPU) == "fp32"
-    assert training_precision("auto", large, torch.device("cuda")) == "bf16"
+    assert training_precision("bf16", lambda: large, CPU) == "bf16"
+    assert training_precision("fp32", lambda: large, CPU) == "fp32"
+    assert training_precision("auto", lambda: large, torch.device("cuda")) == "bf16"
     monkeypatch.setattr(precision, "has_bf16", lambda device: False)
-    assert training_precision("bf16", large, CPU) == "bf16"
-    assert training_precision("auto", large, CPU) == "fp32"
+    assert training_precision("bf16", lambda: large, CPU) == "bf16"
+    assert training_precision("auto", lambda: large, CPU) == "fp32"
     for capability, expected in (((6, 1), "fp32"), ((7, 0), "fp16"), ((7, 5), "fp16")):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, found=capability: found)
-        assert training_precision("auto", large, torch.device("cuda")) == expected
+        assert training_precision("auto", lambda: large, torch.device("cuda")) == expected
     assert not timer.timed
 
 

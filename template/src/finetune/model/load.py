@@ -127,10 +127,10 @@ def make_skeleton(model: settings.Model, task: Task[Any, Any], tokenizer: Any, m
 
 
 def on_meta(auto: Any, config: Any, model: settings.Model) -> Any:
-    """A model of this config on the meta device. Raises UserError if the architecture cannot be made."""
+    """A model of this config in fp32 on the meta device. Raises UserError if the architecture cannot be made."""
     trust = {"trust_remote_code": True} if model.trust_remote_code else {}
     with _errors_of(model), torch.device("meta"):
-        return auto.from_config(config, **trust)
+        return auto.from_config(config, dtype=torch.float32, **trust)
 
 
 def load_model_config(model: settings.Model, **options: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from time import perf_counter, thread_time
@@ -34,8 +34,10 @@ def wanted_precision(config: Config) -> Precision | Literal["auto"]:
     return frozen if wanted == "auto" and frozen != "fp32" else wanted
 
 
-def training_precision(wanted: str, model: torch.nn.Module, device: torch.device) -> Precision:
+def training_precision(wanted: str, make_skeleton: Callable[[], torch.nn.Module], device: torch.device) -> Precision:
     """What a new run computes its forward pass in; `wanted` is `train.precision`.
+
+    `make_skeleton` makes a model with the shapes of the run's, which only the probe of a CPU needs.
 
     `auto` takes bf16 on a GPU that has it, fp16 on an older one with tensor cores, and bf16 on a CPU that has it where
     the layers of the model gain from it. A probe may decide otherwise the next time, so a run must keep what was
@@ -43,7 +45,7 @@ def training_precision(wanted: str, model: torch.nn.Module, device: torch.device
     """
     if wanted != "auto":
         return cast("Precision", wanted)
-    if has_bf16(device) and (device.type != "cpu" or bf16_is_faster(model)):
+    if has_bf16(device) and (device.type != "cpu" or bf16_is_faster(make_skeleton())):
         return "bf16"
     return "fp16" if has_fp16(device) else "fp32"
 

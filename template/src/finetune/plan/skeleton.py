@@ -9,7 +9,7 @@ from ..config.config import Config
 from ..config.methods import Lora, QLora, soft_prompt_tokens
 from ..dataset import Examples, new_task
 from ..model.layers import head_modules
-from ..model.load import load_model_config, load_tokenizer
+from ..model.load import load_model_config, load_tokenizer, on_meta
 from ..model.methods import apply_method, freeze_embeddings
 from ..model.requirements import require_architecture
 from ..model.tabular_head import join_features
@@ -39,10 +39,8 @@ def make_skeleton(config: Config) -> Any:
     method = config.method
     if isinstance(method, QLora):
         method = Lora(type="lora", r=method.r, alpha=method.alpha, dropout=method.dropout, targets=method.targets)
+    model = on_meta(getattr(transformers, config.task.auto_model), model_config, config.model)
     with torch.device("meta"):
-        auto = getattr(transformers, config.task.auto_model)
-        trust = {"trust_remote_code": True} if config.model.trust_remote_code else {}
-        model = auto.from_config(model_config, dtype=torch.float32, **trust)
         if task.tabular:
             join_features(model, task.tabular.columns)
         model = apply_method(method, model, head_modules(model) if config.task.new_head else []).train()

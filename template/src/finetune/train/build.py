@@ -1,6 +1,7 @@
 """Build what a training works with from its config. What can be wrong is found here, before anything is written."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -99,9 +100,9 @@ def build(config: Config, world: World = SINGLE_PROCESS) -> Setup:
         new_examples, per_step = (replay.new, replay.per_step) if replay else (len(train), 0)
         steps_per_epoch = -(-new_examples // (config.train.batch_size - per_step))
         total_steps = config.train.max_steps or config.train.epochs * steps_per_epoch
-        skeleton = start.make_skeleton(task, tokenizer)
     # On one rank, because timings may differ between ranks.
-    precision = world.on_main(lambda: training_precision(wanted_precision(config), skeleton, device))
+    make_skeleton = partial(start.make_skeleton, task, tokenizer)
+    precision = world.on_main(lambda: training_precision(wanted_precision(config), make_skeleton, device))
     with world.raise_together():
         dtype = frozen_dtype(config.model.dtype, config.method, precision)
         model, base = start.load_model(task, tokenizer, total_steps, dtype)
