@@ -16,6 +16,7 @@ from .errors import UserError
 from .files import write_atomic
 from .predict import infer_examples
 from .run.folder import RunFolder
+from .run.named_files import require_named_data
 from .run.saved_model import SavedModel, load_saved_model
 from .tasks.results import Scores, Table, WrongPrediction
 
@@ -45,9 +46,10 @@ def evaluate(
 
 
 def files_of_split(split: str, run: RunFolder, config: Config) -> Files:
-    """The data files of a split of a run's config. Raises UserError if it has none."""
+    """The data files of a split of a run's config. Raises UserError if it has none, or must not name them."""
     files = {"train": config.data.train, "validation": config.data.validation, "test": config.data.test}
     if found := files.get(split):
+        require_named_data(run, found, "name the file with --data")
         return found
     others = "".join(f", or take --split {name}" for name in ("test", "validation") if files[name])
     raise UserError(f"{run.config_file}: data.{split} is not set: name a file with --data{others}")

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,13 @@ def sha256_of(path: Path) -> str:
 
 
 MANIFEST = "manifest.json"
+PLAIN_NAME = r"^[^\\/:*?\"<>|\x00-\x1f. ]([^\\/:*?\"<>|\x00-\x1f]*[^\\/:*?\"<>|\x00-\x1f .])?$"
+"""A name in a folder, on every system: without separators, not hidden, no `.` or blank at its end (nor `..`)."""
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name is one of a file or folder that is made here: it leads nowhere else, on no system."""
+    return re.search(PLAIN_NAME, name) is not None
 
 
 def publish(folder: Path, write: Callable[[Path], None]) -> None:

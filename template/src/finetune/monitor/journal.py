@@ -46,7 +46,8 @@ class Journal:
             return {}
         try:
             found = json.loads(file.read_text(encoding="utf-8"))
-            source, sizes, state = found["input"], found["sizes"], found["state"]
+            source, state = found["input"], found["state"]
+            sizes = {name: int(found["sizes"][name]) for name in self.sizes}  # of no other file: these are truncated
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{file}: is not the state of a monitor: delete the folder to begin anew") from error
         if source != self._source:

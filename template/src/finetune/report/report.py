@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from ..errors import UserError
-from ..files import MANIFEST
+from ..files import MANIFEST, is_plain
 from ..run.folder import data_check_folder
 from ..run.history import TrainingHistory, read_history
 from . import plots
@@ -103,8 +103,9 @@ def examples_of_test(config: dict[str, Any], evaluations: list[dict[str, Any]]) 
 
 def read_data_check(run: Path, config: dict[str, Any], environment: dict[str, Any]) -> dict[str, Any] | None:
     """What `check-data` found, if it checked the same data, tokenizer and max_length that the run was trained with."""
-    folder = data_check_folder(run.parent, config.get("run", {}).get("name") or run.name)
-    if not (folder / "data-check.json").is_file():
+    name = config.get("run", {}).get("name") or run.resolve().name
+    folder = data_check_folder(run.parent, name)
+    if not is_plain(name) or not (folder / "data-check.json").is_file():
         return None
     check = read_object(folder / "data-check.json", "check the data again")
     inputs = environment.get("data", {})
