@@ -18,6 +18,7 @@ from ..config.methods import AnyMethod, Full, Head, QLora
 from ..tasks.objective import at_least_fp32
 from .device import DTYPES, Precision
 from .layers import find_layers, in_modules, is_linear
+from .unread import unread
 
 
 def frozen_dtype(wanted: Precision | Literal["auto"], method: AnyMethod, precision: Precision) -> Precision:
@@ -85,9 +86,12 @@ def loaded_in(dtype: Precision, make_skeleton: Callable[[], Any]) -> Iterator[to
 
 
 def _is_lossless(weight: Tensor, half: torch.dtype) -> bool:
-    if weight.is_meta:
+    stored = unread(weight)
+    if weight.is_meta and not stored:
         return False
-    return all(torch.equal(rows.to(half).to(rows.dtype), rows) for rows in weight.detach().split(4096))
+    starts = range(0, len(weight), 4096)
+    parts = (stored.read(start, start + 4096) if stored else weight.detach()[start : start + 4096] for start in starts)
+    return all(torch.equal(rows.to(half).to(rows.dtype), rows) for rows in parts)
 
 
 def _in_fp32(_: Any, __: Any, output: Tensor) -> Tensor:

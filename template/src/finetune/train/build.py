@@ -12,7 +12,7 @@ from ..config.methods import AdaLora, Head
 from ..data.batching import Padding
 from ..data.packing import Packing
 from ..dataset import Examples, Split, encode_split, new_task, read_split, require_readable
-from ..distributed.parallel import distribute, require_devices
+from ..distributed.parallel import distribute, require_devices, shards
 from ..distributed.world import SINGLE_PROCESS, World
 from ..feature_cache import FeatureCache
 from ..model.activation_checkpointing import checkpoint_activations, checkpoints_activations
@@ -105,7 +105,7 @@ def build(config: Config, world: World = SINGLE_PROCESS) -> Setup:
     precision = world.on_main(lambda: training_precision(wanted_precision(config), make_skeleton, device))
     with world.raise_together():
         dtype = frozen_dtype(config.model.dtype, config.method, precision)
-        model, base = start.load_model(task, tokenizer, total_steps, dtype)
+        model, base = start.load_model(task, tokenizer, total_steps, dtype, shards(config, world))
         keep_frozen(model, base.head, dtype)
         batching = make_batching(config, task, tokenizer, model)
         teacher = start.load_teacher(device)

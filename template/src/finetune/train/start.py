@@ -17,6 +17,8 @@ from ..model.layers import head_modules
 from ..model.load import load_model, load_tokenizer, make_skeleton
 from ..model.methods import apply_method, freeze_embeddings
 from ..model.tabular_head import join_features
+from ..model.tiny import is_tiny
+from ..model.unread import to_meta
 from ..run.folder import RunFolder
 from ..run.saved_model import Base, standardization_of
 from ..tasks.base import Task
@@ -78,13 +80,14 @@ class FreshStart:
         return make_skeleton(self.config.model, task, tokenizer, self.config.method)
 
     def load_model(
-        self, task: Task[Any, Any], tokenizer: Any, total_steps: int, dtype: Precision = "fp32"
+        self, task: Task[Any, Any], tokenizer: Any, total_steps: int, dtype: Precision = "fp32", to_shard: bool = False
     ) -> tuple[Any, Base]:
         """The model on the CPU, with the method applied, and what a saved model needs to know of its base model.
 
-        `dtype`: what its frozen weights will be kept in.
+        `dtype`: what its frozen weights will be kept in; `to_shard`: those of the base model are on the meta device, if
+        each rank can read its shard of them.
         """
-        model, new_modules, head = load_model(self.config.model, task, tokenizer, self.config.method, dtype)
+        model, new_modules, head = load_model(self.config.model, task, tokenizer, self.config.method, dtype, to_shard)
         if task.tabular:
             join_features(model, task.tabular.columns)
         if head:
@@ -98,6 +101,8 @@ class FreshStart:
             self.notes.append("head: it has no bias, so in other programs best/ gives standardized numbers")
         model = apply_method(self.config.method, model, base.head, total_steps)
         freeze_embeddings(self.config, model)
+        if not to_meta(model) and to_shard and not is_tiny(self.config.model.name):
+            self.notes.append("sharding: each process reads all weights first, for they are converted on loading")
         return model, base
 
     def load_teacher(self, device: torch.device) -> Teacher | None:
