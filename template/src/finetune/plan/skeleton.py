@@ -8,6 +8,7 @@ import transformers
 from ..config.config import Config
 from ..config.methods import Lora, QLora, soft_prompt_tokens
 from ..dataset import Examples, new_task
+from ..model.first_token import compute_first_token_only
 from ..model.layers import head_modules
 from ..model.load import load_model_config, load_tokenizer, on_meta
 from ..model.methods import apply_method, freeze_embeddings
@@ -44,5 +45,6 @@ def make_skeleton(config: Config) -> Any:
         if task.tabular:
             join_features(model, task.tabular.columns)
         model = apply_method(method, model, head_modules(model) if config.task.new_head else []).train()
+    compute_first_token_only(model)
     freeze_embeddings(config, model)
     return model

@@ -12,6 +12,7 @@ from ..config.config import Config
 from ..data.batching import Batch
 from ..dataset import Split, new_task
 from ..model.device import Precision
+from ..model.first_token import compute_first_token_only
 from ..model.head import output_layer, scaled
 from ..model.layers import head_modules
 from ..model.load import load_model, load_tokenizer, make_skeleton
@@ -88,6 +89,7 @@ class FreshStart:
         each rank can read its shard of them.
         """
         model, new_modules, head = load_model(self.config.model, task, tokenizer, self.config.method, dtype, to_shard)
+        compute_first_token_only(model)
         if task.tabular:
             join_features(model, task.tabular.columns)
         if head:
