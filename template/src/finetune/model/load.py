@@ -18,6 +18,7 @@ from ..tasks.base import E, Task
 from .device import Precision
 from .foreign_files import refused_adapter, require_own_tokenizer
 from .frozen import loaded_in
+from .fused_gelu import fuse_gelu
 from .layers import head_modules
 from .pretrained_head import PretrainedHead, fit_head, matching_rows
 from .quantization import quantization_config
@@ -96,7 +97,7 @@ def load_model(
         length = model.max_length + soft_prompt_tokens(method)
         config = tiny_config(model.name, tokenizer, length, attn_implementation=model.attn_implementation, **options)
         require_architecture(task.settings, config, model.name)
-        return auto.from_config(config), [], None
+        return fuse_gelu(auto.from_config(config)), [], None
     checkpoint = load_pretrained(transformers.AutoConfig, model)
     rows = matching_rows(checkpoint, task.model_options())
     if rows is not None:  # rows of the checkpoint's own head
@@ -116,7 +117,7 @@ def load_model(
     require_vocabulary(loaded, tokenizer, model.name)
     poolers = {f"{key.split('.pooler.')[0]}.pooler" for key in info["missing_keys"] if ".pooler." in key}
     head = fit_head(loaded, info, checkpoint, task.model_options(), rows) if task.settings.new_head else None
-    return loaded, sorted(poolers), head
+    return fuse_gelu(loaded), sorted(poolers), head
 
 
 def make_skeleton(model: settings.Model, task: Task[Any, Any], tokenizer: Any, method: AnyMethod) -> Any:
@@ -133,7 +134,7 @@ def on_meta(auto: Any, config: Any, model: settings.Model) -> Any:
     """A model of this config in fp32 on the meta device. Raises UserError if the architecture cannot be made."""
     trust = {"trust_remote_code": True} if model.trust_remote_code else {}
     with _errors_of(model), torch.device("meta"):
-        return auto.from_config(config, dtype=torch.float32, **trust)
+        return fuse_gelu(auto.from_config(config, dtype=torch.float32, **trust))
 
 
 def load_model_config(model: settings.Model, **options: Any) -> Any:
