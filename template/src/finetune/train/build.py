@@ -1,5 +1,6 @@
 """Build what a training works with from its config. What can be wrong is found here, before anything is written."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -66,6 +67,8 @@ class Setup:
     scaler: LossScaler
     steps_per_epoch: int
     total_steps: int
+    stops: Callable[[], bool] = lambda: False
+    """Whether this rank wants to stop after the step in progress."""
 
     @property
     def new_examples(self) -> int:
