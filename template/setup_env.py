@@ -139,9 +139,15 @@ class Project:
         source = root / "pyproject.toml"
         try:
             document = tomllib.loads(source.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise SetupError(f"{source} cannot be read ({error}): correct it and run this again.", code=2) from error
-        accelerator = document.get("tool", {}).get("finetune", {}).get("accelerator", "auto")
+        tool = document.get("tool", {})
+        section = tool.get("finetune", {}) if isinstance(tool, dict) else tool
+        if not isinstance(section, dict):
+            raise SetupError(
+                f"{source}: tool.finetune is no table: write [tool.finetune] on a line of its own.", code=2
+            )
+        accelerator = section.get("accelerator", "auto")
         if accelerator not in ACCELERATORS:
             choices = ", ".join(ACCELERATORS)
             sentence = f"{source}: tool.finetune.accelerator is {accelerator!r}; choose one of {choices}."
@@ -180,9 +186,10 @@ class State:
     @classmethod
     def load(cls, project: Project) -> State:
         try:
-            return cls(**json.loads((project.environment / "setup.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            state = cls(**json.loads((project.environment / "setup.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, RecursionError):
             return cls()
+        return state if isinstance(state.installed, dict) and isinstance(state.facts, dict) else cls()
 
     def save(self, project: Project) -> None:
         """Replaces the file in one move: a killed run leaves the old or the new one."""

@@ -225,11 +225,30 @@ def test_a_wrong_accelerator_is_the_users_error(tmp_path: Path) -> None:
     assert caught.value.code == 2
 
 
-def test_a_broken_pyproject_is_the_users_error(tmp_path: Path) -> None:
-    pyproject(tmp_path, "[project\n")
+@pytest.mark.parametrize("text", ["tool = 5\n", "tool = []\n", "[tool]\nfinetune = 5\n", "[[tool.finetune]]\n"])
+def test_a_setting_that_is_no_table_is_the_users_error(text: str, tmp_path: Path) -> None:
+    pyproject(tmp_path, text)
+    with pytest.raises(setup_env.SetupError, match=r"tool\.finetune is no table") as caught:
+        setup_env.Project.read(tmp_path)
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize("text", ["[project\n", f"a = {'[' * 5000}\n", "a = 2001-99-99\n", f"a = {'9' * 5000}\n", "\0"])
+def test_a_broken_pyproject_is_the_users_error(text: str, tmp_path: Path) -> None:
+    pyproject(tmp_path, text)
     with pytest.raises(setup_env.SetupError, match=r"pyproject\.toml cannot be read") as caught:
         setup_env.Project.read(tmp_path)
     assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["", "5", "[]", "{}", '{"complete": true, "installed": 5}', '{"facts": []}', '{"x": 1}', "[" * 5000]
+)
+def test_a_broken_record_of_the_installation_counts_as_none(text: str, tmp_path: Path) -> None:
+    project = setup_env.Project.read(pyproject(tmp_path, ""))
+    project.environment.mkdir()
+    (project.environment / "setup.json").write_text(text, encoding="utf-8")
+    assert setup_env.State.load(project) == setup_env.State()
 
 
 def test_the_fingerprint_follows_pins_and_place(tmp_path: Path) -> None:
