@@ -13,7 +13,6 @@ from .console import counted, print_table
 from .data.files import shown
 from .dataset import read_split, stream_chosen
 from .errors import UserError
-from .files import write_atomic
 from .predict import infer_examples
 from .run.folder import RunFolder
 from .run.named_files import require_named_data
@@ -32,7 +31,8 @@ def evaluate(
     Writes `evaluation-<split>.json`, prints its tables and returns its content.
     Raises UserError if the config has no file for the split or its data are wrong.
     """
-    config = run.config()
+    config, name = run.config(), run.evaluation_name(split)
+    run.at(name)  # before it takes time
     files = (str(data),) if data else files_of_split(split, run, config)
     if data:  # data.where chooses from the config's own files
         config = config.model_copy(update={"data": config.data.model_copy(update={"where": {}})})
@@ -40,7 +40,7 @@ def evaluate(
     examples = read_split(config, saved.task, files)
     measured, scores = measure(config, saved, examples)
     evaluation = {"format": FORMAT, "task": config.task.type, "split": split, "data": shown(files), **measured}
-    write_atomic(run.evaluation_file(split), json.dumps(evaluation, indent=1, ensure_ascii=False) + "\n")
+    run.write(name, json.dumps(evaluation, indent=1, ensure_ascii=False) + "\n")
     show(evaluation, scores.tables, console)
     return evaluation
 
