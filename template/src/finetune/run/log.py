@@ -60,6 +60,8 @@ class TrainingLog:
     @staticmethod
     def _drop_after(run: RunFolder, step: int) -> None:
         """Delete records after the checkpoint that the run resumes from: those steps are repeated."""
+        for events in run.path.glob("events.out.tfevents.*") if not step else ():
+            events.unlink()  # there is no step to purge from
         if run.metrics_file.exists():
             lines = run.metrics_file.read_text(encoding="utf-8").splitlines()
             kept = [line for line in lines if _step_of(line) <= step]
