@@ -23,6 +23,7 @@ from ..model.methods import apply_method, can_be_merged, freeze_embeddings, is_p
 from ..model.packed_attention import use_packed_attention
 from ..model.precision import wanted_precision
 from ..run.folder import RunFolder
+from ..run.named_files import knows_earlier_run, names_network
 from ..run.saved_model import Base, SavedModel, load_saved_model
 from ..tasks.base import Task
 from ..train.resume import flat
@@ -155,7 +156,7 @@ def stored_memory(run: RunFolder, wanted: Replay | Ewc, trust_remote_code: bool 
     config = run.config()
     recorded = run.environment()["data"]
     for source in config.data.train:
-        if not _is_unchanged(source, recorded):
+        if names_network(source) or not _is_unchanged(source, recorded):
             raise UserError(
                 f"continue_from: {run.path} has stored nothing for {wanted.type}, and {source}, from which it "
                 f"was trained, is gone or has changed: put the file back, or set continual.type to distillation"
@@ -165,7 +166,13 @@ def stored_memory(run: RunFolder, wanted: Replay | Ewc, trust_remote_code: bool 
     examples = read_split(config, saved.task, config.data.train)
     earlier = None
     if config.continue_from:
-        earlier = stored_memory(RunFolder(config.continue_from), wanted, trust_remote_code)
+        before = RunFolder(config.continue_from)
+        if not knows_earlier_run(run, before):
+            raise UserError(
+                f"continue_from: {run.path} has stored nothing for {wanted.type}, and {before.path}, which it went on "
+                f"from, is gone or has changed: put it back, or set continual.type to distillation"
+            )
+        earlier = stored_memory(before, wanted, trust_remote_code)
     if isinstance(wanted, Replay):
         reservoir = Reservoir.read(earlier, saved.task) if earlier else Reservoir([], 0)
         reservoir.fill(examples, wanted.budget, config.train.seed).write(folder, saved.task)

@@ -16,6 +16,7 @@ from ..hub.manifest import default_folder, find_manifest
 from ..hub_client import HUB_NAME, first_line, require_on_hub
 from ..tasks.base import E, Task
 from .device import Precision
+from .foreign_files import refused_adapter, require_own_tokenizer
 from .frozen import loaded_in
 from .pretrained_head import PretrainedHead, fit_head, matching_rows
 from .quantization import quantization_config
@@ -136,8 +137,9 @@ def on_meta(auto: Any, config: Any, model: settings.Model) -> Any:
 def load_model_config(model: settings.Model, **options: Any) -> Any:
     """The config of a model, with `model.attention`. Raises UserError if it cannot be loaded."""
     config = load_pretrained(transformers.AutoConfig, model, **options)
-    # None as well: a config.json may name an attention kernel, which transformers would download and run.
+    # None as well: a config.json may name a kernel, which transformers would download and run.
     config._attn_implementation = model.attn_implementation
+    config._experts_implementation = None
     return config
 
 
@@ -147,6 +149,10 @@ def load_pretrained(auto: Any, model: settings.Model, **options: Any) -> Any:
     with _errors_of(model):
         if model.trust_remote_code:
             require_pinned_code(source, revision)
+        if auto is transformers.AutoTokenizer:
+            require_own_tokenizer(source, revision)
+        elif auto is not transformers.AutoConfig and (refused := refused_adapter(source)):
+            raise refused
         return auto.from_pretrained(source, revision=revision, trust_remote_code=model.trust_remote_code, **options)
 
 
@@ -160,6 +166,8 @@ def _errors_of(model: settings.Model) -> Iterator[None]:
     """Raise UserError in place of what transformers raises for a model."""
     try:
         yield
+    except UserError:
+        raise
     except Exception as error:  # transformers has one of any class for a file that it cannot read
         from_code = model.trust_remote_code and not isinstance(error, OSError | ValueError | ImportError)
         if from_code or isinstance(error, torch.OutOfMemoryError):
@@ -196,11 +204,8 @@ def _load_error(source: str, error: Exception) -> UserError:
         return UserError(
             f"model.name: '{source}' is the folder of a run: name {source}/best, or set continue_from to it"
         )
-    if Path(source, "adapter_config.json").is_file():
-        return UserError(
-            f"model.name: '{source}' holds an adapter, not a whole model: set continue_from to its run, or name the "
-            f"folder that `finetune export` makes of it"
-        )
+    if refused := refused_adapter(source):
+        return refused
     if Path(source).is_dir():
         return UserError(
             f"model.name: the folder '{source}' cannot be loaded ({reason}): "

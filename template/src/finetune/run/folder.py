@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,17 +17,22 @@ from ..config.config import Config
 from ..config.load import read_config
 from ..console import print_line
 from ..errors import UserError
-from ..files import recover, write_atomic
+from ..files import Folder, entries, is_folder, move, new_folder, recover
 
+STEP = re.compile(r"step-(0|[1-9][0-9]{0,17})")
+"""Name of a checkpoint."""
+EVALUATION = re.compile(r"evaluation-(.+)\.json")
 STAGES = "stages"
 """In the folder of a run with stages: the folder of the runs of its stages."""
 
 
 @dataclass(frozen=True, slots=True)
-class RunFolder:
-    """`runs/<name>/`: config.json, environment.json, metrics.jsonl, events of TensorBoard, checkpoints/, best/, ..."""
+class RunFolder(Folder):
+    """`runs/<name>/`: config.json, environment.json, metrics.jsonl, events of TensorBoard, checkpoints/, best/, ...
 
-    path: Path
+    What else lies there, such as notes or copies that a file manager has made, is not read and not changed; in best/
+    and in a checkpoint, which are replaced and removed as a whole, it goes with them.
+    """
 
     @property
     def config_file(self) -> Path:
@@ -58,18 +64,33 @@ class RunFolder:
         """With stages: the scores of the model after each stage on the data of every stage."""
         return self.path / "stages.json"
 
-    def evaluation_file(self, split: str) -> Path:
-        """The metrics on a split."""
-        return self.path / f"evaluation-{split}.json"
+    def evaluations(self) -> list[dict[str, Any]]:
+        """What `evaluate` has found, that of the test data first. Copies of its files with other names are left out."""
+        found = {}
+        for path in entries(self.path):
+            if name := EVALUATION.fullmatch(path.name):
+                content = self.read_object(path.name, "remove it and evaluate again")
+                if content.get("split") == name[1]:
+                    found[name[1]] = content
+        return [found[split] for split in sorted(found, key=lambda split: (split != "test", split))]
+
+    @staticmethod
+    def evaluation_name(split: str) -> str:
+        """The name of the file with the metrics on a split."""
+        return f"evaluation-{split}.json"
 
     def config(self) -> Config:
         """The resolved config of the run. It does not allow remote code: only the command that is running can."""
-        config = read_config(self.config_file)
+        config = self._recorded_config()
         return config.model_copy(update={"model": config.model.model_copy(update={"trust_remote_code": False})})
 
+    def _recorded_config(self) -> Config:
+        self.at(self.config_file.name)
+        return read_config(self.config_file)
+
     def environment(self) -> dict[str, Any]:
-        """What was recorded when the run was started."""
-        return _read_json(self.environment_file)
+        """What was recorded when the run was started. Raises UserError if that is missing or damaged."""
+        return self.read_object(self.environment_file.name, "start the training again")
 
     @property
     def has_model(self) -> bool:
@@ -84,23 +105,24 @@ class RunFolder:
             return False
         if config.stages:  # it gets its model at its end; the runs of its stages know its name
             return not self.has_model and config.run.name == self.path.name
-        progress = max(self.checkpoints.glob("step-*[0-9]/progress.json"), key=_step_of, default=None)
-        if progress is None:
+        newest = next(iter(checkpoints_in(self.checkpoints)), None)
+        if newest is None:
             return False
-        state, patience = _read_json(progress), config.train.patience
-        stopped_early = patience is not None and state["stale"] >= patience
-        return not stopped_early and state["step"] < self.environment().get("total_steps", 0)
+        try:
+            state, patience = json.loads(Folder(newest).read("progress.json")), config.train.patience
+            stopped_early = patience is not None and state["stale"] >= patience
+            return not stopped_early and bool(state["step"] < self.environment().get("total_steps", 0))
+        except (OSError, ValueError, KeyError, TypeError, UserError):  # a resume passes it over, and says so
+            return True
 
     def create(self, config: Config, environment: dict[str, Any], console: Console | None = None) -> None:
         """Make the folder; an earlier run of that name is renamed to `<name>-1`, `-2`, ..., which `console` shows."""
-        if self.path.exists():
+        with new_folder(self.path) as folder:
+            folder.write(self.config_file.name, config.model_dump_json(indent=2) + "\n")
+            folder.write(self.environment_file.name, json.dumps(environment, indent=2) + "\n")
             earlier = RunFolder(self._free_name())
-            os.replace(self.path, earlier.path)
-            if console:
+            if move(self.path, earlier.path) and console:
                 print_line(console, escape(f"{self.path}: {earlier.as_earlier_run()}"))
-        self.path.mkdir(parents=True)
-        write_atomic(self.config_file, config.model_dump_json(indent=2) + "\n")
-        write_atomic(self.environment_file, json.dumps(environment, indent=2) + "\n")
 
     def as_earlier_run(self) -> str:
         """What has become of an earlier run, and how to continue it."""
@@ -115,11 +137,11 @@ class RunFolder:
 
     def needs_remote_code(self) -> bool:
         """Whether the run was started with an allowance to run remote code."""
-        return read_config(self.config_file).model.trust_remote_code
+        return self._recorded_config().model.trust_remote_code
 
     def _free_name(self) -> Path:
         number = 1
-        while (path := self.path.with_name(f"{self.path.name}-{number}")).exists():
+        while os.path.lexists(path := self.path.with_name(f"{self.path.name}-{number}")):
             number += 1
         return path
 
@@ -140,7 +162,10 @@ class RunFolder:
                 f"{self.path}: another training is writing here: wait for it, or choose another name with run.name=..."
             ) from error
         try:
+            for name in ("best", "best.old", "checkpoints", STAGES):
+                self.at(name)  # nothing is written through a link
             recover(self.best)
+            self.remove_leftovers()
             yield
         finally:
             lock.release()
@@ -151,13 +176,15 @@ def cache_folder(runs: Path) -> Path:
     return (runs.parent.parent if runs.name == STAGES else runs) / ".cache"
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The checkpoints, newest first. Copies that a file manager has made, such as `step-40 copy`, are none."""
+    return sorted((path for path in entries(folder) if STEP.fullmatch(path.name) and is_folder(path)),
+                  key=step_of, reverse=True)  # fmt: skip
 
 
-def _step_of(progress: Path) -> int:
-    return int(progress.parent.name.removeprefix("step-"))
+def step_of(checkpoint: Path) -> int:
+    """The step of a checkpoint, by the name of its folder."""
+    return int(checkpoint.name.removeprefix("step-"))
 
 
 def data_check_folder(runs: Path, name: str) -> Path:
