@@ -65,6 +65,7 @@ def train(config: Path, overrides: tuple[str, ...], resume: bool) -> int:
     from .evaluate import evaluate
     from .run.folder import RunFolder
     from .train import loop as training
+    from .train.resume import can_be_resumed
 
     stages = optional.find("continual", "stages") if settings.stages else None
     start = stages.train_stages if stages else training.train
@@ -220,13 +221,6 @@ def training_settings(config: Path, overrides: list[str], resume: bool) -> "Conf
     require_named_files(run, settings)
     # The folder may have been renamed since.
     return settings.model_copy(update={"run": Run(name=run.path.name, dir=run.path.parent)})
-
-
-def can_be_resumed(run: "RunFolder", settings: "Config") -> bool:
-    """Whether there is a sequence of stages, or a checkpoint of a run, to continue."""
-    from .train.checkpoint import newest_valid
-
-    return run.config_file.is_file() and (bool(settings.stages) or newest_valid(run.checkpoints)[0] is not None)
 
 
 def write_report(run: "RunFolder", console: Console) -> None:
