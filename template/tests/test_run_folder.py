@@ -298,8 +298,7 @@ def test_a_run_is_made_whole_or_not_at_all(
 
     monkeypatch.setattr(Folder, "write", killed)
     assert main(["train", str(path)]) == 130
-    monkeypatch.undo()
-    os.chdir(project.folder)
+    monkeypatch.setattr(Folder, "write", write)
     assert [name for name in os.listdir("runs") if not name.startswith(".")] == []
     assert "there is no such run to resume" in refused("train", path, "--resume")
     assert main(["train", str(path), "--resume", "auto"]) == 0
