@@ -17,7 +17,7 @@ from ..distributed.parallel import distribute, require_devices, shards
 from ..distributed.world import SINGLE_PROCESS, World
 from ..feature_cache import FeatureCache
 from ..model.activation_checkpointing import checkpoint_activations, checkpoints_activations
-from ..model.compile import compile_layers
+from ..model.compile import is_compiled
 from ..model.device import Precision, choose_device
 from ..model.feature_extraction import extract_features
 from ..model.frozen import frozen_dtype, keep_frozen
@@ -29,6 +29,7 @@ from ..run.folder import cache_folder
 from ..run.saved_model import Base
 from ..tasks.base import Task
 from .adalora import RankAllocation
+from .compilation import compile_if_wanted
 from .embedding_gradient import EmbeddingGradients, rowwise_gradients
 from .optim import make_optimizer, make_schedule, require_optimizer
 from .scaling import LossScaler
@@ -114,8 +115,8 @@ def build(config: Config, world: World = SINGLE_PROCESS) -> Setup:
         teacher = start.load_teacher(device)
         if checkpoints_activations(config):
             checkpoint_activations(model)
-        if config.train.compile:
-            compile_layers(model, device)
+        tokens = total_steps * config.train.batch_size * float(train.tokens.sum()) / len(train)
+        start.notes += compile_if_wanted(config, model, tokens, device, precision, world.size)
     model, ddp = distribute(config, model.train(), device, world, precision)
     optimizer = make_optimizer(config.optim, model, base.head)
     with world.raise_together():
@@ -124,7 +125,7 @@ def build(config: Config, world: World = SINGLE_PROCESS) -> Setup:
     if isinstance(config.method, Head):
         splits = [split for split in (train, validation) if split]
         start.notes += extract_features(config.train, model, task, batching, splits, precision, keep=world.size == 1)
-    by_rows = world.size == 1 and not config.train.compile and precision != "fp16"  # which scales gradients of its own
+    by_rows = world.size == 1 and not is_compiled(model) and precision != "fp16"  # which scales gradients of its own
     return Setup(
         world=world,
         start=start,
