@@ -4,6 +4,7 @@ python3 dev.py demo             generate a project under build/, install it, tra
 python3 dev.py test [ARG...]    run the tests, a file per core; arguments go to pytest (-n 0: one process)
 python3 dev.py proofs [ARG...]  run the exactness proofs of the package, and train every demo to its end
 python3 dev.py lint             check format, style, types and the direction of imports
+python3 dev.py audit            compare the pinned versions of a generated project with published advisories
 python3 dev.py bench [NAME]     run benchmarks/NAME.py; without a name, list them
 """
 
@@ -169,6 +170,18 @@ def lint() -> int:
     return max([*codes, call(LINT_IMPORTS, "--no-logo")])
 
 
+def audit() -> int:
+    """Ask pip-audit, which needs the network, for known vulnerabilities of the pins; exit code 1 if there are some."""
+    prepare("audit")
+    pins = ROOT / "template" / "constraints.txt"
+    command = [str(PYTHON), "-m", "pip_audit", "--requirement", str(pins), "--no-deps", "--disable-pip"]
+    done = subprocess.run([*command, "--progress-spinner", "off"], capture_output=True, encoding="utf-8", check=False)
+    if done.returncode != 0 and not done.stdout.strip():  # no table of vulnerabilities: it could not ask
+        raise SetupError(f"The pins cannot be audited: {setup_env.explain(done.stderr)[1]}.")
+    print(done.stdout or done.stderr, end="")
+    return done.returncode
+
+
 def bench(name: str = "", *arguments: str) -> int:
     """Run one benchmark; its page in docs/ says on which machine the published figures were taken."""
     names = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py"))
@@ -179,7 +192,14 @@ def bench(name: str = "", *arguments: str) -> int:
     return call(PYTHON, ROOT / "benchmarks" / f"{name}.py", *arguments)
 
 
-COMMANDS: dict[str, Callable[..., int]] = {"demo": demo, "test": test, "proofs": proofs, "lint": lint, "bench": bench}
+COMMANDS: dict[str, Callable[..., int]] = {
+    "demo": demo,
+    "test": test,
+    "proofs": proofs,
+    "lint": lint,
+    "audit": audit,
+    "bench": bench,
+}
 
 
 def main(arguments: list[str]) -> int:

@@ -111,7 +111,8 @@ def explain(output: str) -> tuple[str, str]:
             return failure, REMEDIES[failure].format(host=host)
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.lower().startswith("error")]
-    return "unknown", f"The installation failed: {(errors or lines[-1:] or ['no message'])[0]}"
+    line = re.sub(r"(://)[^/\s@]*@", r"\1", (errors or lines[-1:] or ["no message"])[0])
+    return "unknown", f"The installation failed: {line}"
 
 
 # -------------------------------------------------------------------------------------------- the project and its state

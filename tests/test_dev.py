@@ -118,6 +118,33 @@ def test_lint_runs_all_checks_and_fails_if_one_fails(dev: ModuleType, monkeypatc
     assert ran == ["ruff", "ruff", "mypy", "mypy", str(dev.LINT_IMPORTS)]
 
 
+@pytest.mark.parametrize(
+    ("code", "table", "error", "shown"),
+    [
+        (0, "", "No known vulnerabilities found\n", "No known vulnerabilities found"),
+        (1, "Name Version ID\njinja2 3.0 PYSEC-1\n", "Found 1 known vulnerability\n", "PYSEC-1"),
+        (1, "", "ConnectionError: Max retries exceeded\n", "cannot be audited: The package index cannot be reached"),
+        (1, "", "No module named pip_audit\n", "cannot be audited: The installation failed: No module named pip_audit"),
+    ],
+)
+def test_an_audit_ends_in_a_table_or_a_sentence(
+    code: int,
+    table: str,
+    error: str,
+    shown: str,
+    dev: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    done = subprocess.CompletedProcess([], code, table, error)
+    monkeypatch.setattr(dev, "prepare", lambda extra: None)
+    monkeypatch.setattr(dev.subprocess, "run", lambda *_, **__: done)
+    assert dev.main(["audit"]) == code
+    printed = capsys.readouterr()
+    assert shown in printed.out + printed.err
+    assert "Traceback" not in printed.err
+
+
 @pytest.mark.skipif(os.name == "nt", reason="CI runs on Linux")
 def test_ci_runs_lint_tests_and_proofs() -> None:
     script = REPOSITORY / ".ci" / "run"

@@ -203,6 +203,7 @@ def test_what_the_user_told_uv_stands(plain_variables: pytest.MonkeyPatch, tmp_p
         ("ImportError: DLL load failed while importing _C", "torch", "Visual C++"),
         ("Working\nerror: something new\n  hint: none", "unknown", "error: something new"),
         ("", "unknown", "no message"),
+        ("error: odd reply of https://me:pass@host/simple", "unknown", "odd reply of https://host/simple"),
     ],
 )
 def test_a_failure_becomes_a_sentence(output: str, failure: str, part: str) -> None:

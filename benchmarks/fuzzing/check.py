@@ -73,7 +73,7 @@ def original() -> Path:
 
     folder = tempfile.mkdtemp(prefix="fuzz-project-")
     answers = {"project_name": "Demo Project", "environment": "none", "editor": "both"}
-    return bake(Path(folder), answers)
+    return bake(Path(folder), answers, hooks=False)
 
 
 def unchanged() -> bytes:

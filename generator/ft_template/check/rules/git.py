@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..fault import Place, Violation
 from ..project.project import PERSONAL as PERSONAL_SETTINGS
@@ -85,5 +85,5 @@ def empty_repository(folder: Path) -> Path:
 
 def parents(project: Project, names: Sequence[str]) -> set[Path]:
     """The folders in which git looks for a .gitignore to tell whether it ignores these files."""
-    paths = [project.root / name for name in names]
-    return {folder for path in paths for folder in path.parents if folder.is_relative_to(project.root)}
+    folders = {parent for name in names for parent in PurePosixPath(name).parents if not parent.is_absolute()}
+    return {project.root / folder for folder in folders}
