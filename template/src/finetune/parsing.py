@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from os import stat_result
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .errors import UserError
 
@@ -20,7 +20,9 @@ MOST_VALUES = 100_000
 """Values of a config, those that aliases repeat included."""
 LARGEST_NUMBER = 2**63 - 1
 """The largest whole number of a config, which has 64 bits."""
-SECONDS = 5.0
+BOMB, LARGE = 200, 2**28
+"""How often larger a file becomes, at most, when it is decompressed, if that is more than this number of bytes."""
+SECONDS = 2.0
 """Of a regular expression on one text."""
 
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -59,6 +61,26 @@ def parsed(items: Iterable[Item], what: str, remedy: str) -> Iterator[Item]:
             except StopIteration:
                 return
         yield item
+
+
+def most_bytes(size: int) -> int:
+    """How many bytes a compressed file of `size` bytes may become."""
+    return max(LARGE, BOMB * size)
+
+
+def require_depth(value: Any) -> None:
+    """Raise RecursionError for lists and dicts in more than DEEPEST levels: what is done with them is recursive."""
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, list | dict)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return
+    raise RecursionError
 
 
 def reason(error: Exception) -> str:
