@@ -1,5 +1,6 @@
 """Load a pretrained model and its tokenizer (safetensors only), or create a tiny one."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -16,6 +17,7 @@ from ..hub.manifest import default_folder, find_manifest
 from ..hub_client import HUB_NAME, first_line, require_on_hub
 from ..tasks.base import E, Task
 from .device import Precision
+from .folder_checks import ANEW, CONFIG, damage, require_fitting_size, require_sound_settings, require_sound_weights
 from .foreign_files import refused_adapter, require_own_tokenizer
 from .frozen import loaded_in
 from .fused_gelu import fuse_gelu
@@ -36,10 +38,12 @@ from .unread import load_unread, weight_files
 LABELS = ("num_labels", "id2label", "label2id")
 """Options of a model's config that name its labels."""
 
+FILES = {transformers.AutoConfig: CONFIG, transformers.AutoTokenizer: "tokenizer.json or tokenizer_config.json"}
+"""What a class reads of a model folder, by the usual names of the files."""
+WEIGHTS = f"{CONFIG} or model.safetensors"
+
 FEWEST_TOKENS = 5
 """Tokens that any vocabulary has. Without its files transformers makes a tokenizer of little but special tokens."""
-
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def load_tokenizer(model: settings.Model, task: Task[E, Any], examples: Sequence[E]) -> Any:
@@ -149,7 +153,13 @@ def load_model_config(model: settings.Model, **options: Any) -> Any:
 def load_pretrained(auto: Any, model: settings.Model, **options: Any) -> Any:
     """`auto.from_pretrained` from the fetched folder if there is one, else by name. Raises UserError if it fails."""
     source, revision = _source(model)
-    with _errors_of(model):
+    require_sound_settings(source)
+    if auto not in (transformers.AutoConfig, transformers.AutoTokenizer):
+        require_sound_weights(source)
+        if not model.trust_remote_code:
+            skeleton = on_meta(auto, options["config"], model)
+            require_fitting_size(source, sum(parameter.numel() for parameter in skeleton.parameters()))
+    with _errors_of(model, FILES.get(auto, WEIGHTS)):
         if model.trust_remote_code:
             require_pinned_code(source, revision)
         if auto is transformers.AutoTokenizer:
@@ -200,8 +210,8 @@ def _source(model: settings.Model) -> tuple[str, str]:
 
 
 @contextmanager
-def _errors_of(model: settings.Model) -> Iterator[None]:
-    """Raise UserError in place of what transformers raises for a model."""
+def _errors_of(model: settings.Model, files: str = CONFIG) -> Iterator[None]:
+    """Raise UserError in place of what transformers raises for a model, of which it reads `files`."""
     try:
         yield
     except UserError:
@@ -212,7 +222,7 @@ def _errors_of(model: settings.Model) -> Iterator[None]:
             raise
         source, revision = _source(model)
         refused = None if model.trust_remote_code else refused_code(source, revision)
-        raise refused or _load_error(source, error) from error
+        raise refused or _load_error(source, error, revision, files) from error
 
 
 def set_attention(model: Any, wanted: settings.Model) -> None:
@@ -226,36 +236,30 @@ def set_attention(model: Any, wanted: settings.Model) -> None:
         raise _load_error(wanted.name, error) from error
 
 
-def _load_error(source: str, error: Exception) -> UserError:
+def _load_error(source: str, error: Exception, revision: str = "main", files: str = CONFIG) -> UserError:
     named = "" if isinstance(error, OSError | ValueError | ImportError) else f"{type(error).__name__}: "
     reason = f"{named}{first_line(error)}"
+    if field := re.search(r"Field '(\w+)' (.+)", str(error)):  # transformers checks the types of a config's values
+        return UserError(f"{Path(source, CONFIG)}: {field[1]}: {field[2]}: correct it, or {ANEW}")
     if "scaled_dot_product_attention" in reason:  # transformers says so for the model, or for a part of it
         return UserError(f"model.attention: the architecture of '{source}' has no sdpa: set it to auto, or to eager")
     if isinstance(error, ImportError):
         return UserError(f"model.name: '{source}' needs a package that is not installed ({reason}): install it")
-    if pointer := next(filter(_is_lfs_pointer, Path(source).glob("*")), None):
-        return UserError(
-            f"model.name: {pointer} is a pointer of Git LFS, not the file itself: run `git lfs pull` in that folder, "
-            f"or download the model with `finetune fetch`"
-        )
     if Path(source, "best", "config.json").is_file():
         return UserError(
             f"model.name: '{source}' is the folder of a run: name {source}/best, or set continue_from to it"
         )
     if refused := refused_adapter(source):
         return refused
+    if damaged := damage(source, revision, of_weights=files == WEIGHTS):
+        return damaged
     if Path(source).is_dir():
         return UserError(
-            f"model.name: the folder '{source}' cannot be loaded ({reason}): "
-            f"it needs config.json, model.safetensors and a tokenizer"
+            f"model.name: the folder '{source}' cannot be loaded ({reason}): it needs config.json, model.safetensors "
+            f"and a tokenizer: correct {files}, or {ANEW}"
         )
     if HUB_NAME.fullmatch(source):
         return UserError(
             f"model.name: '{source}' cannot be loaded from the Hub ({reason}): choose a model with safetensors weights"
         )
     return UserError(f"model.name: there is no folder '{source}': correct the path")
-
-
-def _is_lfs_pointer(path: Path) -> bool:
-    """Whether a file is what a clone without Git LFS has in the place of a large file."""
-    return path.is_file() and path.stat().st_size < 1000 and path.read_bytes().startswith(LFS_POINTER)
