@@ -1,8 +1,8 @@
 """Commands that are killed at random moments, repeated, and compared with commands that ran through.
 
 A command runs in a fork of this process, which has loaded torch already, in a folder of its own. Half of the kills come
-after a random time, in the midst of whatever goes on; half before a random operation on files, so that the short time of
-a save has its share. What a command leaves is compared byte by byte, without times of day and durations.
+after a random time, in the midst of whatever goes on; half before a random operation on files, so that the short time
+of a save has its share. What a command leaves is compared byte by byte, without times of day and durations.
 """
 
 import contextlib
