@@ -16,6 +16,7 @@ from huggingface_hub import try_to_load_from_cache
 from safetensors import SafetensorError, safe_open
 
 from ..errors import UserError
+from ..hub_client import HUB_NAME
 
 CONFIG, INDEX, WEIGHTS = "config.json", "model.safetensors.index.json", "model.safetensors"
 TOKENIZER = "tokenizer.json"
@@ -97,7 +98,7 @@ def damage(source: str, revision: str, *, of_weights: bool) -> UserError | None:
     """
     folder = Path(source)
     if not folder.is_dir():
-        cached = try_to_load_from_cache(source, CONFIG, revision=revision) if source.count("/") == 1 else None
+        cached = try_to_load_from_cache(source, CONFIG, revision=revision) if HUB_NAME.fullmatch(source) else None
         if not isinstance(cached, str):
             return None
         folder = Path(cached).parent
