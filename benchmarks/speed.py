@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "template" / "src"))
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -36,6 +37,7 @@ from contenders.ours import Ours, Products
 from contenders.tutorial import Tutorial
 from finetune.config.config import Config
 from finetune.console import quiet_libraries
+from finetune.model.cpu_attention import CPU_ATTENTION
 from finetune.model.device import has_bf16
 from finetune.model.tiny import tiny_tokenizer
 from finetune.train.build import Setup, build
@@ -159,10 +161,21 @@ def make_contender(kind: str, config: Config, setup: Setup) -> Contender:
     assert setup.validation
     splits = {"train": setup.train, "validation": setup.validation}
     rows = {split: rows_of(setup.task, part.features) for split, part in splits.items()}
-    parts = (copy.deepcopy(setup.model), setup.task, setup.tokenizer, rows, config)
+    parts = (plain_copy(setup.model), setup.task, setup.tokenizer, rows, config)
     if kind == TUTORIAL:
         return Tutorial(*parts)
     return HuggingFace(*parts, **(AT_ITS_BEST | {"bf16": has_bf16(setup.model.device)} if kind == BEST else {}))
+
+
+def plain_copy(model: Any) -> Any:
+    """A copy that computes as transformers does: without the layer and the attention that `finetune` puts in."""
+    model = copy.deepcopy(model)
+    for module in model.modules():
+        if type(module).__name__.startswith("FirstToken"):
+            module.__class__ = type(module).__bases__[1]
+    if model.config._attn_implementation == CPU_ATTENTION:
+        model.set_attn_implementation("sdpa")
+    return model
 
 
 def measure(name: str, kinds: Sequence[str], examples: int, rounds: int) -> dict[str, Figures]:
