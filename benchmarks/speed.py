@@ -65,8 +65,7 @@ def make_contender(kind: str, config: Config, setup: Any, alone: bool = False) -
     rows = {split: rows_of(setup.task, part.features) for split, part in splits.items()}
     device = setup.model.device
     if isinstance(config.method, Full):
-        model = copy.deepcopy(setup.model)
-        model.set_attn_implementation("sdpa")  # without packing, which is of finetune
+        model = plain_copy(setup.model)
     else:
         weights = trainable(setup.model)
         if alone:
@@ -82,6 +81,15 @@ def make_contender(kind: str, config: Config, setup: Any, alone: bool = False) -
     if kind == TRL:
         return trl.Sft(*parts, **best)
     return HuggingFace(*parts, **({} if kind == AS_IT_COMES else best))
+
+
+def plain_copy(model: Any) -> Any:
+    """A copy that computes as transformers does: without the layers, activations and attention of `finetune`."""
+    config = copy.deepcopy(model.config)
+    config._attn_implementation = "sdpa"
+    plain = type(model)(config)
+    plain.load_state_dict(model.state_dict())
+    return plain.to(model.device)
 
 
 def measure(name: str, kinds: Sequence[str], options: argparse.Namespace) -> dict[str, Figures]:

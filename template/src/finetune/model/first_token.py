@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from .cpu_attention import CPU_ATTENTION
 from .layers import find_layers, unwrap_model
 
 
@@ -58,7 +59,7 @@ def _attend(
 
 def _is_plain(attention: Any, options: dict[str, Any]) -> bool:
     """Whether attention is SDPA, without the keys and values of a prefix."""
-    is_sdpa: bool = attention.config._attn_implementation == "sdpa"
+    is_sdpa = attention.config._attn_implementation in ("sdpa", CPU_ATTENTION)
     return is_sdpa and options.get("past_key_values") is None
 
 

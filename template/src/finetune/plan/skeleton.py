@@ -8,6 +8,7 @@ import transformers
 from ..config.config import Config
 from ..config.methods import Lora, QLora, soft_prompt_tokens
 from ..dataset import Examples, new_task
+from ..model.cpu_attention import use_cpu_attention
 from ..model.first_token import compute_first_token_only
 from ..model.layers import head_modules
 from ..model.load import load_model_config, load_tokenizer, on_meta
@@ -46,5 +47,7 @@ def make_skeleton(config: Config) -> Any:
             join_features(model, task.tabular.columns)
         model = apply_method(method, model, head_modules(model) if config.task.new_head else []).train()
     compute_first_token_only(model)
+    if config.model.attention == "auto" and config.train.device == "cpu":
+        use_cpu_attention(model)
     freeze_embeddings(config, model)
     return model

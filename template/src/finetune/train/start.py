@@ -11,7 +11,8 @@ from .. import optional
 from ..config.config import Config
 from ..data.batching import Batch
 from ..dataset import Split, new_task
-from ..model.device import Precision
+from ..model.cpu_attention import use_cpu_attention
+from ..model.device import Precision, choose_device
 from ..model.first_token import compute_first_token_only
 from ..model.head import output_layer, scaled
 from ..model.layers import head_modules
@@ -90,6 +91,8 @@ class FreshStart:
         """
         model, new_modules, head = load_model(self.config.model, task, tokenizer, self.config.method, dtype, to_shard)
         compute_first_token_only(model)
+        if self.config.model.attention == "auto" and choose_device(self.config.train.device).type == "cpu":
+            use_cpu_attention(model)
         if task.tabular:
             join_features(model, task.tabular.columns)
         if head:
