@@ -220,7 +220,6 @@ def main() -> None:
         return
     here = machine()
     print(here, flush=True)
-    measured: dict[str, Measured] = {}
     for name in options.workloads or [*WORKLOADS, STARTUP]:
         given = f" --examples {options.examples}" if options.examples else ""
         found: Measured = {"command": f"{name}{given} --rounds {options.rounds}", "machine": here}
@@ -236,10 +235,9 @@ def main() -> None:
                 kinds.remove(TRL)
             figures = measure_all(name, kinds, options)
             found |= {"on_gpu": torch.cuda.is_available(), "arms": {kind: rounded(figures[kind]) for kind in kinds}}
-        measured[name] = found
         print("\n".join(show(name, found)), flush=True)
-    if options.write and not options.tiny:
-        write(measured)
+        if options.write and not options.tiny:
+            write(name, found)
 
 
 def why_not(name: str, options: argparse.Namespace) -> str | None:

@@ -18,9 +18,9 @@ Measured = dict[str, Any]
 """Of a workload: `command`, `machine`, `on_gpu`, and `arms`, the fields of `Figures` by arm; of startup: `commands`."""
 
 
-def write(measured: dict[str, Measured]) -> None:
-    """Add what was measured to the file, and write the section of the page and the picture."""
-    every = (json.loads(DATA.read_text("utf-8")) if DATA.is_file() else {}) | measured
+def write(name: str, found: Measured) -> None:
+    """Add a workload to the file, in place of what it says of it, and write the section of the page and the picture."""
+    every = (json.loads(DATA.read_text("utf-8")) if DATA.is_file() else {}) | {name: found}
     every = {name: every[name] for name in (*WORKLOADS, STARTUP) if name in every}
     DATA.write_text(json.dumps(every, indent=1) + "\n", "utf-8")
     page = PAGE.read_text("utf-8")
