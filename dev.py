@@ -11,6 +11,7 @@ python3 dev.py bench [NAME]     run benchmarks/NAME.py; without a name, list the
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -171,15 +172,29 @@ def lint() -> int:
 
 
 def audit() -> int:
-    """Ask pip-audit, which needs the network, for known vulnerabilities of the pins; exit code 1 if there are some."""
+    """Ask pip-audit, which needs the network, for known vulnerabilities of the pins; exit code 1 if there are some.
+
+    pip-audit succeeds, too, where its service knows none of the packages: such a pin is an error here.
+    """
     prepare("audit")
     pins = ROOT / "template" / "constraints.txt"
-    command = [str(PYTHON), "-m", "pip_audit", "--requirement", str(pins), "--no-deps", "--disable-pip"]
-    done = subprocess.run([*command, "--progress-spinner", "off"], capture_output=True, encoding="utf-8", check=False)
-    if done.returncode != 0 and not done.stdout.strip():  # no table of vulnerabilities: it could not ask
-        raise SetupError(f"The pins cannot be audited: {setup_env.explain(done.stderr)[1]}.")
-    print(done.stdout or done.stderr, end="")
-    return done.returncode
+    options = ("--no-deps", "--disable-pip", "--progress-spinner=off", "--format=json")
+    command = [str(PYTHON), "-m", "pip_audit", "--requirement", str(pins), *options]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+    try:
+        found = json.loads(done.stdout)["dependencies"]
+    except ValueError as error:
+        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise SetupError(f"The pins cannot be audited ({reason}): check the network, and run this again.") from error
+    skipped = [package["skip_reason"] for package in found if "skip_reason" in package]
+    holes = [(package, hole) for package in found for hole in package.get("vulns", [])]
+    for package, hole in holes:
+        remedy = ", ".join(hole["fix_versions"]) or "no version"
+        print(f"{package['name']} {package['version']}: {hole['id']}, mended by {remedy}")
+    print(f"{len(found) - len(skipped)} of {len(found)} pins audited, {len(holes)} known vulnerabilities")
+    if skipped:
+        raise SetupError(f"{len(skipped)} pins are not audited ({skipped[0]}): run this where their advisories are.")
+    return 1 if holes else 0
 
 
 def bench(name: str = "", *arguments: str) -> int:

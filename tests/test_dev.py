@@ -1,6 +1,7 @@
 """dev.py: what it decides without installing anything; CI and test_end_to_end.py run the rest for real."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -118,31 +119,36 @@ def test_lint_runs_all_checks_and_fails_if_one_fails(dev: ModuleType, monkeypatc
     assert ran == ["ruff", "ruff", "mypy", "mypy", str(dev.LINT_IMPORTS)]
 
 
+SAFE = {"name": "torch", "version": "2.13.0", "vulns": []}
+HOLE = {"name": "x", "version": "1.0", "vulns": [{"id": "PYSEC-1", "fix_versions": ["1.1"]}]}
+SKIPPED = {"name": "y", "skip_reason": "Dependency not found on PyPI"}
+
+
 @pytest.mark.parametrize(
-    ("code", "table", "error", "shown"),
+    ("code", "found", "error", "shown"),
     [
-        (0, "", "No known vulnerabilities found\n", "No known vulnerabilities found"),
-        (1, "Name Version ID\njinja2 3.0 PYSEC-1\n", "Found 1 known vulnerability\n", "PYSEC-1"),
-        (1, "", "ConnectionError: Max retries exceeded\n", "cannot be audited: The package index cannot be reached"),
-        (1, "", "No module named pip_audit\n", "cannot be audited: The installation failed: No module named pip_audit"),
+        (0, [SAFE], "", "1 of 1 pins audited, 0 known vulnerabilities"),
+        (1, [SAFE, HOLE], "", "x 1.0: PYSEC-1, mended by 1.1\n2 of 2 pins audited, 1 known vulnerabilities"),
+        (1, [SAFE, SKIPPED], "", "1 pins are not audited (Dependency not found on PyPI)"),
+        (1, None, "Traceback\nConnectionError: no route\n", "cannot be audited (ConnectionError: no route): check the"),
+        (1, None, "", "cannot be audited (no message)"),
     ],
 )
-def test_an_audit_ends_in_a_table_or_a_sentence(
+def test_an_audit_ends_in_a_count_or_a_sentence(
     code: int,
-    table: str,
+    found: list[dict[str, object]] | None,
     error: str,
     shown: str,
     dev: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    done = subprocess.CompletedProcess([], code, table, error)
+    output = "" if found is None else json.dumps({"dependencies": found})
     monkeypatch.setattr(dev, "prepare", lambda extra: None)
-    monkeypatch.setattr(dev.subprocess, "run", lambda *_, **__: done)
+    monkeypatch.setattr(dev.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, output, error))
     assert dev.main(["audit"]) == code
     printed = capsys.readouterr()
     assert shown in printed.out + printed.err
-    assert "Traceback" not in printed.err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="CI runs on Linux")
