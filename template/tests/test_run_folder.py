@@ -15,7 +15,7 @@ from finetune import files
 from finetune.cli import main
 from finetune.errors import UserError
 from finetune.files import Folder, damage, is_plain, publish, write_atomic
-from finetune.run.folder import checkpoints_in
+from finetune.run.folder import _intact, checkpoints_in
 
 TASK = "text-classification"
 RUN = Path("runs/config")
@@ -296,9 +296,9 @@ def test_a_run_is_made_whole_or_not_at_all(
             raise KeyboardInterrupt
         return write(folder, name, content)
 
-    monkeypatch.setattr(Folder, "write", killed)
-    assert main(["train", str(path)]) == 130
-    monkeypatch.setattr(Folder, "write", write)
+    with monkeypatch.context() as patched:
+        patched.setattr(Folder, "write", killed)
+        assert main(["train", str(path)]) == 130
     assert [name for name in os.listdir("runs") if not name.startswith(".")] == []
     assert "there is no such run to resume" in refused("train", path, "--resume")
     assert main(["train", str(path), "--resume", "auto"]) == 0
@@ -427,3 +427,74 @@ def test_one_module_writes_in_runs() -> None:
 def test_another_module_that_writes_would_be_found(line: str) -> None:
     assert [*writing_calls(line)]
     assert not [*writing_calls("(target / 'a').write_text('')\npath.open('rb')\nopen(path)\nos.path.join('w')")]
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-9])
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-9] ^= 16
+    file.write_bytes(content)
+
+
+@needs("export", "monitor", "continual")
+@pytest.mark.parametrize("harm", [cut, flip, Path.unlink])
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "finetune.json"])
+def test_a_damaged_model_is_named_or_the_one_before_it_is_used(
+    name: str, harm: Callable[[Path], None], project: Project, finished: Callable[[str], None],
+    refused: Callable[..., str], capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Flipped bits too, which were scored in silence."""
+    finished(TASK)
+    project.config(TASK)
+    Path("texts.jsonl").write_text('{"text": "a fine day"}\n')
+    shutil.copytree(RUN / "best", "intact")
+    harm(RUN / "best" / name)
+    commands = [
+        ["evaluate", str(RUN)],
+        ["predict", str(RUN), "--text", "a fine day"],
+        ["export", str(RUN), "exported"],
+        ["push", str(RUN), "org/name", "--dry-run"],
+        ["monitor", str(RUN), "--input", "texts.jsonl", "--once"],
+        ["train", "config.yaml", f"continue_from={RUN}", "run.name=further"],
+    ]
+    for command in commands:
+        sentence = refused(*command)
+        assert sentence.startswith(f"{RUN / 'best'}: {name} ")
+        assert sentence.endswith(": put back an intact copy of the folder, or train the run again")
+    shutil.copytree("intact", RUN / "best.old")
+    _intact.cache_clear()
+    for command in commands:
+        _intact.cache_clear()
+        assert main(command) == 0
+        told = [line for line in capsys.readouterr().err.splitlines() if line.startswith(f"{RUN / 'best'}: {name} ")]
+        assert len(told) == 1
+        assert told[0].endswith(f": the version before it is used, {RUN / 'best.old'}")
+
+
+@needs("export", "report")
+def test_a_kill_between_two_renames_hides_the_model_from_no_command(
+    project: Project, finished: Callable[[str], None]
+) -> None:
+    finished(TASK)
+    (RUN / "best").rename(RUN / "best.old")
+    for command in (["evaluate", "latest"], ["predict", "latest", "--text", "a"], ["export", str(RUN), "exported"]):
+        assert main(command) == 0
+    assert not (RUN / "best").exists(), "only a training, which has the lock, renames it"
+    assert main(["train", str(project.config(TASK)), "--resume"]) == 0
+    assert (RUN / "best").exists()
+
+
+def test_checksums_can_be_left_out(
+    project: Project, finished: Callable[[str], None], refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a large model; sizes are always compared."""
+    finished(TASK)
+    monkeypatch.setenv("FINETUNE_NO_CHECKSUMS", "1")
+    flip(RUN / "best/model.safetensors")
+    assert main(["predict", str(RUN), "--text", "a"]) == 0
+    cut(RUN / "best/model.safetensors")
+    _intact.cache_clear()
+    assert "bytes instead of" in refused("predict", RUN, "--text", "a")
