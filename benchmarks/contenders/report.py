@@ -60,9 +60,13 @@ def _arms(arms: dict[str, Any], on_gpu: bool) -> Iterator[str]:
         for what in ("training", "evaluation", "prediction"):
             ratio = ratio_to_ours(arms, kind, what)
             cells += [spread(found[what]), f"{ratio:.2f}"] if ratio else ["", ""]
-        cells.insert(2, f"{statistics.median(found['wall']):.2f}")
+        cells.insert(2, f"{statistics.median(found['wall']):.2f}" if found["wall"] else "")
         learned = [statistics.median(values) for values in (found["losses"], found["metrics"]) if values]
-        cells += [f"{found['peak']:,.0f}", ", ".join(f"{value:.3f}" for value in learned)] if learned else ["", ""]
+        cells += (
+            [f"{found['peak']:,.0f}" if found["peak"] else "", ", ".join(f"{value:.3f}" for value in learned)]
+            if learned
+            else ["", ""]
+        )
         yield f"| {' | '.join(cells)} |"
 
 

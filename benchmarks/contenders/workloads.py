@@ -135,6 +135,7 @@ def _save_random_model(shape: dict[str, Any], tokenizer: Any, length: int, folde
 
 
 OF_ENCODERS = (TUTORIAL, AS_IT_COMES, BEST, OURS, PRODUCTS)
+METHODS = {"full": "Full fine-tuning", "lora": "LoRA", "qlora": "QLoRA"}
 GPT2 = {"model_type": "gpt2"}
 BERT_BASE = {"model_type": "bert"}
 # The shapes of Qwen2 0.5B, Llama 3.2 1B and Llama 3.1 8B, with a small vocabulary: the share of the layers is larger.
@@ -176,7 +177,7 @@ WORKLOADS = {
     ),
     **{
         name: Workload(
-            f"{method}, a Llama of {size}, context 2048",
+            f"{METHODS[method]}, a Llama of {size}, context 2048",
             *("shakespeare", arms, 64, shape, 2048, method),
             train=train,
             on_gpu=True,
