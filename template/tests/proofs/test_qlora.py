@@ -50,8 +50,10 @@ def base(project: Project) -> Path:
 
 @pytest.fixture
 def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let what is for GPUs run on this CPU, as it does there: for inference on a CPU with bf16 instructions bitsandbytes
-    rounds the scales of the weights to bf16, in place, and computes in bf16."""
+    """Let what is for GPUs run on this CPU, and as on them.
+
+    For inference on a CPU with bf16 instructions bitsandbytes rounds scales to bf16, in place, and computes in bf16.
+    """
     for module in (setting_up, finetuned):
         monkeypatch.setattr(module, "require_quantization", lambda *_: None)
     if HAS_BITSANDBYTES:
