@@ -363,4 +363,5 @@ def test_the_start_names_counts_and_memory(project: Project) -> None:
     weights, gradients, optimizer = (size / 10**6 for size in (4 * total, 4 * trained, 8 * trained))
     parts = f"(weights {weights:,.1f}, gradients {gradients:,.1f}, optimizer {optimizer:,.1f})"
     assert f"memory: {weights + gradients + optimizer:,.1f} MB plus activations {parts}\n" in text
-    assert f"weights: {weights - gradients:,.1f} MB frozen in fp32, {gradients:,.1f} MB trained in fp32\n" in text
+    small = f"{gradients * 1000:,.1f} kB"
+    assert f"weights: {weights - gradients:,.1f} MB frozen in fp32, {small} trained in fp32\n" in text

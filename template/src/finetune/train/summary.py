@@ -15,6 +15,7 @@ from ..model.size import memory, parameter_counts, weight_formats
 from .build import Setup
 from .optim import state_bytes
 
+UNITS = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
 TRUNCATION = {
     "cut": "",
     "head_tail": ": their middle is not read",
@@ -105,7 +106,7 @@ def describe_weights(formats: dict[tuple[str, str], int]) -> list[str]:
 
 
 def _unit(size: int) -> tuple[str, int]:
-    return ("GB", 10**9) if size >= 10**9 else ("MB", 10**6)
+    return next(((unit, least) for unit, least in UNITS if size >= least), UNITS[-1])
 
 
 def print_selection(config: Config, setup: Setup, console: Console) -> None:
