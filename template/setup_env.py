@@ -53,6 +53,7 @@ UV_LOCATIONS = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS", "UV_INDEX_URL",
 # How a failure shows in the output of uv or pip. The first match counts: pip ends a lost connection, too, with
 # "No matching distribution found".
 SIGNS = {
+    "hashes": r"hash mismatch",
     "disk": r"No space left on device|not enough space on the disk|os error (28|112)\b",
     "rights": r"Permission denied|read-only file system|access is denied|os error (5|13|30|32)\b",
     "certificate": r"certificate.verify.failed|invalid peer certificate|UnknownIssuer",
@@ -63,6 +64,7 @@ SIGNS = {
     "torch": r"(ImportError|OSError): .*(DLL|shared object|torch)",
 }
 REMEDIES = {
+    "hashes": "A package is not the file that hashes.txt pins: use another index, or delete hashes.txt to trust it",
     "disk": "The disk is full: free some space and run this again",
     "rights": "Files cannot be written: check the rights on this folder and end programs that use its .venv",
     "certificate": "The certificate of {host} is not trusted here: name yours with `pip config set global.cert FILE`",
@@ -72,7 +74,8 @@ REMEDIES = {
     "versions": "No set of packages fits the pinned versions on this Python and platform: use another Python",
     "torch": "torch is installed but does not load (on Windows it needs the Visual C++ Redistributable)",
 }
-BEFORE_WRITING = {"certificate", "login", "network", "versions"}  # such a failure leaves the environment as it was
+# Such a failure leaves the environment as it was.
+BEFORE_WRITING = {"hashes", "certificate", "login", "network", "versions"}
 
 PROBE = f"""
 import importlib.metadata, json, platform, sys
@@ -416,6 +419,24 @@ def find_uv(project: Project, runner: Runner) -> Path | None:
     return ours
 
 
+def pinned_files(project: Project) -> list[str]:
+    """uv's option for the hashes of all packages whose pins are unchanged.
+
+    hashes.txt lies beside the constraints. torch has none, as each accelerator has its own build. pip would refuse to
+    install anything without a hash, the editable project included; so it gets none.
+    """
+    pins = project.root / project.constraints
+    source = pins.with_name("hashes.txt")
+    if not source.is_file():
+        return []
+    unchanged = set(pins.read_text(encoding="utf-8").split())
+    entries = re.split(r"\n(?=\S)", source.read_text(encoding="utf-8"))
+    kept = [entry for entry in entries if entry.partition(" ")[0] in unchanged]
+    target = project.environment / "hashes.txt"
+    target.write_text("\n".join([*kept, ""]), encoding="utf-8")
+    return ["-c", str(target)]
+
+
 def install(project: Project, runner: Runner) -> None:
     """Install the project with its pins, by uv; where that fails, pip tries too."""
     what = ("-e", f".[{project.extra}]" if project.extra else ".", "-c", project.constraints)
@@ -424,10 +445,20 @@ def install(project: Project, runner: Runner) -> None:
         variables, flags = uv_sources(options, project.root)
         flags += torch_choice(project.accelerator, platform.system(), variables, flags)
         try:
-            runner.run(uv, "pip", "install", "--python", project.python, *flags, *what, variables=variables, show=True)
+            command: tuple[str | Path, ...] = (
+                uv,
+                "pip",
+                "install",
+                "--python",
+                project.python,
+                *flags,
+                *what,
+                *pinned_files(project),
+            )
+            runner.run(*command, variables=variables, show=True)
             return
         except SetupError as error:
-            if error.failure in ("disk", "rights"):
+            if error.failure in ("disk", "rights", "hashes"):
                 raise
     runner.console.note("Without uv: pip is slower and takes the torch build that the index prefers.")
     runner.run(project.python, *PIP_INSTALL, *what, show=True)
