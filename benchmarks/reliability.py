@@ -21,12 +21,12 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
-sys.path.insert(0, str(ROOT / "generator"))
-sys.path.insert(0, str(ROOT / "template" / "src"))
-sys.path.insert(0, str(ROOT / "template" / "tests" / "proofs"))
-sys.path.insert(0, str(ROOT / "template" / "tests"))  # first: its conftest.py is meant
+# The tests of the package first: its conftest.py is meant.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "generator"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "template" / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "template" / "tests" / "proofs"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "template" / "tests"))
 
 import pytest
 import test_fetch
@@ -66,7 +66,7 @@ def prepare(folder: Path) -> None:
     os.chdir(folder)
     with quiet():
         assert finetune_main(["train", str(config.relative_to(folder)), "run.name=done"]) == 0
-    os.chdir(ROOT)
+    os.chdir(folder.parent)
 
 
 def new_project() -> int:

@@ -1,5 +1,6 @@
 """What is written in a run folder: there and nowhere else, through no link, all or nothing; what is not ours stays."""
 
+import ast
 import errno
 import json
 import os
@@ -14,7 +15,7 @@ from finetune import files
 from finetune.cli import main
 from finetune.errors import UserError
 from finetune.files import Folder, damage, is_plain, publish, write_atomic
-from finetune.run.folder import checkpoints_in
+from finetune.run.folder import _intact, checkpoints_in
 
 TASK = "text-classification"
 RUN = Path("runs/config")
@@ -295,10 +296,9 @@ def test_a_run_is_made_whole_or_not_at_all(
             raise KeyboardInterrupt
         return write(folder, name, content)
 
-    monkeypatch.setattr(Folder, "write", killed)
-    assert main(["train", str(path)]) == 130
-    monkeypatch.undo()
-    os.chdir(project.folder)
+    with monkeypatch.context() as patched:
+        patched.setattr(Folder, "write", killed)
+        assert main(["train", str(path)]) == 130
     assert [name for name in os.listdir("runs") if not name.startswith(".")] == []
     assert "there is no such run to resume" in refused("train", path, "--resume")
     assert main(["train", str(path), "--resume", "auto"]) == 0
@@ -338,3 +338,163 @@ def test_a_manifest_lists_files_of_its_folder(tmp_path: Path) -> None:
         assert "leads to another place" in str(damage(folder))
     (folder / "manifest.json").write_text(json.dumps({"a": entry["sha256"]}))  # as earlier versions wrote it
     assert damage(folder) is None
+
+
+WRITES = {
+    "": {
+        "write_text",
+        "write_bytes",
+        "unlink",
+        "rename",
+        "rmdir",
+        "mkdir",
+        "touch",
+        "symlink_to",
+        "save_pretrained",
+        "save_file",
+        "SummaryWriter",
+    },
+    "os": {
+        "replace",
+        "rename",
+        "remove",
+        "unlink",
+        "rmdir",
+        "mkdir",
+        "makedirs",
+        "truncate",
+        "symlink",
+        "link",
+        "open",
+    },
+    "shutil": {"rmtree", "copy", "copy2", "copyfile", "copytree", "move"},
+    "tempfile": {"TemporaryDirectory", "NamedTemporaryFile", "mkdtemp", "mkstemp"},
+    "torch": {"save"},
+}
+"""Methods, and functions of modules, that write."""
+NEW_FOLDER = {"target", "staging"}
+"""Names of the folders that `publish` and `staged` have just made, in which there can be no link."""
+ELSEWHERE = {
+    "cache_entries.py": {"shutil.rmtree", "self.folder.with_name(f'{self.folder.name}.lock').unlink"},
+    "check_data/check.py": {"folder.mkdir"},
+    "data/hub_files.py": {"note.parent.mkdir"},
+    "data/store.py": {"(self._folder / name).open"},
+    "export/int8.py": {"source.with_name(f'{source.name}.data').unlink"},
+    "export/push.py": {"tempfile.TemporaryDirectory"},
+    "feature_cache.py": {"self.folder.mkdir", "(self.folder / '.gitignore').write_text", "tempfile.TemporaryDirectory",
+                         "tokenizer.save_pretrained"},
+    "hub/download.py": {"path.unlink"},
+    "hub/fetch.py": {"folder.parent.mkdir", "shutil.rmtree", "partial.mkdir", "(partial / MANIFEST_FILE).write_text",
+                     "folder.rmdir", "os.replace"},
+    "init_data/pieces.py": {"path.parent.mkdir"},
+    "monitor/command.py": {"folder.mkdir"},
+    "predict.py": {"output.parent.mkdir"},
+    "run/folder.py": {"self.path.parent.mkdir"},
+    "run/log.py": {"SummaryWriter"},
+    "train/sharded_checkpoint.py": {"save_file", "folder.mkdir"},
+}  # fmt: skip
+"""What writes by itself: caches, models/, data/, an export; and in a run new folders and files, behind a check."""
+
+
+def writing_calls(source: str) -> Iterator[str]:
+    """The functions that a module calls to write, except into a new folder."""
+    for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
+        function, arguments = call.func, [*call.args, *(keyword.value for keyword in call.keywords)]
+        name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+        owner = ast.unparse(function.value) if isinstance(function, ast.Attribute) else ""
+        modes = [a.value for a in arguments if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+        opens = name == "open" and any(set(mode) & set("wax+") and set(mode) <= set("rwaxbt+") for mode in modes)
+        writes = opens or name in WRITES.get(owner, WRITES[""])
+        names = {node.id for node in ast.walk(call) if isinstance(node, ast.Name)}
+        if writes and not names & NEW_FOLDER:
+            yield ast.unparse(function)
+
+
+def test_one_module_writes_in_runs() -> None:
+    found = {
+        path.relative_to(SOURCE).as_posix(): {*writing_calls(path.read_text(encoding="utf-8"))}
+        for path in SOURCE.rglob("*.py")
+        if path != SOURCE / "files.py"
+    }
+    assert {module: calls for module, calls in found.items() if calls} == ELSEWHERE
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["(run.path / 'a').write_text('')", "open(run.path / 'a', 'w')", "path.open(mode='ab')", "os.replace(a, b)",
+     "shutil.rmtree(run.best)", "path.unlink()", "save_file(weights, run.path / 'a')", "torch.save(x, path)"],
+)  # fmt: skip
+def test_another_module_that_writes_would_be_found(line: str) -> None:
+    assert [*writing_calls(line)]
+    assert not [*writing_calls("(target / 'a').write_text('')\npath.open('rb')\nopen(path)\nos.path.join('w')")]
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-9])
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-9] ^= 16
+    file.write_bytes(content)
+
+
+@needs("export", "monitor", "continual")
+@pytest.mark.parametrize("harm", [cut, flip, Path.unlink])
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "finetune.json"])
+def test_a_damaged_model_is_named_or_the_one_before_it_is_used(
+    name: str, harm: Callable[[Path], None], project: Project, finished: Callable[[str], None],
+    refused: Callable[..., str], capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Flipped bits too, which were scored in silence."""
+    finished(TASK)
+    project.config(TASK)
+    Path("texts.jsonl").write_text('{"text": "a fine day"}\n')
+    shutil.copytree(RUN / "best", "intact")
+    harm(RUN / "best" / name)
+    commands = [
+        ["evaluate", str(RUN)],
+        ["predict", str(RUN), "--text", "a fine day"],
+        ["export", str(RUN), "exported"],
+        ["push", str(RUN), "org/name", "--dry-run"],
+        ["monitor", str(RUN), "--input", "texts.jsonl", "--once"],
+        ["train", "config.yaml", f"continue_from={RUN}", "run.name=further"],
+    ]
+    for command in commands:
+        sentence = refused(*command)
+        assert sentence.startswith(f"{RUN / 'best'}: {name} ")
+        assert sentence.endswith(": put back an intact copy of the folder, or train the run again")
+    shutil.copytree("intact", RUN / "best.old")
+    _intact.cache_clear()
+    for command in commands:
+        _intact.cache_clear()
+        assert main(command) == 0
+        told = [line for line in capsys.readouterr().err.splitlines() if line.startswith(f"{RUN / 'best'}: {name} ")]
+        assert len(told) == 1
+        assert told[0].endswith(f": the version before it is used, {RUN / 'best.old'}")
+
+
+@needs("export", "report")
+def test_a_kill_between_two_renames_hides_the_model_from_no_command(
+    project: Project, finished: Callable[[str], None]
+) -> None:
+    finished(TASK)
+    (RUN / "best").rename(RUN / "best.old")
+    for command in (["evaluate", "latest"], ["predict", "latest", "--text", "a"], ["export", str(RUN), "exported"]):
+        assert main(command) == 0
+    assert not (RUN / "best").exists(), "only a training, which has the lock, renames it"
+    assert main(["train", str(project.config(TASK)), "--resume"]) == 0
+    assert (RUN / "best").exists()
+
+
+def test_checksums_can_be_left_out(
+    project: Project, finished: Callable[[str], None], refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a large model; sizes are always compared."""
+    finished(TASK)
+    monkeypatch.setenv("FINETUNE_NO_CHECKSUMS", "1")
+    flip(RUN / "best/model.safetensors")
+    assert main(["predict", str(RUN), "--text", "a"]) == 0
+    cut(RUN / "best/model.safetensors")
+    _intact.cache_clear()
+    assert "bytes instead of" in refused("predict", RUN, "--text", "a")

@@ -36,7 +36,7 @@ def evaluate(
     files = (str(data),) if data else files_of_split(split, run, config)
     if data:  # data.where chooses from the config's own files
         config = config.model_copy(update={"data": config.data.model_copy(update={"where": {}})})
-    saved = load_saved_model(run.best, config.train, trust_remote_code=trust_remote_code)
+    saved = load_saved_model(run.model, config.train, trust_remote_code=trust_remote_code)
     examples = read_split(config, saved.task, files)
     measured, scores = measure(config, saved, examples)
     evaluation = {"format": FORMAT, "task": config.task.type, "split": split, "data": shown(files), **measured}
@@ -64,7 +64,7 @@ def confident_errors(
     those of which the model is most confident. Raises UserError as `evaluate` does.
     """
     config = run.config()
-    saved = load_saved_model(run.best, config.train, trust_remote_code=trust_remote_code)
+    saved = load_saved_model(run.model, config.train, trust_remote_code=trust_remote_code)
     rows = list(stream_chosen(config.data, saved.task, files_of_split(split, run, config)))
     examples = saved.task.parse(rows)
     encoded, result = infer_examples(config, saved, examples, "loss")

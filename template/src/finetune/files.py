@@ -169,16 +169,11 @@ def publish(folder: Path, write: Callable[[Path], None]) -> None:
     under that name: `recover` repairs this.
     """
     make_folders(folder.parent)
-    temporary, old = _temporary(folder), _old(folder)
+    temporary, old = _temporary(folder), before(folder)
     temporary.mkdir()
     try:
         write(temporary)
-        files = sorted(path for path in temporary.rglob("*") if path.is_file())
-        manifest = {
-            path.relative_to(temporary).as_posix(): {"size": path.stat().st_size, "sha256": sha256_of(path)}
-            for path in files
-        }
-        (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        files = write_manifest(temporary)
         for path in files:
             shutil.copymode(temporary / MANIFEST, path)  # that of the umask; safetensors lets only the owner read
         folders = [path for path in temporary.rglob("*") if path.is_dir()]
@@ -193,6 +188,16 @@ def publish(folder: Path, write: Callable[[Path], None]) -> None:
         raise
     _sync(folder.parent)
     _remove(old)
+
+
+def write_manifest(folder: Path) -> list[Path]:
+    """Write the sizes and checksums of the files in a new folder; returns the files."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
+    manifest = {
+        path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": sha256_of(path)} for path in files
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    return files
 
 
 @contextlib.contextmanager
@@ -220,7 +225,7 @@ def move(path: Path, to: Path) -> bool:
 
 def recover(folder: Path) -> None:
     """Restore the older version of `folder` after a kill between the two renames of `publish`."""
-    old = _old(folder)
+    old = before(folder)
     if old.exists() and not os.path.lexists(folder):
         os.replace(old, folder)
 
@@ -324,7 +329,8 @@ def _is_leftover(path: Path) -> bool:
     return found is not None and (int(found[2]) == os.getpid() or not psutil.pid_exists(int(found[2])))
 
 
-def _old(folder: Path) -> Path:
+def before(folder: Path) -> Path:
+    """Where `publish` keeps the version before until the new one has its name; there after a kill between the two."""
     return folder.with_name(f"{folder.name}.old")
 
 

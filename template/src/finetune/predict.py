@@ -50,7 +50,7 @@ class Predictor:
 
     def __init__(self, run: RunFolder, *, trust_remote_code: bool = False) -> None:
         self._config = run.config()
-        self._saved: SavedModel = load_saved_model(run.best, self._config.train, trust_remote_code=trust_remote_code)
+        self._saved: SavedModel = load_saved_model(run.model, self._config.train, trust_remote_code=trust_remote_code)
 
     @property
     def data(self) -> Data:

@@ -1,7 +1,7 @@
 """Crashes of the machine, as when the power fails: what a disk may hold afterwards is computed from what was done.
 
-`Disk` records the operations below a folder: what is created, written, renamed, removed, and flushed by fsync. After a
-crash, what was flushed is there. Of what was not, a file may be as it was at its last flush, cut, or complete, and a new
+`Disk` records the operations below a folder: what is created, written, renamed, removed, flushed by fsync. After a
+crash, what was flushed is there. Of what was not, a file may be as it was at its last flush, cut, or complete; a new
 name, a rename or a removal may be done or not, as long as the folder itself was not flushed since (T. S. Pillai et al.,
 All File Systems Are Not Created Equal, OSDI 2014, section 3.2).
 """

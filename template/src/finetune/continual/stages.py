@@ -86,7 +86,7 @@ def read_all(stage: Config) -> None:
 
 def scores(config: Config, finished: Config) -> list[float | None]:
     """Main metric of a finished stage's model on the data of every stage; None if it does not know all labels."""
-    saved = load_saved_model(RunFolder(finished.run_folder).best, trust_remote_code=config.model.trust_remote_code)
+    saved = load_saved_model(RunFolder(finished.run_folder).model, trust_remote_code=config.model.trust_remote_code)
     found: list[float | None] = []
     for number in range(len(config.stages)):
         stage = stage_config(config, number)
@@ -161,7 +161,7 @@ def keep_last(run: RunFolder, last: RunFolder) -> None:
     """Copy the model of the last stage to the sequence, so that it predicts and is evaluated like any run."""
 
     def write(target: Path) -> None:
-        shutil.copytree(last.best, target, ignore=shutil.ignore_patterns(MANIFEST), dirs_exist_ok=True)
+        shutil.copytree(last.model, target, ignore=shutil.ignore_patterns(MANIFEST), dirs_exist_ok=True)
 
     recover(run.best)
     if not is_valid(run.best):

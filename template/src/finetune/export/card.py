@@ -159,7 +159,7 @@ def _metadata(
 def _base_model(run: RunFolder, config: Config) -> dict[str, Any]:
     """Name and commit. Of a folder the name alone is told, because its path is that of one machine."""
     name = config.model.name
-    recorded = json.loads((run.best / "finetune.json").read_text(encoding="utf-8")).get("base", {})
+    recorded = json.loads((run.model / "finetune.json").read_text(encoding="utf-8")).get("base", {})
     on_hub = bool(HUB_NAME.fullmatch(name)) and not Path(name).exists()
     is_tiny = name.startswith("tiny:")
     return {

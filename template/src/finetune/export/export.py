@@ -107,7 +107,7 @@ def _other_format(method: AnyMethod) -> str:
 
 def _export(run: RunFolder, folder: Path, config: Config, options: Options) -> list[str]:
     saved = load_saved_model(
-        run.best, trust_remote_code=options.trust_remote_code, to_merge=True, without_base=options.adapter
+        run.model, trust_remote_code=options.trust_remote_code, to_merge=True, without_base=options.adapter
     )
     examples = []
     if options.int8:
@@ -120,7 +120,7 @@ def _export(run: RunFolder, folder: Path, config: Config, options: Options) -> l
         kind: Kind = "adapter" if options.adapter else options.form
         match kind:
             case "adapter":
-                in_data_units = write_adapter(target, run.best, Path(options.card.name or folder))
+                in_data_units = write_adapter(target, run.model, Path(options.card.name or folder))
             case "onnx":
                 in_data_units = _write_onnx(target, saved, known, notes)
             case _:

@@ -40,18 +40,18 @@ def write_report(run: Path) -> Path:
     _ = translator(language)
 
     report = own.inner("report")
-    with report.staged() as folder:
+    with report.staged() as target:
         page = render(
             language,
             name_of_run=config.get("run", {}).get("name") or run.resolve().name,
             facts=main_facts(config, environment, examples_of_test(config, evaluations), history, main_metric, _),
             environment=environment_facts(config, environment, _),
-            curves=[embed(path) for path in draw_curves(history, main_metric, folder, _)],
+            curves=[embed(path) for path in draw_curves(history, main_metric, target, _)],
             evaluations=[
                 {
                     **evaluation,
                     "matrices": [confusions(matrix) for matrix in evaluation["matrices"]],
-                    "drawn": draw_results(evaluation, folder, _),
+                    "drawn": draw_results(evaluation, target, _),
                 }
                 for evaluation in evaluations
             ],
@@ -61,8 +61,8 @@ def write_report(run: Path) -> Path:
             data=read_data_check(own, config, environment),
             config=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
         )
-        (folder / INDEX).write_text(page, encoding="utf-8")
-        drawn = {path.name for path in folder.iterdir()}
+        (target / INDEX).write_text(page, encoding="utf-8")
+        drawn = {path.name for path in target.iterdir()}
     for path in entries(report.path):
         if PICTURE.fullmatch(path.name) and path.name not in drawn:
             report.remove(path.name)

@@ -4,8 +4,9 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,15 @@ from rich.markup import escape
 
 from ..config.config import Config
 from ..config.load import read_config
-from ..console import print_line
+from ..console import notice, print_line
 from ..errors import UserError
-from ..files import Folder, entries, is_folder, make_folders, move, new_folder, recover
+from ..files import Folder, before, damage, entries, is_folder, is_link, make_folders, move, new_folder, recover
 
 STEP = re.compile(r"step-(0|[1-9][0-9]{0,17})")
 """Name of a checkpoint."""
 EVALUATION = re.compile(r"evaluation-(.+)\.json")
+NO_CHECKSUMS = "FINETUNE_NO_CHECKSUMS"
+"""Environment variable: with 1, models are loaded without their checksums being verified; sizes always are."""
 STAGES = "stages"
 """In the folder of a run with stages: the folder of the runs of its stages."""
 
@@ -60,6 +63,15 @@ class RunFolder(Folder):
         return self.path / "best"
 
     @property
+    def model(self) -> Path:
+        """The folder to read the best model from: `best/`, or where that is missing or damaged the one before it.
+
+        Raises UserError for a damaged model without an intact one before it.
+        """
+        self.at(self.best.name)
+        return _intact(self.best, (*_stamps(self.best), *_stamps(before(self.best))))
+
+    @property
     def stages_file(self) -> Path:
         """With stages: the scores of the model after each stage on the data of every stage."""
         return self.path / "stages.json"
@@ -95,7 +107,7 @@ class RunFolder(Folder):
     @property
     def has_model(self) -> bool:
         """Whether the best model has been saved."""
-        return (self.best / "config.json").is_file()
+        return any((folder / "config.json").is_file() for folder in (self.best, before(self.best)))
 
     def is_interrupted(self) -> bool:
         """Whether the training stopped before its end, and can be continued."""
@@ -169,6 +181,28 @@ class RunFolder(Folder):
             yield
         finally:
             lock.release()
+
+
+@lru_cache
+def _intact(best: Path, stamps: tuple[tuple[str, int, int], ...]) -> Path:
+    """`best`, or the version before it. Cached while the `stamps` of both stay, because checksums take time."""
+    earlier = before(best)
+    checksums = os.environ.get(NO_CHECKSUMS, "") in ("", "0")
+    wrong = damage(best, checksums=checksums) if os.path.lexists(best) else "is missing"
+    if wrong is None or not (os.path.lexists(best) or is_folder(earlier)):
+        return best
+    if is_folder(earlier) and not is_link(earlier) and damage(earlier, checksums=checksums) is None:
+        notice(f"{best}: {wrong}: the version before it is used, {earlier}")
+        return earlier
+    raise UserError(f"{best}: {wrong}: put back an intact copy of the folder, or train the run again")
+
+
+def _stamps(folder: Path) -> Iterator[tuple[str, int, int]]:
+    """Path, size and time of the last change of each file."""
+    for path in sorted(folder.absolute().rglob("*")):
+        with suppress(OSError):
+            found = path.lstat()
+            yield str(path), found.st_size, found.st_mtime_ns
 
 
 def cache_folder(runs: Path) -> Path:

@@ -267,15 +267,15 @@ def _is_known(base: settings.Model, files: dict[str, str]) -> bool:
     return _checksums(base) == files and (bool(files) or not Path(base.name).is_dir())
 
 
-def _save_added(folder: Path, method: AnyMethod, model: Any, base: Base, weights: dict[str, Tensor]) -> None:
-    save_adapter(method, model, folder, weights)
+def _save_added(target: Path, method: AnyMethod, model: Any, base: Base, weights: dict[str, Tensor]) -> None:
+    save_adapter(method, model, target, weights)
     # How the body was quantised is a matter of the method: transformers would take the body's files for quantised ones.
     config = copy(model.config)
     vars(config).pop("quantization_config", None)
-    config.save_pretrained(folder)
+    config.save_pretrained(target)
     if base.weights:
-        model.config.save_pretrained(folder / BASE)
-        save_file(base.weights, folder / BASE / "model.safetensors", metadata={"format": "pt"})
+        model.config.save_pretrained(target / BASE)
+        save_file(base.weights, target / BASE / "model.safetensors", metadata={"format": "pt"})
 
 
 def _base_model(folder: Path, description: dict[str, Any]) -> settings.Model:

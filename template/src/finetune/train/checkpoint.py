@@ -112,15 +112,15 @@ def save_checkpoint(
     step, progress = state.step, json.dumps(asdict(state))
     folder = checkpoints / f"step-{step}"
 
-    def write(saved: dict[str, Any], folder: Path) -> None:
+    def write(saved: dict[str, Any], target: Path) -> None:
         if staging:
-            staging.rename(folder / SHARDS)
+            staging.rename(target / SHARDS)
         else:
-            save_file(saved["weights"], folder / "model.safetensors")
-        torch.save(saved["trainer"], folder / "trainer.pt")
-        (folder / "progress.json").write_text(progress)
+            save_file(saved["weights"], target / "model.safetensors")
+        torch.save(saved["trainer"], target / "trainer.pt")
+        (target / "progress.json").write_text(progress)
         if fingerprint:
-            (folder / BASE_FILE).write_text(json.dumps(fingerprint, indent=1))
+            (target / BASE_FILE).write_text(json.dumps(fingerprint, indent=1))
 
     def write_and_rotate(saved: dict[str, Any]) -> None:
         flush(checkpoints.parent)  # the log of the steps so far: no resume writes it again
