@@ -1,6 +1,7 @@
 """setup_env.py: what it decides; its runs with fake installers; real installations of a tiny project from wheels."""
 
 import ast
+import contextlib
 import hashlib
 import importlib.util
 import io
@@ -648,6 +649,31 @@ class Tiny:
             timeout=300,
         )
 
+    def killed(self, after: float, installer: bool) -> bool:
+        """Whether a run was killed after some seconds, before it had ended; `installer`: with what it has started."""
+        process = subprocess.Popen(
+            self.command(), env=self.variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(after)
+        if process.returncode is None and installer:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
+        return process.wait() == -signal.SIGKILL
+
+    def packages(self) -> dict[str, bytes]:
+        """Every file of the installed packages, without notes about the installation, which hold times."""
+        site = next((self.root / ".venv").glob("lib/python*/site-packages"))
+        notes = {"__pycache__", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"}
+        paths = (
+            path
+            for name in ("alpha", "beta", "tiny")
+            for top in site.glob(f"*{name}*")
+            for path in [top, *top.rglob("*")]
+        )
+        return {str(path): path.read_bytes() for path in paths if path.is_file() and notes.isdisjoint(path.parts)}
+
     def installed(self) -> str:
         """The version of alpha that the project's environment imports, through the editable project itself."""
         code = "import tiny; print(tiny.alpha.version)"
@@ -770,6 +796,24 @@ def test_a_dead_index_is_one_sentence_and_leaves_the_old_environment(tiny: Tiny)
     assert "cannot be reached: check the network" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
     assert tiny.installed() == "1.0"
+
+
+@pytest.mark.skipif(WINDOWS, reason="needs SIGKILL")
+def test_a_killed_installation_is_repeated(tiny: Tiny) -> None:
+    """Once alone, so that its installer goes on, and once with it; `dev.py bench reliability` does so more often."""
+    began = time.monotonic()
+    tiny.pin("1.1")
+    assert tiny.set_up().returncode == 0
+    duration, whole = time.monotonic() - began, tiny.packages()
+    for share, installer in ((0.5, False), (0.8, True)):
+        tiny.pin("1.0")
+        assert tiny.set_up().returncode == 0
+        tiny.pin("1.1")
+        tiny.killed(share * duration, installer)
+        result = tiny.set_up()
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert tiny.installed() == "1.1"
+        assert tiny.packages() == whole
 
 
 @pytest.fixture

@@ -1,5 +1,8 @@
+import signal
 import sys
 
 from .cli import main
 
+# As Ctrl-C: what is half written is removed, and the exit code says that the command was interrupted.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 sys.exit(main())

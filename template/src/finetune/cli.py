@@ -38,7 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if is_main:
             error.show()
         return WRONG_INPUT
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt, RuntimeError) as error:
+        interrupted = click.Abort | KeyboardInterrupt
+        if not isinstance(error, interrupted) and not isinstance(error.__cause__, interrupted):
+            raise  # Python 3.11 wraps a Ctrl-C that arrives while an import makes a class
         errors.print("interrupted")
         return INTERRUPTED
 

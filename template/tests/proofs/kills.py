@@ -1,8 +1,8 @@
 """Commands that are killed at random moments, repeated, and compared with commands that ran through.
 
-A command runs in a fork of this process, which has loaded torch already, in a folder of its own. Half of the kills come
-after a random time, in the midst of whatever goes on; half before a random operation on files, so that the short time
-of a save has its share. What a command leaves is compared byte by byte, without times of day and durations.
+A command runs in a fork of this process, which has loaded torch already, in a folder of its own. Half of the kills
+come after a random time, in the midst of whatever goes on; half before a random operation on files, so that the short
+time of a save has its share. What a command leaves is compared byte by byte, without times of day and durations.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import random
 import re
+import runpy
 import shutil
 import signal
 import sys
@@ -22,16 +23,16 @@ from typing import Any
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from finetune.cli import main
 from finetune.files import MANIFEST, is_valid
 
 TIMES = {"seconds", "examples_per_second", "tokens_per_second", "started", "time", "clock", "inode"}
 """Keys of JSON files whose values are times, or depend on the copy of a folder."""
 SHOWN_TIMES = rb"<dd>(\d{4}-\d\d-\d\d \d\d:\d\d [+-]\d{4}|\d+:\d\d:\d\d)</dd>"
 """When a training was started and how long it took, in a report."""
-NOT_COMPARED = re.compile(r"(^|/)(\.lock|\..*\.lock|[0-9a-f]{32}\.lock)$")
-"""Locks: empty files, which a command may leave."""
-
+LOCKS = r"(^|/)(\.lock|\..*\.lock|[0-9a-f]{32}\.lock)$"
+"""Locks are empty files, which stay."""
+EARLIER = rf"{LOCKS}|/checkpoints/step-2/"
+"""After a kill at the end, there may be one more checkpoint, which a further save would remove."""
 Work = Callable[[], int]
 """A command, which returns its exit code. It runs in its folder, in a process of its own."""
 
@@ -46,6 +47,8 @@ class Verb:
     """What continues it after a kill; None: the same command."""
     done: str = ""
     """What it says where it has been done already."""
+    leaves: str = LOCKS
+    """Files that a kill may leave."""
     kills: int = 1
     """So many kills in a row at most, before it may run through."""
 
@@ -63,8 +66,17 @@ class Kills:
 
 
 def finetune(*arguments: str) -> Work:
-    """A command of the package."""
-    return lambda: main(arguments)
+    """A command of the package, as `python -m finetune` runs it."""
+
+    def run() -> int:
+        sys.argv = ["finetune", *arguments]
+        try:
+            runpy.run_module("finetune", run_name="__main__", alter_sys=True)
+        except SystemExit as end:
+            return int(end.code or 0)
+        return 0
+
+    return run
 
 
 def verbs(config: str) -> list[Verb]:
@@ -72,7 +84,7 @@ def verbs(config: str) -> list[Verb]:
     once = ("--once", "--batch-size", "3", "--window", "3")
     train = ("train", config, "run.name=new")
     return [
-        Verb("train", finetune(*train), finetune(*train, "--resume", "auto"), kills=3),
+        Verb("train", finetune(*train), finetune(*train, "--resume", "auto"), kills=3, leaves=EARLIER),
         Verb("evaluate", finetune("evaluate", "runs/done", "--split", "test")),
         Verb("predict", finetune("predict", "runs/done", "train.jsonl")),
         Verb("export", finetune("export", "runs/done", "exported"), done="exists already"),
@@ -89,7 +101,7 @@ def kill_often(verb: Verb, prepared: Path, scratch: Path, kills: int, seed: int)
     again = verb.again or verb.run
     with copied(prepared, scratch) as folder:
         duration, operations = uninterrupted(verb.run, folder, scratch)
-        whole = left_by(folder)
+        whole = left_by(folder, verb.leaves)
     while found.kills < kills:
         with copied(prepared, scratch) as folder:
             work, killed = verb.run, []
@@ -106,7 +118,7 @@ def kill_often(verb: Verb, prepared: Path, scratch: Path, kills: int, seed: int)
             if code != 0 and not (verb.done and verb.done in said):
                 found.lost.append(f"{where}: exit code {code}: {said}")
                 continue
-            after_kill = left_by(folder)
+            after_kill = left_by(folder, verb.leaves)
             found.lost += [f"{where}: {name} is missing" for name in sorted(whole.keys() - after_kill.keys())]
             found.unequal += [
                 f"{where}: {name}" for name, content in sorted(after_kill.items()) if content != whole.get(name)
@@ -173,6 +185,16 @@ def start(work: Work, folder: Path, scratch: Path, *, kill_at: int | None = None
     return process
 
 
+def stopped(work: Work, folder: Path, scratch: Path, number: signal.Signals, after: float) -> tuple[int, float]:
+    """The exit code of a command that gets a signal after some seconds, and how long it took to end."""
+    process = start(work, folder, scratch)
+    process.join(after)
+    began = time.monotonic()
+    if process.exitcode is None:
+        os.kill(process.pid, number)
+    return wait(process), time.monotonic() - began
+
+
 def wait(process: Any) -> int:
     """The exit code of a process, which must end within two minutes; negative: the signal that ended it."""
     process.join(120)
@@ -188,14 +210,14 @@ def last_line(scratch: Path) -> str:
     return ((scratch / "output").read_text(errors="replace").strip().splitlines() or [""])[-1]
 
 
-def left_by(folder: Path) -> dict[str, Any]:
+def left_by(folder: Path, ignored: str) -> dict[str, Any]:
     """The content of each file of a folder, without times; the points of TensorBoard for its files together."""
     left: dict[str, Any] = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
         if path.name.startswith("events.out."):
             left[f"{path.parent.relative_to(folder).as_posix()}/events"] = points(path.parent)
-        elif not NOT_COMPARED.search(name):
+        elif not re.search(ignored, name):
             left[name] = without_times(path)
     return left
 

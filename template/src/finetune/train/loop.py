@@ -62,11 +62,11 @@ def train(
         state = restore(run, setup, console) if resume else TrainingState()
         if state.step >= setup.total_steps or out_of_patience(config, state):
             console.print(f"{run.path} has already ended, at step {state.step}")
-            return True
-        print_summary(config, setup, console)
-        if not fit(config, run, setup, state, console):
-            console.print(f"interrupted and saved at step {state.step}: --resume continues from here")
-            return False
+        else:
+            print_summary(config, setup, console)
+            if not fit(config, run, setup, state, console):
+                console.print(f"interrupted and saved at step {state.step}: --resume continues from here")
+                return False
         world.on_main(lambda: setup.start.finish(run))
         return True
 
@@ -105,12 +105,12 @@ def fit(config: Config, run: RunFolder, setup: Setup, state: TrainingState, cons
                 keep, sharded = config.train.keep_checkpoints, config.train.checkpoint_format == "sharded"
                 save_checkpoint(run.checkpoints, state, setup, writer, keep=keep, sharded=sharded)
             watch.lap()  # neither counts for the throughput
+            if step.stop:
+                return False
             if out_of_patience(config, state):
                 console.print(f"early stopping: no better validation in {state.stale} tries")
                 break
-            if step.stop and not last:
-                return False
-    return True
+        return setup.world.reduce(stopped.is_set())[0] == 0
 
 
 def step_batches(config: Config, setup: Setup, start: int) -> Iterator[tuple[float, list[int]]]:
