@@ -6,7 +6,9 @@ so that gradient accumulation and data parallelism do not change the result.
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +20,7 @@ from ..console import make_console
 from ..data.epoch import EpochBatches
 from ..distributed.parallel import accumulate_only, full_tensor
 from ..distributed.world import SINGLE_PROCESS, World
-from ..inference import infer
+from ..inference import Inference, infer
 from ..model.forward import forward, pass_tokens
 from ..run.environment import describe_environment
 from ..run.folder import RunFolder
@@ -27,6 +29,8 @@ from ..run.saved_model import save_model
 from .background import background_writer
 from .build import Setup, build
 from .checkpoint import TrainingState, save_checkpoint
+from .guards import NotFiniteError as NotFiniteError
+from .guards import find_spike, not_finite, require_finite
 from .interrupt import stop_signal
 from .memory import micro_batch_tokens, within_memory
 from .optim import Plateau
@@ -35,10 +39,6 @@ from .selection import validation_values
 from .start import starting_point
 from .summary import describe_setup, print_summary
 from .throughput import StepStats, Stopwatch, log_values
-
-
-class NotFiniteError(Exception):
-    """The loss or the gradient norm is not finite; the weights are still those of the step before."""
 
 
 def train(
@@ -100,10 +100,13 @@ def fit(config: Config, run: RunFolder, setup: Setup, state: TrainingState, cons
     watch = Stopwatch(state.seconds)
     with log.live(), stop_signal() as stopped, background_writer(setup.world) as writer:
         for epoch, rows in step_batches(config, setup, start=state.step):
-            state.window.add(within_memory(optimizer_step, config, setup, rows, state, console))
+            done = within_memory(optimizer_step, config, setup, rows, state, console)
+            state.window.add(done)
             state.window.seconds += watch.lap()
             state.step += 1
             log.advance(state.step)
+            if spike := find_spike(state.recent, done):
+                log.spike({"step": state.step, **spike, "examples": setup.train.where(rows)})
             last = state.step == setup.total_steps
             if state.step % config.train.log_every == 0 or last:
                 values = log_values(state.window)
@@ -188,10 +191,7 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> StepSta
     gradients = setup.embeddings.merged(setup.trainable)
     norm = float(full_tensor(clip_grad_norm_(gradients, config.train.clip_norm or math.inf)))
     if not setup.scaler.is_valid(step_loss, norm):
-        raise NotFiniteError(
-            f"the loss is {step_loss} and the gradient norm {norm} in a step over {setup.train.where(rows)}: "
-            "lower optim.lr or set train.precision to fp32"
-        )
+        raise not_finite(step_loss, norm, setup.train.where(rows))
 
     # Optimizer and scheduler
     lr = float(setup.schedule.get_last_lr()[0])
@@ -231,9 +231,10 @@ def validate(
     model, task, tokenizer, world = setup.model, setup.task, setup.tokenizer, setup.world
     split, better, budget = setup.validation, True, micro_batch_tokens(config, state)
     if split:
-        result = infer(
-            model, task, tokenizer, split.features, "validation", budget=budget, precision=setup.precision, world=world
-        )
+        how: Any = {"purpose": "validation", "budget": budget, "precision": setup.precision, "world": world}
+        infer_some: Callable[[Any], Inference] = partial(infer, model, task, tokenizer, **how)
+        result = infer_some(split.features)
+        require_finite(result, split, infer_some)
         # On one rank, because the metrics decide what all ranks do next.
         values = world.on_main(lambda: validation_values(setup.selection, task, split, result))
         better = setup.selection.update(state, values)
