@@ -1,10 +1,13 @@
 """What is lost when commands are killed: nothing.
 
-python dev.py bench reliability [--kills N] [--seed N] [--part kills signals ...]
+python dev.py bench reliability [--kills N] [--states N] [--steps N] [--seed N] [--part kills signals states growth]
 
 kills: SIGKILL at random moments of every command that writes, of `ft-template new` and of `setup_env.py`. Each is
 repeated, or resumed, and what it leaves is compared bit by bit with a command that ran through.
 signals: SIGINT and SIGTERM at random moments; the exit code, and how long the command takes to end.
+states: what a disk may hold after a power failure, computed from the operations of a training and of a save; a sample
+is resumed from, and compared likewise.
+growth: memory and files of a training of many steps.
 """
 
 import argparse
@@ -29,13 +32,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "template" / "tests
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "template" / "tests"))
 
 import pytest
+import test_crashes
 import test_fetch
 import test_setup_env
 from conftest import as_hub, filled
 from finetune.cli import main as finetune_main
+from finetune.config.load import load_config
 from ft_template.cli import main as ft_template_main
 from kills import Kills, Verb, copied, finetune, kill_often, last_line, left_by, start, stopped, uninterrupted, verbs
 from kills import wait as exit_code
+from test_growth import LONG, grown
 from test_kills import LOOP
 
 SHARES = {"train": 0.4, "setup_env.py (uv)": 0.05, "setup_env.py (pip)": 0.05}
@@ -137,6 +143,7 @@ def report_kills(folder: Path, options: argparse.Namespace) -> int:
     total, faults = Kills("**together**"), []
     for found in kill_all(folder, options.kills, options.seed):
         print(f"| {found.name} | {found.kills} | {len(found.lost)} | {len(found.unequal)} |", flush=True)
+        print("\n".join((*found.lost, *found.unequal)), file=sys.stderr, flush=True)
         total.kills += found.kills
         total.lost += found.lost
         total.unequal += found.unequal
@@ -150,7 +157,6 @@ def report_signals(folder: Path, options: argparse.Namespace) -> int:
     print("| command | signals | ended by them | longest wait | other exit codes | not equal after |")
     print("| --- | --- | --- | --- | --- | --- |")
     draw, scratch, faults = random.Random(options.seed), folder / "signals", 0
-    scratch.mkdir()
     for verb in verbs("config.yaml"):
         ignored = f"{verb.leaves}|/checkpoints/step-(?!{LOOP['max_steps']}/)"  # one more where it was stopped
         with copied(folder / "prepared", scratch) as project:
@@ -175,12 +181,47 @@ def report_signals(folder: Path, options: argparse.Namespace) -> int:
     return faults
 
 
-PARTS: dict[str, Callable[[Path, argparse.Namespace], int]] = {"kills": report_kills, "signals": report_signals}
+def report_states(folder: Path, options: argparse.Namespace) -> int:
+    project = folder / "crash" / "project"
+    project.mkdir(parents=True)
+    os.chdir(project)
+    disk, whole = test_crashes.recorded_training(filled(project))
+    os.chdir(folder)
+    states = [*disk.states()]
+    sample = random.Random(options.seed).sample(states, min(options.states, len(states)))
+    faults = [told for state in sample if (told := test_crashes.fault(state, whole, folder / "signals"))]
+    print("| operations of a training | contents of the disk after a crash | resumed from | not equal |")
+    print("| --- | --- | --- | --- |")
+    print(f"| {len(disk.ops)} | {len(states):,} | {len(sample)} | {len(faults)} |\n")
+    print("".join(f"- {fault}\n" for fault in faults), flush=True)
+    return len(faults)
+
+
+def report_growth(folder: Path, options: argparse.Namespace) -> int:
+    os.chdir(folder / "prepared")
+    found = grown(load_config(Path("config.yaml"), [f"train.max_steps={options.steps}", *LONG]))
+    os.chdir(folder)
+    print("| steps | resident memory: MB | files of the run | their size: kB |\n| --- | --- | --- | --- |")
+    for step, memory, files, size in found:
+        print(f"| {step:,} | {memory / 1e6:.1f} | {files} | {size / 1e3:.1f} |")
+    print(flush=True)
+    (_, memory, files, _), *_, (_, last_memory, last_files, _) = found
+    return int(last_memory > memory + 20e6) + int(last_files > files)
+
+
+PARTS: dict[str, Callable[[Path, argparse.Namespace], int]] = {
+    "kills": report_kills,
+    "signals": report_signals,
+    "states": report_states,
+    "growth": report_growth,
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=300)
+    parser.add_argument("--states", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--part", nargs="+", choices=PARTS, default=[*PARTS])
     options = parser.parse_args()
@@ -188,6 +229,7 @@ def main() -> int:
     print(f"{platform.platform()}, Python {platform.python_version()}, {versions}, seed {options.seed}\n")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
+        (folder / "signals").mkdir()
         prepare(folder / "prepared")
         faults = sum(PARTS[part](folder, options) for part in options.part)
     print(f"failures: {faults}")

@@ -69,6 +69,7 @@ def train(config: Path, overrides: tuple[str, ...], resume: bool) -> int:
     from .evaluate import evaluate
     from .run.folder import RunFolder
     from .train import loop as training
+    from .train.guards import NotFiniteError
     from .train.resume import can_be_resumed
 
     stages = optional.find("continual", "stages") if settings.stages else None
@@ -80,7 +81,7 @@ def train(config: Path, overrides: tuple[str, ...], resume: bool) -> int:
             if automatic:
                 resume = world.on_main(lambda: can_be_resumed(run, settings))
             finished = start(settings, resume=resume, console=console, world=world)
-        except training.NotFiniteError as error:
+        except NotFiniteError as error:
             if world.is_main:
                 print_line(make_console(stderr=True), f"[bold red]stopped:[/] {escape(without_secrets(str(error)))}")
             return FAILED

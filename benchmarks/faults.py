@@ -1,0 +1,191 @@
+"""A fault for each promise, put into the package, and the test that then fails.
+
+python dev.py bench faults [NAME...]
+
+`mutants.py` draws faults at random; these were chosen. A name is a part of a promise.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Fault(NamedTuple):
+    """A change of one place in the source, by which a promise is broken."""
+
+    promise: str
+    file: str
+    """In src/finetune."""
+    text: str
+    instead: str
+    test: str
+    """In tests."""
+
+
+CRASH, CORRUPTION, KILLS = "proofs/test_crashes.py::", "proofs/test_corruption.py::", "proofs/test_kills.py::"
+FAULTS = (
+    Fault(
+        "what is written is flushed before it gets its name",
+        "files.py",
+        "*folders, temporary]:\n            _sync(path)",
+        "*folders, temporary]:\n            pass",
+        CRASH + "test_a_save_leaves_the_new_checkpoint_or_the_one_before",
+    ),
+    Fault(
+        "a finished save stays: its name is flushed",
+        "files.py",
+        "    _sync(folder.parent)\n    _remove(old)",
+        "    _remove(old)",
+        CRASH + "test_a_model_or_file_that_is_replaced_is_the_old_one_or_the_new_one",
+    ),
+    Fault(
+        "a finished save stays: the names of new folders are flushed",
+        "files.py",
+        "        folder.mkdir(exist_ok=True)\n        _sync(folder.parent)",
+        "        folder.mkdir(exist_ok=True)",
+        CRASH + "test_a_save_leaves_the_new_checkpoint_or_the_one_before",
+    ),
+    Fault(
+        "a file is replaced, not written in place",
+        "files.py",
+        '    temporary = _temporary(path)\n    try:\n        with temporary.open("xb")',
+        '    temporary = path\n    try:\n        with temporary.open("wb")',
+        CRASH + "test_a_model_or_file_that_is_replaced_is_the_old_one_or_the_new_one",
+    ),
+    Fault(
+        "the log is on the disk before its checkpoint",
+        "train/checkpoint.py",
+        "        flush(checkpoints.parent)",
+        "        pass",
+        CRASH + "test_a_training_goes_on_from_whatever_a_crash_has_left",
+    ),
+    Fault(
+        "a damaged checkpoint is not taken",
+        "files.py",
+        "                if sha256_of(folder / name) != checksum:",
+        "                if not checksum:",
+        CORRUPTION + "test_each_file_in_each_way",
+    ),
+    Fault(
+        "keep-last-k counts intact checkpoints",
+        "train/checkpoint.py",
+        "step_of(other) < step and is_valid(other)",
+        "step_of(other) < step or not is_valid(other)",
+        CORRUPTION + "test_the_resume_says_why_and_ends_as_if_nothing_had_been",
+    ),
+    Fault(
+        "a resume draws the random numbers of the run",
+        "train/checkpoint.py",
+        '        _set_random_states(tensors["random"][parts.world.rank])',
+        "        pass",
+        "test_resume.py::test_resume_bit_exact",
+    ),
+    Fault(
+        "a resumed run logs nothing twice",
+        "run/log.py",
+        "            kept = [line for line in lines if _step_of(line) <= step]",
+        "            kept = lines",
+        "test_resume.py::test_resume_bit_exact",
+    ),
+    Fault(
+        "a run without a checkpoint begins anew in its folder, with empty curves",
+        "run/log.py",
+        "            events.unlink()",
+        "            pass",
+        KILLS + "test_a_run_without_a_checkpoint_is_resumed_from_its_beginning",
+    ),
+    Fault(
+        "a model that is exported is whole or not there",
+        "export/export.py",
+        "        publish(folder, write)",
+        "        (folder.mkdir(parents=True), write(folder))",
+        KILLS + "test_a_command_that_was_killed_is_repeated_as_if_nothing_had_been",
+    ),
+    Fault(
+        "SIGTERM is an interruption at any moment",
+        "__main__.py",
+        "signal.signal(signal.SIGTERM, signal.default_int_handler)",
+        "",
+        KILLS + "test_a_signal_ends_a_training_in_seconds_and_a_resume_ends_it",
+    ),
+    Fault(
+        "a signal in the last step ends the command",
+        "train/loop.py",
+        "            if stop:\n                return False",
+        "            if stop and not last:\n                return False",
+        KILLS + "test_a_signal_in_the_last_step_leaves_out_the_evaluation",
+    ),
+    Fault(
+        "a write that failed in the background stops the training",
+        "train/background.py",
+        "            if self._error:\n                raise self._error",
+        "            pass",
+        "test_background.py",
+    ),
+    Fault(
+        "a validation loss that is not finite stops",
+        "train/loop.py",
+        "        require_finite(result, split, infer_some)\n",
+        "",
+        "test_guards.py::test_a_validation_loss_that_is_not_finite_stops_and_names_the_example",
+    ),
+    Fault(
+        "a resumed run reports the same spikes",
+        "train/guards.py",
+        "    recent.append(list(values.values()))",
+        "    recent += [] if len(recent) > 5 else [list(values.values())]",
+        "test_guards.py",
+    ),
+    Fault(
+        "a run folder that is gone is not made anew",
+        "run/log.py",
+        "        if not self._run.config_file.is_file():",
+        "        if False:",
+        "test_guards.py::test_a_folder_that_is_gone_is_not_made_anew",
+    ),
+)
+
+
+def is_found(fault: Fault, folder: Path) -> bool:
+    """Whether the test fails where the fault is in the package. Raises ValueError if its place has changed."""
+    shutil.copytree(ROOT / "template", folder, ignore=shutil.ignore_patterns(".venv", "runs", "__pycache__"))
+    file = folder / "src" / "finetune" / fault.file
+    source = file.read_text(encoding="utf-8")
+    if source.count(fault.text) != 1:
+        raise ValueError(f"{fault.file}: has {fault.text!r} {source.count(fault.text)} times: correct the list")
+    file.write_text(source.replace(fault.text, fault.instead), encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-m", "", "-p", "no:cacheprovider"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(folder / "src")}
+    done = subprocess.run(
+        [*command, f"tests/{fault.test}"], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode not in (0, 1):
+        raise ValueError(f"{fault.test}: pytest ended with {done.returncode}: {done.stdout[-2000:]}")
+    return done.returncode == 1
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="parts of the promises; by default all")
+    names = parser.parse_args().names
+    chosen = [fault for fault in FAULTS if not names or any(name in fault.promise for name in names)]
+    print("| promise | fault in | test | found |\n| --- | --- | --- | --- |")
+    survived = 0
+    for fault in chosen:
+        with tempfile.TemporaryDirectory() as temporary:
+            found = is_found(fault, Path(temporary, "project"))
+        survived += not found
+        print(f"| {fault.promise} | {fault.file} | {fault.test} | {'yes' if found else '**no**'} |", flush=True)
+    print(f"\n{len(chosen)} faults, {survived} not found")
+    return min(survived, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
