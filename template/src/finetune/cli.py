@@ -14,6 +14,7 @@ from .arguments import config_argument, overrides_argument, run_argument, trust_
 from .console import make_console, print_line, quiet_libraries, replace_unencodable, show_notices
 from .env_file import load_env_file
 from .errors import FAILED, INTERRUPTED, OK, WRONG_INPUT, RankError, UserError
+from .system_errors import flush_standard_output, sentence_of
 
 if TYPE_CHECKING:
     from .config.config import Config
@@ -28,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show_notices()
     try:
         load_env_file()
-        return int(cli.main(arguments, prog_name="finetune", standalone_mode=False) or OK)
+        code = int(cli.main(arguments, prog_name="finetune", standalone_mode=False) or OK)
+        flush_standard_output()
+        return code
     except UserError as error:
         shown = make_console(stderr=True) if isinstance(error, RankError) else errors
         print_line(shown, f"[bold red]error:[/] {escape(str(error))}")
@@ -40,6 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         errors.print("interrupted")
         return INTERRUPTED
+    except BrokenPipeError:  # of `| head`, which has read enough
+        return FAILED
+    except Exception as error:
+        sentence = sentence_of(error)
+        if sentence is None:  # it is one of the program
+            raise
+        print_line(make_console(stderr=True), f"[bold red]error:[/] {escape(sentence)}")  # of any rank
+        return WRONG_INPUT
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

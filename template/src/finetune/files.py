@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .console import progress
+from .system_errors import names_path
 
 
 def sha256_of(path: Path) -> str:
@@ -28,6 +29,7 @@ def sha256_of(path: Path) -> str:
 MANIFEST = "manifest.json"
 
 
+@names_path
 def publish(folder: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary folder, flush it to the disk and rename it to `folder`.
 
@@ -74,6 +76,7 @@ def is_valid(folder: Path) -> bool:
         return False
 
 
+@names_path
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Write a file under a temporary name and rename it: a reader sees the old content or the new, never a part."""
     temporary = _sibling(path, "tmp")

@@ -13,6 +13,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from ..config.config import Config
 from ..files import write_atomic
+from ..system_errors import naming
 from .folder import RunFolder
 from .history import NO_METRIC
 from .kubeflow import TrainJobStatus
@@ -43,7 +44,8 @@ class TrainingLog:
     def __init__(self, run: RunFolder, console: Console, total_steps: int, done: int) -> None:
         self.console = console
         self._drop_after(run, done)
-        self._file = run.metrics_file.open("a", encoding="utf-8")
+        self._path = run.metrics_file
+        self._file = self._path.open("a", encoding="utf-8")
         # In the folder of the run itself, because TensorBoard calls a run by the folder of its events.
         self._board = SummaryWriter(str(run.path), purge_step=done + 1 if done else None)
         if not done and self._board.file_writer:
@@ -72,8 +74,9 @@ class TrainingLog:
             try:
                 yield
             finally:
-                self._board.close()
-                self._file.close()
+                with naming(self._path):
+                    self._board.close()
+                    self._file.close()
 
     def advance(self, step: int) -> None:
         """Update the progress bar."""
@@ -113,14 +116,16 @@ class TrainingLog:
         )
 
     def _write(self, record: dict[str, Any]) -> None:
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
+        with naming(self._path):
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
 
     def _show(self, tags: dict[str, float], step: int) -> None:
         """Write a point of each curve for TensorBoard."""
-        for tag, value in tags.items():
-            self._board.add_scalar(tag, value, step)
-        self._board.flush()
+        with naming(self._path.parent):  # a file of its own, whose name TensorBoard chooses
+            for tag, value in tags.items():
+                self._board.add_scalar(tag, value, step)
+            self._board.flush()
 
 
 class NullLog(TrainingLog):
