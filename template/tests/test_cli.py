@@ -156,6 +156,8 @@ def test_models_that_cannot_be_loaded(name: str, sentence: str, project: Project
 def test_damaged_run_is_refused(finished: Callable[[str], None], refused: Callable[..., str]) -> None:
     finished("text-classification")
     Path("runs/config/best/finetune.json").unlink()
+    assert "runs/config/best: finetune.json is missing: put back an intact copy" in refused("evaluate", "runs/config")
+    shutil.rmtree("runs/config/best")
     assert "there is no finetuned model yet" in refused("evaluate", "runs/config")
 
 

@@ -24,6 +24,7 @@ from finetune.config.load import load_config
 from finetune.export import card as cards
 from finetune.export import export as exporting
 from finetune.export.ollama import write_modelfile
+from finetune.files import write_manifest
 from finetune.run.folder import RunFolder
 from finetune.run.saved_model import load_saved_model
 
@@ -86,6 +87,7 @@ def test_a_base_model_is_named_if_others_can_get_it(
     finished("text-classification")
     path = Path("runs/config/best/finetune.json")
     path.write_text(json.dumps({**json.loads(path.read_text()), "base": model.model_dump()}))
+    write_manifest(path.parent)
     config: Config = load_config(project.config("text-classification")).model_copy(update={"model": model})
     run = RunFolder(Path("runs/config"))
     assert cards._base_model(run, config) == {**expected, "tiny": False}
@@ -227,6 +229,7 @@ def test_an_adapter_of_a_decoder_has_the_form_that_vllm_reads(project: Project) 
     config = Path("runs/config/config.json")
     config.write_text(config.read_text().replace("tiny:gpt2", "org/base"))
     shutil.rmtree("runs/config/best/base")
+    write_manifest(path.parent)
     text = exported("--adapter").text  # the base model, which cannot be had here, is not needed
     described = json.loads(Path("new/adapter_config.json").read_text())
     # vLLM refuses modules_to_save and DoRA.

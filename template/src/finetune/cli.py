@@ -213,6 +213,7 @@ def training_settings(config: Path, overrides: list[str], resume: bool) -> "Conf
     from .config.load import load_config
     from .run.find import LATEST, find_interrupted
     from .run.folder import RunFolder
+    from .run.named_files import require_named_files
 
     latest = str(config) == LATEST
     if not latest and not RunFolder(config).config_file.is_file():
@@ -227,6 +228,7 @@ def training_settings(config: Path, overrides: list[str], resume: bool) -> "Conf
             f"{run.path}: the model comes with Python code, which runs only if this command allows it: read the code, "
             f"then add model.trust_remote_code=true"
         )
+    require_named_files(run, settings)
     # The folder may have been renamed since.
     return settings.model_copy(update={"run": Run(name=run.path.name, dir=run.path.parent)})
 

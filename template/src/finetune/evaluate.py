@@ -13,9 +13,9 @@ from .console import counted, print_table
 from .data.files import shown
 from .dataset import read_split, stream_chosen
 from .errors import UserError
-from .files import write_atomic
 from .predict import infer_examples
 from .run.folder import RunFolder
+from .run.named_files import require_named_data
 from .run.saved_model import SavedModel, load_saved_model
 from .tasks.results import Scores, Table, WrongPrediction
 
@@ -31,23 +31,25 @@ def evaluate(
     Writes `evaluation-<split>.json`, prints its tables and returns its content.
     Raises UserError if the config has no file for the split or its data are wrong.
     """
-    config = run.config()
+    config, name = run.config(), run.evaluation_name(split)
+    run.at(name)  # before it takes time
     files = (str(data),) if data else files_of_split(split, run, config)
     if data:  # data.where chooses from the config's own files
         config = config.model_copy(update={"data": config.data.model_copy(update={"where": {}})})
-    saved = load_saved_model(run.best, config.train, trust_remote_code=trust_remote_code)
+    saved = load_saved_model(run.model, config.train, trust_remote_code=trust_remote_code)
     examples = read_split(config, saved.task, files)
     measured, scores = measure(config, saved, examples)
     evaluation = {"format": FORMAT, "task": config.task.type, "split": split, "data": shown(files), **measured}
-    write_atomic(run.evaluation_file(split), json.dumps(evaluation, indent=1, ensure_ascii=False) + "\n")
+    run.write(name, json.dumps(evaluation, indent=1, ensure_ascii=False) + "\n")
     show(evaluation, scores.tables, console)
     return evaluation
 
 
 def files_of_split(split: str, run: RunFolder, config: Config) -> Files:
-    """The data files of a split of a run's config. Raises UserError if it has none."""
+    """The data files of a split of a run's config. Raises UserError if it has none, or must not name them."""
     files = {"train": config.data.train, "validation": config.data.validation, "test": config.data.test}
     if found := files.get(split):
+        require_named_data(run, found, "name the file with --data")
         return found
     others = "".join(f", or take --split {name}" for name in ("test", "validation") if files[name])
     raise UserError(f"{run.config_file}: data.{split} is not set: name a file with --data{others}")
@@ -62,7 +64,7 @@ def confident_errors(
     those of which the model is most confident. Raises UserError as `evaluate` does.
     """
     config = run.config()
-    saved = load_saved_model(run.best, config.train, trust_remote_code=trust_remote_code)
+    saved = load_saved_model(run.model, config.train, trust_remote_code=trust_remote_code)
     rows = list(stream_chosen(config.data, saved.task, files_of_split(split, run, config)))
     examples = saved.task.parse(rows)
     encoded, result = infer_examples(config, saved, examples, "loss")

@@ -1,19 +1,147 @@
 """Atomic writes of files and folders: after a kill at any moment the last complete version is there.
 
-A folder is written under a temporary name, flushed to the disk together with a manifest of checksums, and then renamed.
-A folder is valid only if it matches its manifest.
+What is written gets a temporary name, is flushed to the disk, and then renamed. A folder has a manifest of sizes and
+checksums, and is valid only if it matches that. Where a run or a monitor writes, `Folder` keeps to it: by plain names,
+through no link. This is the one module that writes there.
 """
 
 import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Callable
-from pathlib import Path
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, TextIO
+
+import psutil
 
 from .console import progress
+from .errors import UserError
 from .system_errors import names_path
+
+MANIFEST = "manifest.json"
+PLAIN_NAME = r"^[^\\/:*?\"<>|\x00-\x1f. ]([^\\/:*?\"<>|\x00-\x1f]*[^\\/:*?\"<>|\x00-\x1f .])?$"
+"""A name in a folder, on every system: without separators, not hidden, no `.` or blank at its end (nor `..`)."""
+TEMPORARY = re.compile(r"\.(.+)\.(\d+)\.finetune\.tmp")
+"""Name of what is not complete: that of the file or folder (its beginning), and the process that writes it."""
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name may be that of a run, on every system."""
+    return re.search(PLAIN_NAME, name) is not None
+
+
+def is_link(path: Path) -> bool:
+    """Whether a path is a symbolic link, or on Windows a junction."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    junction = getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", 0)
+    return stat.S_ISLNK(found.st_mode) or (junction != 0 and getattr(found, "st_reparse_tag", 0) == junction)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder, and no link to one."""
+    return os.path.isdir(path) and not is_link(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder in which this program writes, and nowhere else: by plain names, and through no link.
+
+    It may have been made by somebody else, with links in it. Its own path is what the person has named, and may hold
+    links. Where a name is not plain, or a link lies on the way, the methods raise UserError, and write nothing.
+    """
+
+    path: Path
+
+    def at(self, *names: str) -> Path:
+        """The path of what lies in the folder."""
+        path = self.path
+        for name in names:
+            if not _is_inside(name):
+                raise UserError(f"{path}: '{name}' is no plain name of a file: choose another one")
+            path = path / name
+            if is_link(path):
+                raise UserError(f"{path}: is a link, which is not followed: put what it leads to in its place")
+        return path
+
+    def inner(self, *names: str) -> "Folder":
+        """The folder in it of that name."""
+        return Folder(self.at(*names))
+
+    def read(self, name: str) -> str:
+        """The text of a file. Raises OSError if there is none, ValueError if it is not UTF-8."""
+        path = self.at(name)
+        if not stat.S_ISREG(path.lstat().st_mode):  # a pipe might never end
+            raise UserError(f"{path}: is no regular file: remove it")
+        return path.read_text(encoding="utf-8")
+
+    def read_object(self, name: str, remedy: str) -> dict[str, Any]:
+        """The JSON object in a file that this program wrote. Raises UserError, with the remedy, for anything else."""
+        path = self.path / name
+        try:
+            content = json.loads(self.read(name))
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror}): {remedy}") from error
+        except ValueError as error:
+            raise UserError(f"{path}: not valid JSON ({error}): {remedy}") from error
+        if not isinstance(content, dict):
+            raise UserError(f"{path}: must hold a JSON object: {remedy}")
+        return content
+
+    def write(self, name: str, content: str | bytes) -> Path:
+        """Write a file atomically; returns its path."""
+        write_atomic(self.at(name), content)
+        return self.path / name
+
+    def append(self, name: str) -> TextIO:
+        """A file to whose end is written."""
+        return self.at(name).open("a", encoding="utf-8", newline="\n")
+
+    def truncate(self, name: str, size: int) -> None:
+        """Cut a file to so many bytes."""
+        os.truncate(self.at(name), size)
+
+    def publish(self, name: str, write: Callable[[Path], None]) -> None:
+        """Write a folder atomically, as the function `publish` does."""
+        publish(self.at(name), write)
+
+    def remove(self, name: str) -> None:
+        """Remove a file or a folder with all that is in it; what it links to stays."""
+        _remove(self.at(name))
+
+    @contextlib.contextmanager
+    def staged(self) -> Iterator[Path]:
+        """A temporary folder, whose files at the end of the block replace those of the same names here.
+
+        A block that raises, as on a full disk, leaves the files as they were.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        temporary = _temporary(self.path / "files")
+        temporary.mkdir()
+        try:
+            yield temporary
+            written = sorted(path for path in temporary.iterdir())
+            for path in written:
+                _sync(path)
+            for target in [self.at(path.name) for path in written]:
+                os.replace(temporary / target.name, target)
+            _sync(self.path)
+        finally:
+            _remove(temporary)
+
+    def remove_leftovers(self) -> None:
+        """Remove what killed processes have not completed, here and in the folders directly below."""
+        folders = [self.path, *filter(is_folder, entries(self.path))]
+        for path in [path for folder in folders for path in entries(folder)]:
+            if _is_leftover(path):
+                _remove(path)
 
 
 def sha256_of(path: Path) -> str:
@@ -26,9 +154,6 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-MANIFEST = "manifest.json"
-
-
 @names_path
 def publish(folder: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary folder, flush it to the disk and rename it to `folder`.
@@ -37,56 +162,178 @@ def publish(folder: Path, write: Callable[[Path], None]) -> None:
     An older `folder` is kept until then, and if `write` fails. A kill between the two renames leaves neither version
     under that name: `recover` repairs this.
     """
-    temporary, old = _sibling(folder, "tmp"), _sibling(folder, "old")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary, old = _temporary(folder), before(folder)
+    temporary.mkdir()
     try:
         write(temporary)
+        files = write_manifest(temporary)
+        for path in files:
+            shutil.copymode(temporary / MANIFEST, path)  # that of the umask; safetensors lets only the owner read
+        folders = [path for path in temporary.rglob("*") if path.is_dir()]
+        for path in [*files, temporary / MANIFEST, *folders, temporary]:
+            _sync(path)
+        if os.path.lexists(folder):
+            _remove(old)
+        move(folder, old)
+        os.replace(temporary, folder)
     except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove(temporary)
         raise
-    files = sorted(path for path in temporary.rglob("*") if path.is_file())
-    checksums = {path.relative_to(temporary).as_posix(): sha256_of(path) for path in files}
-    (temporary / MANIFEST).write_text(json.dumps(checksums, indent=1))
-    for path in files:
-        shutil.copymode(temporary / MANIFEST, path)  # that of the umask; safetensors lets only the owner read
-    for path in [*files, temporary / MANIFEST, *(path for path in temporary.rglob("*") if path.is_dir()), temporary]:
-        _sync(path)
-    if folder.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        os.replace(folder, old)
-    os.replace(temporary, folder)
     _sync(folder.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    _remove(old)
+
+
+def write_manifest(folder: Path) -> list[Path]:
+    """Write the sizes and checksums of the files in a new folder; returns the files."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
+    manifest = {
+        path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": sha256_of(path)} for path in files
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    return files
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Folder]:
+    """A temporary folder, which is renamed to `path` at the end of the block; removed, if the block raises."""
+    temporary = _temporary(path)
+    temporary.mkdir(parents=True)
+    try:
+        yield Folder(temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        _remove(temporary)
+        raise
+    _sync(path.parent)
+
+
+def move(path: Path, to: Path) -> bool:
+    """Rename a file, folder or link; returns whether there was one."""
+    if not os.path.lexists(path):
+        return False
+    os.replace(path, to)
+    return True
 
 
 def recover(folder: Path) -> None:
     """Restore the older version of `folder` after a kill between the two renames of `publish`."""
-    old = _sibling(folder, "old")
-    if old.exists() and not folder.exists():
+    old = before(folder)
+    if old.exists() and not os.path.lexists(folder):
         os.replace(old, folder)
 
 
 def is_valid(folder: Path) -> bool:
-    """Whether every file of the folder matches its checksum in the manifest."""
+    """Whether every file of the folder is as it was written."""
+    return damage(folder) is None
+
+
+def damage(folder: Path, *, checksums: bool = True) -> str | None:
+    """What is wrong with a folder that `publish` has written, such as "model.safetensors is missing"; None if nothing.
+
+    Sizes are compared first, so that a file that was cut is found at once; without `checksums`, only they are.
+    Files that the manifest does not list, such as those of a file manager, do not count.
+    """
     try:
-        checksums = json.loads((folder / MANIFEST).read_text())
-        return all(sha256_of(folder / name) == checksum for name, checksum in checksums.items())
+        manifest = json.loads(Folder(folder).read(MANIFEST))
+        files = {name: _expected(entry) for name, entry in manifest.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError):
+        return f"{MANIFEST} is missing or damaged"
+    if not files:
+        return f"{MANIFEST} lists no files"
+    for name, (size, _) in files.items():
+        if wrong := _wrong_file(folder, name, size):
+            return f"{name} {wrong}"
+    if checksums:
+        for name, (_, checksum) in files.items():
+            try:
+                if sha256_of(folder / name) != checksum:
+                    return f"{name} has changed since it was written"
+            except OSError as error:
+                return f"{name} cannot be read ({error.strerror})"
+    return None
+
+
+def _expected(entry: Any) -> tuple[int | None, str]:
+    """Size and checksum; manifests of earlier versions have no sizes."""
+    return (None, entry) if isinstance(entry, str) else (int(entry["size"]), str(entry["sha256"]))
+
+
+def _wrong_file(folder: Path, name: str, size: int | None) -> str | None:
+    parts = PurePosixPath(name).parts
+    paths = [folder.joinpath(*parts[:number]) for number in range(1, len(parts) + 1)]
+    if ".." in parts or PurePosixPath(name).is_absolute() or any(map(is_link, paths)):
+        return "leads to another place"
+    try:
+        found = (folder / name).stat()
     except (OSError, ValueError):
-        return False
+        return "is missing"
+    if not stat.S_ISREG(found.st_mode):
+        return "is no file"
+    return None if size in (None, found.st_size) else f"has {found.st_size:,} bytes instead of {size:,}"
 
 
 @names_path
 def write_atomic(path: Path, content: str | bytes) -> None:
-    """Write a file under a temporary name and rename it: a reader sees the old content or the new, never a part."""
-    temporary = _sibling(path, "tmp")
-    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-    _sync(temporary)
-    os.replace(temporary, path)
+    """Write a file under a temporary name and rename it: a reader sees the old content or the new, never a part.
+
+    A file that is replaced keeps its permissions. A link is replaced, not followed.
+    """
+    temporary = _temporary(path)
+    try:
+        with temporary.open("xb") as file:  # a link of that name is an error
+            file.write(content.encode() if isinstance(content, str) else content)
+        if path.is_file() and not is_link(path):
+            shutil.copymode(path, temporary)
+        _sync(temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync(path.parent)
 
 
-def _sibling(path: Path, ending: str) -> Path:
-    return path.with_name(f"{path.name}.{ending}")
+def _is_inside(name: str) -> bool:
+    """Whether a name is that of something directly in a folder; on Windows, `:` would lead into a file."""
+    return name not in ("", ".", "..") and Path(name).name == name and not {"\0", *(":" * (os.name == "nt"))} & {*name}
+
+
+def _temporary(path: Path) -> Path:
+    """A new name beside `path`; what killed processes have left of that file or folder is removed."""
+    beginning = path.name[:40]  # a longer name might be too long
+    for other in entries(path.parent):
+        found = TEMPORARY.fullmatch(other.name)
+        if found and found[1] == beginning and _is_leftover(other):
+            _remove(other)
+    return path.with_name(f".{beginning}.{os.getpid()}.finetune.tmp")
+
+
+def _is_leftover(path: Path) -> bool:
+    """Whether a path is a temporary one of a process that has ended. Process numbers repeat, as in containers."""
+    found = TEMPORARY.fullmatch(path.name)
+    return found is not None and (int(found[2]) == os.getpid() or not psutil.pid_exists(int(found[2])))
+
+
+def before(folder: Path) -> Path:
+    """Where `publish` keeps the version before until the new one has its name; there after a kill between the two."""
+    return folder.with_name(f"{folder.name}.old")
+
+
+def entries(folder: Path) -> list[Path]:
+    """What lies in a folder; nothing if it cannot be read."""
+    try:
+        return [*folder.iterdir()]
+    except OSError:
+        return []
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, a link, or a folder with all that is in it, if it is there and can be removed."""
+    if is_folder(path):
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def _sync(path: Path) -> None:

@@ -50,7 +50,7 @@ class Predictor:
 
     def __init__(self, run: RunFolder, *, trust_remote_code: bool = False) -> None:
         self._config = run.config()
-        self._saved: SavedModel = load_saved_model(run.best, self._config.train, trust_remote_code=trust_remote_code)
+        self._saved: SavedModel = load_saved_model(run.model, self._config.train, trust_remote_code=trust_remote_code)
 
     @property
     def data(self) -> Data:
@@ -127,7 +127,7 @@ def predict_to_file(run: RunFolder, path: Path, output: Path | None, *, trust_re
     is_kept = reader_name(path) in WRITERS
     suffix = suffix_of(path) if is_kept else ".jsonl"
     name = path.name if is_kept else f"{re.sub('[{}]', '', path.name)}{suffix}"
-    output = output or run.path / "predictions" / name
+    output = output or run.at("predictions", name)
     if suffix_of(output) != suffix:
         raise UserError(f"{output}: the predictions of this input are {suffix}: let its name end in {suffix}")
     if output.exists() and path.exists() and output.samefile(path):

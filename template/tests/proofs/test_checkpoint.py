@@ -19,7 +19,7 @@ import torch
 
 from finetune.config.config import Model, Optim
 from finetune.distributed.world import SINGLE_PROCESS
-from finetune.files import MANIFEST, is_valid, publish, recover
+from finetune.files import MANIFEST, TEMPORARY, is_valid, publish, recover
 from finetune.run.saved_model import Base
 from finetune.train.background import background_writer
 from finetune.train.checkpoint import TrainingState, load_checkpoint, newest_valid, save_checkpoint
@@ -144,7 +144,8 @@ def test_all_is_on_the_disk_before_a_folder_has_its_name(tmp_path: Path, monkeyp
 
     def replace(old: Path, new: Path) -> None:
         written = [old, *old.rglob("*")]
-        assert {path.name for path in written} == {"best.tmp", "a", "base", "b", MANIFEST}
+        assert TEMPORARY.fullmatch(old.name)
+        assert {path.name for path in written} == {old.name, "a", "base", "b", MANIFEST}
         assert [path for path in written if path.stat().st_ino not in synced] == []
         synced.clear()
         rename(old, new)

@@ -19,6 +19,7 @@ from finetune.cli import main
 from finetune.config.load import load_config
 from finetune.data.rows import Row
 from finetune.errors import UserError
+from finetune.files import write_manifest
 from finetune.predict import Predictor
 from finetune.run.folder import RunFolder
 from finetune.run.saved_model import STANDARDIZED, load_saved_model
@@ -184,12 +185,15 @@ def test_models_of_earlier_versions_are_read_as_they_were_written(project: Proje
     description = json.loads((best / "finetune.json").read_text())
     del description["data_units"]
     (best / "finetune.json").write_text(json.dumps(description))
+    write_manifest(best)
     assert torch.equal(predicted(), now)
 
 
 def test_a_model_whose_trained_head_is_gone_is_refused(project: Project, refused: Callable[..., str]) -> None:
     trained(project)
     Path("runs/config/best", STANDARDIZED).unlink()
+    assert f"{STANDARDIZED} is missing" in refused("predict", "runs/config", "--text", "a")
+    write_manifest(Path("runs/config/best"))
     assert "the model lacks weights" in refused("predict", "runs/config", "--text", "a")
 
 

@@ -13,13 +13,13 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, fi
 
 from ..data.label_values import label_name
 from ..data.template import columns_in
+from ..files import PLAIN_NAME
 from ..section import Section
 from ..tasks.settings import AnyTask, FeatureKind, Overflow
 from .continual import AnyContinual, Ewc, Naive, Replay
 from .methods import AdaLora, AnyMethod, Full, Prefix, QLora, soft_prompt_tokens
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
-FOLDER_NAME = r"^[^\\/:*?\"<>|\x00-\x1f]+$"
 
 
 class Model(Section):
@@ -297,7 +297,7 @@ class Optim(Section):
 class Run(Section):
     """Run folder."""
 
-    name: str | None = Field(default=None, pattern=FOLDER_NAME)
+    name: str | None = Field(default=None, pattern=PLAIN_NAME)
     """Run name: the run's folder inside run.dir; by default the name of the config file."""
     dir: Path = Path("runs")
     """Output directory of all runs; TensorBoard reads it."""
@@ -306,7 +306,7 @@ class Run(Section):
 class Stage(Section):
     """A stage of continual learning: a training that starts from the model of the stage before."""
 
-    name: str = Field(pattern=FOLDER_NAME)
+    name: str = Field(pattern=PLAIN_NAME)
     """Stage name, in the report and in the folder of the stage's run, stages/<number>-<name>."""
     data: Data
     """Data files of the stage. Every model is scored on the test (or else validation) data of all stages."""

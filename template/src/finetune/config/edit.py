@@ -1,8 +1,6 @@
 """Change values in a config file, and leave every other byte as it is: comments, order, layout."""
 
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ from typing import Any
 import yaml
 
 from ..errors import UserError
+from ..files import write_atomic
 
 
 def edited(path: Path, changes: Mapping[str, Mapping[str, Any]]) -> str:
@@ -42,11 +41,8 @@ def edited(path: Path, changes: Mapping[str, Mapping[str, Any]]) -> str:
 def replace_file(path: Path, text: str) -> None:
     """Replace a file atomically; it keeps its mode, and a symbolic link stays one."""
     path = path.resolve()
-    temporary = path.with_name(f"{path.name}.tmp")
     try:
-        temporary.write_bytes(text.encode())
-        shutil.copymode(path, temporary)
-        os.replace(temporary, path)
+        write_atomic(path, text)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror}): allow that") from error
 

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from .. import optional
 from ..errors import UserError
+from ..files import is_plain
 from .config import Config
 from .yaml_lines import Node, parse_override, read_yaml
 from .yaml_words import without_blank
@@ -22,9 +23,12 @@ NO_SECTION = ("model_type", "model_attributes_type", "dict_type")
 def load_config(path: Path, overrides: list[str] | None = None) -> Config:
     """Read a YAML config and apply `key.sub=value` overrides.
 
+    Remote code that the config of a run (.json) allows is not allowed: a run is data, only the command can allow it.
     Raises UserError with file:line and key for a syntax error, an unknown or repeated key, and a bad value.
     """
     root = read_yaml(path)
+    if path.suffix == ".json":
+        root.set(*parse_override("model.trust_remote_code=false"))
     for override in overrides or []:
         root.set(*parse_override(override))
     for key, folder in deleted_keys().items():
@@ -35,6 +39,8 @@ def load_config(path: Path, overrides: list[str] | None = None) -> Config:
             )
     config = _validated(root)
     run = config.run.model_copy(update={"name": config.run.name or path.stem})
+    if not is_plain(str(run.name)):
+        raise UserError(f"{path}: its name is no name for the folder of a run: set run.name")
     return config.model_copy(update={"run": run})
 
 

@@ -23,6 +23,7 @@ from ..model.methods import apply_method, can_be_merged, freeze_embeddings, is_p
 from ..model.packed_attention import use_packed_attention
 from ..model.precision import wanted_precision
 from ..run.folder import RunFolder
+from ..run.named_files import knows_earlier_run, names_network
 from ..run.saved_model import Base, SavedModel, load_saved_model
 from ..tasks.base import Task
 from ..train.resume import flat
@@ -60,7 +61,7 @@ class PreviousRun(FirstRun):
     def saved(self) -> SavedModel:
         """Its best model."""
         train = None if wanted_precision(self.config) == "auto" else self.config.train  # it is decided later
-        return load_saved_model(self.run.best, train, trust_remote_code=self.config.model.trust_remote_code)
+        return load_saved_model(self.run.model, train, trust_remote_code=self.config.model.trust_remote_code)
 
     def prepare(self) -> None:
         """Let the previous run store its replay buffer or Fisher information, if it has not; other ranks only read it.
@@ -89,7 +90,7 @@ class PreviousRun(FirstRun):
         self, task: Task[Any, Any], tokenizer: Any, total_steps: int, dtype: Precision = "fp32"
     ) -> tuple[Any, Base]:
         """Its model, with new rows in the head for new labels."""
-        base, model = Base.read(self.run.best), self.saved.model
+        base, model = Base.read(self.run.model), self.saved.model
         if not is_peft(self.config.method):  # adapters were applied when the model was loaded
             model = apply_method(self.config.method, model, base.head)
         freeze_embeddings(self.config, model)
@@ -116,7 +117,7 @@ class PreviousRun(FirstRun):
         wanted = self.config.continual
         if not isinstance(wanted, Distillation):
             return None
-        model = load_saved_model(self.run.best, trust_remote_code=self.config.model.trust_remote_code).model.to(device)
+        model = load_saved_model(self.run.model, trust_remote_code=self.config.model.trust_remote_code).model.to(device)
         if self.config.train.packing:  # it reads the same batches
             use_packed_attention(unwrap_model(model))
         return Teacher(model, wanted.weight, wanted.temperature)
@@ -155,17 +156,23 @@ def stored_memory(run: RunFolder, wanted: Replay | Ewc, trust_remote_code: bool 
     config = run.config()
     recorded = run.environment()["data"]
     for source in config.data.train:
-        if not _is_unchanged(source, recorded):
+        if names_network(source) or not _is_unchanged(source, recorded):
             raise UserError(
                 f"continue_from: {run.path} has stored nothing for {wanted.type}, and {source}, from which it "
                 f"was trained, is gone or has changed: put the file back, or set continual.type to distillation"
             )
     with torch.random.fork_rng(devices=[]):  # the random numbers of a training must not depend on when this is computed
-        saved = load_saved_model(run.best, trust_remote_code=trust_remote_code)
+        saved = load_saved_model(run.model, trust_remote_code=trust_remote_code)
     examples = read_split(config, saved.task, config.data.train)
     earlier = None
     if config.continue_from:
-        earlier = stored_memory(RunFolder(config.continue_from), wanted, trust_remote_code)
+        before = RunFolder(config.continue_from)
+        if not knows_earlier_run(run, before):
+            raise UserError(
+                f"continue_from: {run.path} has stored nothing for {wanted.type}, and {before.path}, which it went on "
+                f"from, is gone or has changed: put it back, or set continual.type to distillation"
+            )
+        earlier = stored_memory(before, wanted, trust_remote_code)
     if isinstance(wanted, Replay):
         reservoir = Reservoir.read(earlier, saved.task) if earlier else Reservoir([], 0)
         reservoir.fill(examples, wanted.budget, config.train.seed).write(folder, saved.task)
@@ -178,7 +185,7 @@ def stored_memory(run: RunFolder, wanted: Replay | Ewc, trust_remote_code: bool 
 def _fisher(config: Config, run: RunFolder, saved: SavedModel, examples: list[Any], wanted: int) -> Any:
     model = saved.model.to(choose_device(config.train.device))
     if not is_peft(config.method):
-        model = apply_method(config.method, model, Base.read(run.best).head)
+        model = apply_method(config.method, model, Base.read(run.model).head)
     split = encode_split(config, saved.task, saved.tokenizer, examples)
     number = len(split)
     chosen = np.random.default_rng([config.train.seed, 2]).choice(number, min(wanted, number), replace=False)

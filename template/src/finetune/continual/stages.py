@@ -16,10 +16,10 @@ from ..data.files import shown
 from ..dataset import new_task, read_split
 from ..distributed.world import SINGLE_PROCESS, World
 from ..evaluate import measure
-from ..files import MANIFEST, is_valid, publish, recover, write_atomic
+from ..files import MANIFEST, is_valid, publish, recover
 from ..model.device import choose_device
 from ..run.environment import describe_environment
-from ..run.folder import RunFolder
+from ..run.folder import STAGES, RunFolder
 from ..run.saved_model import load_saved_model
 from ..tasks.base import Task
 from ..train.checkpoint import newest_valid
@@ -59,6 +59,7 @@ def train_stages(
 
 def open_sequence(config: Config, run: RunFolder, resume: bool, processes: int, console: Console) -> int:
     """How many stages are done. Raises UserError for an error in any file, or a change that a resume does not allow."""
+    run.at(STAGES)  # nothing is written through a link
     for number in range(len(config.stages)):  # an error in the last file should not wait for its turn
         read_all(stage_config(config, number))
     environment = describe_environment(config, choose_device(config.train.device), processes)
@@ -91,7 +92,7 @@ def read_all(stage: Config) -> None:
 
 def scores(config: Config, finished: Config) -> list[float | None]:
     """Main metric of a finished stage's model on the data of every stage; None if it does not know all labels."""
-    saved = load_saved_model(RunFolder(finished.run_folder).best, trust_remote_code=config.model.trust_remote_code)
+    saved = load_saved_model(RunFolder(finished.run_folder).model, trust_remote_code=config.model.trust_remote_code)
     found: list[float | None] = []
     for number in range(len(config.stages)):
         stage = stage_config(config, number)
@@ -121,7 +122,7 @@ def read_matrix(run: RunFolder) -> list[list[float | None]]:
     """The rows so far."""
     if not run.stages_file.is_file():
         return []
-    matrix: list[list[float | None]] = json.loads(run.stages_file.read_text(encoding="utf-8"))["matrix"]
+    matrix: list[list[float | None]] = json.loads(run.read(run.stages_file.name))["matrix"]
     return matrix
 
 
@@ -145,7 +146,7 @@ def write_matrix(run: RunFolder, config: Config, matrix: list[list[float | None]
         "backward_transfer": backward_transfer(gains),
         "forgetting": forgetting(gains),
     }
-    write_atomic(run.stages_file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    run.write(run.stages_file.name, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     return content
 
 
@@ -166,7 +167,7 @@ def keep_last(run: RunFolder, last: RunFolder) -> None:
     """Copy the model of the last stage to the sequence, so that it predicts and is evaluated like any run."""
 
     def write(target: Path) -> None:
-        shutil.copytree(last.best, target, ignore=shutil.ignore_patterns(MANIFEST), dirs_exist_ok=True)
+        shutil.copytree(last.model, target, ignore=shutil.ignore_patterns(MANIFEST), dirs_exist_ok=True)
 
     recover(run.best)
     if not is_valid(run.best):

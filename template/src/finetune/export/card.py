@@ -79,7 +79,7 @@ def write_card(
     """Write README.md to the folder `target`. `int8` is what quantization did to the metric."""
     config, environment = run.config(), run.environment()
     name = options.name or name
-    evaluations, base = _evaluations(run), _base_model(run, config)
+    evaluations, base = run.evaluations(), _base_model(run, config)
     data = environment.get("data", {})
     base_source = base["name"] if base["on_hub"] else f"{name}/base" if base["tiny"] else "path/to/the/base/model"
     names = {"name": name, "local": name.rsplit("/", 1)[-1], "base": base_source}
@@ -156,17 +156,10 @@ def _metadata(
     )
 
 
-def _evaluations(run: RunFolder) -> list[dict[str, Any]]:
-    """What `evaluate` has found, that of the test data first."""
-    files = {file.stem.removeprefix("evaluation-"): file for file in sorted(run.path.glob("evaluation-*.json"))}
-    order = sorted(files, key=lambda split: (split != "test", split != "validation", split))
-    return [json.loads(files[split].read_text(encoding="utf-8")) for split in order]
-
-
 def _base_model(run: RunFolder, config: Config) -> dict[str, Any]:
     """Name and commit. Of a folder the name alone is told, because its path is that of one machine."""
     name = config.model.name
-    recorded = json.loads((run.best / "finetune.json").read_text(encoding="utf-8")).get("base", {})
+    recorded = json.loads((run.model / "finetune.json").read_text(encoding="utf-8")).get("base", {})
     on_hub = bool(HUB_NAME.fullmatch(name)) and not Path(name).exists()
     is_tiny = name.startswith("tiny:")
     return {

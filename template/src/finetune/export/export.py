@@ -17,6 +17,7 @@ from ..files import publish
 from ..hub_client import first_line
 from ..model.methods import can_be_merged, has_virtual_tokens, merge
 from ..run.folder import RunFolder
+from ..run.named_files import require_named_data
 from ..run.saved_model import TASK_FILE, SavedModel, load_saved_model, to_data_units
 from .adapter import require_peft, write_adapter
 from .card import CardOptions, Kind, write_card
@@ -106,16 +107,20 @@ def _other_format(method: AnyMethod) -> str:
 
 def _export(run: RunFolder, folder: Path, config: Config, options: Options) -> list[str]:
     saved = load_saved_model(
-        run.best, trust_remote_code=options.trust_remote_code, to_merge=True, without_base=options.adapter
+        run.model, trust_remote_code=options.trust_remote_code, to_merge=True, without_base=options.adapter
     )
-    examples = read_split(config, saved.task, require_validation(config)) if options.int8 else []
+    examples = []
+    if options.int8:
+        files = require_validation(config)
+        require_named_data(run, files, "leave out --int8")
+        examples = read_split(config, saved.task, files)
     known, notes = _known(saved), list[str]()
 
     def write(target: Path) -> None:
         kind: Kind = "adapter" if options.adapter else options.form
         match kind:
             case "adapter":
-                in_data_units = write_adapter(target, run.best, Path(options.card.name or folder))
+                in_data_units = write_adapter(target, run.model, Path(options.card.name or folder))
             case "onnx":
                 in_data_units = _write_onnx(target, saved, known, notes)
             case _:

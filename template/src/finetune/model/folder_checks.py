@@ -16,6 +16,7 @@ from huggingface_hub import try_to_load_from_cache
 from safetensors import SafetensorError, safe_open
 
 from ..errors import UserError
+from ..hub_client import HUB_NAME
 
 CONFIG, INDEX, WEIGHTS = "config.json", "model.safetensors.index.json", "model.safetensors"
 TOKENIZER = "tokenizer.json"
@@ -97,7 +98,8 @@ def damage(source: str, revision: str, *, of_weights: bool) -> UserError | None:
     """
     folder = Path(source)
     if not folder.is_dir():
-        cached = try_to_load_from_cache(source, CONFIG, revision=revision) if source.count("/") == 1 else None
+        is_name = HUB_NAME.fullmatch(source)
+        cached = try_to_load_from_cache(source, CONFIG, revision=revision) if is_name else None
         if not isinstance(cached, str):
             return None
         folder = Path(cached).parent

@@ -18,6 +18,7 @@ from ..hub_client import HUB_NAME, first_line, require_on_hub
 from ..tasks.base import E, Task
 from .device import Precision
 from .folder_checks import ANEW, CONFIG, damage, require_fitting_size, require_sound_settings, require_sound_weights
+from .foreign_files import refused_adapter, require_own_tokenizer
 from .frozen import loaded_in
 from .pretrained_head import PretrainedHead, fit_head, matching_rows
 from .quantization import quantization_config
@@ -140,8 +141,9 @@ def on_meta(auto: Any, config: Any, model: settings.Model) -> Any:
 def load_model_config(model: settings.Model, **options: Any) -> Any:
     """The config of a model, with `model.attention`. Raises UserError if it cannot be loaded."""
     config = load_pretrained(transformers.AutoConfig, model, **options)
-    # None as well: a config.json may name an attention kernel, which transformers would download and run.
+    # None as well: a config.json may name a kernel, which transformers would download and run.
     config._attn_implementation = model.attn_implementation
+    config._experts_implementation = None
     return config
 
 
@@ -149,14 +151,18 @@ def load_pretrained(auto: Any, model: settings.Model, **options: Any) -> Any:
     """`auto.from_pretrained` from the fetched folder if there is one, else by name. Raises UserError if it fails."""
     source, revision = _source(model)
     require_sound_settings(source)
-    if auto not in (transformers.AutoConfig, transformers.AutoTokenizer):
-        require_sound_weights(source)
-        if not model.trust_remote_code:
-            skeleton = on_meta(auto, options["config"], model)
-            require_fitting_size(source, sum(parameter.numel() for parameter in skeleton.parameters()))
     with _errors_of(model, FILES.get(auto, WEIGHTS)):
         if model.trust_remote_code:
             require_pinned_code(source, revision)
+        if auto is transformers.AutoTokenizer:
+            require_own_tokenizer(source, revision)
+        elif auto is not transformers.AutoConfig:
+            if refused := refused_adapter(source):
+                raise refused
+            require_sound_weights(source)
+            if not model.trust_remote_code:
+                skeleton = on_meta(auto, options["config"], model)
+                require_fitting_size(source, sum(parameter.numel() for parameter in skeleton.parameters()))
         return auto.from_pretrained(source, revision=revision, trust_remote_code=model.trust_remote_code, **options)
 
 
@@ -170,6 +176,8 @@ def _errors_of(model: settings.Model, files: str = CONFIG) -> Iterator[None]:
     """Raise UserError in place of what transformers raises for a model, of which it reads `files`."""
     try:
         yield
+    except UserError:
+        raise
     except Exception as error:  # transformers has one of any class for a file that it cannot read
         from_code = model.trust_remote_code and not isinstance(error, OSError | ValueError | ImportError)
         if from_code or isinstance(error, torch.OutOfMemoryError):
@@ -203,11 +211,8 @@ def _load_error(source: str, error: Exception, revision: str = "main", files: st
         return UserError(
             f"model.name: '{source}' is the folder of a run: name {source}/best, or set continue_from to it"
         )
-    if Path(source, "adapter_config.json").is_file():
-        return UserError(
-            f"model.name: '{source}' holds an adapter, not a whole model: set continue_from to its run, or name the "
-            f"folder that `finetune export` makes of it"
-        )
+    if refused := refused_adapter(source):
+        return refused
     if damaged := damage(source, revision, of_weights=files == WEIGHTS):
         return damaged
     if Path(source).is_dir():

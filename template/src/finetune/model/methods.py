@@ -121,13 +121,13 @@ def peft_config(method: PeftMethod, model: Any, head: Sequence[str], total_steps
             return peft.PromptTuningConfig(**virtual_token_options(method, model), **common)
 
 
-def save_adapter(method: AnyMethod, model: Any, folder: Path, weights: dict[str, Tensor]) -> None:
+def save_adapter(method: AnyMethod, model: Any, target: Path, weights: dict[str, Tensor]) -> None:
     """Write the adapter's config and `weights`, which are those of the adapter and the head."""
     if not isinstance(method, Adapter):
         with _unpruned(method, model) as config:
-            config.save_pretrained(folder)
+            config.save_pretrained(target)
     contiguous = {name: tensor.contiguous() for name, tensor in weights.items()}
-    save_file(contiguous, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    save_file(contiguous, target / WEIGHTS_FILE, metadata={"format": "pt"})
 
 
 def load_adapter(method: AnyMethod, model: Any, folder: Path) -> None:

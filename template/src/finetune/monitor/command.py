@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from ..arguments import run_argument, trust_option
 from ..console import counted, make_console, quiet_libraries
 from ..errors import UserError
+from ..files import Folder
 from .formats import FORMATS, Schema
 from .journal import PREDICTIONS, SKIPPED
 from .windows import Span, seconds_of
@@ -119,13 +120,15 @@ def monitor(
         topic = TOPIC
     display = Display(console)
     source_path = Path(source_name)
-    folder = output or run.path / "monitor" / ("stdin" if source_name == "-" else source_path.resolve().stem)
+    name = "stdin" if source_name == "-" else source_path.resolve().stem
+    own = Folder(output) if output else run.inner("monitor", name)
+    folder = own.path
     require_source(source_name, form)
     if source_name != "-" and folder.resolve() in (source_path.resolve(), *source_path.resolve().parents):
         raise UserError(f"{folder}: the input lies where the monitor writes: choose another folder with --output")
     schema = Schema(predictor.columns, predictor.task.row_of)
-    with claimed(folder), ExitStack() as stack:
-        journal = Journal(folder, "standard input" if source_name == "-" else str(source_path.resolve()))
+    with claimed(own), ExitStack() as stack:
+        journal = Journal(own, "standard input" if source_name == "-" else str(source_path.resolve()))
         source = open_source(source_name, form, schema, journal.state.get("source"), once, display.note)
         stack.callback(source.close)
         judge = Alarms(rules, min_count=least, clear=clear, cooldown=waiting)
@@ -137,11 +140,13 @@ def monitor(
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
+def claimed(own: Folder) -> Iterator[None]:
     """Make the folder and lock it against other monitors. Raises UserError if that is not possible."""
+    folder = own.path
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock", timeout=0):
+        with FileLock(own.at(".lock"), timeout=0):
+            own.remove_leftovers()
             yield
     except Timeout as error:
         raise UserError(f"{folder}: another monitor is writing here: choose another folder with --output") from error

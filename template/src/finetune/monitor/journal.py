@@ -9,11 +9,10 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..files import write_atomic
+from ..files import Folder
 
 PREDICTIONS, ALARMS, SKIPPED, TREND = "predictions.jsonl", "alarms.jsonl", "skipped.jsonl", "trend.jsonl"
 STATE = "state.json"
@@ -22,7 +21,7 @@ STATE = "state.json"
 class Journal:
     """The folder that a monitor writes to."""
 
-    def __init__(self, folder: Path, source: str) -> None:
+    def __init__(self, folder: Folder, source: str) -> None:
         """Restore the folder to its last state; `source` is the input. Raises UserError where that is not possible."""
         self.folder = folder
         self._source = source
@@ -35,33 +34,34 @@ class Journal:
             self.commit({})  # so that a kill before the first batch leaves no file without its state
 
     def _restored(self) -> dict[str, Any]:
-        file = self.folder / STATE
+        file = self.folder.at(STATE)
         if not file.is_file():
             for name in self.sizes:
-                if (self.folder / name).exists():
+                if (path := self.folder.at(name)).exists():
                     raise UserError(
-                        f"{self.folder / name}: exists without {STATE}, which says how far it is valid: delete the "
+                        f"{path}: exists without {STATE}, which says how far it is valid: delete the "
                         f"folder, or choose another one with --output"
                     )
             return {}
         try:
-            found = json.loads(file.read_text(encoding="utf-8"))
-            source, sizes, state = found["input"], found["sizes"], found["state"]
+            found = json.loads(self.folder.read(STATE))
+            source, state = found["input"], found["state"]
+            sizes = {name: int(found["sizes"][name]) for name in self.sizes}  # of no other file: these are truncated
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{file}: is not the state of a monitor: delete the folder to begin anew") from error
         if source != self._source:
             raise UserError(
-                f"{self.folder}: belongs to the input {source}: choose another folder with --output, or delete it to "
-                f"begin anew"
+                f"{self.folder.path}: belongs to the input {source}: choose another folder with --output, or delete it "
+                f"to begin anew"
             )
         for name, size in sizes.items():
-            path = self.folder / name
+            path = self.folder.at(name)
             if (path.stat().st_size if path.exists() else 0) < size:
                 raise UserError(
                     f"{path}: is shorter than {STATE} says: put it back, or delete the folder to begin anew"
                 )
             if path.exists():
-                os.truncate(path, size)
+                self.folder.truncate(name, size)
         self.sizes = sizes
         return dict(state)
 
@@ -80,18 +80,18 @@ class Journal:
 
     def commit(self, state: Mapping[str, Any]) -> None:
         """Write what was appended, then the state. Raises UserError if the disk is full or not writable."""
-        path = self.folder
+        path = self.folder.path
         try:
             for name, lines in self._waiting.items():
-                path = self.folder / name
-                with path.open("ab") as file:
-                    file.write("".join(lines).encode())
+                path = self.folder.at(name)
+                with self.folder.append(name) as file:
+                    file.write("".join(lines))
                     file.flush()
                     os.fsync(file.fileno())
             self._waiting.clear()
-            path = self.folder / STATE
+            path = self.folder.at(STATE)
             document = {"input": self._source, "sizes": self.sizes, "state": state}
-            write_atomic(path, json.dumps(document) + "\n")
+            self.folder.write(STATE, json.dumps(document) + "\n")
             self.state = dict(state)
         except OSError as error:
             raise UserError(
@@ -101,7 +101,7 @@ class Journal:
 
     def lines(self, name: str, offset: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
         """The committed lines of a file from `offset` on, each with where it begins."""
-        path = self.folder / name
+        path = self.folder.at(name)
         if path.exists():
             with path.open("rb") as file:
                 file.seek(offset)

@@ -116,7 +116,7 @@ class Monitor:
         if window := state["window"]:
             self._clock = window["time"]
             for offset, record in self._journal.lines(PREDICTIONS, window["offset"]):
-                row = Row(str(self._journal.folder / PREDICTIONS), {}, record)
+                row = Row(str(self._journal.folder.path / PREDICTIONS), {}, record)
                 self.windows.add(self._entry(row, record, offset, self._clock))
         self._clock, self._step = state["clock"], state["step"]
         self.windows.advance(self._clock)

@@ -1,7 +1,7 @@
 """The report of a run: one HTML page with embedded plots, from the run's folder and the check of its data."""
 
 import base64
-import json
+import re
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from ..errors import UserError
-from ..files import MANIFEST
-from ..run.folder import data_check_folder
+from ..files import MANIFEST, Folder, entries, is_plain
+from ..run.folder import RunFolder, data_check_folder
 from ..run.history import TrainingHistory, read_history
 from . import plots
 from .facts import environment_facts, main_facts
@@ -18,50 +18,55 @@ from .matrices import confusions, stage_matrix
 from .page import render
 from .words import Translate, translator
 
+INDEX = "index.html"
+PICTURE = re.compile(r"(loss|metric|learning-rate|(scatter|curve)-.+-[0-9]+)\.(svg|png)")
+"""Names of plots; earlier versions drew .png."""
+
 
 def write_report(run: Path) -> Path:
     """Write `report/index.html` and its plots into the run's folder; return the path of the page.
 
     The page names what the run does not have yet. Raises UserError if `run` is not the folder of a run.
     """
-    config_file = run / "config.json"
-    if not config_file.is_file():
+    own = RunFolder(run)
+    if not own.config_file.is_file():
         raise UserError(f"{run} is not a run folder: it has no config.json; name a folder such as runs/demo")
-    config = read_object(config_file, "start the training again")
-    environment = read_environment(run)
-    evaluations = read_evaluations(run)
-    history = read_history(run / "metrics.jsonl")
+    config = own.read_object(own.config_file.name, "start the training again")
+    environment = read_environment(own)
+    evaluations = own.evaluations()
+    history = read_history(own.at(own.metrics_file.name))
     main_metric = history.first_metric() or (evaluations[0]["headline"] if evaluations else None)
     language = environment.get("language", "en")
     _ = translator(language)
 
-    folder = run / "report"
-    folder.mkdir(exist_ok=True)
-    for stale in (*folder.glob("*.svg"), *folder.glob("*.png")):  # earlier versions drew .png
-        stale.unlink()
-    page = render(
-        language,
-        name_of_run=config.get("run", {}).get("name") or run.resolve().name,
-        facts=main_facts(config, environment, examples_of_test(config, evaluations), history, main_metric, _),
-        environment=environment_facts(config, environment, _),
-        curves=[embed(path) for path in draw_curves(history, main_metric, folder, _)],
-        evaluations=[
-            {
-                **evaluation,
-                "matrices": [confusions(matrix) for matrix in evaluation["matrices"]],
-                "drawn": draw_results(evaluation, folder, _),
-            }
-            for evaluation in evaluations
-        ],
-        advice=advice(run, config, _),
-        stages=read_stages(run),
-        validated=bool(history.validation),
-        data=read_data_check(run, config, environment),
-        config=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
-    )
-    index = folder / "index.html"
-    index.write_text(page, encoding="utf-8")
-    return index
+    report = own.inner("report")
+    with report.staged() as target:
+        page = render(
+            language,
+            name_of_run=config.get("run", {}).get("name") or run.resolve().name,
+            facts=main_facts(config, environment, examples_of_test(config, evaluations), history, main_metric, _),
+            environment=environment_facts(config, environment, _),
+            curves=[embed(path) for path in draw_curves(history, main_metric, target, _)],
+            evaluations=[
+                {
+                    **evaluation,
+                    "matrices": [confusions(matrix) for matrix in evaluation["matrices"]],
+                    "drawn": draw_results(evaluation, target, _),
+                }
+                for evaluation in evaluations
+            ],
+            advice=advice(run, config, _),
+            stages=read_stages(own),
+            validated=bool(history.validation),
+            data=read_data_check(own, config, environment),
+            config=yaml.safe_dump(config, sort_keys=False, allow_unicode=True),
+        )
+        (target / INDEX).write_text(page, encoding="utf-8")
+        drawn = {path.name for path in target.iterdir()}
+    for path in entries(report.path):
+        if PICTURE.fullmatch(path.name) and path.name not in drawn:
+            report.remove(path.name)
+    return report.path / INDEX
 
 
 def advice(run: Path, config: dict[str, Any], _: Translate) -> dict[str, str]:
@@ -76,20 +81,9 @@ def advice(run: Path, config: dict[str, Any], _: Translate) -> dict[str, str]:
     return {"text": text, "command": f"{command} --data FILE"}
 
 
-def read_environment(run: Path) -> dict[str, Any]:
+def read_environment(run: RunFolder) -> dict[str, Any]:
     """What was recorded when the run was started; nothing if that is missing."""
-    path = run / "environment.json"
-    return read_object(path, "start the training again") if path.is_file() else {}
-
-
-def read_evaluations(run: Path) -> list[dict[str, Any]]:
-    """The evaluations of the run, that of the test split first."""
-    paths = sorted(run.glob("evaluation-*.json"), key=lambda path: (path.stem != "evaluation-test", path.stem))
-    return [
-        # Plots are named after the file: a name from its content could lead out of the folder.
-        {**read_object(path, "remove it and evaluate again"), "split": path.stem.removeprefix("evaluation-")}
-        for path in paths
-    ]
+    return run.environment() if run.environment_file.is_file() else {}
 
 
 def examples_of_test(config: dict[str, Any], evaluations: list[dict[str, Any]]) -> dict[str, int]:
@@ -101,37 +95,28 @@ def examples_of_test(config: dict[str, Any], evaluations: list[dict[str, Any]]) 
     return {}
 
 
-def read_data_check(run: Path, config: dict[str, Any], environment: dict[str, Any]) -> dict[str, Any] | None:
+def read_data_check(run: RunFolder, config: dict[str, Any], environment: dict[str, Any]) -> dict[str, Any] | None:
     """What `check-data` found, if it checked the same data, tokenizer and max_length that the run was trained with."""
-    folder = data_check_folder(run.parent, config.get("run", {}).get("name") or run.name)
-    if not (folder / "data-check.json").is_file():
+    name = config.get("run", {}).get("name") or run.path.resolve().name
+    folder = data_check_folder(run.path.parent, name)
+    if not is_plain(name) or not (folder / "data-check.json").is_file():
         return None
-    check = read_object(folder / "data-check.json", "check the data again")
+    check = Folder(folder).read_object("data-check.json", "check the data again")
     inputs = environment.get("data", {})
     files = {path: checksum for path, checksum in inputs.items() if Path(path).name != MANIFEST}  # data only
     model, where = config.get("model", {}), config.get("data", {}).get("where", {})
     trained_with = (files, where, model.get("name"), model.get("max_length"))
     if (check.get("data"), check.get("where"), check.get("model"), check.get("max_length")) != trained_with:
         return None
-    picture = folder / "data-check.svg"  # earlier versions drew a .png
+    picture = Folder(folder).at("data-check.svg")  # earlier versions drew a .png
     return {**check, "picture": embed(picture) if picture.is_file() else None}
 
 
-def read_stages(run: Path) -> dict[str, Any] | None:
+def read_stages(run: RunFolder) -> dict[str, Any] | None:
     """The scores of continual training with stages; None for any other run."""
-    path = run / "stages.json"
-    return stage_matrix(read_object(path, "continue the training with --resume")) if path.is_file() else None
-
-
-def read_object(path: Path, remedy: str) -> dict[str, Any]:
-    """The JSON object in a file that this program wrote. Raises UserError if it holds anything else."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path}: not valid JSON ({error}): {remedy}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: must hold a JSON object: {remedy}")
-    return content
+    if not run.stages_file.is_file():
+        return None
+    return stage_matrix(run.read_object(run.stages_file.name, "continue the training with --resume"))
 
 
 def draw_curves(history: TrainingHistory, main_metric: str | None, folder: Path, _: Translate) -> list[Path]:

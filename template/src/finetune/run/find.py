@@ -1,5 +1,6 @@
 """Find a run: the one in a folder, the newest with a model, the newest that was interrupted."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from rich.markup import escape
 from ..config.yaml_lines import read_yaml
 from ..console import print_line
 from ..errors import UserError
+from ..files import entries
 from .folder import STAGES, RunFolder
 
 LATEST = "latest"
@@ -47,8 +49,8 @@ def find_interrupted() -> RunFolder:
 
 def newest_first() -> list[RunFolder]:
     """All runs, by the time of their last step."""
-    files = [file for place in run_places() for file in place.glob("*/config.json")]
-    return sorted((RunFolder(file.parent) for file in files), key=_last_written, reverse=True)
+    folders = [RunFolder(path) for place in run_places() for path in entries(place) if not path.name.startswith(".")]
+    return sorted((run for run in folders if os.path.isfile(run.config_file)), key=_last_written, reverse=True)
 
 
 def run_places(configs: Path = Path("configs")) -> list[Path]:
@@ -68,4 +70,4 @@ def _places() -> str:
 
 def _last_written(run: RunFolder) -> float:
     logs = [run.metrics_file, *run.path.glob(f"{STAGES}/*/{run.metrics_file.name}")]
-    return max(file.stat().st_mtime for file in (run.config_file, *logs) if file.is_file())
+    return max(file.stat().st_mtime for file in (run.config_file, *logs) if os.path.isfile(file))

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +16,26 @@ from rich.markup import escape
 
 from ..config.config import Config
 from ..config.load import read_config
-from ..console import print_line
+from ..console import notice, print_line
 from ..errors import UserError
-from ..files import recover, write_atomic
+from ..files import Folder, before, damage, entries, is_folder, is_link, move, new_folder, recover
 
+STEP = re.compile(r"step-(0|[1-9][0-9]{0,17})")
+"""Name of a checkpoint."""
+EVALUATION = re.compile(r"evaluation-(.+)\.json")
+NO_CHECKSUMS = "FINETUNE_NO_CHECKSUMS"
+"""Environment variable: with 1, models are loaded without their checksums being verified; sizes always are."""
 STAGES = "stages"
 """In the folder of a run with stages: the folder of the runs of its stages."""
 
 
 @dataclass(frozen=True, slots=True)
-class RunFolder:
-    """`runs/<name>/`: config.json, environment.json, metrics.jsonl, events of TensorBoard, checkpoints/, best/, ..."""
+class RunFolder(Folder):
+    """`runs/<name>/`: config.json, environment.json, metrics.jsonl, events of TensorBoard, checkpoints/, best/, ...
 
-    path: Path
+    What else lies there, such as notes or copies that a file manager has made, is not read and not changed; in best/
+    and in a checkpoint, which are replaced and removed as a whole, it goes with them.
+    """
 
     @property
     def config_file(self) -> Path:
@@ -54,27 +63,51 @@ class RunFolder:
         return self.path / "best"
 
     @property
+    def model(self) -> Path:
+        """The folder to read the best model from: `best/`, or where that is missing or damaged the one before it.
+
+        Raises UserError for a damaged model without an intact one before it.
+        """
+        self.at(self.best.name)
+        return _intact(self.best, (*_stamps(self.best), *_stamps(before(self.best))))
+
+    @property
     def stages_file(self) -> Path:
         """With stages: the scores of the model after each stage on the data of every stage."""
         return self.path / "stages.json"
 
-    def evaluation_file(self, split: str) -> Path:
-        """The metrics on a split."""
-        return self.path / f"evaluation-{split}.json"
+    def evaluations(self) -> list[dict[str, Any]]:
+        """What `evaluate` has found, that of the test data first. Copies of its files with other names are left out."""
+        found = {}
+        for path in entries(self.path):
+            if name := EVALUATION.fullmatch(path.name):
+                content = self.read_object(path.name, "remove it and evaluate again")
+                if content.get("split") == name[1]:
+                    found[name[1]] = content
+        return [found[split] for split in sorted(found, key=lambda split: (split != "test", split))]
+
+    @staticmethod
+    def evaluation_name(split: str) -> str:
+        """The name of the file with the metrics on a split."""
+        return f"evaluation-{split}.json"
 
     def config(self) -> Config:
         """The resolved config of the run. It does not allow remote code: only the command that is running can."""
-        config = read_config(self.config_file)
+        config = self._recorded_config()
         return config.model_copy(update={"model": config.model.model_copy(update={"trust_remote_code": False})})
 
+    def _recorded_config(self) -> Config:
+        self.at(self.config_file.name)
+        return read_config(self.config_file)
+
     def environment(self) -> dict[str, Any]:
-        """What was recorded when the run was started."""
-        return _read_json(self.environment_file)
+        """What was recorded when the run was started. Raises UserError if that is missing or damaged."""
+        return self.read_object(self.environment_file.name, "start the training again")
 
     @property
     def has_model(self) -> bool:
         """Whether the best model has been saved."""
-        return (self.best / "config.json").is_file()
+        return any((folder / "config.json").is_file() for folder in (self.best, before(self.best)))
 
     def is_interrupted(self) -> bool:
         """Whether the training stopped before its end, and can be continued."""
@@ -84,23 +117,24 @@ class RunFolder:
             return False
         if config.stages:  # it gets its model at its end; the runs of its stages know its name
             return not self.has_model and config.run.name == self.path.name
-        progress = max(self.checkpoints.glob("step-*[0-9]/progress.json"), key=_step_of, default=None)
-        if progress is None:
+        newest = next(iter(checkpoints_in(self.checkpoints)), None)
+        if newest is None:
             return False
-        state, patience = _read_json(progress), config.train.patience
-        stopped_early = patience is not None and state["stale"] >= patience
-        return not stopped_early and state["step"] < self.environment().get("total_steps", 0)
+        try:
+            state, patience = json.loads(Folder(newest).read("progress.json")), config.train.patience
+            stopped_early = patience is not None and state["stale"] >= patience
+            return not stopped_early and bool(state["step"] < self.environment().get("total_steps", 0))
+        except (OSError, ValueError, KeyError, TypeError, UserError):  # a resume passes it over, and says so
+            return True
 
     def create(self, config: Config, environment: dict[str, Any], console: Console | None = None) -> None:
         """Make the folder; an earlier run of that name is renamed to `<name>-1`, `-2`, ..., which `console` shows."""
-        if self.path.exists():
+        with new_folder(self.path) as folder:
+            folder.write(self.config_file.name, config.model_dump_json(indent=2) + "\n")
+            folder.write(self.environment_file.name, json.dumps(environment, indent=2) + "\n")
             earlier = RunFolder(self._free_name())
-            os.replace(self.path, earlier.path)
-            if console:
+            if move(self.path, earlier.path) and console:
                 print_line(console, escape(f"{self.path}: {earlier.as_earlier_run()}"))
-        self.path.mkdir(parents=True)
-        write_atomic(self.config_file, config.model_dump_json(indent=2) + "\n")
-        write_atomic(self.environment_file, json.dumps(environment, indent=2) + "\n")
 
     def as_earlier_run(self) -> str:
         """What has become of an earlier run, and how to continue it."""
@@ -115,11 +149,11 @@ class RunFolder:
 
     def needs_remote_code(self) -> bool:
         """Whether the run was started with an allowance to run remote code."""
-        return read_config(self.config_file).model.trust_remote_code
+        return self._recorded_config().model.trust_remote_code
 
     def _free_name(self) -> Path:
         number = 1
-        while (path := self.path.with_name(f"{self.path.name}-{number}")).exists():
+        while os.path.lexists(path := self.path.with_name(f"{self.path.name}-{number}")):
             number += 1
         return path
 
@@ -140,10 +174,35 @@ class RunFolder:
                 f"{self.path}: another training is writing here: wait for it, or choose another name with run.name=..."
             ) from error
         try:
+            for name in ("best", "best.old", "checkpoints", STAGES):
+                self.at(name)  # nothing is written through a link
             recover(self.best)
+            self.remove_leftovers()
             yield
         finally:
             lock.release()
+
+
+@lru_cache
+def _intact(best: Path, stamps: tuple[tuple[str, int, int], ...]) -> Path:
+    """`best`, or the version before it. Cached while the `stamps` of both stay, because checksums take time."""
+    earlier = before(best)
+    checksums = os.environ.get(NO_CHECKSUMS, "") in ("", "0")
+    wrong = damage(best, checksums=checksums) if os.path.lexists(best) else "is missing"
+    if wrong is None or not (os.path.lexists(best) or is_folder(earlier)):
+        return best
+    if is_folder(earlier) and not is_link(earlier) and damage(earlier, checksums=checksums) is None:
+        notice(f"{best}: {wrong}: the version before it is used, {earlier}")
+        return earlier
+    raise UserError(f"{best}: {wrong}: put back an intact copy of the folder, or train the run again")
+
+
+def _stamps(folder: Path) -> Iterator[tuple[str, int, int]]:
+    """Path, size and time of the last change of each file."""
+    for path in sorted(folder.absolute().rglob("*")):
+        with suppress(OSError):
+            found = path.lstat()
+            yield str(path), found.st_size, found.st_mtime_ns
 
 
 def cache_folder(runs: Path) -> Path:
@@ -151,13 +210,15 @@ def cache_folder(runs: Path) -> Path:
     return (runs.parent.parent if runs.name == STAGES else runs) / ".cache"
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The checkpoints, newest first. Copies that a file manager has made, such as `step-40 copy`, are none."""
+    return sorted((path for path in entries(folder) if STEP.fullmatch(path.name) and is_folder(path)),
+                  key=step_of, reverse=True)  # fmt: skip
 
 
-def _step_of(progress: Path) -> int:
-    return int(progress.parent.name.removeprefix("step-"))
+def step_of(checkpoint: Path) -> int:
+    """The step of a checkpoint, by the name of its folder."""
+    return int(checkpoint.name.removeprefix("step-"))
 
 
 def data_check_folder(runs: Path, name: str) -> Path:

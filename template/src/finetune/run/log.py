@@ -12,7 +12,6 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from ..config.config import Config
-from ..files import write_atomic
 from ..system_errors import naming
 from .folder import RunFolder
 from .history import NO_METRIC
@@ -45,7 +44,7 @@ class TrainingLog:
         self.console = console
         self._drop_after(run, done)
         self._path = run.metrics_file
-        self._file = self._path.open("a", encoding="utf-8")
+        self._file = run.append(self._path.name)
         # In the folder of the run itself, because TensorBoard calls a run by the folder of its events.
         self._board = SummaryWriter(str(run.path), purge_step=done + 1 if done else None)
         if not done and self._board.file_writer:
@@ -63,9 +62,9 @@ class TrainingLog:
     def _drop_after(run: RunFolder, step: int) -> None:
         """Delete records after the checkpoint that the run resumes from: those steps are repeated."""
         if run.metrics_file.exists():
-            lines = run.metrics_file.read_text(encoding="utf-8").splitlines()
+            lines = run.read(run.metrics_file.name).splitlines()
             kept = [line for line in lines if _step_of(line) <= step]
-            write_atomic(run.metrics_file, "".join(f"{line}\n" for line in kept))
+            run.write(run.metrics_file.name, "".join(f"{line}\n" for line in kept))
 
     @contextmanager
     def live(self) -> Iterator[None]:

@@ -45,6 +45,7 @@ from ..model.tiny import is_tiny
 from ..tasks import make_task
 from ..tasks.base import Task
 from ..tasks.settings import AnyTask
+from .named_files import names_network
 
 TASK_FILE = "finetune.json"
 STANDARDIZED = "standardized_head.safetensors"
@@ -192,6 +193,7 @@ def load_saved_model(
     method = METHODS.validate_python(description["method"])
     auto = getattr(transformers, task.settings.auto_model)
     config = load_model_config(local)
+    vars(config).pop("quantization_config", None)  # none is saved here; it may name a kernel that would be downloaded
     trained_in: Precision = description.get("precision", "fp32")  # models of earlier versions do not have it
     if is_peft(method):
         if without_base:
@@ -255,15 +257,25 @@ def _checksums(base: settings.Model) -> dict[str, str]:
     return {path.name: sha256_of(path) for path in sorted(Path(base.name).glob("*.safetensors"))}
 
 
-def _save_added(folder: Path, method: AnyMethod, model: Any, base: Base, weights: dict[str, Tensor]) -> None:
-    save_adapter(method, model, folder, weights)
+def _is_known(base: settings.Model, files: dict[str, str]) -> bool:
+    """Whether the files of a base model are those that the run was trained on.
+
+    A run may name any folder of this machine: what is read there must be what it knows already, by its checksums.
+    """
+    if names_network(base.name):
+        return False
+    return _checksums(base) == files and (bool(files) or not Path(base.name).is_dir())
+
+
+def _save_added(target: Path, method: AnyMethod, model: Any, base: Base, weights: dict[str, Tensor]) -> None:
+    save_adapter(method, model, target, weights)
     # How the body was quantised is a matter of the method: transformers would take the body's files for quantised ones.
     config = copy(model.config)
     vars(config).pop("quantization_config", None)
-    config.save_pretrained(folder)
+    config.save_pretrained(target)
     if base.weights:
-        model.config.save_pretrained(folder / BASE)
-        save_file(base.weights, folder / BASE / "model.safetensors", metadata={"format": "pt"})
+        model.config.save_pretrained(target / BASE)
+        save_file(base.weights, target / BASE / "model.safetensors", metadata={"format": "pt"})
 
 
 def _base_model(folder: Path, description: dict[str, Any]) -> settings.Model:
@@ -300,7 +312,7 @@ def _load_added(
     to_merge: bool,
 ) -> Any:
     base = _base_model(folder, description)
-    if _checksums(base) != description["base_files"]:
+    if not _is_known(base, description["base_files"]):
         raise UserError(
             f"{folder}: holds what was learnt on top of the model in '{base.name}', which is gone or has changed: "
             f"put it back, relative to the current folder"

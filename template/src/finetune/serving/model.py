@@ -64,7 +64,7 @@ class ServedModel:
 
     def __init__(self, source: Source, budget: int) -> None:
         """`budget`: tokens of a forward pass. Raises UserError where the model cannot be loaded."""
-        saved = load_saved_model(source.run.best, source.config.train, trust_remote_code=source.trust_remote_code)
+        saved = load_saved_model(source.run.model, source.config.train, trust_remote_code=source.trust_remote_code)
         self.task: Task[Any, Any] = saved.task
         self.tokenizer, self.max_length = saved.tokenizer, saved.max_length
         self._padding_tokenizer = deepcopy(saved.tokenizer)

@@ -6,7 +6,6 @@ identifies. Those of a tiny model, whose only source is a random seed, are saved
 
 import json
 import random
-import shutil
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,8 @@ from safetensors.torch import load_file, save_file
 from ..distributed.parallel import is_sharded, shard_like
 from ..distributed.world import World
 from ..errors import UserError
-from ..files import is_valid, publish
+from ..files import Folder, is_valid, publish
+from ..run.folder import checkpoints_in, step_of
 from ..run.saved_model import Base
 from .background import BackgroundWriter
 from .optim import page_state
@@ -69,7 +69,7 @@ class Checkpointed(Protocol):
 def newest_valid(checkpoints: Path) -> tuple[Path | None, list[Path]]:
     """The newest intact checkpoint, and the damaged ones that are newer."""
     damaged: list[Path] = []
-    for folder in sorted(checkpoints.glob("step-*[0-9]"), key=_step_of, reverse=True):
+    for folder in checkpoints_in(checkpoints):
         if is_valid(folder):
             return folder, damaged
         damaged.append(folder)
@@ -109,22 +109,25 @@ def save_checkpoint(
     }
     if parts.allocation:
         trainer["ranks"] = parts.allocation.state_dict()
-    folder, progress = checkpoints / f"step-{state.step}", json.dumps(asdict(state))
+    step, progress = state.step, json.dumps(asdict(state))
+    folder = checkpoints / f"step-{step}"
 
-    def write(saved: dict[str, Any], folder: Path) -> None:
+    def write(saved: dict[str, Any], target: Path) -> None:
         if staging:
-            staging.rename(folder / SHARDS)
+            staging.rename(target / SHARDS)
         else:
-            save_file(saved["weights"], folder / "model.safetensors")
-        torch.save(saved["trainer"], folder / "trainer.pt")
-        (folder / "progress.json").write_text(progress)
+            save_file(saved["weights"], target / "model.safetensors")
+        torch.save(saved["trainer"], target / "trainer.pt")
+        (target / "progress.json").write_text(progress)
         if fingerprint:
-            (folder / BASE_FILE).write_text(json.dumps(fingerprint, indent=1))
+            (target / BASE_FILE).write_text(json.dumps(fingerprint, indent=1))
 
     def write_and_rotate(saved: dict[str, Any]) -> None:
         publish(folder, partial(write, saved))
-        for older in sorted(checkpoints.glob("step-*[0-9]"), key=_step_of)[:-keep]:
-            shutil.rmtree(older, ignore_errors=True)
+        before = [other for other in checkpoints_in(checkpoints) if step_of(other) < step]
+        damaged = [other for other in checkpoints_in(checkpoints) if step_of(other) > step]  # passed over
+        for other in (*damaged, *before[keep - 1 :]):
+            Folder(checkpoints).remove(other.name)
 
     writer.write({"weights": weights, "trainer": trainer}, write_and_rotate)
 
@@ -213,7 +216,3 @@ def _set_random_states(states: dict[str, Any]) -> None:
     torch.set_rng_state(states["torch"])
     if states["cuda"] is not None and torch.cuda.is_available():
         torch.cuda.set_rng_state(states["cuda"])
-
-
-def _step_of(folder: Path) -> int:
-    return int(folder.name.removeprefix("step-"))

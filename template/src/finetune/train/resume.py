@@ -66,11 +66,13 @@ def with_same_choices(run: RunFolder, config: Config) -> Config:
     """`config` with what its defaults have chosen for the run so far, and might not choose again.
 
     That is the precision, the metric of the best step (the main one in runs of earlier versions), and the commit of a
-    model of the Hub.
+    model of the Hub, unless its code was allowed at one.
     """
     chosen = {"precision": config.train.precision, "metric": config.task.main_metric} | run.environment()
     same = {name: chosen[name] for name in ("precision", "metric")}
     revision = chosen.get("revision", config.model.revision)
+    if config.model.trust_remote_code:  # the commit whose code was read
+        revision = config.model.revision
     return config.model_copy(
         update={
             "train": config.train.model_copy(update=same),

@@ -6,7 +6,7 @@ rank in memory, twice. A run resumes from these files with any number of ranks, 
 """
 
 import json
-import shutil
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,12 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.tensor import DTensor
 
 from ..distributed.world import World
+from ..files import Folder, entries
 
 SHARDS = "shards"
 """The folder of the shards in a checkpoint."""
+STAGING = re.compile(rf"step-[0-9]+\.{SHARDS}")
+"""Name of that folder until all ranks have written."""
 
 
 def write_shards(staging: Path, weights: dict[str, Tensor], optimizer: dict[str, Any], world: World) -> dict[str, Any]:
@@ -81,6 +84,7 @@ def _split(optimizer: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Tensor]
 
 
 def _make_empty(folder: Path) -> None:
-    for left in folder.parent.glob(f"*.{SHARDS}"):  # of a save that was killed
-        shutil.rmtree(left)
+    for left in entries(folder.parent):
+        if STAGING.fullmatch(left.name):  # of a save that was killed
+            Folder(folder.parent).remove(left.name)
     folder.mkdir(parents=True)
