@@ -4,6 +4,7 @@ Every field has bounds and a description that begins with the field's usual term
 Nothing here imports torch, so that an error in a config is reported at once.
 """
 
+import codecs
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, field_validator, model_validator
 
 from ..data.label_values import label_name
+from ..data.patterns import require_pattern
 from ..data.template import columns_in
 from ..files import PLAIN_NAME
 from ..section import Section
@@ -170,7 +172,9 @@ class Data(Section):
     @classmethod
     def _known_encoding(cls, encoding: str) -> str:
         try:
-            "".encode("utf-8" if encoding == "auto" else encoding)
+            codec = "utf-8" if encoding == "auto" else encoding
+            "".encode(codec)
+            codecs.getincrementaldecoder(codec)
         except (LookupError, ValueError) as error:
             raise ValueError(
                 f"encoding is '{encoding}': name a text encoding that Python knows, such as cp1252"
@@ -190,8 +194,8 @@ class Data(Section):
     def _patterns(cls, where: dict[str, str]) -> dict[str, str]:
         for name, pattern in where.items():
             try:
-                re.compile(pattern)
-            except re.error as error:
+                require_pattern(pattern)
+            except ValueError as error:
                 raise ValueError(f"where.{name} is not a regular expression ({error}): correct it") from error
         return where
 
