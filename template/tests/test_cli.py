@@ -213,3 +213,16 @@ def test_transformers_loads_an_exported_model(project: Project) -> None:
     model, info = AutoModelForSequenceClassification.from_pretrained("plain", output_loading_info=True)
     assert not info["missing_keys"]
     assert model.config.id2label == {0: "bad", 1: "good"}
+
+
+def test_ctrl_c_in_an_import_is_an_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python 3.11 raises a RuntimeError of it, while a class is made; any other is none."""
+
+    def load(error: BaseException) -> None:
+        raise RuntimeError("Error calling __set_name__") from error
+
+    monkeypatch.setattr("finetune.cli.load_env_file", lambda: load(KeyboardInterrupt()))
+    assert main(["schema"]) == 130
+    monkeypatch.setattr("finetune.cli.load_env_file", lambda: load(ValueError()))
+    with pytest.raises(RuntimeError):
+        main(["schema"])

@@ -296,10 +296,9 @@ def test_a_run_is_made_whole_or_not_at_all(
             raise KeyboardInterrupt
         return write(folder, name, content)
 
-    monkeypatch.setattr(Folder, "write", killed)
-    assert main(["train", str(path)]) == 130
-    monkeypatch.undo()
-    os.chdir(project.folder)
+    with monkeypatch.context() as patched:
+        patched.setattr(Folder, "write", killed)
+        assert main(["train", str(path)]) == 130
     assert [name for name in os.listdir("runs") if not name.startswith(".")] == []
     assert "there is no such run to resume" in refused("train", path, "--resume")
     assert main(["train", str(path), "--resume", "auto"]) == 0

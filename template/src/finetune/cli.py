@@ -15,6 +15,7 @@ from .console import make_console, print_line, quiet_libraries, replace_unencoda
 from .env_file import load_env_file
 from .errors import FAILED, INTERRUPTED, OK, WRONG_INPUT, RankError, UserError
 from .system_errors import flush_standard_output, sentence_of
+from .urls import without_secrets
 
 if TYPE_CHECKING:
     from .config.config import Config
@@ -34,23 +35,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except UserError as error:
         shown = make_console(stderr=True) if isinstance(error, RankError) else errors
-        print_line(shown, f"[bold red]error:[/] {escape(str(error))}")
+        print_line(shown, f"[bold red]error:[/] {escape(without_secrets(str(error)))}")
         return WRONG_INPUT
     except click.UsageError as error:
         if is_main:
             error.show()
         return WRONG_INPUT
     except (click.Abort, KeyboardInterrupt):
-        errors.print("interrupted")
-        return INTERRUPTED
+        return interrupted(errors)
     except BrokenPipeError:  # of `| head`, which has read enough
         return FAILED
     except Exception as error:
+        if isinstance(error.__cause__, click.Abort | KeyboardInterrupt):
+            return interrupted(errors)  # Python 3.11 wraps a Ctrl-C that arrives while an import makes a class
         sentence = sentence_of(error)
         if sentence is None:  # it is one of the program
             raise
-        print_line(make_console(stderr=True), f"[bold red]error:[/] {escape(sentence)}")  # of any rank
+        # Of any rank: the others may be without it.
+        print_line(make_console(stderr=True), f"[bold red]error:[/] {escape(without_secrets(sentence))}")
         return WRONG_INPUT
+
+
+def interrupted(errors: Console) -> int:
+    """What a command that was stopped says, and its exit code."""
+    errors.print("interrupted")
+    return INTERRUPTED
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -76,6 +85,7 @@ def train(config: Path, overrides: tuple[str, ...], resume: bool) -> int:
     from .evaluate import evaluate
     from .run.folder import RunFolder
     from .train import loop as training
+    from .train.resume import can_be_resumed
 
     stages = optional.find("continual", "stages") if settings.stages else None
     start = stages.train_stages if stages else training.train
@@ -88,7 +98,7 @@ def train(config: Path, overrides: tuple[str, ...], resume: bool) -> int:
             finished = start(settings, resume=resume, console=console, world=world)
         except training.NotFiniteError as error:
             if world.is_main:
-                print_line(make_console(stderr=True), f"[bold red]stopped:[/] {escape(str(error))}")
+                print_line(make_console(stderr=True), f"[bold red]stopped:[/] {escape(without_secrets(str(error)))}")
             return FAILED
     if not world.is_main:
         return OK if finished else INTERRUPTED
@@ -231,13 +241,6 @@ def training_settings(config: Path, overrides: list[str], resume: bool) -> "Conf
     require_named_files(run, settings)
     # The folder may have been renamed since.
     return settings.model_copy(update={"run": Run(name=run.path.name, dir=run.path.parent)})
-
-
-def can_be_resumed(run: "RunFolder", settings: "Config") -> bool:
-    """Whether there is a sequence of stages, or a checkpoint of a run, to continue."""
-    from .train.checkpoint import newest_valid
-
-    return run.config_file.is_file() and (bool(settings.stages) or newest_valid(run.checkpoints)[0] is not None)
 
 
 def write_report(run: "RunFolder", console: Console) -> None:

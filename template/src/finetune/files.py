@@ -122,7 +122,7 @@ class Folder:
 
         A block that raises, as on a full disk, leaves the files as they were.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folders(self.path)
         temporary = _temporary(self.path / "files")
         temporary.mkdir()
         try:
@@ -154,6 +154,14 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def make_folders(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, and flush their names to the disk."""
+    if not folder.is_dir():
+        make_folders(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync(folder.parent)
+
+
 @names_path
 def publish(folder: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary folder, flush it to the disk and rename it to `folder`.
@@ -162,7 +170,7 @@ def publish(folder: Path, write: Callable[[Path], None]) -> None:
     An older `folder` is kept until then, and if `write` fails. A kill between the two renames leaves neither version
     under that name: `recover` repairs this.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folders(folder.parent)
     temporary, old = _temporary(folder), before(folder)
     temporary.mkdir()
     try:
@@ -197,8 +205,9 @@ def write_manifest(folder: Path) -> list[Path]:
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Folder]:
     """A temporary folder, which is renamed to `path` at the end of the block; removed, if the block raises."""
+    make_folders(path.parent)
     temporary = _temporary(path)
-    temporary.mkdir(parents=True)
+    temporary.mkdir()
     try:
         yield Folder(temporary)
         os.replace(temporary, path)
@@ -291,6 +300,15 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     _sync(path.parent)
+
+
+def flush(folder: Path) -> None:
+    """Flush the files directly in a folder to the disk, and their names."""
+    if folder.is_dir():
+        for path in entries(folder):
+            if path.is_file() and not is_link(path):
+                _sync(path)
+        _sync(folder)
 
 
 def _is_inside(name: str) -> bool:

@@ -23,7 +23,7 @@ from ..data.rows import Row
 from ..dataset import CHUNK_ROWS, new_task, stream_chosen
 from ..errors import UserError
 from ..feature_cache import without_gc
-from ..files import write_atomic
+from ..files import make_folders, write_atomic
 from ..model.load import load_model_config, load_tokenizer
 from ..model.requirements import position_limit
 from ..model.tiny import is_tiny
@@ -152,7 +152,7 @@ def write_check(document: dict[str, Any], folder: Path) -> Path:
     """Write `data-check.json` and `data-check.svg`; returns the path of the plot."""
     from .plot import draw_data
 
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folders(folder)
     write_atomic(folder / "data-check.json", json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     return draw_data(document, folder / "data-check.svg")
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -96,7 +96,8 @@ def sentence(model: type[BaseModel], root: Node, error: ValidationError) -> str:
             text = f"'{key}' is missing"
         case "union_tag_invalid" | "union_tag_not_found":
             key = f"{key}.type"
-            expected = str(first["ctx"].get("expected_tags", "")) or "a type"
+            types = [get_args(variant.model_fields["type"].annotation)[0] for variant in _models_at(model, path)]
+            expected = ", ".join(map(repr, types))
             tag = first["ctx"].get("tag")
             text = f"'{key}' is {f'{tag!r}, which is none of' if tag else 'missing: choose one of'} {expected}"
         case "value_error":
@@ -140,9 +141,14 @@ def _suggestion(model: type[BaseModel], path: tuple[str, ...]) -> str:
 
 def _fields_of(model: type[BaseModel], path: tuple[str, ...]) -> list[str]:
     """Names that are allowed in the section `path`; of all its variants where it is a union."""
+    return list(dict.fromkeys(field for model in _models_at(model, path) for field in model.model_fields))
+
+
+def _models_at(model: type[BaseModel], path: tuple[str, ...]) -> list[Any]:
+    """The model of the section `path`; all its variants where it is a union."""
     models: list[Any] = [model]
     for name in (name for name in path if not name.isdecimal()):
         annotations = [model.model_fields[name].annotation for model in models if name in model.model_fields]
         models = [variant for a in annotations for variant in (getattr(a, "__args__", None) or (a,))]
         models = [model for model in models if isinstance(model, type) and issubclass(model, BaseModel)]
-    return list(dict.fromkeys(field for model in models for field in model.model_fields))
+    return models

@@ -22,9 +22,8 @@ from ..run.environment import describe_environment
 from ..run.folder import STAGES, RunFolder
 from ..run.saved_model import load_saved_model
 from ..tasks.base import Task
-from ..train.checkpoint import newest_valid
 from ..train.loop import train
-from ..train.resume import require_same_config, require_same_inputs
+from ..train.resume import can_be_resumed, require_same_config, require_same_inputs
 from .forgetting import average, backward_transfer, forgetting
 from .stage_config import run_name, stage_config
 
@@ -49,7 +48,7 @@ def train_stages(
         for number in range(done, len(config.stages)):
             stage = stage_config(config, number)
             console.print(f"\n[bold]stage {number + 1} of {len(config.stages)}[/]", highlight=False)
-            begun = resume and world.on_main(partial(has_checkpoint, stage))
+            begun = resume and world.on_main(partial(can_be_resumed, RunFolder(stage.run_folder), stage))
             if not train(stage, resume=begun, console=console, world=world):
                 return False
             world.on_main(partial(record_stage, config, run, stage, console))
@@ -69,11 +68,6 @@ def open_sequence(config: Config, run: RunFolder, resume: bool, processes: int, 
     else:
         run.create(config, environment, console)
     return len(read_matrix(run))
-
-
-def has_checkpoint(stage: Config) -> bool:
-    """Whether there is a checkpoint to resume from."""
-    return newest_valid(RunFolder(stage.run_folder).checkpoints)[0] is not None
 
 
 def record_stage(config: Config, run: RunFolder, stage: Config, console: Console) -> None:

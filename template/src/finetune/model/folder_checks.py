@@ -98,8 +98,7 @@ def damage(source: str, revision: str, *, of_weights: bool) -> UserError | None:
     """
     folder = Path(source)
     if not folder.is_dir():
-        is_name = HUB_NAME.fullmatch(source)
-        cached = try_to_load_from_cache(source, CONFIG, revision=revision) if is_name else None
+        cached = try_to_load_from_cache(source, CONFIG, revision=revision) if HUB_NAME.fullmatch(source) else None
         if not isinstance(cached, str):
             return None
         folder = Path(cached).parent

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from ..arguments import run_argument, trust_option
 from ..console import counted, make_console, quiet_libraries
 from ..errors import UserError
-from ..files import Folder
+from ..files import Folder, make_folders
 from .formats import FORMATS, Schema
 from .journal import PREDICTIONS, SKIPPED
 from .windows import Span, seconds_of
@@ -144,7 +144,7 @@ def claimed(own: Folder) -> Iterator[None]:
     """Make the folder and lock it against other monitors. Raises UserError if that is not possible."""
     folder = own.path
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folders(folder)
         with FileLock(own.at(".lock"), timeout=0):
             own.remove_leftovers()
             yield

@@ -18,7 +18,7 @@ from ..config.config import Config
 from ..config.load import read_config
 from ..console import notice, print_line
 from ..errors import UserError
-from ..files import Folder, before, damage, entries, is_folder, is_link, move, new_folder, recover
+from ..files import Folder, before, damage, entries, is_folder, is_link, make_folders, move, new_folder, recover
 
 STEP = re.compile(r"step-(0|[1-9][0-9]{0,17})")
 """Name of a checkpoint."""
@@ -161,7 +161,7 @@ class RunFolder(Folder):
     def claimed(self) -> Iterator[None]:
         """Lock the folder against other trainings. Raises UserError if another holds the lock or it cannot be made."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(self.path.parent)
         except OSError as error:
             raise UserError(
                 f"run.dir: the folder {self.path.parent} cannot be made ({error.strerror}): choose another one"

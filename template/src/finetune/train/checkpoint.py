@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from ..distributed.parallel import is_sharded, shard_like
 from ..distributed.world import World
 from ..errors import UserError
-from ..files import Folder, is_valid, publish
+from ..files import Folder, flush, is_valid, publish
 from ..run.folder import checkpoints_in, step_of
 from ..run.saved_model import Base
 from .background import BackgroundWriter
@@ -123,6 +123,7 @@ def save_checkpoint(
             (target / BASE_FILE).write_text(json.dumps(fingerprint, indent=1))
 
     def write_and_rotate(saved: dict[str, Any]) -> None:
+        flush(checkpoints.parent)  # the log of the steps so far: no resume writes it again
         publish(folder, partial(write, saved))
         before = [other for other in checkpoints_in(checkpoints) if step_of(other) < step]
         damaged = [other for other in checkpoints_in(checkpoints) if step_of(other) > step]  # passed over

@@ -5,18 +5,15 @@ so that gradient accumulation and data parallelism do not change the result.
 """
 
 import math
-import random
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import torch
 from rich.console import Console
-from torch.nn.utils import clip_grad_norm_
 
 from ..config.config import Config
 from ..console import make_console
 from ..data.epoch import EpochBatches
-from ..distributed.parallel import accumulate_only, full_tensor
+from ..distributed.parallel import accumulate_only
 from ..distributed.world import SINGLE_PROCESS, World
 from ..inference import infer
 from ..model.forward import forward, pass_tokens
@@ -27,10 +24,12 @@ from ..run.saved_model import save_model
 from .background import background_writer
 from .build import Setup, build
 from .checkpoint import TrainingState, save_checkpoint
+from .clipping import clip_and_sum
 from .interrupt import stop_signal
 from .memory import micro_batch_tokens, within_memory
 from .optim import Plateau
 from .resume import require_same_config, require_same_inputs, restore, with_same_choices
+from .seed import separate_random_numbers, set_seed
 from .selection import validation_values
 from .start import starting_point
 from .summary import describe_setup, print_summary
@@ -63,26 +62,13 @@ def train(
         state = restore(run, setup, console) if resume else TrainingState()
         if state.step >= setup.total_steps or out_of_patience(config, state):
             console.print(f"{run.path} has already ended, at step {state.step}")
-            return True
-        print_summary(config, setup, console)
-        if not fit(config, run, setup, state, console):
-            console.print(f"interrupted and saved at step {state.step}: --resume continues from here")
-            return False
+        else:
+            print_summary(config, setup, console)
+            if not fit(config, run, setup, state, console):
+                console.print(f"interrupted and saved at step {state.step}: --resume continues from here")
+                return False
         world.on_main(lambda: setup.start.finish(run))
         return True
-
-
-def set_seed(seed: int) -> None:
-    """Seed every random number generator."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
-
-
-def separate_random_numbers(seed: int, world: World) -> None:
-    """From here on each rank draws its own random numbers, for dropout; the main rank continues with its own."""
-    if not world.is_main:
-        torch.manual_seed(seed + (world.rank << 32))
 
 
 def open_folder(config: Config, run: RunFolder, setup: Setup, resume: bool, console: Console) -> None:
@@ -99,8 +85,10 @@ def fit(config: Config, run: RunFolder, setup: Setup, state: TrainingState, cons
     log = TrainingLog(run, console, setup.total_steps, done=state.step) if setup.world.is_main else NullLog()
     watch = Stopwatch(state.seconds)
     with log.live(), stop_signal() as stopped, background_writer(setup.world) as writer:
+        setup.stops = lambda: stopped.is_set() or writer.failed
         for epoch, rows in step_batches(config, setup, start=state.step):
-            state.window.add(within_memory(optimizer_step, config, setup, rows, state, console))
+            step = within_memory(optimizer_step, config, setup, rows, state, console)
+            state.window.add(step)
             state.window.seconds += watch.lap()
             state.step += 1
             log.advance(state.step)
@@ -109,21 +97,20 @@ def fit(config: Config, run: RunFolder, setup: Setup, state: TrainingState, cons
                 values = log_values(state.window)
                 log.step({"step": state.step, "epoch": round(epoch, 4), **values, "seconds": watch.seconds})
                 state.window = StepStats()
-            stop = setup.world.reduce(stopped.is_set() or writer.failed)[0] > 0
             due = last or is_due(config.train.eval_every, state.step, setup.steps_per_epoch)
             if due:
                 validate(config, run, setup, state, epoch, log)
-            if due or stop:
+            if due or step.stop:
                 state.seconds = watch.seconds
                 keep, sharded = config.train.keep_checkpoints, config.train.checkpoint_format == "sharded"
                 save_checkpoint(run.checkpoints, state, setup, writer, keep=keep, sharded=sharded)
             watch.lap()  # neither counts for the throughput
+            if step.stop:
+                return False
             if out_of_patience(config, state):
                 console.print(f"early stopping: no better validation in {state.stale} tries")
                 break
-            if stop and not last:
-                return False
-    return True
+        return setup.world.reduce(stopped.is_set())[0] == 0
 
 
 def step_batches(config: Config, setup: Setup, start: int) -> Iterator[tuple[float, list[int]]]:
@@ -181,12 +168,11 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> StepSta
             setup.scaler.scale(objective * world.size).backward()
         total += loss.detach()
         padded_tokens += batch.size * counts
-    step_loss, size = world.reduce(float(total), padded_tokens)
 
     # Gradient clipping
     setup.scaler.unscale(setup.optimizer)
-    gradients = setup.embeddings.merged(setup.trainable)
-    norm = float(full_tensor(clip_grad_norm_(gradients, config.train.clip_norm or math.inf)))
+    gradients, limit = setup.embeddings.merged(setup.trainable), config.train.clip_norm or math.inf
+    norm, step_loss, size, stop = clip_and_sum(gradients, limit, world, total, padded_tokens, setup.stops())
     if not setup.scaler.is_valid(step_loss, norm):
         raise NotFiniteError(
             f"the loss is {step_loss} and the gradient norm {norm} in a step over {setup.train.where(rows)}: "
@@ -211,6 +197,7 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> StepSta
         examples=len(rows),
         tokens=sum(feature.tokens for feature in features),
         padded=int(size),
+        stop=stop > 0,
     )
 
 

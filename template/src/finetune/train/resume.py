@@ -1,6 +1,7 @@
 """Resume a run that was interrupted or killed, if it stays the same experiment."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +66,13 @@ def require_same_inputs(run: RunFolder, environment: dict[str, Any], console: Co
 def with_same_choices(run: RunFolder, config: Config) -> Config:
     """`config` with what its defaults have chosen for the run so far, and might not choose again.
 
-    That is the precision, the metric of the best step (the main one in runs of earlier versions), and the commit of a
-    model of the Hub, unless its code was allowed at one.
+    That is the precision, whether to compile, the metric of the best step (the main one in runs of earlier versions),
+    and the commit of a model of the Hub, unless its code was allowed at one.
     """
     chosen = {"precision": config.train.precision, "metric": config.task.main_metric} | run.environment()
     same = {name: chosen[name] for name in ("precision", "metric")}
+    if config.train.compile == "auto":
+        same["compile"] = chosen.get("compile", "auto")
     revision = chosen.get("revision", config.model.revision)
     if config.model.trust_remote_code:  # the commit whose code was read
         revision = config.model.revision
@@ -82,17 +85,36 @@ def with_same_choices(run: RunFolder, config: Config) -> Config:
 
 
 def restore(run: RunFolder, parts: Checkpointed, console: Console) -> TrainingState:
-    """Resume from the newest intact checkpoint. Raises UserError if there is none."""
+    """Resume from the newest intact checkpoint; a run that has none yet, from its beginning.
+
+    Raises UserError if it has only damaged ones.
+    """
     folder = parts.world.on_main(lambda: _newest(run, console))
+    if folder is None:
+        console.print(f"{run.path} has no checkpoint yet: starting from the beginning")
+        return TrainingState()
     console.print(f"resuming from {folder}")
     with parts.world.raise_together():
         return load_checkpoint(folder, parts)
 
 
-def _newest(run: RunFolder, console: Console) -> Path:
+def _newest(run: RunFolder, console: Console) -> Path | None:
     folder, damaged = newest_valid(run.checkpoints)
     for path in damaged:
         console.print(f"{path} is damaged and passed over")
-    if folder is None:
-        raise UserError(f"{run.path}: there is no checkpoint to resume from: start without --resume")
+    if damaged and folder is None:
+        raise UserError(f"{run.path}: no checkpoint is intact: put one back, or start without --resume")
     return folder
+
+
+def can_be_resumed(run: RunFolder, config: Config) -> bool:
+    """Whether there is something to continue, for `--resume auto`: a checkpoint, or a run that has none yet."""
+    if not run.config_file.is_file() or config.stages:
+        return run.config_file.is_file()
+    folder, damaged = newest_valid(run.checkpoints)
+    if folder or damaged:
+        return folder is not None
+    with suppress(UserError):  # with another config, which would be refused, nothing is lost by starting anew
+        require_same_config(run, config)
+        return True
+    return False

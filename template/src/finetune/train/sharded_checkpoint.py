@@ -19,7 +19,7 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.tensor import DTensor
 
 from ..distributed.world import World
-from ..files import Folder, entries
+from ..files import Folder, entries, make_folders
 
 SHARDS = "shards"
 """The folder of the shards in a checkpoint."""
@@ -87,4 +87,4 @@ def _make_empty(folder: Path) -> None:
     for left in entries(folder.parent):
         if STAGING.fullmatch(left.name):  # of a save that was killed
             Folder(folder.parent).remove(left.name)
-    folder.mkdir(parents=True)
+    make_folders(folder)
