@@ -154,18 +154,18 @@ def load_pretrained(auto: Any, model: settings.Model, **options: Any) -> Any:
     """`auto.from_pretrained` from the fetched folder if there is one, else by name. Raises UserError if it fails."""
     source, revision = _source(model)
     require_sound_settings(source)
-    if auto not in (transformers.AutoConfig, transformers.AutoTokenizer):
-        require_sound_weights(source)
-        if not model.trust_remote_code:
-            skeleton = on_meta(auto, options["config"], model)
-            require_fitting_size(source, sum(parameter.numel() for parameter in skeleton.parameters()))
     with _errors_of(model, FILES.get(auto, WEIGHTS)):
         if model.trust_remote_code:
             require_pinned_code(source, revision)
         if auto is transformers.AutoTokenizer:
             require_own_tokenizer(source, revision)
-        elif auto is not transformers.AutoConfig and (refused := refused_adapter(source)):
-            raise refused
+        elif auto is not transformers.AutoConfig:
+            if refused := refused_adapter(source):
+                raise refused
+            require_sound_weights(source)
+            if not model.trust_remote_code:
+                skeleton = on_meta(auto, options["config"], model)
+                require_fitting_size(source, sum(parameter.numel() for parameter in skeleton.parameters()))
         return auto.from_pretrained(source, revision=revision, trust_remote_code=model.trust_remote_code, **options)
 
 

@@ -14,6 +14,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from ..config.config import Config
 from ..errors import UserError
+from ..system_errors import naming
 from .folder import RunFolder
 from .history import NO_METRIC
 from .kubeflow import TrainJobStatus
@@ -47,7 +48,8 @@ class TrainingLog:
         self.console = console
         self._run = run
         self._drop_after(run, done)
-        self._file = run.append(run.metrics_file.name)
+        self._path = run.metrics_file
+        self._file = run.append(self._path.name)
         # In the folder of the run itself, because TensorBoard calls a run by the folder of its events.
         self._board = SummaryWriter(str(run.path), purge_step=done + 1 if done else None)
         if not done and self._board.file_writer:
@@ -78,8 +80,9 @@ class TrainingLog:
             try:
                 yield
             finally:
-                self._board.close()
-                self._file.close()
+                with naming(self._path):
+                    self._board.close()
+                    self._file.close()
 
     def advance(self, step: int) -> None:
         """Update the progress bar. Raises UserError if the folder of the run is gone, before a new one is made."""
@@ -132,14 +135,16 @@ class TrainingLog:
         )
 
     def _write(self, record: dict[str, Any]) -> None:
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
+        with naming(self._path):
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
 
     def _show(self, tags: dict[str, float], step: int) -> None:
         """Write a point of each curve for TensorBoard."""
-        for tag, value in tags.items():
-            self._board.add_scalar(tag, value, step)
-        self._board.flush()
+        with naming(self._path.parent):  # a file of its own, whose name TensorBoard chooses
+            for tag, value in tags.items():
+                self._board.add_scalar(tag, value, step)
+            self._board.flush()
 
 
 class NullLog(TrainingLog):
