@@ -4,7 +4,9 @@ import gzip
 import io
 import json
 import os
+import re
 import time
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -263,6 +265,27 @@ def test_a_pattern_has_a_limit_of_time(tmp_path: Path, monkeypatch: pytest.Monke
     told = refusal(path, where={"text": "(a|aa)+$"})
     assert told.startswith(f"{path}:1: data.where.text cannot be searched for in this row (regex timed out): write")
     assert len(rows_of(path, where={"text": "^(?!news)", "label": r"^\w$"})) == 1
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "found"),
+    [
+        ("item{i}", "item", False),
+        ("item{i}", "item{i}", True),
+        (r"\\{s}|x{2}", "xx", True),
+        ("foo{e<=1}", "fo", False),
+        ("[[:alpha:]]", "x", False),
+        (r"[^[:alpha:\]]", "l", False),
+        (r"[^[:alpha:\]]", "x", True),
+        (r"\N{DIGIT ONE}", "1", True),
+    ],
+)
+def test_a_pattern_means_what_it_means_to_python(pattern: str, text: str, found: bool) -> None:
+    """To the package regex, `{i}` is a similar text, with any insertions."""
+    require_pattern(pattern)
+    with warnings.catch_warnings(action="ignore"):
+        assert bool(re.search(pattern, text)) is found
+    assert matches(pattern, text, "x:1", "data.where.a") is found
 
 
 @settings(max_examples=200, deadline=None)

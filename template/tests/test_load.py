@@ -19,8 +19,11 @@ from transformers import AutoTokenizer
 from finetune.config.config import Model
 from finetune.config.load import load_config
 from finetune.errors import UserError
+from finetune.files import write_manifest
 from finetune.model import load as loading
+from finetune.model.cpu_attention import CPU_ATTENTION
 from finetune.model.folder_checks import LFS_POINTER
+from finetune.model.layers import unwrap_model
 from finetune.model.load import load_tokenizer
 from finetune.model.requirements import require_max_length
 from finetune.model.tiny import tiny_tokenizer
@@ -58,6 +61,16 @@ def test_auto_takes_the_attention_that_the_architecture_has(project: Project, de
     assert load_saved_model(Path("runs/config/best")).model.config._attn_implementation == "eager"
     further = build(load_config(path, ["continue_from=runs/config", "run.name=further", *FEW]))
     assert further.model.config._attn_implementation == "eager"
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_training_on_a_cpu_takes_its_attention(project: Project, method: str) -> None:
+    """Also one that goes on from an earlier run."""
+    path = project.config("text-classification", method={"type": method}, train={"device": "cpu"})
+    project.train(path, *FEW)
+    for overrides in ([], ["continue_from=runs/config", "run.name=further"]):
+        model = unwrap_model(build(load_config(path, [*FEW, *overrides])).model)
+        assert model.config._attn_implementation == CPU_ATTENTION
 
 
 def test_an_adapter_is_loaded_onto_a_base_without_sdpa(project: Project, deberta: str) -> None:
@@ -238,6 +251,7 @@ def test_no_file_of_a_model_chooses_an_attention_kernel(method: str, project: Pr
             if file.exists():
                 named = {"_attn_implementation": "kernels-community/flash-attn"}
                 file.write_text(json.dumps(json.loads(file.read_text()) | named))
+                write_manifest(file.parent)
         project.train(path, *FEW, *further)
     assert load_saved_model(Path("runs/config/best")).model.config._attn_implementation == "sdpa"
 

@@ -73,6 +73,11 @@ def test_a_sound_folder_is_loaded(model: Path) -> None:
     assert load().config.num_labels == 2
 
 
+def test_a_layer_may_be_counted_from_the_end(model: Path) -> None:
+    change(model / "config.json", vision_feature_layer=-2, vision_config={"select_layer": -1})
+    assert load().config.vision_feature_layer == -2
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_what_is_no_file_with_content_is_named(name: str, model: Path) -> None:
     path = model / name

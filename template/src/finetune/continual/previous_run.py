@@ -97,6 +97,7 @@ class PreviousRun(FirstRun):
             model = apply_method(self.config.method, model, base.head)
         freeze_embeddings(self.config, model)
         set_attention(unwrap_model(model), self.config.model)
+        self._choose_attention(model)
         resize_head(model, base.head, self.saved.task.model_options(), task.model_options())
         return model, base
 

@@ -17,6 +17,8 @@ from ..parsing import SECONDS, parsing, reason
 LONGEST_PATTERN, MOST_REPEATS = 100_000, 100_000
 """Characters of a pattern, and copies of a part that its counts ask for: regex writes out {m} within {n}."""
 COUNT = re.compile(r"\{(\d+)")
+PART = re.compile(r"\\N\{[^}]*\}|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{(?!\d*,?\d*\})", re.DOTALL)
+"""An escape, a set of characters, or a brace that begins no count."""
 
 
 def require_pattern(pattern: str) -> None:
@@ -49,4 +51,14 @@ def matches(pattern: str, text: str, place: str, key: str) -> bool:
 
 @lru_cache(maxsize=100)
 def _compiled(pattern: str) -> Any:
-    return regex.compile(pattern)
+    return regex.compile(PART.sub(_as_in_re, pattern))
+
+
+def _as_in_re(part: re.Match[str]) -> str:
+    """What `re` takes to the letter, escaped where regex reads more: `{e}` for similar texts, `[[:alpha:]]`."""
+    match part[0][0]:
+        case "{":
+            return r"\{"
+        case "[":
+            return "[" + re.sub(r"(\\.)|\[", lambda inner: inner[1] or r"\[", part[0][1:], flags=re.DOTALL)
+    return part[0]

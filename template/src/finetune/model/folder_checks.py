@@ -40,6 +40,8 @@ ANEW = "copy it anew from where the model comes from, or download the model with
 
 REPEATED = re.compile(r"layers?$|blocks?$|num_labels$|experts$")
 """Keys of config.json that say how often something is made, each one by itself."""
+ONE = re.compile(r"(?<!n_)layer$")
+"""Keys of config.json that name one layer, counted from the end if negative, such as vision_feature_layer."""
 MOST_REPEATED = 100_000
 PARAMETERS_PER_BYTE = 16
 """More parameters than that for each byte of the weights, and some millions for a head, belong to another model."""
@@ -131,7 +133,8 @@ def require_fitting_size(source: str, parameters: int) -> None:
 
 def _require_few(path: Path, values: dict[str, Any]) -> None:
     for key, value in _integers(values):
-        if REPEATED.search(key) and not 0 <= value <= MOST_REPEATED:
+        least = -MOST_REPEATED if ONE.search(key) else 0
+        if REPEATED.search(key) and not least <= value <= MOST_REPEATED:
             raise UserError(f"{path}: {key} is {value}, which no model has: {ANEW}")
 
 

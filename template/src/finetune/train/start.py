@@ -91,8 +91,7 @@ class FreshStart:
         """
         model, new_modules, head = load_model(self.config.model, task, tokenizer, self.config.method, dtype, to_shard)
         compute_first_token_only(model)
-        if self.config.model.attention == "auto" and choose_device(self.config.train.device).type == "cpu":
-            use_cpu_attention(model)
+        self._choose_attention(model)
         if task.tabular:
             join_features(model, task.tabular.columns)
         if head:
@@ -109,6 +108,11 @@ class FreshStart:
         if not to_meta(model) and to_shard and not is_tiny(self.config.model.name):
             self.notes.append("sharding: each process reads all weights first, for they are converted on loading")
         return model, base
+
+    def _choose_attention(self, model: Any) -> None:
+        """Replace SDPA by what is faster on the device of the training."""
+        if self.config.model.attention == "auto" and choose_device(self.config.train.device).type == "cpu":
+            use_cpu_attention(model)
 
     def load_teacher(self, device: torch.device) -> Teacher | None:
         """The teacher of a knowledge distillation."""
