@@ -62,13 +62,15 @@ def load_tokenizer(model: settings.Model, task: Task[E, Any], examples: Sequence
     if task.splits_into_words and getattr(tokenizer, "add_prefix_space", None) is False:
         # A byte-level tokenizer encodes a space as part of the word after it.
         tokenizer = load_pretrained(transformers.AutoTokenizer, model, add_prefix_space=True)
-    if len(tokenizer) - len({*tokenizer.all_special_ids}) < FEWEST_TOKENS:
+    with _errors_of(model, FILES[transformers.AutoTokenizer]):  # an unknown token without a number has no end
+        tokens = len(tokenizer) - len({*tokenizer.all_special_ids})
+        if tokenizer.pad_token_id is None:  # most decoders have none; padding is masked and not scored
+            tokenizer.pad_token = tokenizer.eos_token
+    if tokens < FEWEST_TOKENS:
         raise UserError(
             f"model.name: '{model.name}' has no vocabulary of a tokenizer, such as tokenizer.json: copy the "
             f"tokenizer's files from the model that it was trained from"
         )
-    if tokenizer.pad_token_id is None:  # most decoders have none; padding is masked and not scored
-        tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.pad_token_id is None:
         raise UserError(
             f"model.name: the tokenizer of '{model.name}' has neither a padding token nor an end-of-sequence token: "
