@@ -4,12 +4,14 @@ python3 dev.py demo             generate a project under build/, install it, tra
 python3 dev.py test [ARG...]    run the tests, a file per core; arguments go to pytest (-n 0: one process)
 python3 dev.py proofs [ARG...]  run the exactness proofs of the package, and train every demo to its end
 python3 dev.py lint             check format, style, types and the direction of imports
+python3 dev.py audit            compare the pinned versions of a generated project with published advisories
 python3 dev.py bench [NAME]     run benchmarks/NAME.py; without a name, list them
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -169,6 +171,32 @@ def lint() -> int:
     return max([*codes, call(LINT_IMPORTS, "--no-logo")])
 
 
+def audit() -> int:
+    """Ask pip-audit, which needs the network, for known vulnerabilities of the pins; exit code 1 if there are some.
+
+    pip-audit succeeds, too, where its service knows none of the packages: such a pin is an error here.
+    """
+    prepare("audit")
+    pins = ROOT / "template" / "constraints.txt"
+    options = ("--no-deps", "--disable-pip", "--progress-spinner=off", "--format=json")
+    command = [str(PYTHON), "-m", "pip_audit", "--requirement", str(pins), *options]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+    try:
+        found = json.loads(done.stdout)["dependencies"]
+    except ValueError as error:
+        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise SetupError(f"The pins cannot be audited ({reason}): check the network, and run this again.") from error
+    skipped = [package["skip_reason"] for package in found if "skip_reason" in package]
+    holes = [(package, hole) for package in found for hole in package.get("vulns", [])]
+    for package, hole in holes:
+        remedy = ", ".join(hole["fix_versions"]) or "no version"
+        print(f"{package['name']} {package['version']}: {hole['id']}, mended by {remedy}")
+    print(f"{len(found) - len(skipped)} of {len(found)} pins audited, {len(holes)} known vulnerabilities")
+    if skipped:
+        raise SetupError(f"{len(skipped)} pins are not audited ({skipped[0]}): run this where their advisories are.")
+    return 1 if holes else 0
+
+
 def bench(name: str = "", *arguments: str) -> int:
     """Run one benchmark; its page in docs/ says on which machine the published figures were taken."""
     names = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py"))
@@ -179,7 +207,14 @@ def bench(name: str = "", *arguments: str) -> int:
     return call(PYTHON, ROOT / "benchmarks" / f"{name}.py", *arguments)
 
 
-COMMANDS: dict[str, Callable[..., int]] = {"demo": demo, "test": test, "proofs": proofs, "lint": lint, "bench": bench}
+COMMANDS: dict[str, Callable[..., int]] = {
+    "demo": demo,
+    "test": test,
+    "proofs": proofs,
+    "lint": lint,
+    "audit": audit,
+    "bench": bench,
+}
 
 
 def main(arguments: list[str]) -> int:

@@ -28,6 +28,7 @@ from finetune.run.saved_model import Base
 from finetune.train.background import BackgroundWriter
 from finetune.train.checkpoint import TrainingState, save_checkpoint
 from finetune.train.optim import make_optimizer, make_schedule
+from finetune.train.scaling import LossScaler
 from transformers import BertConfig, BertForSequenceClassification
 
 Times = tuple[float, float]
@@ -48,6 +49,7 @@ class Training:
             base=Base(Model(name="tiny:bert"), head=[], files={}, weights={}),
             optimizer=self.optimizer,
             schedule=make_schedule(Optim(), self.optimizer, 1000),
+            scaler=LossScaler("fp32", self.model.device),
             allocation=None,
         )
         self.ids = torch.randint(1000, 20_000, (4, 32))

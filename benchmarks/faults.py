@@ -118,8 +118,8 @@ FAULTS = (
     Fault(
         "a signal in the last step ends the command",
         "train/loop.py",
-        "            if stop:\n                return False",
-        "            if stop and not last:\n                return False",
+        "            if step.stop:\n                return False",
+        "            if step.stop and not last:\n                return False",
         KILLS + "test_a_signal_in_the_last_step_leaves_out_the_evaluation",
     ),
     Fault(

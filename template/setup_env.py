@@ -53,6 +53,7 @@ UV_LOCATIONS = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS", "UV_INDEX_URL",
 # How a failure shows in the output of uv or pip. The first match counts: pip ends a lost connection, too, with
 # "No matching distribution found".
 SIGNS = {
+    "hashes": r"hash mismatch",
     "disk": r"No space left on device|not enough space on the disk|os error (28|112)\b",
     "rights": r"Permission denied|read-only file system|access is denied|os error (5|13|30|32)\b",
     "certificate": r"certificate.verify.failed|invalid peer certificate|UnknownIssuer",
@@ -63,6 +64,7 @@ SIGNS = {
     "torch": r"(ImportError|OSError): .*(DLL|shared object|torch)",
 }
 REMEDIES = {
+    "hashes": "A package is not the file that hashes.txt pins: use another index, or delete hashes.txt to trust it",
     "disk": "The disk is full: free some space and run this again",
     "rights": "Files cannot be written: check the rights on this folder and end programs that use its .venv",
     "certificate": "The certificate of {host} is not trusted here: name yours with `pip config set global.cert FILE`",
@@ -72,7 +74,8 @@ REMEDIES = {
     "versions": "No set of packages fits the pinned versions on this Python and platform: use another Python",
     "torch": "torch is installed but does not load (on Windows it needs the Visual C++ Redistributable)",
 }
-BEFORE_WRITING = {"certificate", "login", "network", "versions"}  # such a failure leaves the environment as it was
+# Such a failure leaves the environment as it was.
+BEFORE_WRITING = {"hashes", "certificate", "login", "network", "versions"}
 
 PROBE = f"""
 import importlib.metadata, json, platform, sys
@@ -111,7 +114,8 @@ def explain(output: str) -> tuple[str, str]:
             return failure, REMEDIES[failure].format(host=host)
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if line.lower().startswith("error")]
-    return "unknown", f"The installation failed: {(errors or lines[-1:] or ['no message'])[0]}"
+    line = re.sub(r"(://)[^/\s@]*@", r"\1", (errors or lines[-1:] or ["no message"])[0])
+    return "unknown", f"The installation failed: {line}"
 
 
 # -------------------------------------------------------------------------------------------- the project and its state
@@ -139,9 +143,15 @@ class Project:
         source = root / "pyproject.toml"
         try:
             document = tomllib.loads(source.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise SetupError(f"{source} cannot be read ({error}): correct it and run this again.", code=2) from error
-        accelerator = document.get("tool", {}).get("finetune", {}).get("accelerator", "auto")
+        tool = document.get("tool", {})
+        section = tool.get("finetune", {}) if isinstance(tool, dict) else tool
+        if not isinstance(section, dict):
+            raise SetupError(
+                f"{source}: tool.finetune is no table: write [tool.finetune] on a line of its own.", code=2
+            )
+        accelerator = section.get("accelerator", "auto")
         if accelerator not in ACCELERATORS:
             choices = ", ".join(ACCELERATORS)
             sentence = f"{source}: tool.finetune.accelerator is {accelerator!r}; choose one of {choices}."
@@ -180,9 +190,10 @@ class State:
     @classmethod
     def load(cls, project: Project) -> State:
         try:
-            return cls(**json.loads((project.environment / "setup.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            state = cls(**json.loads((project.environment / "setup.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, RecursionError):
             return cls()
+        return state if isinstance(state.installed, dict) and isinstance(state.facts, dict) else cls()
 
     def save(self, project: Project) -> None:
         """Replaces the file in one move: a killed run leaves the old or the new one."""
@@ -408,6 +419,24 @@ def find_uv(project: Project, runner: Runner) -> Path | None:
     return ours
 
 
+def pinned_files(project: Project) -> list[str]:
+    """uv's option for the hashes of all packages whose pins are unchanged.
+
+    hashes.txt lies beside the constraints. torch has none, as each accelerator has its own build. pip would refuse to
+    install anything without a hash, the editable project included; so it gets none.
+    """
+    pins = project.root / project.constraints
+    source = pins.with_name("hashes.txt")
+    if not source.is_file():
+        return []
+    unchanged = set(pins.read_text(encoding="utf-8").split())
+    entries = re.split(r"\n(?=\S)", source.read_text(encoding="utf-8"))
+    kept = [entry for entry in entries if entry.partition(" ")[0] in unchanged]
+    target = project.environment / "hashes.txt"
+    target.write_text("\n".join([*kept, ""]), encoding="utf-8")
+    return ["-c", str(target)]
+
+
 def install(project: Project, runner: Runner) -> None:
     """Install the project with its pins, by uv; where that fails, pip tries too."""
     what = ("-e", f".[{project.extra}]" if project.extra else ".", "-c", project.constraints)
@@ -416,10 +445,20 @@ def install(project: Project, runner: Runner) -> None:
         variables, flags = uv_sources(options, project.root)
         flags += torch_choice(project.accelerator, platform.system(), variables, flags)
         try:
-            runner.run(uv, "pip", "install", "--python", project.python, *flags, *what, variables=variables, show=True)
+            command: tuple[str | Path, ...] = (
+                uv,
+                "pip",
+                "install",
+                "--python",
+                project.python,
+                *flags,
+                *what,
+                *pinned_files(project),
+            )
+            runner.run(*command, variables=variables, show=True)
             return
         except SetupError as error:
-            if error.failure in ("disk", "rights"):
+            if error.failure in ("disk", "rights", "hashes"):
                 raise
     runner.console.note("Without uv: pip is slower and takes the torch build that the index prefers.")
     runner.run(project.python, *PIP_INSTALL, *what, show=True)

@@ -26,7 +26,7 @@ COPIED = QUESTIONS["_copy_without_render"]
 # Every file outside of the package, its tests and the schema; {slug} and {format} stand for answers.
 FILES = """
 .editorconfig .env.example .ft-template.json .gitattributes .github/workflows/ci.yml .gitignore LICENSE README.md
-constraints.txt pyproject.toml setup_env.py
+constraints.txt hashes.txt pyproject.toml setup_env.py
 .idea/.gitignore .idea/{slug}.iml .idea/dictionaries/project.xml .idea/jsonSchemas.xml .idea/modules.xml
 .idea/pyProjectModel.xml
 .idea/runConfigurations/All_tests.xml .idea/runConfigurations/Check_data.xml
@@ -247,6 +247,16 @@ def pins_and_needs(project: Path) -> tuple[set[str], set[str]]:
         ]
 
     return set(pins), {name for name, _ in needed}
+
+
+def test_every_pin_but_torch_has_hashes(bake_project: Bake) -> None:
+    """torch has a build for each accelerator, from an index of its own."""
+    project = bake_project(include_notebook="yes")
+    lines = (project / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = {line for line in lines if not line.startswith("#") and not line.startswith("torch==")}
+    entries = re.split(r"\n(?=\S)", (project / "hashes.txt").read_text(encoding="utf-8").strip())
+    assert {entry.split()[0] for entry in entries} == pins
+    assert all(re.fullmatch(r"\S+( \\\n    --hash=sha256:[0-9a-f]{64})+", entry) for entry in entries)
 
 
 def test_constraints_pin_every_dependency_and_what_it_needs(project: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from ft_template.check.check import check
 from ft_template.check.rules.all import RULES
 from ft_template.create.bake import bake
+from ft_template.reading import LIMIT
 
 Change = Callable[[Path], None]
 
@@ -349,6 +350,12 @@ MUTANTS: list[tuple[str, Change]] = [
     ("vscode.same", json_value(LAUNCH, lambda launch: launch["configurations"].pop())),
     ("vscode.same", replace(TASKS, "train.max_steps=1", "train.max_steps=2")),
     ("vscode.same", option(TRAIN, "PARAMETERS", "train configs/train.yaml train.seed=1")),
+    # What is not read
+    ("project.readable", every(delete("pyproject.toml"), lambda project: os.mkfifo(project / "pyproject.toml"))),
+    ("project.readable", every(delete(CONFIG), lambda project: (project / CONFIG).symlink_to("/dev/zero"))),
+    ("project.readable", every(delete(IML), lambda project: (project / IML).symlink_to("/etc/passwd"))),
+    ("project.readable", write(TRAIN, " " * (LIMIT + 1))),
+    ("project.readable", every(delete(SCHEMA), lambda project: (project / SCHEMA).write_bytes(b"\xff\xfe{\0}\0"))),
 ]
 
 

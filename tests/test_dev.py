@@ -1,6 +1,7 @@
 """dev.py: what it decides without installing anything; CI and test_end_to_end.py run the rest for real."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -116,6 +117,38 @@ def test_lint_runs_all_checks_and_fails_if_one_fails(dev: ModuleType, monkeypatc
     monkeypatch.setenv("PYTHONPATH", "")
     assert dev.lint() == 1
     assert ran == ["ruff", "ruff", "mypy", "mypy", str(dev.LINT_IMPORTS)]
+
+
+SAFE = {"name": "torch", "version": "2.13.0", "vulns": []}
+HOLE = {"name": "x", "version": "1.0", "vulns": [{"id": "PYSEC-1", "fix_versions": ["1.1"]}]}
+SKIPPED = {"name": "y", "skip_reason": "Dependency not found on PyPI"}
+
+
+@pytest.mark.parametrize(
+    ("code", "found", "error", "shown"),
+    [
+        (0, [SAFE], "", "1 of 1 pins audited, 0 known vulnerabilities"),
+        (1, [SAFE, HOLE], "", "x 1.0: PYSEC-1, mended by 1.1\n2 of 2 pins audited, 1 known vulnerabilities"),
+        (1, [SAFE, SKIPPED], "", "1 pins are not audited (Dependency not found on PyPI)"),
+        (1, None, "Traceback\nConnectionError: no route\n", "cannot be audited (ConnectionError: no route): check the"),
+        (1, None, "", "cannot be audited (no message)"),
+    ],
+)
+def test_an_audit_ends_in_a_count_or_a_sentence(
+    code: int,
+    found: list[dict[str, object]] | None,
+    error: str,
+    shown: str,
+    dev: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = "" if found is None else json.dumps({"dependencies": found})
+    monkeypatch.setattr(dev, "prepare", lambda extra: None)
+    monkeypatch.setattr(dev.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, output, error))
+    assert dev.main(["audit"]) == code
+    printed = capsys.readouterr()
+    assert shown in printed.out + printed.err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="CI runs on Linux")

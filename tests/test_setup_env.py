@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import hashlib
 import importlib.util
 import io
 import json
@@ -203,7 +204,13 @@ def test_what_the_user_told_uv_stands(plain_variables: pytest.MonkeyPatch, tmp_p
         ("  x No solution found when resolving dependencies:", "versions", "pinned versions"),
         ("ImportError: DLL load failed while importing _C", "torch", "Visual C++"),
         ("Working\nerror: something new\n  hint: none", "unknown", "error: something new"),
+        (
+            "Failed to download `x==1`\n  ╰─▶ Hash mismatch for `x==1`",
+            "hashes",
+            "not the file that hashes.txt pins",
+        ),
         ("", "unknown", "no message"),
+        ("error: odd reply of https://me:pass@host/simple", "unknown", "odd reply of https://host/simple"),
     ],
 )
 def test_a_failure_becomes_a_sentence(output: str, failure: str, part: str) -> None:
@@ -226,11 +233,30 @@ def test_a_wrong_accelerator_is_the_users_error(tmp_path: Path) -> None:
     assert caught.value.code == 2
 
 
-def test_a_broken_pyproject_is_the_users_error(tmp_path: Path) -> None:
-    pyproject(tmp_path, "[project\n")
+@pytest.mark.parametrize("text", ["tool = 5\n", "tool = []\n", "[tool]\nfinetune = 5\n", "[[tool.finetune]]\n"])
+def test_a_setting_that_is_no_table_is_the_users_error(text: str, tmp_path: Path) -> None:
+    pyproject(tmp_path, text)
+    with pytest.raises(setup_env.SetupError, match=r"tool\.finetune is no table") as caught:
+        setup_env.Project.read(tmp_path)
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize("text", ["[project\n", f"a = {'[' * 5000}\n", "a = 2001-99-99\n", f"a = {'9' * 5000}\n", "\0"])
+def test_a_broken_pyproject_is_the_users_error(text: str, tmp_path: Path) -> None:
+    pyproject(tmp_path, text)
     with pytest.raises(setup_env.SetupError, match=r"pyproject\.toml cannot be read") as caught:
         setup_env.Project.read(tmp_path)
     assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(
+    "text", ["", "5", "[]", "{}", '{"complete": true, "installed": 5}', '{"facts": []}', '{"x": 1}', "[" * 5000]
+)
+def test_a_broken_record_of_the_installation_counts_as_none(text: str, tmp_path: Path) -> None:
+    project = setup_env.Project.read(pyproject(tmp_path, ""))
+    project.environment.mkdir()
+    (project.environment / "setup.json").write_text(text, encoding="utf-8")
+    assert setup_env.State.load(project) == setup_env.State()
 
 
 def test_the_fingerprint_follows_pins_and_place(tmp_path: Path) -> None:
@@ -574,7 +600,7 @@ class Tiny:
     """A tiny project with setup_env.py in a folder with an awkward name, installed by uv or by pip alone."""
 
     def __init__(self, root: Path, wheels: Path, uv: Path | None) -> None:
-        self.root = root
+        self.root, self.wheels, self.uv = root, wheels, uv
         (root / "src").mkdir(parents=True)
         (root / "src" / "tiny.py").write_text("import alpha, beta\n", encoding="utf-8")
         (root / "backend.py").write_text(BACKEND, encoding="utf-8")
@@ -701,6 +727,40 @@ def _leave_it_working(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def test_a_fresh_installation_works(tiny: Tiny) -> None:
     assert tiny.installed() == "1.0"
+
+
+def test_a_package_that_is_not_the_pinned_file_is_refused(tiny: Tiny) -> None:
+    """Only uv can check some packages: pip's mode needs a hash of all, the editable project included."""
+    hashes, before = tiny.root / "hashes.txt", tiny.installed()
+    hashes.write_text(f"alpha==1.1 \\\n    --hash=sha256:{'0' * 64}\nbeta==1.0\n", encoding="utf-8")
+    tiny.pin("1.1")
+    try:
+        result = tiny.set_up(UV_NO_CACHE="1")
+        if tiny.uv is None:
+            assert (result.returncode, tiny.installed()) == (0, "1.1")
+            return
+        assert result.returncode == 1
+        assert "A package is not the file that hashes.txt pins" in result.stderr
+        assert "pip is slower" not in result.stdout, "pip would install what uv has refused"
+        assert tiny.installed() == before
+        wheel = next(tiny.wheels.glob("alpha-1.1*"))
+        right = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        hashes.write_text(f"alpha==1.1 \\\n    --hash=sha256:{right}\nbeta==2.0\n", encoding="utf-8")
+        assert tiny.set_up(UV_NO_CACHE="1").returncode == 0
+        assert tiny.installed() == "1.1"
+    finally:
+        hashes.unlink()
+
+
+def test_hashes_of_changed_pins_are_left_out(project: Any) -> None:
+    (project.root / "constraints.txt").write_text("# pins\nalpha==2.0\nbeta==1.0\n", encoding="utf-8")
+    assert setup_env.pinned_files(project) == []
+    kept = "beta==1.0 \\\n    --hash=sha256:b \\\n    --hash=sha256:c\n"
+    (project.root / "hashes.txt").write_text(f"alpha==1.0 \\\n    --hash=sha256:a\n{kept}", encoding="utf-8")
+    project.environment.mkdir(exist_ok=True)
+    option, path = setup_env.pinned_files(project)
+    assert option == "-c"
+    assert Path(path).read_text(encoding="utf-8").split() == kept.split()
 
 
 def test_a_second_run_changes_nothing(tiny: Tiny) -> None:

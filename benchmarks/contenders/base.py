@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 
 @dataclass(slots=True)
 class Timing:
@@ -15,14 +17,34 @@ class Timing:
     processor: float = 0.0
     wall: float = 0.0
 
+    @property
+    def seconds(self) -> float:
+        """What is compared: on a GPU, which works while the thread waits, the clock."""
+        return self.wall if torch.cuda.is_available() else self.processor
+
 
 @contextmanager
 def timed(timing: Timing) -> Iterator[None]:
     """Add the time of the block."""
+    _finish()
     processor, wall = time.thread_time(), time.perf_counter()
     yield
+    _finish()
     timing.processor += time.thread_time() - processor
     timing.wall += time.perf_counter() - wall
+
+
+def _finish() -> None:
+    """Wait for the work that a GPU still has to do."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def trainable(model: Any) -> dict[str, torch.Tensor]:
+    """A copy of the weights that training changes, on the CPU."""
+    return {
+        name: value.detach().to("cpu", copy=True) for name, value in model.named_parameters() if value.requires_grad
+    }
 
 
 class Contender(ABC):
@@ -30,12 +52,13 @@ class Contender(ABC):
 
     model: Any
     initial: dict[str, Any]
+    """The weights that training changes, before it."""
     predicts = True
     """Whether it has predictions and a metric, as tasks other than those that write have."""
 
     def reset(self) -> None:
         """Back to the initial weights."""
-        self.model.load_state_dict(self.initial)
+        self.model.load_state_dict(self.initial, strict=False)
 
     @abstractmethod
     def train(self, steps: int | None = None) -> Timing:

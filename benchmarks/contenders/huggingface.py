@@ -5,14 +5,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import peft
 import torch
 import transformers
 from finetune.config.config import Config
+from finetune.config.methods import QLora
 from finetune.data.features import IGNORE, Feature
+from finetune.model.methods import peft_config
 from finetune.tasks import text_classification, token_classification
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
-from .base import Contender, Timing, timed
+from .base import Contender, Timing, timed, trainable
 
 Row = dict[str, Any]
 AT_ITS_BEST: dict[str, Any] = {
@@ -60,18 +63,9 @@ class GroupedTrainer(transformers.Trainer):  # type: ignore[misc]
         return get_length_grouped_indices(lengths, self.args.train_batch_size, mega_batch_mult=50)
 
 
-def make_trainer(
-    model: Any,
-    task: Any,
-    tokenizer: Any,
-    rows: dict[str, list[Row]],
-    config: Config,
-    folder: str,
-    kind: Any = transformers.Trainer,
-    **options: Any,
-) -> Any:
-    """A Trainer with the settings of a config; `options` are further training arguments."""
-    arguments = {
+def training_arguments(config: Config) -> dict[str, Any]:
+    """The settings of a config by their names in transformers, without output."""
+    return {
         "num_train_epochs": config.train.epochs,
         "per_device_train_batch_size": config.train.batch_size,
         "learning_rate": config.optim.lr,
@@ -86,9 +80,22 @@ def make_trainer(
         "save_strategy": "no",
         "dataloader_pin_memory": False,
     }
+
+
+def make_trainer(
+    model: Any,
+    task: Any,
+    tokenizer: Any,
+    rows: dict[str, list[Row]],
+    config: Config,
+    folder: str,
+    kind: Any = transformers.Trainer,
+    **options: Any,
+) -> Any:
+    """A Trainer with the settings of a config; `options` are further training arguments."""
     trainer = kind(
         model,
-        transformers.TrainingArguments(folder, **{**arguments, **options}),
+        transformers.TrainingArguments(folder, **{**training_arguments(config), **options}),
         train_dataset=rows["train"],
         eval_dataset=rows["validation"],
         data_collator=collator(task, tokenizer),
@@ -103,6 +110,24 @@ def make_trainer(
     return trainer
 
 
+def with_peft(config: Config, device: torch.device, weights: dict[str, torch.Tensor], half: bool) -> Any:
+    """The model of a config with an adapter of peft as a user makes it, which starts with `weights`.
+
+    `half`: weights loaded in bf16 instead of fp32; with QLoRA they are quantized either way.
+    """
+    options: dict[str, Any] = {"dtype": torch.bfloat16 if half else torch.float32}
+    if isinstance(config.method, QLora):
+        options["quantization_config"] = transformers.BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+        )
+    model = transformers.AutoModelForCausalLM.from_pretrained(config.model.name, **options)
+    if isinstance(config.method, QLora):
+        model = peft.prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    model = peft.get_peft_model(model.to(device), peft_config(config.method, model, [], 1))
+    model.load_state_dict(weights, strict=False)
+    return model
+
+
 class HuggingFace(Contender):
     """The Trainer, timed from its first step to its last, without what it sets up before."""
 
@@ -111,17 +136,21 @@ class HuggingFace(Contender):
     ) -> None:
         self.model, self.rows, self.options = model, rows, options
         self.predicts = not task.generation
-        self.initial = {key: value.clone() for key, value in model.state_dict().items()}
+        self.initial = trainable(model)
         self.folder = tempfile.TemporaryDirectory()
         if task.generation:
             self.options["prediction_loss_only"] = True
         self.parts = (task, tokenizer, rows, config, self.folder.name)
-        self.trainer = make_trainer(model, *self.parts, GroupedTrainer, **self.options)
+        self.trainer = self.make(-1)
+
+    def make(self, steps: int) -> Any:
+        """A trainer for so many steps; -1 is a whole pass."""
+        return make_trainer(self.model, *self.parts, GroupedTrainer, **self.options, max_steps=steps)
 
     def train(self, steps: int | None = None) -> Timing:
-        self.trainer = make_trainer(self.model, *self.parts, GroupedTrainer, **self.options, max_steps=steps or -1)
+        self.trainer = self.make(steps or -1)
         timing = Timing()
-        self.trainer.add_callback(_StepTimer(timing))
+        self.trainer.add_callback(StepTimer(timing))
         self.trainer.train()
         return timing
 
@@ -139,13 +168,14 @@ class HuggingFace(Contender):
         return timing
 
 
-class _StepTimer(transformers.TrainerCallback):  # type: ignore[misc]
+class StepTimer(transformers.TrainerCallback):  # type: ignore[misc]
     """Times from the first step to the end of the last one, the making of batches included."""
 
     def __init__(self, timing: Timing) -> None:
-        self.block, self.timing = timed(timing), timing
+        self.timing = timing
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+        self.block = timed(self.timing)
         self.block.__enter__()
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:

@@ -14,7 +14,7 @@ from finetune.model.precision import inference_precision
 from finetune.train.build import Setup
 from finetune.train.loop import optimizer_step, step_batches
 
-from .base import Contender, Timing, timed
+from .base import Contender, Timing, timed, trainable
 
 
 class Ours(Contender):
@@ -25,7 +25,7 @@ class Ours(Contender):
         self.config, self.setup, self.model = config, setup, setup.model
         self.validation: Split = setup.validation
         self.predicts = not setup.task.generation
-        self.initial = {key: value.clone() for key, value in setup.model.state_dict().items()}
+        self.initial = trainable(setup.model)
 
     def train(self, steps: int | None = None) -> Timing:
         self.setup.optimizer.state.clear()
@@ -76,7 +76,7 @@ class Products(Contender):
     """
 
     def __init__(self, ours: Ours) -> None:
-        self.precision = ours.setup.precision
+        self.precision, self.predicts = ours.setup.precision, ours.predicts
         self.training = _shapes(ours, lambda: ours.train())
         self.inference = _shapes(ours, lambda: ours.predict()) if ours.predicts else Counter()
         ours.reset()

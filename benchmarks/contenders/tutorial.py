@@ -5,10 +5,10 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from .base import Contender, Timing, timed
+from .base import Contender, Timing, timed, trainable
 from .huggingface import Row, headline
 
-LENGTH, BATCH_SIZE = 128, 16
+LENGTH = 128
 
 
 class Tutorial(Contender):
@@ -16,7 +16,7 @@ class Tutorial(Contender):
 
     def __init__(self, model: Any, task: Any, tokenizer: Any, rows: dict[str, list[Row]], config: Any) -> None:
         self.model, self.task, self.config = model, task, config
-        self.initial = {key: value.clone() for key, value in model.state_dict().items()}
+        self.initial = trainable(model)
         words = config.task.type == "token-classification"
         self.rows = {split: [_padded(row, tokenizer, words) for row in part] for split, part in rows.items()}
 
@@ -32,10 +32,10 @@ class Tutorial(Contender):
         timing = Timing()
         self.model.train()
         with timed(timing):
-            for step, batch in enumerate(DataLoader(self.rows["train"], BATCH_SIZE, shuffle=True)):  # type: ignore
+            for step, batch in enumerate(DataLoader(self.rows["train"], self.config.train.batch_size, shuffle=True)):  # type: ignore
                 if step == steps:
                     break
-                self.model(**batch).loss.backward()
+                self.model(**_on(batch, self.model.device)).loss.backward()
                 optimizer.step()
                 optimizer.zero_grad()
         return timing
@@ -57,12 +57,16 @@ class Tutorial(Contender):
     def _logits(self) -> tuple[Any, Any, float]:
         self.model.eval()
         outputs, labels, losses = [], [], []
-        for batch in DataLoader(self.rows["validation"], BATCH_SIZE):  # type: ignore
-            output = self.model(**batch)
-            outputs.append(output.logits)
+        for batch in DataLoader(self.rows["validation"], self.config.train.batch_size):  # type: ignore
+            output = self.model(**_on(batch, self.model.device))
+            outputs.append(output.logits.cpu())
             labels.append(batch["labels"])
             losses.append(float(output.loss))
         return torch.cat(outputs).numpy(), torch.cat(labels).numpy(), sum(losses) / len(losses)
+
+
+def _on(batch: dict[str, Any], device: Any) -> dict[str, Any]:
+    return {name: values.to(device) for name, values in batch.items()}
 
 
 def _padded(row: Row, tokenizer: Any, words: bool) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """A template and its questions: the bundled template, or any other that cookiecutter can open."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -8,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from .errors import FAILED, UserError
+from .parsing import parse_json
+from .reading import RefusedError, read_text
 
 HERE = Path(__file__).resolve().parent
 BUNDLE = HERE / "bundle" if (HERE / "bundle").is_dir() else HERE.parents[1]
@@ -44,8 +45,8 @@ class Template:
         """Read cookiecutter.json, which must describe one template."""
         source = folder / "cookiecutter.json"
         try:
-            document = json.loads(source.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            document = parse_json(read_text(source, folder.resolve()))
+        except (OSError, RefusedError, ValueError) as error:
             raise UserError(f"{source} cannot be read ({error}): choose another template.", FAILED) from error
         if not isinstance(document, dict) or {"template", "templates"} & set(document):
             message = f"{source} does not describe one template: give the path of one of the templates that it lists."

@@ -131,7 +131,7 @@ BAD_CONFIGS = {
         "method: {type: lora2}\n",
         "bad.yaml:7: 'method.type' is 'lora2', which is none of 'full', 'head'",
     ),
-    "no method type": ("method: {kind: full}\n", "bad.yaml:7: 'method.type' is missing: choose one of"),
+    "no method type": ("method: {kind: full}\n", "bad.yaml:7: 'method.type' is missing: choose one of 'full', 'head'"),
     "key given twice": ("train: {epochs: 3}\ntrain: {epochs: 4}\n", "bad.yaml:8: 'train' is given twice: keep one"),
     "not YAML": ("train: {epochs: 3\n", "bad.yaml:8: this is not YAML"),
     "tab for indentation": ("train:\n\tepochs: 3\n", "bad.yaml:8: this is not YAML"),

@@ -66,6 +66,9 @@ def test_the_version_of_the_template(folder: Path) -> None:
         ("[tool.finetune]\nlanguage = 'zh'\n", "zh"),
         ("[tool.finetune]\nlanguage = 'fr'\n", "language is 'fr': write one of en, zh"),
         ("[tool", "not valid TOML"),
+        (f"a = {'[' * 5000}", "not valid TOML"),
+        ("tool = 5", "tool.finetune is no table"),
+        ("[tool]\nfinetune = []", "tool.finetune is no table"),
     ],
 )
 def test_the_language_of_the_project(folder: Path, text: str | None, expected: str) -> None:

@@ -20,7 +20,8 @@ from finetune.config.config import Model
 from finetune.config.load import load_config
 from finetune.errors import UserError
 from finetune.model import load as loading
-from finetune.model.load import LFS_POINTER, load_tokenizer
+from finetune.model.folder_checks import LFS_POINTER
+from finetune.model.load import load_tokenizer
 from finetune.model.requirements import require_max_length
 from finetune.model.tiny import tiny_tokenizer
 from finetune.run.saved_model import load_saved_model
@@ -202,12 +203,12 @@ def test_files_that_cannot_be_read_are_refused(project: Project, refused: Callab
     """transformers has an error of another class for each of them."""
     path = project.config("text-classification", model={"name": "base"})
     for name, content, reason in (
-        ("model.safetensors", b"<html>", "the folder 'base' cannot be loaded (SafetensorError: "),
-        ("model.safetensors", f"{LFS_POINTER.decode()}v1\noid sha256:0".encode(), "is a pointer of Git LFS"),
-        ("tokenizer.json", f"{LFS_POINTER.decode()}v1\noid sha256:0".encode(), "is a pointer of Git LFS"),
+        ("model.safetensors", b"<html>", "base/model.safetensors: is damaged or cut (Error while deserializing"),
+        ("model.safetensors", LFS_POINTER + b"v1\noid sha256:0", "base/model.safetensors: is a pointer of Git LFS"),
+        ("tokenizer.json", LFS_POINTER + b"v1\noid sha256:0", "base/tokenizer.json: is a pointer of Git LFS"),
         ("tokenizer.json", b'{"version": "1.0"}', "the folder 'base' cannot be loaded (KeyError: 'added_tokens')"),
-        ("config.json", b"[1]", "the folder 'base' cannot be loaded"),
-        ("config.json", b'{"model_type": "bert", "hidden_size": "16"}', "cannot be loaded (Strict"),
+        ("config.json", b"[1]", "base/config.json: holds no JSON object"),
+        ("config.json", b'{"model_type": "bert", "hidden_size": "16"}', "base/config.json: hidden_size: expected int"),
         ("config.json", b'{"model_type": "bert", "hidden_act": "no"}', "cannot be loaded (KeyError: 'no')"),
     ):
         saved(transformers.BertConfig(**SIZES))

@@ -80,11 +80,12 @@ def test_activations_are_what_a_forward_pass_saves(project: Project, method: str
 
 
 def test_a_gpu_keeps_no_attention_matrix_and_masks_of_a_byte(project: Project) -> None:
-    """In attention with dropout the CPU has no fused kernel."""
+    """In attention with dropout the CPU has no fused kernel. The head reads all tokens of the last layer."""
     longer = ["model.max_length=512", "train.precision=fp32"]
-    cpu, gpu = planned(project, *longer, "train.device=cpu"), planned(project, *longer, "train.device=cuda")
+    task = "token-classification"
+    cpu, gpu = (planned(project, *longer, f"train.device={device}", task=task) for device in ("cpu", "cuda"))
     assert gpu.memory["activations"] < cpu.memory["activations"] / 2
-    half = planned(project, "model.max_length=256", "train.precision=fp32")
+    half = planned(project, "model.max_length=256", "train.precision=fp32", task=task)
     masks = 2 * 4 * 512 * 512 * 4  # of the padding, in each layer once, not for each head
     assert gpu.memory["activations"] - masks / 2 == pytest.approx(2 * half.memory["activations"], rel=0.01)
 
@@ -105,7 +106,7 @@ def test_replicas_send_each_gradient_twice_and_share_the_examples(project: Proje
 
 
 def test_shards_need_a_part_of_the_memory_and_send_weights_in_each_micro_batch(project: Project) -> None:
-    accumulated = ["train.batch_size=64", "model.max_length=64", "train.micro_batch_tokens=512"]
+    accumulated = ["train.batch_size=64", "model.max_length=64", "train.micro_batch_tokens=512", "train.precision=fp32"]
     replicas = planned(project, *accumulated, gpus=4)
     shards = planned(project, *accumulated, "train.parallel=fsdp", gpus=4)
     for part in ("weights", "gradients", "optimizer state"):
@@ -117,6 +118,25 @@ def test_shards_need_a_part_of_the_memory_and_send_weights_in_each_micro_batch(p
         "reduce-scatter of gradients": round(3 / 4 * size * micro_batches),
     }
     assert 0 < shards.memory["gathered layers"] <= size
+    half = planned(project, *accumulated, "train.parallel=fsdp", "train.precision=bf16", gpus=4)
+    linears = 2 * 4 * sum(4 * [128 * 128 + 128] + [2 * 128 * 512 + 512 + 128])  # of the two layers, in fp32
+    gathered = round(2 * 3 / 4 * (size - linears // 2) * micro_batches)
+    assert half.communication == {**shards.communication, "all-gather of weights": gathered}
+    assert shards.memory["gathered layers"] - half.memory["gathered layers"] == linears // 2
+    compiled = planned(project, *accumulated, "train.parallel=fsdp", "train.compile=true", gpus=4)
+    assert compiled.communication == shards.communication
+
+
+def test_embeddings_are_kept_in_half_precision_if_the_checkpoint_is(project: Project) -> None:
+    """As keep_frozen does; the config of the checkpoint says so."""
+    planned_in = {}
+    for dtype in ("float32", "bfloat16"):
+        BertConfig(
+            vocab_size=1000, hidden_size=128, num_hidden_layers=1, num_attention_heads=2, dtype=dtype
+        ).save_pretrained("base")
+        planned_in[dtype] = planned(project, "model.name=base", "method.type=lora").memory["weights"]
+    tables = (1000 + 512 + 2) * 128
+    assert planned_in["float32"] - planned_in["bfloat16"] == 2 * tables
 
 
 def test_the_base_model_of_qlora_is_an_eighth(project: Project) -> None:

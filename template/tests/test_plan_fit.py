@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from conftest import Project
 from rich.console import Console
 
@@ -60,6 +61,16 @@ def test_the_largest_micro_batch_fits_and_a_larger_one_does_not(project: Project
     assert fitting <= ROOM * fit.free < larger
 
 
+def test_the_largest_micro_batch_of_a_cpu_keeps_to_what_it_is_fast_with(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passes, "CPU_TOKENS", 64 * 10)
+    threads = torch.get_num_threads()
+    assert fit_of(project, 1.01).largest_micro_batch == min(64, 10 * threads)
+    monkeypatch.setattr(passes, "CPU_TOKENS", 1)
+    assert fit_of(project, 1.01).largest_micro_batch == 1
+
+
 def test_a_smaller_micro_batch_comes_before_other_methods(project: Project) -> None:
     *others, last = fit_of(project, 0.5).remedies
     assert not any(remedy.fits for remedy in others)
@@ -91,10 +102,12 @@ def test_the_command(project: Project, capsys: pytest.CaptureFixture[str], monke
     shown = capsys.readouterr().out
     assert "does not fit: " in shown
     assert "what to change" in shown
-    assert main([*command, "train.device=cpu"]) == 0
-    assert (
-        "largest micro-batch that fits: 4 rows of 32 tokens (train.micro_batch_tokens=128)" in capsys.readouterr().out
-    )
+    assert main([*command, "train.device=cpu", "--gpus", "2"]) == 0
+    shown = capsys.readouterr().out
+    assert "largest micro-batch that fits: 2 rows of 32 tokens (train.micro_batch_tokens=64)" in shown
+    assert "2 CPUs, data parallelism: ddp" in shown
+    assert "memory per CPU" in shown
+    assert "GPU" not in shown
 
 
 @pytest.mark.parametrize("method", ["full", "lora", "prompt"])

@@ -18,6 +18,7 @@ from finetune.evaluate import evaluate
 from finetune.run.folder import RunFolder
 from finetune.train import loop as training
 from finetune.train.checkpoint import newest_valid
+from finetune.train.summary import describe_weights
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -146,3 +147,12 @@ def test_logits_are_freed_before_the_backward_pass(
     training.optimizer_step(config, setup, range(2))
     assert alive
     assert not any(alive)
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"), [(49_000, "49.0 kB"), (512, "0.5 kB"), (1_200_000, "1.2 MB"), (7_200_000_000, "7.2 GB")]
+)
+def test_small_weights_are_not_shown_as_none(size: int, shown: str) -> None:
+    """The head of a frozen model may have a few thousand weights."""
+    formats = {("frozen", "bf16"): 44_000_000, ("trained", "fp32"): size}
+    assert describe_weights(formats) == [f"weights: 44.0 MB frozen in bf16, {shown} trained in fp32"]

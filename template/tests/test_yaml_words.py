@@ -133,7 +133,7 @@ LINES: dict[str, tuple[str, str]] = {
     ),
     "tag": (
         "train: !x 3",
-        "x.yaml:5: 'train': could not determine a constructor for the tag '!x': write a plain value",
+        "x.yaml:5: 'train' has the tag '!x': write a plain value",
     ),
     "key twice in a table": ("  where: {a: b, a: c}", "x.yaml:5: 'data.where.a' is given twice: keep one"),
     "list of numbers": (

@@ -1,12 +1,12 @@
 """Read answers from a file and from the options --set."""
 
-import json
-import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ..errors import INVALID_ANSWERS, UserError
+from ..parsing import parse_json, parse_toml, parse_yaml
+from ..reading import RefusedError, read_bytes
 
 
 def read_answers(path: Path) -> dict[str, object]:
@@ -16,14 +16,16 @@ def read_answers(path: Path) -> dict[str, object]:
     the answers are below it and all other keys are ignored. Raises UserError.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_bytes(path, Path(path.absolute().anchor)).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text ({error.reason}): save it as UTF-8.", INVALID_ANSWERS) from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror}): give the path of a file with answers.") from error
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing: give the path of a file with answers.") from error
+    except RefusedError as error:
+        raise UserError(f"{path} cannot be used, as {error}: give the path of a file with answers.") from error
     try:
         document = _parse(text, path.suffix.lower())
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path} cannot be parsed ({reason}): correct the file.", INVALID_ANSWERS) from error
     if isinstance(document, dict):
@@ -36,17 +38,12 @@ def read_answers(path: Path) -> dict[str, object]:
 def _parse(text: str, suffix: str) -> Any:
     """Raises ValueError if the text is invalid or the suffix unknown."""
     if suffix == ".json":
-        return json.loads(text)
+        return parse_json(text)
     if suffix == ".toml":
-        return tomllib.loads(text)
+        return parse_toml(text)
     if suffix not in (".yaml", ".yml"):
         raise ValueError(f"its suffix is {suffix or 'missing'}, not .json, .yaml or .toml")
-    import yaml
-
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error
+    return parse_yaml(text)
 
 
 def parse_settings(settings: Iterable[str]) -> dict[str, object]:

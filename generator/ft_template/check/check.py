@@ -1,5 +1,6 @@
 """Check a project against all rules."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from .fault import Fault
@@ -10,5 +11,8 @@ from .rules.all import RULES
 def check(folder: Path) -> list[Fault]:
     """All faults and notes of a project, sorted by file and line; reads only."""
     project = Project(folder)
-    faults = [fault for rule in RULES for fault in rule.faults(project)]
+    return sorted_faults(fault for rule in RULES for fault in rule.faults(project))
+
+
+def sorted_faults(faults: Iterable[Fault]) -> list[Fault]:
     return sorted(faults, key=lambda fault: (fault.place.file, fault.place.line or 0, fault.rule))

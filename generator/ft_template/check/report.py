@@ -1,6 +1,7 @@
 """The output of `ft-template check`: lines in a terminal, or one JSON document."""
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..errors import CHECK_FAILED, OK, UserError
-from .check import check
 from .fault import Fault
+from .limited import check_limited
 from .rules.all import RULES
 from .run.command import interpreter
 from .run.start import StartResult, start_all
@@ -24,10 +25,10 @@ def report(folder: Path, *, as_json: bool, run: bool, python: Path | None, secon
 
     A project with faults is not run: the same faults would show again, only later.
     """
-    if not (folder / ".idea").is_dir() and not (folder / "pyproject.toml").is_file():
+    if not os.path.isdir(folder / ".idea") and not os.path.isfile(folder / "pyproject.toml"):
         raise UserError(f"{folder}: not a project: give a folder that ft-template or cookiecutter has created")
     console = Console(emoji=False, highlight=False, soft_wrap=True, quiet=as_json)
-    faults = check(folder)
+    faults = check_limited(folder)
     print_faults(folder, faults, console)
     faulty = any(not fault.note for fault in faults)
     starts = run_all(folder, python, seconds, console) if run and not faulty else []

@@ -5,6 +5,7 @@ from typing import Any, Protocol, TextIO
 
 from .. import PROTOCOL, __version__
 from ..errors import ERROR_CODES, UserError
+from ..hooks import without_secrets
 
 
 class Listener(Protocol):
@@ -58,5 +59,5 @@ class RichListener:
 def emit_error(listener: Listener, error: UserError) -> int:
     """Emit one event for each error message; returns the exit code."""
     for field, message in error.messages.items():
-        listener.emit("error", code=ERROR_CODES[error.code], message=message, field=field)
+        listener.emit("error", code=ERROR_CODES[error.code], message=without_secrets(message), field=field)
     return error.code

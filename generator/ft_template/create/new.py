@@ -12,6 +12,7 @@ from ..answers.ask import ask
 from ..answers.complete import answer_errors, complete
 from ..check.check import check
 from ..errors import FAILED, INTERRUPTED, NO_ENVIRONMENT, OK, UserError
+from ..hooks import without_secrets
 from ..system import interrupts
 from ..template import open_template
 from . import run_job, target
@@ -114,7 +115,7 @@ class Creation:
 
     def log(self, level: str) -> Callable[[str], None]:
         """A function that emits a line of a job's output as an event."""
-        return lambda line: self.listener.emit("log", level=level, text=line)
+        return lambda line: self.listener.emit("log", level=level, text=without_secrets(line))
 
     def fetch(self, name: str) -> Path:
         """Download a template that is not on this machine."""

@@ -14,6 +14,7 @@ from .arguments import config_argument, overrides_argument, run_argument, trust_
 from .console import make_console, print_line, quiet_libraries, replace_unencodable, show_notices
 from .env_file import load_env_file
 from .errors import FAILED, INTERRUPTED, OK, WRONG_INPUT, RankError, UserError
+from .urls import without_secrets
 
 if TYPE_CHECKING:
     from .config.config import Config
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(cli.main(arguments, prog_name="finetune", standalone_mode=False) or OK)
     except UserError as error:
         shown = make_console(stderr=True) if isinstance(error, RankError) else errors
-        print_line(shown, f"[bold red]error:[/] {escape(str(error))}")
+        print_line(shown, f"[bold red]error:[/] {escape(without_secrets(str(error)))}")
         return WRONG_INPUT
     except click.UsageError as error:
         if is_main:
@@ -82,7 +83,7 @@ def train(config: Path, overrides: tuple[str, ...], resume: bool) -> int:
             finished = start(settings, resume=resume, console=console, world=world)
         except NotFiniteError as error:
             if world.is_main:
-                print_line(make_console(stderr=True), f"[bold red]stopped:[/] {escape(str(error))}")
+                print_line(make_console(stderr=True), f"[bold red]stopped:[/] {escape(without_secrets(str(error)))}")
             return FAILED
     if not world.is_main:
         return OK if finished else INTERRUPTED

@@ -1,6 +1,5 @@
 """Dataset: data files as a task's examples, and examples as the model's features."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -16,6 +15,7 @@ from .data.features import Feature
 from .data.files import files_of, parts_of, shown
 from .data.invalid import InvalidRows
 from .data.opening import FileOptions
+from .data.patterns import matches
 from .data.rows import Columns, Row, stream_rows
 from .errors import UserError
 from .tasks import make_task
@@ -110,7 +110,8 @@ def _is_chosen(row: Row, where: dict[str, str]) -> bool:
         if name not in columns:
             raise UserError(f"{row.place}: no column '{name}', which data.where names: it has {', '.join(columns)}")
         value = columns[name]
-        if not re.search(pattern, " ".join(map(str, value)) if isinstance(value, list) else str(value)):
+        text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+        if not matches(pattern, text, row.place, f"data.where.{name}"):
             return False
     return True
 

@@ -15,6 +15,7 @@ from huggingface_hub.errors import (
 )
 
 from .errors import UserError
+from .urls import without_secrets
 
 HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 OFFLINE = "check the network, set HF_ENDPOINT to a mirror, name a local folder, or use tiny:bert"
@@ -60,11 +61,15 @@ def hub_errors(
         ) from error
     except (HTTPError, OSError) as error:
         raise UserError(
-            f"{place}: '{name}' cannot be downloaded: {constants.ENDPOINT} cannot be reached ({first_line(error)}): "
-            f"{remedy}"
+            f"{place}: '{name}' cannot be downloaded: {endpoint()} cannot be reached ({first_line(error)}): {remedy}"
         ) from error
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an exception's message, or its type if it has none."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """The first line of an exception's message, or its type if it has none; without the secrets of URLs."""
+    return without_secrets((str(error).strip() or type(error).__name__).splitlines()[0])
+
+
+def endpoint() -> str:
+    """The address of the Hub or of its mirror, which may hold a password, as it is shown."""
+    return without_secrets(constants.ENDPOINT)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
+from ...parsing import parse_json
 from ..fault import Place
 from .arguments import split
 from .document import Node
@@ -92,7 +92,7 @@ class Configuration:
 
     def test_field(self, name: str) -> str:
         """A field of a test configuration, stored as JSON in the attribute; raises ValueError if it is not."""
-        value = json.loads(self.option(f"_new_{name}") or '""')
+        value = parse_json(self.option(f"_new_{name}") or '""')
         if not isinstance(value, str):
             raise ValueError("not a JSON string")
         return value

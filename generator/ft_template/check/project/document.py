@@ -25,7 +25,12 @@ class Node:
     attributes: dict[str, str]
     place: Place
     children: list[Node] = field(default_factory=list)
-    text: str = ""
+    texts: list[str] = field(default_factory=list)
+    """The pieces of its text, as the parser gives them."""
+
+    @property
+    def text(self) -> str:
+        return "".join(self.texts)
 
     def get(self, attribute: str, default: str = "") -> str:
         return self.attributes.get(attribute, default)
@@ -61,7 +66,7 @@ def parse(content: bytes, file: str) -> Node:
         opened.append(node)
 
     def text(data: str) -> None:
-        opened[-1].text += data
+        opened[-1].texts.append(data)
 
     def reject_doctype(*_: object) -> None:
         raise UnreadableError(Place(file, parser.CurrentLineNumber), "it declares a document type")
@@ -75,6 +80,6 @@ def parse(content: bytes, file: str) -> Node:
     except expat.ExpatError as error:
         message = f"it is not well-formed XML ({expat.ErrorString(error.code)})"
         raise UnreadableError(Place(file, error.lineno), message) from error
-    except LookupError as error:
-        raise UnreadableError(Place(file, 1), f"its encoding is unknown ({error})") from error
+    except (LookupError, ValueError) as error:
+        raise UnreadableError(Place(file, 1), f"its encoding cannot be read ({error})") from error
     return top.children[0]

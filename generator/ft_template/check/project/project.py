@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from ...parsing import parse_toml
+from ...reading import RefusedError, read_bytes, read_text
 from ..fault import Violation
 from .configuration import COMPOUND, Configuration
 from .document import Node, UnreadableError, parse
@@ -27,16 +28,27 @@ SHARED = (
 PERSONAL = ("vcs.xml", "encodings.xml")
 """Files in .idea that are checked, of the team and of one user; all others are settings of PyCharm and its plugins."""
 
+MOST_FILES = 20_000
+"""Files of the content that are looked at: PyCharm indexes them all, too."""
+
 NEVER_CONTENT = {".git", ".idea", ".venv"}
 RUN_CONFIGURATIONS = "ProjectRunConfigurationManager"
 
 
+Content = TypeVar("Content", bytes, str)
+
+
 class Project:
-    """Reads lazily, each file once; `unreadable` collects the errors of files that cannot be parsed."""
+    """Reads lazily, each file once, and only files of the project itself.
+
+    `unreadable` collects the errors of files that cannot be parsed, `refused` the reasons why others are not read.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self.unreadable: list[Violation] = []
+        self.refused: dict[str, str] = {}
+        self._texts: dict[Path, str | None] = {}
 
     def name(self, path: Path) -> str:
         """A path relative to the root, with forward slashes."""
@@ -60,11 +72,32 @@ class Project:
     def _read(self, paths: Iterable[Path]) -> dict[str, Node]:
         documents: dict[str, Node] = {}
         for path in sorted(set(paths)):
+            content = self._read_by(read_bytes, path)
             try:
-                documents[self.name(path)] = parse(path.read_bytes(), self.name(path))
+                if content is not None:
+                    documents[self.name(path)] = parse(content, self.name(path))
             except UnreadableError as error:
                 self.unreadable.append((error.place, str(error)))
         return documents
+
+    def text(self, path: Path) -> str | None:
+        """The text of a file; None if it is missing or refused."""
+        if path not in self._texts:
+            self._texts[path] = self._read_by(read_text, path)
+        return self._texts[path]
+
+    def is_refused(self, path: Path) -> bool:
+        """Whether a file exists that is not read."""
+        return self.text(path) is None and self.name(path) in self.refused
+
+    def _read_by(self, read: Callable[[Path, Path], Content], path: Path) -> Content | None:
+        try:
+            return read(path, self.root)
+        except FileNotFoundError:
+            return None
+        except RefusedError as error:
+            self.refused[self.name(path)] = str(error)
+            return None
 
     def _content(self) -> Iterator[Path]:
         """Every file that no module excludes, without .idea, .git and .venv."""
@@ -73,16 +106,23 @@ class Project:
             paths = [Path(folder, name) for name in sorted(names)]
             return [path for path in paths if not any(module.excludes_itself(path) for module in self.modules)]
 
-        for folder, folders, names in os.walk(self.root):
-            folders[:] = [path.name for path in kept(folder, set(folders) - NEVER_CONTENT)]
-            yield from kept(folder, names)
+        waiting, found = [self.root], 0
+        while waiting and found < MOST_FILES:
+            folder, folders, names = next(os.walk(waiting.pop()), ("", [], []))
+            inside = kept(folder, set(folders) - NEVER_CONTENT)
+            waiting += [path for path in reversed(inside) if not path.is_symlink()]
+            files = kept(folder, names)[: MOST_FILES - found]
+            found += 1 + len(files)
+            yield from files
+        if waiting or found >= MOST_FILES:
+            self.refused["."] = f"it has more than {MOST_FILES:,} files and folders that are not excluded"
 
     @cached_property
     def pyproject(self) -> dict[str, Any]:
         """pyproject.toml; empty if it cannot be read, which a rule reports."""
         try:
-            return tomllib.loads((self.root / "pyproject.toml").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return parse_toml(self.text(self.root / "pyproject.toml") or "")
+        except ValueError:
             return {}
 
     def setting(self, *keys: str) -> Any:
@@ -106,10 +146,11 @@ class Project:
     def dependencies(self) -> set[str]:
         """The names of its dependencies, extras included, in lower case with underscores."""
         extras = self.setting("project", "optional-dependencies")
-        lists = [self.settings("project", "optional-dependencies", name) for name in extras or ()]
+        names = extras if isinstance(extras, dict) else ()
+        lists = [self.settings("project", "optional-dependencies", name) for name in names]
         requirements = sum(lists, self.settings("project", "dependencies"))
-        names = [re.match(r"[\w.-]+", requirement) for requirement in requirements]
-        return {re.sub(r"[-.]", "_", name[0].lower()) for name in names if name}
+        found = [re.match(r"[\w.-]+", requirement) for requirement in requirements]
+        return {re.sub(r"[-.]", "_", name[0].lower()) for name in found if name}
 
     @cached_property
     def module_entries(self) -> list[Node]:

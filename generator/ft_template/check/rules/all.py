@@ -2,7 +2,7 @@
 
 from types import ModuleType
 
-from . import arguments, configuration, files, git, links, module, schema, starting, testing, vscode
+from . import arguments, configuration, files, git, links, module, readable, schema, starting, testing, vscode
 from .rule import Rule
 
 MODULES: tuple[ModuleType, ...] = (
@@ -16,5 +16,6 @@ MODULES: tuple[ModuleType, ...] = (
     schema,
     git,
     vscode,
+    readable,
 )
 RULES = tuple(value for module in MODULES for value in vars(module).values() if isinstance(value, Rule))

@@ -1,10 +1,10 @@
 """The files in .idea: well-formed, of the right component, and valid on every machine."""
 
-import json
+import os
 import re
-import tomllib
 from collections.abc import Iterator
 
+from ...parsing import parse_json, parse_toml
 from ..fault import Place, Violation
 from ..project.arguments import split
 from ..project.document import Node
@@ -28,10 +28,13 @@ MACHINE = re.compile(r"(file://)?(/|~/|[A-Za-z]:[\\/]|\\\\|\$USER_HOME\$)")
 def pyproject_is_readable(project: Project) -> Iterator[Violation]:
     """The module has the name of the distribution, so that pyproject.toml must give one."""
     place = Place("pyproject.toml")
+    text = project.text(project.root / place.file)
+    if text is None:
+        if place.file not in project.refused:
+            yield place, "it is missing"
+        return
     try:
-        document = tomllib.loads((project.root / place.file).read_text(encoding="utf-8"))
-    except OSError:
-        yield place, "it is missing"
+        document = parse_toml(text)
     except ValueError as error:
         yield place, f"it is not TOML ({error})"
     else:
@@ -113,7 +116,7 @@ def mapped_folders_are_repositories(project: Project) -> Iterator[Violation]:
     document = project.idea_documents.get(".idea/vcs.xml")
     for mapping in document.walk("mapping") if document else ():
         folder = project.root / project.expand(mapping.get("directory"))
-        if mapping.get("vcs") == "Git" and not (folder / ".git").exists():
+        if mapping.get("vcs") == "Git" and not os.path.exists(folder / ".git"):
             yield mapping.place, "it maps a folder that is not a git repository: PyCharm shows a warning"
 
 
@@ -136,6 +139,7 @@ def texts(project: Project) -> Iterator[tuple[Node, str]]:
 def decoded(value: str) -> str:
     """The value of a JSON string; other texts unchanged, for which there is a rule."""
     try:
-        return str(json.loads(value))
+        found = parse_json(value)
     except ValueError:
         return value
+    return found if isinstance(found, str) else value

@@ -1,7 +1,7 @@
 """modules.xml and the module file: roots, excluded folders and the interpreter."""
 
+import os
 from collections.abc import Iterator
-from pathlib import Path
 
 from ..fault import Place, Violation
 from ..project.project import Project
@@ -30,7 +30,7 @@ def module_files_exist(project: Project) -> Iterator[Violation]:
         path = entry.get("filepath")
         if entry.get("fileurl") != f"file://{path}":
             yield entry.place, f"fileurl and filepath ({path}) differ"
-        if not Path(project.expand(path)).is_file():
+        if not os.path.isfile(project.expand(path)):
             yield entry.place, f"{path} does not exist"
 
 
@@ -88,7 +88,7 @@ def project_is_content(project: Project) -> Iterator[Violation]:
 def roots_exist(project: Project) -> Iterator[Violation]:
     for module in project.modules:
         for root in [*module.content_roots, *module.source_roots]:
-            if not root.path.is_dir():
+            if not os.path.isdir(root.path):
                 yield root.place, f"{project.name(root.path)} is not a folder"
 
 

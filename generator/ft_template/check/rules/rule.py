@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from ..fault import Fault, Violation
+from ..fault import Fault, Place, Violation
 from ..project.project import Project
+
+LONGEST = 500
+"""Characters of a message that are shown; a value of a hostile file may have any length."""
 
 Finder = Callable[[Project], Iterable[Violation]]
 
@@ -22,7 +25,13 @@ class Rule:
 
     def faults(self, project: Project) -> Iterator[Fault]:
         for place, message in self.find(project):
-            yield Fault(self.name, place, message, self.remedy, self.note)
+            yield Fault(self.name, Place(printable(place.file), place.line), printable(message), self.remedy, self.note)
+
+
+def printable(text: str) -> str:
+    """A text of a project on one line of limited length, without characters that control a terminal."""
+    shown = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text[:LONGEST])
+    return shown if len(text) <= LONGEST else f"{shown}…"
 
 
 def rule(name: str, remedy: str, *, note: bool = False) -> Callable[[Finder], Rule]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
+from ...parsing import parse_json, parse_yaml, value_errors
 from ..fault import Place, Violation
 from ..project.document import Node
 from ..project.project import Project
+from ..project.yaml_file import line_of
 from .rule import rule
 
 MAPPING_FILE = Place(".idea/jsonSchemas.xml")
@@ -92,26 +95,49 @@ def schemas_are_schemas(project: Project) -> Iterator[Violation]:
 
 @rule("schema.config", "correct the value; the schema describes each key")
 def configs_are_accepted(project: Project) -> Iterator[Violation]:
-    from jsonschema import Draft7Validator
-    from jsonschema.exceptions import best_match
-
-    from ..project.yaml_file import line_of, load
-
     for mapping in mappings(project):
         schema = mapping.value("relativePathToSchema")
-        if not is_file(project, schema) or schema_error(project, schema):
+        schema_text = project.text(project.root / schema) if is_file(project, schema) else None
+        if schema_text is None or text_error(schema_text):
             continue
-        validator = Draft7Validator(json.loads((project.root / schema).read_text(encoding="utf-8")))
+        document = parse_json(schema_text)
         for name in mapping.matches(project.files):
-            path = project.root / name
-            try:
-                error = best_match(validator.iter_errors(load(path)))
-            except ValueError as unreadable:
-                yield Place(name), f"it is not YAML ({unreadable})"
-            else:
-                if error:
-                    keys = ".".join(map(str, error.absolute_path)) or "the config"
-                    yield Place(name, line_of(path, error.absolute_path)), f"{keys}: {error.message}"
+            text = project.text(project.root / name)
+            if text is not None:
+                yield from config_errors(name, text, document)
+
+
+def config_errors(name: str, text: str, schema: Any) -> Iterator[Violation]:
+    """The worst error in a config."""
+    from jsonschema import Draft7Validator
+    from jsonschema.exceptions import best_match
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+
+    try:
+        config = json_value(parse_yaml(text))
+    except ValueError as reason:
+        yield Place(name), f"it is not YAML ({reason})"
+        return
+    validator = Draft7Validator(schema, registry=Registry())  # an empty one, so that no schema is fetched
+    try:
+        with value_errors():
+            error = best_match(validator.iter_errors(config))
+    except (ValueError, Unresolvable) as reason:
+        yield Place(name), f"it cannot be compared with its schema ({reason})"
+    else:
+        if error:
+            keys = ".".join(map(str, error.absolute_path)) or "the config"
+            yield Place(name, line_of(text, error.absolute_path)), f"{keys}: {error.message}"
+
+
+def json_value(value: Any) -> Any:
+    """A value of YAML as JSON has it: keys, dates and bytes are texts."""
+    if isinstance(value, dict):
+        return {str(key): json_value(inside) for key, inside in value.items()}
+    if isinstance(value, list):
+        return [json_value(inside) for inside in value]
+    return value if isinstance(value, str | int | float | None) else str(value)
 
 
 @rule("schema.modeline", "correct the path, which is relative to the config")
@@ -119,11 +145,10 @@ def modelines_name_the_schema(project: Project) -> Iterator[Violation]:
     """The comment that tells other editors the schema."""
     for name in project.files:
         if name.endswith((".yaml", ".yml")):
-            path = project.root / name
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-            for number, line in enumerate(lines, 1):
+            folder = (project.root / name).parent
+            for number, line in enumerate((project.text(project.root / name) or "").splitlines(), 1):
                 given = MODELINE.match(line)
-                if given and not is_url(given[1]) and not (path.parent / given[1]).is_file():
+                if given and not is_url(given[1]) and not os.path.isfile(folder / given[1]):
                     yield Place(name, number), f"there is no schema '{given[1]}'"
 
 
@@ -134,7 +159,8 @@ def mappings(project: Project) -> list[Mapping]:
 
 def schema_error(project: Project, name: str) -> str:
     """The error in an existing schema; empty if there is none."""
-    return text_error((project.root / name).read_text(encoding="utf-8")) if is_file(project, name) else ""
+    text = project.text(project.root / name) if is_file(project, name) else None
+    return "" if text is None else text_error(text)
 
 
 @lru_cache(maxsize=4)
@@ -142,8 +168,9 @@ def text_error(text: str) -> str:
     from jsonschema import Draft7Validator, SchemaError
 
     try:
-        schema = json.loads(text)
-        Draft7Validator.check_schema(schema)
+        schema = parse_json(text)
+        with value_errors():
+            Draft7Validator.check_schema(schema)
     except SchemaError as error:
         return f"it is not a valid draft-07 schema ({error.message})"
     except ValueError as error:
@@ -153,7 +180,7 @@ def text_error(text: str) -> str:
 
 
 def is_file(project: Project, name: str) -> bool:
-    return bool(name) and not is_url(name) and (project.root / name).is_file()
+    return bool(name) and not is_url(name) and os.path.isfile(project.root / name)
 
 
 def is_url(path: str) -> bool:
@@ -165,6 +192,34 @@ def matches(item: dict[str, str], name: str) -> bool:
     path = item.get("path", "")
     kind = item.get("mappingKind", "Pattern" if item.get("pattern") == "true" else "File")
     if kind == "Pattern":
-        glob = re.escape(path).replace(r"\*\*", ".*").replace(r"\*", "[^/]*").replace(r"\?", ".")
-        return bool(re.fullmatch(f"(.*/)?{glob}", name if "/" in path else name.rpartition("/")[2]))
+        end = name if "/" in path else name.rpartition("/")[2]
+        return glob_matches(path, end) or glob_matches(f"**/{path}", end)
     return name == path if kind == "File" else name.startswith(f"{path.rstrip('/')}/")
+
+
+def glob_matches(glob: str, name: str) -> bool:
+    """Whether a pattern with ?, * and ** matches a path, in time of the product of their lengths at most.
+
+    A regular expression would try each way to share the path among the stars.
+    """
+    tokens = re.findall(r"\*\*|.", glob, re.DOTALL)
+    places = _after_stars({0}, tokens)
+    for character in name:
+        following = set()
+        for place in places - {len(tokens)}:
+            if tokens[place] == "**" or (tokens[place] == "*" and character != "/"):
+                following.add(place)
+            elif tokens[place] in ("?", character):
+                following.add(place + 1)
+        places = _after_stars(following, tokens)
+    return len(tokens) in places
+
+
+def _after_stars(places: set[int], tokens: list[str]) -> set[int]:
+    """The places in a pattern, and those that are reached if its stars stand for nothing more."""
+    found = set(places)
+    for place in places:
+        while place < len(tokens) and tokens[place] in ("*", "**"):
+            place += 1
+            found.add(place)
+    return found

@@ -1,5 +1,6 @@
 """What a run configuration starts: script or module, working directory, env file, files in its arguments."""
 
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -38,7 +39,7 @@ def working_directory_exists(project: Project) -> Iterator[Violation]:
     """A relative path is relative to the folder in which PyCharm itself was started."""
     for configuration in [*project.python_configurations, *project.test_configurations]:
         path = configuration.option("WORKING_DIRECTORY")
-        if path and not (path.startswith("$") and Path(project.expand(path)).is_dir()):
+        if path and not (path.startswith("$") and os.path.isdir(project.expand(path))):
             yield configuration.option_place("WORKING_DIRECTORY"), f"'{path}' is not a folder of the project"
 
 
@@ -64,7 +65,7 @@ def input_files_exist(project: Project) -> Iterator[Violation]:
 def named_files_exist(project: Project) -> Iterator[Violation]:
     for configuration in project.python_configurations:
         for name in files_to_read(configuration.arguments):
-            if not (working_directory(project, configuration) / project.expand(name)).is_file():
+            if not os.path.isfile(working_directory(project, configuration) / project.expand(name)):
                 yield configuration.option_place("PARAMETERS"), f"there is no file '{name}'"
 
 
@@ -88,15 +89,13 @@ def working_directory(project: Project, configuration: Configuration) -> Path:
 
 
 def is_file(project: Project, path: str) -> bool:
-    return path.startswith("$") and Path(project.expand(path)).is_file()
+    return path.startswith("$") and os.path.isfile(project.expand(path))
 
 
 def is_module(project: Project, name: str) -> bool:
     """Whether it is a runnable module or package of the project, of a dependency or of the standard library."""
     parts = name.split(".")
-    if any(
-        root.joinpath(*parts).with_suffix(".py").is_file() or root.joinpath(*parts, "__main__.py").is_file()
-        for root in [*project.source_roots, *project.content_roots]
-    ):
+    files = ("/".join(parts) + ".py", "/".join([*parts, "__main__.py"]))
+    if any(os.path.isfile(root / file) for root in [*project.source_roots, *project.content_roots] for file in files):
         return True
     return parts[0].lower() in project.dependencies or parts[0] in sys.stdlib_module_names

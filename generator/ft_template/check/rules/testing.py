@@ -1,7 +1,7 @@
 """Test configurations, whose fields are JSON in XML attributes."""
 
+import os
 from collections.abc import Iterator
-from pathlib import Path
 
 from ..fault import Violation
 from ..project.configuration import Configuration
@@ -40,7 +40,7 @@ def targets_exist(project: Project) -> Iterator[Violation]:
 def exists(project: Project, target: str, *, is_path: bool) -> bool:
     """A path must begin with a macro: others are relative to the folder in which PyCharm was started."""
     if is_path:
-        return target.startswith("$") and Path(project.expand(target)).exists()
+        return target.startswith("$") and os.path.exists(project.expand(target))
     return starts_with_module(project, target)
 
 
@@ -56,5 +56,5 @@ def starts_with_module(project: Project, name: str) -> bool:
     """Whether a dotted name starts with a module of the project; a class or function may follow."""
     parts = name.split(".")
     roots = [project.root, *project.source_roots]
-    paths = [Path(*parts[:count]) for count in range(1, len(parts) + 1)]
-    return any((root / path).with_suffix(".py").is_file() for root in roots for path in paths)
+    files = ["/".join(parts[:count]) + ".py" for count in range(1, len(parts) + 1)]
+    return any(os.path.isfile(root / file) for root in roots for file in files)

@@ -1,23 +1,27 @@
 """The files in .vscode, if a project has them: valid, and the same entries as in PyCharm."""
 
-import json
+import os
 import re
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ...parsing import parse_json
 from ..fault import Place, Violation
 from ..project.arguments import split
 from ..project.configuration import Configuration
 from ..project.project import Project
 from .files import MACHINE
 from .rule import rule
+from .schema import glob_matches
 from .starting import files_to_read, is_module
 from .testing import field
 
 FOLDER = "${workspaceFolder}"
-COMMENT_OR_TEXT = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
+COMMENT_OR_TEXT = re.compile(r'"(?:\\.?|[^"\\])*+"?|//[^\n]*|/\*.*?(?:\*/|\Z)', re.DOTALL)
+"""What is not closed ends with the file: each character is read once."""
+
 LISTS = (("launch.json", "configurations"), ("launch.json", "compounds"), ("tasks.json", "tasks"))
 Entry = tuple[Place, str, list[str]]
 
@@ -25,7 +29,7 @@ Entry = tuple[Place, str, list[str]]
 @rule("vscode.readable", "restore or correct the file")
 def files_are_json(project: Project) -> Iterator[Violation]:
     for place in files(project):
-        if isinstance(error := read(project.root / place.file), ValueError):
+        if isinstance(error := read(project, place.file), ValueError):
             yield place, f"it is not JSON ({error})"
 
 
@@ -41,7 +45,7 @@ def entries_are_objects(project: Project) -> Iterator[Violation]:
 def programs_exist(project: Project) -> Iterator[Violation]:
     for place, name, command in entries(project):
         if command[0] != "-m":
-            exists = (project.root / command[0].removeprefix(f"{FOLDER}/")).is_file()
+            exists = os.path.isfile(project.root / command[0].removeprefix(f"{FOLDER}/"))
         else:
             exists = len(command) > 1 and is_module(project, command[1])
         if not exists:
@@ -52,7 +56,7 @@ def programs_exist(project: Project) -> Iterator[Violation]:
 def named_files_exist(project: Project) -> Iterator[Violation]:
     for place, name, command in entries(project):
         for path in files_to_read(command[1:]):
-            if not (project.root / path.removeprefix(f"{FOLDER}/")).is_file():
+            if not os.path.isfile(project.root / path.removeprefix(f"{FOLDER}/")):
                 yield place, f"'{name}' uses '{path}', which does not exist"
 
 
@@ -82,10 +86,10 @@ def schema_is_mapped(project: Project) -> Iterator[Violation]:
             yield place, "it maps no schema"
             return
         for schema, patterns in mapped.items():
-            if not (project.root / schema).is_file():
+            if not os.path.isfile(project.root / schema):
                 yield place, f"there is no schema '{schema}'"
             for pattern in patterns if isinstance(patterns, list) else [patterns]:
-                if not pattern or not any(project.root.glob(str(pattern))):
+                if not any(glob_matches(str(pattern), name) for name in project.files):
                     yield place, f"'{pattern}' matches no file"
 
 
@@ -159,34 +163,33 @@ def files(project: Project) -> list[Place]:
 
 def section(project: Project, name: str) -> dict[str, Any]:
     """The object in a file; empty if the file is missing or holds no object."""
-    found = read(project.root / ".vscode" / name)
+    found = read(project, f".vscode/{name}")
     return found if isinstance(found, dict) else {}
 
 
 @lru_cache(maxsize=16)
 def parsed(text: str) -> Any:
     """JSON with comments, as VS Code reads it."""
-    return json.loads(COMMENT_OR_TEXT.sub(lambda found: found[0] if found[0].startswith('"') else "", text))
+    return parse_json(COMMENT_OR_TEXT.sub(lambda found: found[0] if found[0].startswith('"') else "", text))
 
 
-def read(path: Path) -> Any:
-    """The contents; a ValueError if they are not JSON, None if the file is missing."""
+def read(project: Project, name: str) -> Any:
+    """The contents; a ValueError if they are not JSON, None if the file is missing or refused."""
+    text = project.text(project.root / name)
     try:
-        return parsed(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
+        return None if text is None else parsed(text)
     except ValueError as error:
         return error
 
 
 def strings(value: Any) -> Iterator[str]:
     """All strings in a document, keys included."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, inside in value.items():
-            yield key
-            yield from strings(inside)
-    elif isinstance(value, list):
-        for inside in value:
-            yield from strings(inside)
+    waiting = [value]
+    while waiting:
+        match waiting.pop():
+            case str(text):
+                yield text
+            case dict(inside):
+                waiting += [*inside.keys(), *inside.values()]
+            case list(inside):
+                waiting += inside

@@ -78,7 +78,7 @@ def variables(project: Project, configuration: Configuration, python: Path) -> d
     """In PyCharm's order: inherited, from env files, of the configuration, then those that PyCharm sets itself."""
     parent = dict(os.environ) if configuration.flag("PARENT_ENVS") else {}
     own = {name: project.expand(value) for name, value in configuration.environment.items()}
-    given = parent | env_file(Path(project.expand(configuration.option("ENV_FILES")))) | own
+    given = parent | env_file(project, Path(project.expand(configuration.option("ENV_FILES")))) | own
     given |= {"PYTHONUNBUFFERED": "1", "PYCHARM_HOSTED": "1", "PYTHONIOENCODING": "UTF-8"}
     if configuration.is_test:
         given["PYTEST_RUN_CONFIG"] = "True"
@@ -107,10 +107,8 @@ def activated(python: Path, given: dict[str, str]) -> dict[str, str]:
     return {"VIRTUAL_ENV": str(environment), "PATH": path}
 
 
-def env_file(path: Path) -> dict[str, str]:
+def env_file(project: Project, path: Path) -> dict[str, str]:
     """The `KEY=value` lines of a file; none if it does not exist, for which there is a rule."""
-    if not path.is_file():
-        return {}
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = (project.text(path) or "").splitlines()
     found = [ENV_LINE.match(line) for line in lines if not line.lstrip().startswith("#")]
     return {match[1]: match[2].strip("\"'") for match in found if match}

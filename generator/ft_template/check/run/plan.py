@@ -8,11 +8,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
 
+from ...parsing import parse_yaml
 from ..project.configuration import Configuration
 from ..project.project import Project
-from ..project.yaml_file import load
 from .command import Command, activated, command
 
 OFFLINE = {"HF_HUB_OFFLINE": "1"}
@@ -143,17 +142,17 @@ def package_arguments(configuration: Configuration) -> list[str]:
 def small_model(project: Project, configuration: Configuration) -> Iterator[str]:
     """Overrides that replace a model from the Hub by the demo's tiny model, which needs no download."""
     config = next((argument for argument in configuration.arguments if argument.endswith((".yaml", ".yml"))), "")
-    name = model_of(project.root / config)
-    demo = model_of(project.root / "configs" / "demo.yaml")
+    name = model_of(project, config)
+    demo = model_of(project, "configs/demo.yaml")
     if demo and name and not name.startswith("tiny:") and not (project.root / name).is_dir():
         yield from (f"model.name={demo}", "model.revision=null")
 
 
-def model_of(path: Path) -> str:
+def model_of(project: Project, config: str) -> str:
     """The model that a config names; empty if it cannot be read, as the package itself reports that."""
     try:
-        document: Any = load(path)
-    except (OSError, ValueError):
+        document = parse_yaml(project.text(project.root / config) or "")
+    except ValueError:
         return ""
     model = document.get("model") if isinstance(document, dict) else None
     return str(model.get("name", "")) if isinstance(model, dict) else ""

@@ -50,10 +50,16 @@ def scratch_copy(project: Project) -> Iterator[Path]:
 
     def ignored(folder: str, names: list[str]) -> set[str]:
         never = NEVER_CONTENT - {".idea"}
-        return {name for name in names if name in never or project.excludes(Path(folder, name))}
+        paths = {name: Path(folder, name) for name in names if name not in never}
+        return set(names) - {name for name, path in paths.items() if can_be_copied(path) and not project.excludes(path)}
 
     with tempfile.TemporaryDirectory(prefix="ft-template-", ignore_cleanup_errors=True) as folder:
         yield Path(shutil.copytree(project.root, Path(folder, project.root.name), ignore=ignored, symlinks=True))
+
+
+def can_be_copied(path: Path) -> bool:
+    """Whether it is a file, folder or link, and no pipe, socket or device."""
+    return path.is_symlink() or path.is_file() or path.is_dir()
 
 
 def in_order(project: Project, python: Path) -> list[Configuration]:

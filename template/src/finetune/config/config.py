@@ -4,6 +4,7 @@ Every field has bounds and a description that begins with the field's usual term
 Nothing here imports torch, so that an error in a config is reported at once.
 """
 
+import codecs
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, field_validator, model_validator
 
 from ..data.label_values import label_name
+from ..data.patterns import require_pattern
 from ..data.template import columns_in
 from ..files import PLAIN_NAME
 from ..section import Section
@@ -170,7 +172,9 @@ class Data(Section):
     @classmethod
     def _known_encoding(cls, encoding: str) -> str:
         try:
-            "".encode("utf-8" if encoding == "auto" else encoding)
+            codec = "utf-8" if encoding == "auto" else encoding
+            "".encode(codec)
+            codecs.getincrementaldecoder(codec)
         except (LookupError, ValueError) as error:
             raise ValueError(
                 f"encoding is '{encoding}': name a text encoding that Python knows, such as cp1252"
@@ -190,8 +194,8 @@ class Data(Section):
     def _patterns(cls, where: dict[str, str]) -> dict[str, str]:
         for name, pattern in where.items():
             try:
-                re.compile(pattern)
-            except re.error as error:
+                require_pattern(pattern)
+            except ValueError as error:
                 raise ValueError(f"where.{name} is not a regular expression ({error}): correct it") from error
         return where
 
@@ -223,8 +227,11 @@ class Train(Section):
     """Device to train on; auto takes a GPU if there is one."""
     parallel: Literal["ddp", "fsdp"] = "ddp"
     """Data parallelism with torchrun: ddp replicates the model (gradients by all-reduce), fsdp shards it (sharding)."""
-    compile: bool = False
-    """torch.compile: compile the model's layers; long trainings on a GPU gain, short ones and those on a CPU lose."""
+    compile: bool | Literal["auto"] = False
+    """torch.compile: compile the model's layers; long trainings on a GPU gain, short ones and those on a CPU lose.
+
+    auto: on a GPU, if the training is estimated to save more time than compiling takes.
+    """
     seed: int = Field(default=42, ge=0, lt=2**32)
     """Random seed: of the head's initial weights, dropout, and the order of the examples."""
     eval_every: int | Literal["epoch"] = "epoch"
@@ -394,7 +401,7 @@ class Config(Section):
                     "train.checkpoint_format is sharded, but with train.parallel ddp each process has the whole model: "
                     "set it to whole, or train.parallel to fsdp"
                 )
-            if part.train.compile and (reason := self._uncompilable(part.train)):
+            if part.train.compile is True and (reason := self.uncompilable(part.train)):
                 raise ValueError(f"train.compile is true, but {reason}: set it to false")
             if part.data.template and (reason := self._untemplated(part.data)):
                 raise ValueError(f"data.template is set, but {reason}: remove it")
@@ -478,7 +485,7 @@ class Config(Section):
             return f"optim.name is {optim.name}, which needs unsharded weights"
         return None
 
-    def _uncompilable(self, train: Train) -> str | None:
+    def uncompilable(self, train: Train) -> str | None:
         """Why the layers cannot be compiled, if so."""
         if train.packing:
             return "train.packing is true as well, whose attention treats each text by itself"

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from .. import optional
 from ..errors import UserError
 from ..files import is_plain
+from ..parsing import SHOWN, shortened
 from .config import Config
 from .yaml_lines import Node, parse_override, read_yaml
 from .yaml_words import without_blank
@@ -83,7 +84,7 @@ def _has_default(key: str) -> bool:
 def sentence(model: type[BaseModel], root: Node, error: ValidationError) -> str:
     """The first problem as a sentence; the number of further ones at its end."""
     problems = error.errors()
-    if found := _without_blank(root, problems):
+    if found := _without_blank(model, root, problems):
         return found
     first: dict[str, Any] = dict(problems[0])
     path = root.known_path(first["loc"], is_missing=first["type"] == "missing")
@@ -95,20 +96,23 @@ def sentence(model: type[BaseModel], root: Node, error: ValidationError) -> str:
             text = f"'{key}' is missing"
         case "union_tag_invalid" | "union_tag_not_found":
             key = f"{key}.type"
-            expected = str(first["ctx"].get("expected_tags", "")) or "a type"
+            types = [get_args(variant.model_fields["type"].annotation)[0] for variant in _models_at(model, path)]
+            expected = ", ".join(map(repr, types))
             tag = first["ctx"].get("tag")
             text = f"'{key}' is {f'{tag!r}, which is none of' if tag else 'missing: choose one of'} {expected}"
         case "value_error":
             text = str(first["ctx"]["error"])
-            # What two sections say together belongs to neither; the sentence begins with the key to look at.
-            path = path or root.known_path(tuple(text.split()[0].split(".")))
+            # The sentence begins with the key to look at: what two keys say together belongs to neither.
+            path = root.known_path((*first["loc"], *text.split()[0].split(".")))
+        case kind if kind in NO_SECTION and (known := _fields_of(model, path)):
+            text = f"'{key}' is {_shown(first['input'])}, but has keys of its own: write {key}.{known[0]} and others"
         case _:
             text = f"'{key}' is {_shown(first['input'])}: {first['msg'][0].lower()}{first['msg'][1:]}"
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return f"{root.place(path)}: {text}{more}"
+    return f"{root.place(path)}: {shortened(text, 2 * SHOWN)}{more}"
 
 
-def _without_blank(root: Node, problems: Sequence[ErrorDetails]) -> str:
+def _without_blank(model: type[BaseModel], root: Node, problems: Sequence[ErrorDetails]) -> str:
     """The sentence on a key that no blank divides from its value, wherever it is; empty if there is none.
 
     YAML reads both as a key without a value in braces, and else as a text in place of a section.
@@ -118,7 +122,8 @@ def _without_blank(root: Node, problems: Sequence[ErrorDetails]) -> str:
             return f"{root.place(path)}: '{'.'.join(path)}': {remedy}"
     for problem in problems:
         path, text = root.known_path(problem["loc"]), problem["input"]
-        if problem["type"] in NO_SECTION and isinstance(text, str) and (remedy := without_blank(text)):
+        is_key = isinstance(text, str) and text.partition(":")[0] in _fields_of(model, path)
+        if problem["type"] in NO_SECTION and is_key and (remedy := without_blank(text)):
             return f"{root.place(path)}: '{'.'.join(path)}' is {_shown(text)}: {remedy}"
     return ""
 
@@ -136,9 +141,14 @@ def _suggestion(model: type[BaseModel], path: tuple[str, ...]) -> str:
 
 def _fields_of(model: type[BaseModel], path: tuple[str, ...]) -> list[str]:
     """Names that are allowed in the section `path`; of all its variants where it is a union."""
+    return list(dict.fromkeys(field for model in _models_at(model, path) for field in model.model_fields))
+
+
+def _models_at(model: type[BaseModel], path: tuple[str, ...]) -> list[Any]:
+    """The model of the section `path`; all its variants where it is a union."""
     models: list[Any] = [model]
     for name in (name for name in path if not name.isdecimal()):
         annotations = [model.model_fields[name].annotation for model in models if name in model.model_fields]
         models = [variant for a in annotations for variant in (getattr(a, "__args__", None) or (a,))]
         models = [model for model in models if isinstance(model, type) and issubclass(model, BaseModel)]
-    return list(dict.fromkeys(field for model in models for field in model.model_fields))
+    return models

@@ -87,9 +87,11 @@ class PreviousRun(FirstRun):
         return self.saved.model
 
     def load_model(
-        self, task: Task[Any, Any], tokenizer: Any, total_steps: int, dtype: Precision = "fp32"
+        self, task: Task[Any, Any], tokenizer: Any, total_steps: int, dtype: Precision = "fp32", to_shard: bool = False
     ) -> tuple[Any, Base]:
         """Its model, with new rows in the head for new labels."""
+        if to_shard:
+            self.notes.append("sharding: each process reads all weights of the earlier run first")
         base, model = Base.read(self.run.model), self.saved.model
         if not is_peft(self.config.method):  # adapters were applied when the model was loaded
             model = apply_method(self.config.method, model, base.head)

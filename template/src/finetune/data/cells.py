@@ -10,6 +10,7 @@ import warnings
 from typing import Any
 
 from ..errors import UserError
+from ..parsing import require_depth
 from .missing import NAN
 
 STRING = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
@@ -19,6 +20,8 @@ BARE = re.compile(rf"(\s*)({STRING}|[\[\],]|[^\s\[\],'\"]+)", re.DOTALL)
 OPENING, SIGNS, CLOSING = (*"([{",), (*",:",), (*")]}",)
 NUMBER = re.compile(r"([+-]?\d{1,15})(\.\d*)?")
 CONSTANTS = ("True", "False", "None")
+LONGEST_PRINTED = 2**20
+"""Characters of a list that Python or numpy has printed: a second to read; JSON may be longer."""
 CUT = "..."
 """What numpy writes in place of the middle of a long list."""
 
@@ -59,6 +62,8 @@ def _value(text: str, bare: bool = False) -> Any:
     try:
         return _as_json(json.loads(text))
     except (ValueError, RecursionError) as error:
+        if len(text) > LONGEST_PRINTED:
+            raise
         try:
             return _as_json(_printed(text, bare))
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
@@ -66,7 +71,8 @@ def _value(text: str, bare: bool = False) -> Any:
 
 
 def _as_json(value: Any) -> Any:
-    """The value as JSON has it. Raises ValueError or TypeError for NaN, half a character, a set ..."""
+    """The value as JSON has it. Raises ValueError, TypeError or RecursionError for NaN, half a character, a set ..."""
+    require_depth(value)
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     text.encode()
     return json.loads(text)

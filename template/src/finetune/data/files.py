@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import UserError
 from ..files import sha256_of
+from ..parsing import parsing, require_regular, shortened
 from .readers.folder import is_visible, labels_in, visible
 from .readers.parallel import sides_of
 from .rows import READERS, no_such_file, reader_name
@@ -57,10 +58,14 @@ def _files_of(source: str) -> list[Path]:
 
         return hub_files(source)
     path = Path(source)
-    if path.is_file():
+    with parsing(f"{shortened(source)}: cannot be read", "correct the path"):
+        is_file, is_folder, is_there = path.is_file(), path.is_dir(), path.exists()
+    if is_file:
         return [path]
-    if path.is_dir():
+    if is_folder:
         return _files_in(path)
+    if is_there:
+        require_regular(path)
     if sides := sides_of(path):
         return [_parallel(path, [*sides.values()])]
     if has_magic(source):

@@ -25,7 +25,11 @@ def label_name(value: Any) -> str | None:
 
     Whole numbers have no decimal point, booleans are true and false, as in JSON.
     """
-    if value is None or isinstance(value, list | dict) or (isinstance(value, float) and not math.isfinite(value)):
+    if (
+        value is None
+        or isinstance(value, list | dict | bytes)
+        or (isinstance(value, float) and not math.isfinite(value))
+    ):
         return None
     text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
     if text in ("True", "False", "TRUE", "FALSE"):

@@ -7,21 +7,19 @@ the same encoding and none fails half-way.
 import codecs
 import gzip
 import io
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, TextIO, cast
+from typing import IO, Any, TextIO
 
 from ..console import notice
 from ..errors import UserError
+from ..parsing import LONGEST, SURROGATE, most_bytes, parsing, reason, require_regular
 from .encoding import recognise
 
 COMPRESSIONS = (".gz", ".zst")
-LONGEST = 2**26
-"""Characters of a line, and of a cell; more are taken for a mistake, so that they do not fill the memory."""
 CHUNK = 2**20
 SAMPLE = 2**16
 """Bytes of lines that are not ASCII, by which an encoding is recognised."""
@@ -32,6 +30,8 @@ BYTE_ORDER_MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+UNICODE = ("utf-8", *BYTE_ORDER_MARKS.values())
+"""Codecs that read whole characters only; others may read half of a surrogate pair, such as utf-7."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,30 +64,49 @@ def suffix_of(path: Path) -> str:
 @contextmanager
 def open_bytes(path: Path) -> Iterator[IO[bytes]]:
     """The decompressed bytes of a file. Raises UserError where they cannot be read or are no whole archive."""
+    size = require_regular(path).st_size
     try:
-        with _stream(path) as stream:
+        with path.open("rb") if not compression_of(path) else io.BufferedReader(_Decompressed(path, size)) as stream:
             yield stream
     except OSError as error:
-        if error.strerror:
-            raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-        raise _damaged(path, error) from error
-    except (EOFError, zlib.error) as error:
-        raise _damaged(path, error) from error
+        raise UserError(f"{path}: cannot be read ({reason(error)}): check the file") from error
 
 
-def _stream(path: Path) -> IO[bytes]:
-    match compression_of(path):
-        case ".gz":
-            return cast(IO[bytes], gzip.open(path))
-        case ".zst":
-            import pyarrow
+class _Decompressed(io.RawIOBase):
+    """The bytes of a compressed file, as long as these are not too many for its size."""
 
-            return cast(IO[bytes], pyarrow.input_stream(str(path), compression="zstd"))
-    return path.open("rb")
+    def __init__(self, path: Path, size: int) -> None:
+        self._path, self._most, self._read = path, most_bytes(size), 0
+        self._damaged = (f"{path}: is no whole {compression_of(path)} file", "compress or download it again")
+        with parsing(*self._damaged):
+            self._stream = self._open()
 
+    def _open(self) -> Any:
+        if compression_of(self._path) == ".gz":
+            return gzip.open(self._path)
+        import pyarrow
 
-def _damaged(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path}: is no whole {compression_of(path)} file ({error}): compress or download it again")
+        return pyarrow.input_stream(str(self._path), compression="zstd")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with parsing(*self._damaged):
+            found = self._stream.read(len(buffer))
+        self._read += len(found)
+        if self._read > self._most:
+            raise UserError(
+                f"{self._path}: has more than {self._most:,} bytes when it is decompressed: decompress it yourself "
+                f"if it is the right file"
+            )
+        buffer[: len(found)] = found
+        return len(found)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._stream.close()
+        super().close()
 
 
 @contextmanager
@@ -98,7 +117,10 @@ def open_text(path: Path, options: FileOptions = DEFAULTS) -> Iterator[TextIO]:
     """
     encoding = encoding_of(path, options)
     with open_bytes(path) as stream:
-        yield io.TextIOWrapper(stream, encoding, newline="")
+        try:
+            yield io.TextIOWrapper(stream, encoding, newline="")
+        except UnicodeDecodeError as error:  # all of it was text of this encoding before
+            raise UserError(f"{path}: has changed while it was read: start again when it is complete") from error
 
 
 def lines_of(path: Path, options: FileOptions = DEFAULTS) -> Iterator[str]:
@@ -119,10 +141,7 @@ def limited_lines(path: Path, text: TextIO) -> Iterator[str]:
 
 def encoding_of(path: Path, options: FileOptions) -> str:
     """The name of the Python codec that reads all of a file. Raises UserError with file:line if there is none."""
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    status = require_regular(path)
     return _encoding_of(path, options.encoding, status.st_size, status.st_mtime_ns)
 
 
@@ -179,6 +198,9 @@ def _fault(path: Path, encoding: str) -> _Fault | None:
             if "\0" in text:
                 line += text.count("\n", 0, text.index("\0"))
                 return _binary(line)
+            if encoding not in UNICODE and (half := SURROGATE.search(text)):
+                line += text.count("\n", 0, half.start())
+                return _Fault(line, f"half of a surrogate pair, as {encoding} reads it")
             line += text.count("\n")
             if not chunk:
                 return None

@@ -6,6 +6,7 @@ from string import Formatter
 from typing import Any
 
 from ..errors import UserError
+from ..parsing import shortened
 from .missing import is_null
 
 
@@ -39,10 +40,11 @@ def filled(template: str, row: Mapping[str, Any], place: str) -> str:
 def _cell(name: str, row: Mapping[str, Any], place: str) -> str:
     if name in row:
         value = row[name]
-    elif name.isdecimal() and int(name) < len(row):  # a position, as in data.columns
+    elif name.isdecimal() and len(name) < 10 and int(name) < len(row):  # a position, as in data.columns
         value = [*row.values()][int(name)]
     else:
-        raise UserError(f"{place}: no column '{name}', which data.template names (found: {', '.join(row)}): correct it")
+        what = f"no column '{shortened(name)}', which data.template names (found: {shortened(', '.join(row))})"
+        raise UserError(f"{place}: {what}: correct it")
     if is_null(value):
         return ""
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

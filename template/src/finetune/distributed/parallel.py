@@ -19,6 +19,7 @@ from ..config.config import Config
 from ..errors import UserError
 from ..model.device import DTYPES, Precision
 from ..model.layers import find_layers, is_linear, unwrap_model
+from ..model.unread import Unread, unread
 from .world import World
 
 
@@ -53,13 +54,18 @@ def accumulate_only(ddp: DistributedDataParallel | None, *, unless: bool) -> Abs
     return ddp.no_sync() if ddp and not unless else nullcontext()
 
 
+def shards(config: Config, world: World) -> bool:
+    """Whether the model is to be sharded among the ranks."""
+    return world.size > 1 and config.train.parallel == "fsdp"
+
+
 def distribute(
     config: Config, model: Any, device: torch.device, world: World, precision: Precision
 ) -> tuple[Any, DistributedDataParallel | None]:
     """The model on the devices of all ranks, sharded or replicated, and what averages the gradients of replicas."""
     if world.size == 1:
         return model.to(device), None
-    if config.train.parallel == "fsdp":
+    if shards(config, world):
         with world.raise_together():
             shard(model, world, device, precision)
         return model, None
@@ -69,6 +75,8 @@ def distribute(
 
 def shard(model: Any, world: World, device: torch.device, precision: Precision = "fp32") -> None:
     """Shard the model among the ranks, in place; before there is an optimizer, instead of moving it to the device.
+
+    Weights on the meta device are read from the files, of which each rank reads its rows; see `model/unread.py`.
 
     Each rank keeps its shard of the weights in fp32. In mixed precision the linear layers are all-gathered in
     `precision`, which is half the bytes, and their gradients are reduced in fp32. They are the weights that autocast
@@ -85,6 +93,7 @@ def shard(model: Any, world: World, device: torch.device, precision: Precision =
                 f"leaves some out at random ({name} in its config): set it to ddp"
             )
     mesh = init_device_mesh(device.type, (world.size,))
+    stored = {name: tensor for name, weight in model.named_parameters() if (tensor := unread(weight))}
     for layer in find_layers(body).values():
         if precision == "fp32" or layer._compiled_call_impl:
             fully_shard(layer, mesh=mesh, reshard_after_forward=True)
@@ -94,8 +103,23 @@ def shard(model: Any, world: World, device: torch.device, precision: Precision =
             linear = [module for module in layer.modules() if is_linear(module)]
             fully_shard(linear, mesh=mesh, reshard_after_forward=True, mp_policy=policy)
     fully_shard(body, mesh=mesh, reshard_after_forward=True)
+    for name, tensor in stored.items():
+        read_shard(model.get_parameter(name), tensor, device)
     if body.can_generate():
         register_fsdp_forward_method(body, "generate")
+
+
+def read_shard(weight: Any, stored: Unread, device: torch.device) -> None:
+    """Put this rank's rows of a tensor of a file into a sharded weight on the meta device."""
+    shard = weight.to_local()
+    start = weight.device_mesh.get_local_rank() * -(-len(weight) // weight.device_mesh.size())  # the last may have less
+    rows = torch.empty(shard.shape, dtype=shard.dtype, device=device)
+    if len(rows):
+        rows.copy_(stored.read(start, start + len(rows)))
+    local = DTensor.from_local(
+        rows, weight.device_mesh, weight.placements, run_check=False, shape=weight.shape, stride=weight.stride()
+    )
+    torch.utils.swap_tensors(weight, nn.Parameter(local, weight.requires_grad))
 
 
 def is_sharded(model: nn.Module) -> bool:

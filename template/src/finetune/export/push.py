@@ -16,7 +16,7 @@ from rich.markup import escape
 from ..console import print_line, print_table
 from ..errors import UserError
 from ..files import MANIFEST
-from ..hub_client import first_line
+from ..hub_client import endpoint, first_line
 from ..run.folder import RunFolder
 from .card import CARD
 from .export import Options, export
@@ -108,7 +108,7 @@ def _upload(folder: Path, files: list[Path], name: str, private: bool) -> str:
         ],
         commit_message="Upload the model with finetune push",
     )
-    return f"{constants.ENDPOINT}/{name}"
+    return f"{endpoint()}/{name}"
 
 
 def _require_valid(card: ModelCard) -> None:
@@ -135,7 +135,7 @@ def _errors(name: str) -> Iterator[None]:
         raise UserError(f"push: the Hub refused '{name}' ({first_line(error)}): try again later") from error
     except (HTTPError, OSError) as error:
         raise UserError(
-            f"push: {constants.ENDPOINT} cannot be reached ({first_line(error)}): check the network, and push again"
+            f"push: {endpoint()} cannot be reached ({first_line(error)}): check the network, and push again"
         ) from error
     except UserError:
         raise

@@ -9,7 +9,7 @@ from io import BufferedWriter, FileIO
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import constants, hf_hub_url
+from huggingface_hub import hf_hub_url
 from huggingface_hub.errors import HTTPError
 
 # `hf_hub_download` discards a partial file after an interruption; `http_get` below it can resume one.
@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from ..errors import UserError
-from ..hub_client import hub_errors
+from ..hub_client import endpoint, hub_errors
 from .manifest import Manifest, ManifestFile
 
 RESUME = "run it again to resume the download"
@@ -72,7 +72,7 @@ def _download_file(model: Manifest, file: ManifestFile, path: Path, advance: Cal
     if not _is_intact(path, file):
         path.unlink()
         raise UserError(
-            f"{file.name}: the download from {constants.ENDPOINT} does not match its size and checksum: run it again, "
+            f"{file.name}: the download from {endpoint()} does not match its size and checksum: run it again, "
             f"and check HF_ENDPOINT and the proxy if that does not help"
         )
 

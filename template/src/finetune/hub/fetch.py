@@ -21,7 +21,7 @@ from rich.table import Column, Table
 from ..config.load import load_config
 from ..console import counted
 from ..errors import UserError
-from ..hub_client import HUB_NAME, TIMEOUT, hub_errors
+from ..hub_client import HUB_NAME, TIMEOUT, endpoint, hub_errors
 from .download import disk_errors, download, downloaded_bytes
 from .manifest import MANIFEST_FILE, Manifest, ManifestFile, default_folder, read_manifest
 from .pin import pin_revision
@@ -80,7 +80,7 @@ def request_manifest(name: str, revision: str | None, place: str) -> Manifest:
     for file in _needed(set(siblings), name, place):
         about = siblings[file]
         if about.size is None or info.sha is None:
-            raise UserError(f"{place}: {constants.ENDPOINT} has no commit or no sizes of '{name}': check HF_ENDPOINT")
+            raise UserError(f"{place}: {endpoint()} has no commit or no sizes of '{name}': check HF_ENDPOINT")
         sha256 = about.lfs.sha256 if about.lfs else None
         files.append(ManifestFile(name=file, size=about.size, sha256=sha256, git_sha1=about.blob_id))
     return Manifest(name=name, commit=str(info.sha), revision=revision or "main", files=files)

@@ -32,10 +32,15 @@ def require_compiler(device: torch.device) -> None:
         ) from error
 
 
+def is_compiled(model: torch.nn.Module) -> bool:
+    """Whether any module of the model is compiled."""
+    return any(module._compiled_call_impl is not None for module in model.modules())
+
+
 @contextmanager
 def uncompiled(model: torch.nn.Module) -> Iterator[None]:
     """Run eagerly in this context, so that validation computes exactly what `evaluate` computes later."""
-    if all(module._compiled_call_impl is None for module in model.modules()):
+    if not is_compiled(model):
         yield
         return
     with torch.compiler.set_stance("force_eager"):

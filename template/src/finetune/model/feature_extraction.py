@@ -24,7 +24,8 @@ LIMIT = 2**31
 class FrozenBody:
     """Stands in the place of a body's forward pass: computes without dropout, or returns what it has kept.
 
-    Of each text it keeps the tensors of the body's output, (tokens, width) or (width,), by the tokens of the text.
+    Of each text it keeps the tensors of the body's output by the tokens of the text: (tokens, width), (width,), or
+    (1, width) where the body computes the first token only.
     """
 
     def __init__(self, body: Any) -> None:
@@ -59,7 +60,8 @@ class FrozenBody:
         if self.is_keeping:
             self._type = type(output)
             tensors = {name: value.cpu() for name, value in output.items() if isinstance(value, Tensor)}
-            shapes = (is_text.shape, is_text.shape[:1])
+            rows = len(is_text)
+            shapes = (is_text.shape, (rows, 1), (rows,))
             self.fits &= isinstance(output, ModelOutput) and all(v.shape[:-1] in shapes for v in tensors.values())
             if self.fits:
                 self._kept |= zip(keys, _rows(tensors, is_text), strict=True)
@@ -69,7 +71,7 @@ class FrozenBody:
         """The output of a batch: zeros where there is padding."""
         output = {}
         for name, first in rows[0].items():
-            if first.ndim == 1:
+            if first.ndim == 1 or sum(len(row[name]) for row in rows) < is_text.sum():
                 output[name] = torch.stack([row[name] for row in rows]).to(device)
             else:
                 padded = first.new_zeros(*is_text.shape, first.shape[-1])
@@ -82,7 +84,10 @@ class FrozenBody:
 def _rows(tensors: dict[str, Tensor], is_text: Tensor) -> Iterator[dict[str, Tensor]]:
     """The tensors of each row, without padding."""
     for row, chosen in enumerate(is_text):
-        yield {name: value[row][chosen] if value.ndim == 3 else value[row].clone() for name, value in tensors.items()}
+        yield {
+            name: value[row][chosen] if value.shape[:-1] == is_text.shape else value[row].clone()
+            for name, value in tensors.items()
+        }
 
 
 def _keys(is_text: Tensor, columns: Sequence[Tensor | None]) -> list[bytes]:

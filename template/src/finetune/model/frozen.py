@@ -18,6 +18,7 @@ from ..config.methods import AnyMethod, Full, Head, QLora
 from ..tasks.objective import at_least_fp32
 from .device import DTYPES, Precision
 from .layers import find_layers, in_modules, is_linear
+from .unread import unread
 
 
 def frozen_dtype(wanted: Precision | Literal["auto"], method: AnyMethod, precision: Precision) -> Precision:
@@ -30,10 +31,11 @@ def frozen_dtype(wanted: Precision | Literal["auto"], method: AnyMethod, precisi
     return "fp32" if isinstance(method, Full | Head | QLora) else precision
 
 
-def keep_frozen(model: nn.Module, head: Iterable[str], dtype: Precision) -> None:
+def keep_frozen(model: nn.Module, head: Iterable[str], dtype: Precision, stored: torch.dtype | None = None) -> None:
     """Let the frozen weights of a model, to which the method has been applied, be of this format, in place.
 
-    `head` are modules that stay in fp32, such as the original that peft keeps of a trained head.
+    `head` are modules that stay in fp32, such as the original that peft keeps of a trained head. `stored` is the format
+    of the checkpoint, where a model without weights cannot show it.
     """
     if dtype == "fp32":
         return
@@ -43,7 +45,7 @@ def keep_frozen(model: nn.Module, head: Iterable[str], dtype: Precision) -> None
     scaled = {id(table.weight) for table in tables if type(table) is not nn.Embedding}
     for table in tables:
         weight = table.weight
-        if id(weight) not in scaled and not weight.requires_grad and _is_lossless(weight, half):
+        if id(weight) not in scaled and not weight.requires_grad and _is_lossless(weight, half, stored):
             weight.data = weight.data.to(half)
             table.register_forward_hook(_in_fp32)
     shared = {id(table.weight) for table in tables}
@@ -84,10 +86,13 @@ def loaded_in(dtype: Precision, make_skeleton: Callable[[], Any]) -> Iterator[to
         setattr(cls, attribute, before)
 
 
-def _is_lossless(weight: Tensor, half: torch.dtype) -> bool:
-    if weight.is_meta:
-        return False
-    return all(torch.equal(rows.to(half).to(rows.dtype), rows) for rows in weight.detach().split(4096))
+def _is_lossless(weight: Tensor, half: torch.dtype, stored: torch.dtype | None) -> bool:
+    file = unread(weight)
+    if weight.is_meta and not file:
+        return stored == half
+    starts = range(0, len(weight), 4096)
+    parts = (file.read(start, start + 4096) if file else weight.detach()[start : start + 4096] for start in starts)
+    return all(torch.equal(rows.to(half).to(rows.dtype), rows) for rows in parts)
 
 
 def _in_fp32(_: Any, __: Any, output: Tensor) -> Tensor:

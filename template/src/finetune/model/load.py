@@ -1,5 +1,6 @@
 """Load a pretrained model and its tokenizer (safetensors only), or create a tiny one."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -16,8 +17,11 @@ from ..hub.manifest import default_folder, find_manifest
 from ..hub_client import HUB_NAME, first_line, require_on_hub
 from ..tasks.base import E, Task
 from .device import Precision
+from .folder_checks import ANEW, CONFIG, damage, require_fitting_size, require_sound_settings, require_sound_weights
 from .foreign_files import refused_adapter, require_own_tokenizer
 from .frozen import loaded_in
+from .fused_gelu import fuse_gelu
+from .layers import head_modules
 from .pretrained_head import PretrainedHead, fit_head, matching_rows
 from .quantization import quantization_config
 from .remote_code import refused_code, require_pinned_code
@@ -29,14 +33,17 @@ from .requirements import (
     require_vocabulary,
 )
 from .tiny import is_tiny, tiny_config, tiny_tokenizer
+from .unread import load_unread, weight_files
 
 LABELS = ("num_labels", "id2label", "label2id")
 """Options of a model's config that name its labels."""
 
+FILES = {transformers.AutoConfig: CONFIG, transformers.AutoTokenizer: "tokenizer.json or tokenizer_config.json"}
+"""What a class reads of a model folder, by the usual names of the files."""
+WEIGHTS = f"{CONFIG} or model.safetensors"
+
 FEWEST_TOKENS = 5
 """Tokens that any vocabulary has. Without its files transformers makes a tokenizer of little but special tokens."""
-
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def load_tokenizer(model: settings.Model, task: Task[E, Any], examples: Sequence[E]) -> Any:
@@ -71,15 +78,22 @@ def load_tokenizer(model: settings.Model, task: Task[E, Any], examples: Sequence
 
 
 def load_model(
-    model: settings.Model, task: Task[Any, Any], tokenizer: Any, method: AnyMethod, dtype: Precision = "fp32"
+    model: settings.Model,
+    task: Task[Any, Any],
+    tokenizer: Any,
+    method: AnyMethod,
+    dtype: Precision = "fp32",
+    to_shard: bool = False,
 ) -> tuple[Any, list[str], PretrainedHead | None]:
     """A model with the task's head, on the CPU, in fp32 but for what `frozen.loaded_in` loads in `dtype`; the modules
     of its base model that the checkpoint lacks; and what its head started from, None where there is no checkpoint or
     the task has no head of its own.
 
-    New weights are initialized from torch's random number generator. Raises UserError if the model is not found, its
-    architecture does not fit the task, its checkpoint lacks weights, or a text with the method's virtual tokens, or a
-    target, may exceed its maximum length.
+    `to_shard`: the weights of the base model are left in the files, see `unread`, where transformers does not convert
+    them. New weights are initialized from torch's random number generator.
+
+    Raises UserError if the model is not found, its architecture does not fit the task, its checkpoint lacks weights, or
+    a text with the method's virtual tokens, or a target, may exceed its maximum length.
     """
     auto = getattr(transformers, task.settings.auto_model)
     options = {**task.model_options(), "pad_token_id": tokenizer.pad_token_id}
@@ -87,34 +101,27 @@ def load_model(
         length = model.max_length + soft_prompt_tokens(method)
         config = tiny_config(model.name, tokenizer, length, attn_implementation=model.attn_implementation, **options)
         require_architecture(task.settings, config, model.name)
-        return auto.from_config(config), [], None
+        return fuse_gelu(auto.from_config(config)), [], None
     checkpoint = load_pretrained(transformers.AutoConfig, model)
     rows = matching_rows(checkpoint, task.model_options())
     if rows is not None:  # rows of the checkpoint's own head
         options = {name: value for name, value in options.items() if name not in LABELS}
     config = load_model_config(model, **options)
     require_architecture(task.settings, config, model.name)
-    quantization = {}
+    how: dict[str, Any] = {"use_safetensors": True, "ignore_mismatched_sizes": True, "output_loading_info": True}
     if isinstance(method, QLora):
-        quantization["quantization_config"] = quantization_config(method, auto, config)
+        how["quantization_config"] = quantization_config(method, auto, config)
     with loaded_in(dtype, partial(on_meta, auto, config, model)) as loading:
-        loaded, info = load_pretrained(
-            auto,
-            model,
-            config=config,
-            dtype=loading,
-            use_safetensors=True,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-            **quantization,
-        )
+        how["dtype"] = loading
+        found = _load_unread(auto, config, model, task.settings.new_head, how) if to_shard else None
+        loaded, info = found or load_pretrained(auto, model, config=config, **how)
     require_pretrained_weights(loaded, info, model.name)
     require_max_length(loaded, model, soft_prompt_tokens(method))
     require_target_length(loaded, task.settings, model.name)
     require_vocabulary(loaded, tokenizer, model.name)
     poolers = {f"{key.split('.pooler.')[0]}.pooler" for key in info["missing_keys"] if ".pooler." in key}
     head = fit_head(loaded, info, checkpoint, task.model_options(), rows) if task.settings.new_head else None
-    return loaded, sorted(poolers), head
+    return fuse_gelu(loaded), sorted(poolers), head
 
 
 def make_skeleton(model: settings.Model, task: Task[Any, Any], tokenizer: Any, method: AnyMethod) -> Any:
@@ -131,7 +138,7 @@ def on_meta(auto: Any, config: Any, model: settings.Model) -> Any:
     """A model of this config in fp32 on the meta device. Raises UserError if the architecture cannot be made."""
     trust = {"trust_remote_code": True} if model.trust_remote_code else {}
     with _errors_of(model), torch.device("meta"):
-        return auto.from_config(config, dtype=torch.float32, **trust)
+        return fuse_gelu(auto.from_config(config, dtype=torch.float32, **trust))
 
 
 def load_model_config(model: settings.Model, **options: Any) -> Any:
@@ -146,7 +153,13 @@ def load_model_config(model: settings.Model, **options: Any) -> Any:
 def load_pretrained(auto: Any, model: settings.Model, **options: Any) -> Any:
     """`auto.from_pretrained` from the fetched folder if there is one, else by name. Raises UserError if it fails."""
     source, revision = _source(model)
-    with _errors_of(model):
+    require_sound_settings(source)
+    if auto not in (transformers.AutoConfig, transformers.AutoTokenizer):
+        require_sound_weights(source)
+        if not model.trust_remote_code:
+            skeleton = on_meta(auto, options["config"], model)
+            require_fitting_size(source, sum(parameter.numel() for parameter in skeleton.parameters()))
+    with _errors_of(model, FILES.get(auto, WEIGHTS)):
         if model.trust_remote_code:
             require_pinned_code(source, revision)
         if auto is transformers.AutoTokenizer:
@@ -156,14 +169,49 @@ def load_pretrained(auto: Any, model: settings.Model, **options: Any) -> Any:
         return auto.from_pretrained(source, revision=revision, trust_remote_code=model.trust_remote_code, **options)
 
 
+def _load_unread(
+    auto: Any, config: Any, model: settings.Model, new_head: bool, how: dict[str, Any]
+) -> tuple[Any, dict[str, Any]] | None:
+    """What `from_pretrained` returns with the options `how`, but for the weights, which are left in the files.
+
+    None if the checkpoint has to be read as a whole.
+    """
+    quantized = "quantization_config" in how or getattr(config, "quantization_config", None)
+    named = getattr(config, "transformers_weights", None) or config.extra_files  # other files than the usual ones
+    if model.trust_remote_code or quantized or named:
+        return None
+    with torch.random.fork_rng(devices=[]):  # some draw numbers when they are made
+        skeleton = on_meta(auto, config, model)
+    source, revision = _source(model)
+
+    def load(tensors: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        options = {**how, "config": skeleton.config, "state_dict": tensors}
+        if skeleton.can_generate():
+            options["generation_config"] = _generation_config(source, revision)
+        loaded, info = type(skeleton).from_pretrained(None, **options)
+        loaded.name_or_path = loaded.config.name_or_path = source
+        return loaded, info
+
+    with _errors_of(model):
+        return load_unread(load, weight_files(source, revision), head_modules if new_head else lambda _: ())
+
+
+def _generation_config(source: str, revision: str) -> Any:
+    read = partial(transformers.GenerationConfig.from_pretrained, source, revision=revision)
+    try:
+        return read()
+    except OSError:  # BART's are in the model's config
+        return read(config_file_name="config.json", _from_model_config=True)
+
+
 def _source(model: settings.Model) -> tuple[str, str]:
     """The folder or the name to load from, and the revision."""
     return str(default_folder(model.name)) if find_manifest(model) else model.name, model.revision or "main"
 
 
 @contextmanager
-def _errors_of(model: settings.Model) -> Iterator[None]:
-    """Raise UserError in place of what transformers raises for a model."""
+def _errors_of(model: settings.Model, files: str = CONFIG) -> Iterator[None]:
+    """Raise UserError in place of what transformers raises for a model, of which it reads `files`."""
     try:
         yield
     except UserError:
@@ -174,7 +222,7 @@ def _errors_of(model: settings.Model) -> Iterator[None]:
             raise
         source, revision = _source(model)
         refused = None if model.trust_remote_code else refused_code(source, revision)
-        raise refused or _load_error(source, error) from error
+        raise refused or _load_error(source, error, revision, files) from error
 
 
 def set_attention(model: Any, wanted: settings.Model) -> None:
@@ -188,36 +236,30 @@ def set_attention(model: Any, wanted: settings.Model) -> None:
         raise _load_error(wanted.name, error) from error
 
 
-def _load_error(source: str, error: Exception) -> UserError:
+def _load_error(source: str, error: Exception, revision: str = "main", files: str = CONFIG) -> UserError:
     named = "" if isinstance(error, OSError | ValueError | ImportError) else f"{type(error).__name__}: "
     reason = f"{named}{first_line(error)}"
+    if field := re.search(r"Field '(\w+)' (.+)", str(error)):  # transformers checks the types of a config's values
+        return UserError(f"{Path(source, CONFIG)}: {field[1]}: {field[2]}: correct it, or {ANEW}")
     if "scaled_dot_product_attention" in reason:  # transformers says so for the model, or for a part of it
         return UserError(f"model.attention: the architecture of '{source}' has no sdpa: set it to auto, or to eager")
     if isinstance(error, ImportError):
         return UserError(f"model.name: '{source}' needs a package that is not installed ({reason}): install it")
-    if pointer := next(filter(_is_lfs_pointer, Path(source).glob("*")), None):
-        return UserError(
-            f"model.name: {pointer} is a pointer of Git LFS, not the file itself: run `git lfs pull` in that folder, "
-            f"or download the model with `finetune fetch`"
-        )
     if Path(source, "best", "config.json").is_file():
         return UserError(
             f"model.name: '{source}' is the folder of a run: name {source}/best, or set continue_from to it"
         )
     if refused := refused_adapter(source):
         return refused
+    if damaged := damage(source, revision, of_weights=files == WEIGHTS):
+        return damaged
     if Path(source).is_dir():
         return UserError(
-            f"model.name: the folder '{source}' cannot be loaded ({reason}): "
-            f"it needs config.json, model.safetensors and a tokenizer"
+            f"model.name: the folder '{source}' cannot be loaded ({reason}): it needs config.json, model.safetensors "
+            f"and a tokenizer: correct {files}, or {ANEW}"
         )
     if HUB_NAME.fullmatch(source):
         return UserError(
             f"model.name: '{source}' cannot be loaded from the Hub ({reason}): choose a model with safetensors weights"
         )
     return UserError(f"model.name: there is no folder '{source}': correct the path")
-
-
-def _is_lfs_pointer(path: Path) -> bool:
-    """Whether a file is what a clone without Git LFS has in the place of a large file."""
-    return path.is_file() and path.stat().st_size < 1000 and path.read_bytes().startswith(LFS_POINTER)

@@ -28,7 +28,7 @@ def refused_code(source: str, revision: str) -> UserError | None:
     """Why a model was not loaded without the allowance, if it comes with code; None if it does not."""
     try:
         return code_not_allowed(source) if [*_references(source, revision)] else None
-    except (OSError, ValueError, AttributeError, TypeError):  # the last two, if config.json holds no object
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError):  # the files are damaged
         return None
 
 

@@ -69,9 +69,10 @@ def _is_known(config: Any, auto_model: str) -> bool:
 
 def require_vocabulary(model: Any, tokenizer: Any, name: str) -> None:
     embeddings = _embeddings(model)
-    if embeddings and len(tokenizer) > embeddings:
+    tokens = 1 + max(tokenizer.get_vocab().values(), default=-1)  # ids may have gaps
+    if embeddings and tokens > embeddings:
         raise UserError(
-            f"model.name: the tokenizer of '{name}' has {len(tokenizer):,} tokens, but the model has {embeddings:,} "
+            f"model.name: the tokenizer of '{name}' has {tokens:,} tokens, but the model has {embeddings:,} "
             f"embeddings: choose a model whose tokenizer belongs to it"
         )
 
@@ -86,8 +87,16 @@ def _embeddings(model: Any) -> int:
 
 
 def require_pretrained_weights(model: Any, info: dict[str, Any], name: str) -> None:
-    """Raise UserError if the checkpoint lacks weights other than those of the head and the pooler."""
+    """Raise UserError if the checkpoint lacks weights other than those of the head and the pooler, or if they have
+    another shape than config.json gives them: transformers would take random numbers.
+    """
     prefix = f"{model.base_model_prefix}."
+    for key, found, wanted in sorted(info["mismatched_keys"]):
+        if key.startswith(prefix):
+            raise UserError(
+                f"model.name: {key} of '{name}' has the shape {[*found]}, but its config.json asks for {[*wanted]}: "
+                f"copy both files from the same model"
+            )
     missing = [key for key in info["missing_keys"] if key.startswith(prefix) and ".pooler." not in key]
     if missing:
         raise UserError(

@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from ..console import counted
 from ..errors import UserError
+from ..urls import origin
 from .alarms import Event
 
 COMMAND_SECONDS = 60.0
@@ -110,7 +111,7 @@ class Webhook:
             raise UserError("--webhook: this is no address: write https://HOST/PATH")
         user, _, host = parts.netloc.rpartition("@")
         # What is shown has no path and no query, which often hold a secret, nor a user with a password.
-        self._shown = f"{parts.scheme}://{host}"
+        self._shown = origin(url)
         self._url = urlunsplit((parts.scheme, host, parts.path, parts.query, ""))
         self._headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "finetune-monitor"}
         if user:

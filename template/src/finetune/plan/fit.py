@@ -1,5 +1,6 @@
 """Whether a planned training fits in memory, the largest micro-batch that does, and what to change if it does not."""
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import ceil
@@ -10,7 +11,7 @@ from ..config.config import Config
 from ..errors import UserError
 from ..model.activation_checkpointing import checkpoints_activations
 from ..model.device import choose_device, free_memory
-from .plan import Plan, make_plan
+from .plan import Plan, make_plan, most_rows
 
 GIB = 2**30
 ROOM = 0.9
@@ -69,7 +70,7 @@ def largest_micro_batch(config: Config, plan: Plan, room: int, tokens: int | Non
     if not plan.complete:
         return None
     rows, width = plan.micro_batch
-    most = ceil(config.train.batch_size / plan.gpus)
+    most = min(ceil(config.train.batch_size / plan.gpus), most_rows(config, sys.maxsize, width))
     if most == 1:
         return int(plan.total <= room)
     other = 1 if rows > 1 else 2

@@ -13,7 +13,7 @@ from ..model.activation_checkpointing import checkpoints_activations
 from ..model.device import Precision
 from ..model.forward import pass_tokens
 from ..model.frozen import frozen_dtype, keep_frozen
-from ..model.layers import find_layers, head_modules, linear_layer_names, unwrap_model
+from ..model.layers import find_layers, head_modules, is_linear, linear_layer_names, unwrap_model
 from ..model.precision import wanted_precision
 from ..model.size import nbytes, numel, parameter_counts
 from ..tasks.settings import Seq2SeqSettings
@@ -27,9 +27,12 @@ QUANTIZED = 0.5 + 1 / 64 + 1 / (64 * 64)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Sizes are in bytes, for one GPU."""
+    """Sizes are in bytes, for one device."""
 
     gpus: int
+    """GPUs, or processes on CPUs."""
+    device: str
+    """GPU or CPU."""
     parallel: str
     precision: str
     parameters: int
@@ -63,17 +66,16 @@ def make_plan(config: Config, gpus: int, tokens: int | None = None) -> Plan:
 
     Raises UserError as a training would.
     """
-    model = make_skeleton(config)
+    model, stored = make_skeleton(config)
     on_gpu = config.train.device != "cpu"
     wanted = wanted_precision(config)
     precision: Precision = wanted if wanted != "auto" else "bf16" if on_gpu else "fp32"
     head = head_modules(unwrap_model(model)) if config.task.new_head else []
-    keep_frozen(model, head, frozen_dtype(config.model.dtype, config.method, precision))
+    keep_frozen(model, head, frozen_dtype(config.model.dtype, config.method, precision), stored)
     tokens = min(tokens or config.model.max_length, config.model.max_length)
     width = tokens + (config.task.max_target_length if isinstance(config.task, Seq2SeqSettings) else 0)
     examples = ceil(config.train.batch_size / gpus)  # of a step, on one GPU
-    budget = pass_tokens(config.train.micro_batch_tokens, torch.device("cuda" if on_gpu else "cpu"))
-    rows = min(examples, max(1, budget // width))
+    rows = min(examples, most_rows(config, config.train.micro_batch_tokens, width))
     micro_batches = ceil(examples / rows)
 
     trainable, parameters = parameter_counts(model)
@@ -84,10 +86,11 @@ def make_plan(config: Config, gpus: int, tokens: int | None = None) -> Plan:
         "gradients": gradients,
         "optimizer state": state_bytes(config.optim, model),
     }
+    in_half = _gathered_in_half(model) if precision != "fp32" and config.train.compile is not True else set()
     if sharded:
         memory = {name: ceil(size / gpus) for name, size in memory.items()}
-        memory["gathered layers"] = _gathered(model)
-    communication = _communication(weights, gradients, gpus, micro_batches, sharded)
+        memory["gathered layers"] = _gathered(model, in_half)
+    communication = _communication(_gathered_bytes(model, in_half), gradients, gpus, micro_batches, sharded)
     if parts := activation_bytes(config, model, rows, tokens, precision=precision, on_gpu=on_gpu):
         activations, logits = parts
         if checkpoints_activations(config):
@@ -95,6 +98,7 @@ def make_plan(config: Config, gpus: int, tokens: int | None = None) -> Plan:
         memory |= {"activations": activations, "logits": logits}
     return Plan(
         gpus=gpus,
+        device="GPU" if on_gpu else "CPU",
         parallel="fsdp" if sharded else "ddp" if gpus > 1 else "none",
         precision=precision,
         parameters=parameters,
@@ -106,8 +110,16 @@ def make_plan(config: Config, gpus: int, tokens: int | None = None) -> Plan:
     )
 
 
+def most_rows(config: Config, budget: int, width: int) -> int:
+    """Rows of `width` tokens in a micro-batch of at most `budget` tokens."""
+    return max(1, pass_tokens(budget, torch.device("cpu" if config.train.device == "cpu" else "cuda")) // width)
+
+
 def _communication(weights: int, gradients: int, gpus: int, micro_batches: int, sharded: bool) -> dict[str, int]:
-    """Bytes that each GPU sends in a step, by ring algorithms: `(gpus - 1) / gpus` of the data in each pass."""
+    """Bytes that each GPU sends in a step, by ring algorithms: `(gpus - 1) / gpus` of the data in each pass.
+
+    `weights`: bytes of the weights as FSDP2 gathers them.
+    """
     share = (gpus - 1) / gpus
     if gpus == 1:
         return {}
@@ -141,9 +153,19 @@ def checkpointed_bytes(model: Any, activations: int, tokens: int) -> int:
     return activations // layers + layers * tokens * int(unwrap_model(model).config.hidden_size) * 4
 
 
-def _gathered(model: Any) -> int:
+def _gathered(model: Any, in_half: set[int]) -> int:
     """FSDP2 gathers the full weights of a layer while it computes, and of the next one ahead of time."""
     body = unwrap_model(model)
-    layers = [_bytes(layer) for layer in find_layers(body).values()]
-    rest = _bytes(body) - sum(layers)  # embeddings and head, which stay gathered in the forward pass
+    layers = [_gathered_bytes(layer, in_half) for layer in find_layers(body).values()]
+    rest = _gathered_bytes(body, in_half) - sum(layers)  # embeddings and head, which stay gathered in the forward pass
     return rest + sum(sorted(layers)[-2:])
+
+
+def _gathered_bytes(module: nn.Module, in_half: set[int]) -> int:
+    return sum(2 * numel(p) if id(p) in in_half else nbytes(p) for p in module.parameters())
+
+
+def _gathered_in_half(model: Any) -> set[int]:
+    """Weights that FSDP2 gathers in half precision if the forward pass is: the linear layers of transformer layers."""
+    layers = find_layers(unwrap_model(model)).values()
+    return {id(p) for layer in layers for part in layer.modules() if is_linear(part) for p in part.parameters()}

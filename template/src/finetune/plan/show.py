@@ -14,21 +14,18 @@ SIZES = (16, 24, 40, 80, 141)
 def show_plan(config: Config, plan: Plan, fit: Fit | None, console: Console) -> None:
     """Memory and communication as tables, and whether the training fits, or the GPUs that suffice."""
     rows, tokens = plan.micro_batch
+    step = counted(plan.micro_batches, "micro-batch", "micro-batches")
     print_line(
         console,
         f"{config.model.name}, method {config.method.type}: {plan.trainable:,} of {plan.parameters:,} parameters are "
-        f"trainable; {plan.precision}, {counted(plan.gpus, 'GPU')}, data parallelism: {plan.parallel}",
+        f"trainable; {plan.precision}, {counted(plan.gpus, plan.device)}, data parallelism: {plan.parallel}",
     )
-    print_line(
-        console,
-        f"a step on one GPU: {counted(plan.micro_batches, 'micro-batch', 'micro-batches')} of {counted(rows, 'row')} "
-        f"of {counted(tokens, 'token')}",
-    )
-    _show_sizes("memory per GPU", {**plan.memory, "total": plan.total}, console)
+    print_line(console, f"a step on one {plan.device}: {step} of {counted(rows, 'row')} of {counted(tokens, 'token')}")
+    _show_sizes(f"memory per {plan.device}", {**plan.memory, "total": plan.total}, console)
     if not plan.complete:
         print_line(console, "without activations: what this model computes depends on the values of its inputs")
     if plan.communication:
-        _show_sizes("sent by each GPU in a step", plan.communication, console)
+        _show_sizes(f"sent by each {plan.device} in a step", plan.communication, console)
     if fit:
         _show_fit(plan, fit, console)
         return
@@ -57,7 +54,7 @@ def _show_fit(plan: Plan, fit: Fit, console: Console) -> None:
             (" ".join(remedy.overrides), remedy.gpus, remedy.total / GIB, "yes" if remedy.fits else "no")
             for remedy in fit.remedies
         ]
-        print_table(console, ["what to change", "GPUs", "GiB on each", "fits"], cells)
+        print_table(console, ["what to change", f"{plan.device}s", "GiB on each", "fits"], cells)
 
 
 def _show_sizes(title: str, sizes: dict[str, int], console: Console) -> None:

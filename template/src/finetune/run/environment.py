@@ -81,9 +81,13 @@ def project_language() -> str:
         return LANGUAGES[0]
     try:
         project = tomllib.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid TOML ({error}): correct it") from error
-    language = project.get("tool", {}).get("finetune", {}).get("language", LANGUAGES[0])
+    tool = project.get("tool", {})
+    section = tool.get("finetune", {}) if isinstance(tool, dict) else tool
+    if not isinstance(section, dict):
+        raise UserError(f"{path}: tool.finetune is no table: write [tool.finetune] on a line of its own")
+    language = section.get("language", LANGUAGES[0])
     if language not in LANGUAGES:
         raise UserError(f"{path}: [tool.finetune] language is {language!r}: write one of {', '.join(LANGUAGES)}")
     return str(language)

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from ..console import print_line
+from ..urls import without_secrets
 
 VARIABLES = tuple(f"KUBEFLOW_TRAINER_SERVER_{name}" for name in ("URL", "CA_CERT", "TOKEN"))
 INTERVAL = 5.0
@@ -86,7 +87,7 @@ class TrainJobStatus:
                 _post(url, certificate, token, self.message())
             except (OSError, HTTPException, ValueError) as error:
                 if not failed:
-                    said = f"Kubeflow gets no progress of the training, which continues: {error!r}"
+                    said = f"Kubeflow gets no progress of the training, which continues: {without_secrets(repr(error))}"
                     print_line(self._console, f"[yellow]{escape(said)}[/]")
                 failed = True
 

@@ -65,7 +65,7 @@ class TrainingLog:
     def _drop_after(run: RunFolder, step: int) -> None:
         """Delete records after the checkpoint that the run resumes from: those steps are repeated."""
         for events in run.path.glob("events.out.tfevents.*") if not step else ():
-            events.unlink()  # there is no step to purge from
+            run.remove(events.name)  # there is no step to purge from
         if run.metrics_file.exists():
             lines = run.read(run.metrics_file.name).splitlines()
             kept = [line for line in lines if _step_of(line) <= step]

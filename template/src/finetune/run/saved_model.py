@@ -33,7 +33,9 @@ from ..errors import UserError
 from ..files import publish, sha256_of
 from ..hub.manifest import find_manifest
 from ..model.device import Precision, choose_device
+from ..model.first_token import compute_first_token_only
 from ..model.frozen import frozen_dtype, keep_frozen, loaded_in
+from ..model.fused_gelu import fuse_gelu
 from ..model.head import output_layer, scaled
 from ..model.load import load_model_config, load_pretrained, on_meta
 from ..model.methods import adapter_weights, apply_method, is_peft, load_adapter, save_adapter
@@ -208,8 +210,12 @@ def load_saved_model(
         if task.tabular:
             join_features(model, task.tabular.columns)
             _load_tabular(folder, model)
+    if not without_base:
+        compute_first_token_only(model)
     if description.get("data_units") and not without_base:  # models of earlier versions do not have it
         _load_standardized(folder, model, description["head"])
+    if not without_base:
+        fuse_gelu(model)
     tokenizer = load_pretrained(transformers.AutoTokenizer, local)
     return SavedModel(task, model, tokenizer, description["max_length"], method, description["head"], trained_in)
 

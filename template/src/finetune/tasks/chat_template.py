@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jinja2 import TemplateError
-
 from ..data.forms.dialogues import Message
 from ..errors import UserError
+from ..parsing import reason
+from ..time_limit import time_limit
 from .generative import end_token
 
 PLAIN_TEMPLATE = (
@@ -21,8 +21,8 @@ PLAIN_TEMPLATE = (
 """For models that were not made for dialogues. It needs no token that such a model does not know."""
 
 
-# What the expressions of a template raise: jinja2 itself, its call of raise_exception(), and Python's operators.
-TEMPLATE_ERRORS = (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+SECONDS = 2.0
+"""In which a template must have shown a dialogue: it comes with the model, and may have an endless loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,18 +48,24 @@ def for_template(dialogue: Dialogue, tokenizer: Any) -> Dialogue:
     return replace(dialogue, messages=messages)
 
 
+def apply_template(tokenizer: Any, messages: list[Message], **options: Any) -> str:
+    """The text that the model's chat template makes. Raises whatever that raises, and TimeoutError after SECONDS."""
+    with time_limit(SECONDS):
+        return str(tokenizer.apply_chat_template(messages, **options))
+
+
 def rendered(tokenizer: Any, dialogue: Dialogue, *, replying: bool = False) -> str:
     """A dialogue as text; `replying`: with the header that opens the assistant's reply. Raises UserError."""
     options = {"tools": [*dialogue.tools] or None, "tokenize": False, "add_generation_prompt": replying}
     messages = dialogue.messages
     try:
         try:
-            return str(tokenizer.apply_chat_template(messages, **options))
+            return apply_template(tokenizer, messages, **options)
         except TypeError:  # a template that adds the arguments of a call to a text, as those of DeepSeek
             if not any("tool_calls" in message for message in messages):
                 raise
-            return str(tokenizer.apply_chat_template([*map(_with_text_arguments, messages)], **options))
-    except TEMPLATE_ERRORS as error:
+            return apply_template(tokenizer, [*map(_with_text_arguments, messages)], **options)
+    except Exception as error:  # the template raises what it likes
         raise UserError(
             f"{dialogue.place}: the model's chat template does not take this dialogue ({_one_line(error)}): "
             f"change its messages{_remedy(tokenizer, dialogue)}"
@@ -99,9 +105,9 @@ def stop_tokens(tokenizer: Any) -> list[int]:
     """The token that ends a text, and those with which the template ends a reply. Raises UserError."""
     dialogue = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     try:
-        text = tokenizer.apply_chat_template(dialogue, tokenize=False)
+        text = apply_template(tokenizer, dialogue, tokenize=False)
         ending = tokenizer(text[text.rindex("b") + 1 :], add_special_tokens=False)["input_ids"]
-    except TEMPLATE_ERRORS as error:
+    except Exception as error:  # the template raises what it likes
         raise UserError(
             f"model.name: the model's chat template does not take a question and a reply ({_one_line(error)}): "
             f"choose another model, or give its tokenizer another template"
@@ -164,4 +170,6 @@ def _with_text_arguments(message: Message) -> Message:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, TimeoutError):
+        return f"it takes more than {SECONDS:g} s"
+    return " ".join(str(error).split()) or reason(error)

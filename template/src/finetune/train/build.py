@@ -1,5 +1,6 @@
 """Build what a training works with from its config. What can be wrong is found here, before anything is written."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,11 +13,11 @@ from ..config.methods import AdaLora, Head
 from ..data.batching import Padding
 from ..data.packing import Packing
 from ..dataset import Examples, Split, encode_split, new_task, read_split, require_readable
-from ..distributed.parallel import distribute, require_devices
+from ..distributed.parallel import distribute, require_devices, shards
 from ..distributed.world import SINGLE_PROCESS, World
 from ..feature_cache import FeatureCache
 from ..model.activation_checkpointing import checkpoint_activations, checkpoints_activations
-from ..model.compile import compile_layers
+from ..model.compile import is_compiled
 from ..model.device import Precision, choose_device
 from ..model.feature_extraction import extract_features
 from ..model.frozen import frozen_dtype, keep_frozen
@@ -28,6 +29,7 @@ from ..run.folder import cache_folder
 from ..run.saved_model import Base
 from ..tasks.base import Task
 from .adalora import RankAllocation
+from .compilation import compile_if_wanted
 from .embedding_gradient import EmbeddingGradients, rowwise_gradients
 from .optim import make_optimizer, make_schedule, require_optimizer
 from .scaling import LossScaler
@@ -66,6 +68,8 @@ class Setup:
     scaler: LossScaler
     steps_per_epoch: int
     total_steps: int
+    stops: Callable[[], bool] = lambda: False
+    """Whether this rank wants to stop after the step in progress."""
 
     @property
     def new_examples(self) -> int:
@@ -105,14 +109,14 @@ def build(config: Config, world: World = SINGLE_PROCESS) -> Setup:
     precision = world.on_main(lambda: training_precision(wanted_precision(config), make_skeleton, device))
     with world.raise_together():
         dtype = frozen_dtype(config.model.dtype, config.method, precision)
-        model, base = start.load_model(task, tokenizer, total_steps, dtype)
+        model, base = start.load_model(task, tokenizer, total_steps, dtype, shards(config, world))
         keep_frozen(model, base.head, dtype)
         batching = make_batching(config, task, tokenizer, model)
         teacher = start.load_teacher(device)
         if checkpoints_activations(config):
             checkpoint_activations(model)
-        if config.train.compile:
-            compile_layers(model, device)
+        tokens = total_steps * config.train.batch_size * float(train.tokens.sum()) / len(train)
+        start.notes += compile_if_wanted(config, model, tokens, device, precision, world.size)
     model, ddp = distribute(config, model.train(), device, world, precision)
     optimizer = make_optimizer(config.optim, model, base.head)
     with world.raise_together():
@@ -121,7 +125,7 @@ def build(config: Config, world: World = SINGLE_PROCESS) -> Setup:
     if isinstance(config.method, Head):
         splits = [split for split in (train, validation) if split]
         start.notes += extract_features(config.train, model, task, batching, splits, precision, keep=world.size == 1)
-    by_rows = world.size == 1 and not config.train.compile and precision != "fp16"  # which scales gradients of its own
+    by_rows = world.size == 1 and not is_compiled(model) and precision != "fp16"  # which scales gradients of its own
     return Setup(
         world=world,
         start=start,

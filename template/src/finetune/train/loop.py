@@ -5,20 +5,17 @@ so that gradient accumulation and data parallelism do not change the result.
 """
 
 import math
-import random
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
-from torch.nn.utils import clip_grad_norm_
 
 from ..config.config import Config
 from ..console import make_console
 from ..data.epoch import EpochBatches
-from ..distributed.parallel import accumulate_only, full_tensor
+from ..distributed.parallel import accumulate_only
 from ..distributed.world import SINGLE_PROCESS, World
 from ..inference import Inference, infer
 from ..model.forward import forward, pass_tokens
@@ -29,12 +26,14 @@ from ..run.saved_model import save_model
 from .background import background_writer
 from .build import Setup, build
 from .checkpoint import TrainingState, save_checkpoint
+from .clipping import clip_and_sum
 from .guards import NotFiniteError as NotFiniteError
 from .guards import find_spike, not_finite, require_finite
 from .interrupt import stop_signal
 from .memory import micro_batch_tokens, within_memory
 from .optim import Plateau
 from .resume import require_same_config, require_same_inputs, restore, with_same_choices
+from .seed import separate_random_numbers, set_seed
 from .selection import validation_values
 from .start import starting_point
 from .summary import describe_setup, print_summary
@@ -72,19 +71,6 @@ def train(
         return True
 
 
-def set_seed(seed: int) -> None:
-    """Seed every random number generator."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
-
-
-def separate_random_numbers(seed: int, world: World) -> None:
-    """From here on each rank draws its own random numbers, for dropout; the main rank continues with its own."""
-    if not world.is_main:
-        torch.manual_seed(seed + (world.rank << 32))
-
-
 def open_folder(config: Config, run: RunFolder, setup: Setup, resume: bool, console: Console) -> None:
     """Create the folder of a new run, or check that the inputs of a resumed one are the same. Raises UserError."""
     environment = describe_environment(config, setup.model.device, setup.world.size) | describe_setup(setup)
@@ -99,29 +85,29 @@ def fit(config: Config, run: RunFolder, setup: Setup, state: TrainingState, cons
     log = TrainingLog(run, console, setup.total_steps, done=state.step) if setup.world.is_main else NullLog()
     watch = Stopwatch(state.seconds)
     with log.live(), stop_signal() as stopped, background_writer(setup.world) as writer:
+        setup.stops = lambda: stopped.is_set() or writer.failed
         for epoch, rows in step_batches(config, setup, start=state.step):
-            done = within_memory(optimizer_step, config, setup, rows, state, console)
-            state.window.add(done)
+            step = within_memory(optimizer_step, config, setup, rows, state, console)
+            state.window.add(step)
             state.window.seconds += watch.lap()
             state.step += 1
             log.advance(state.step)
-            if spike := find_spike(state.recent, done):
+            if spike := find_spike(state.recent, step):
                 log.spike({"step": state.step, **spike, "examples": setup.train.where(rows)})
             last = state.step == setup.total_steps
             if state.step % config.train.log_every == 0 or last:
                 values = log_values(state.window)
                 log.step({"step": state.step, "epoch": round(epoch, 4), **values, "seconds": watch.seconds})
                 state.window = StepStats()
-            stop = setup.world.reduce(stopped.is_set() or writer.failed)[0] > 0
             due = last or is_due(config.train.eval_every, state.step, setup.steps_per_epoch)
             if due:
                 validate(config, run, setup, state, epoch, log)
-            if due or stop:
+            if due or step.stop:
                 state.seconds = watch.seconds
                 keep, sharded = config.train.keep_checkpoints, config.train.checkpoint_format == "sharded"
                 save_checkpoint(run.checkpoints, state, setup, writer, keep=keep, sharded=sharded)
             watch.lap()  # neither counts for the throughput
-            if stop:
+            if step.stop:
                 return False
             if out_of_patience(config, state):
                 console.print(f"early stopping: no better validation in {state.stale} tries")
@@ -184,12 +170,11 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> StepSta
             setup.scaler.scale(objective * world.size).backward()
         total += loss.detach()
         padded_tokens += batch.size * counts
-    step_loss, size = world.reduce(float(total), padded_tokens)
 
     # Gradient clipping
     setup.scaler.unscale(setup.optimizer)
-    gradients = setup.embeddings.merged(setup.trainable)
-    norm = float(full_tensor(clip_grad_norm_(gradients, config.train.clip_norm or math.inf)))
+    gradients, limit = setup.embeddings.merged(setup.trainable), config.train.clip_norm or math.inf
+    norm, step_loss, size, stop = clip_and_sum(gradients, limit, world, total, padded_tokens, setup.stops())
     if not setup.scaler.is_valid(step_loss, norm):
         raise not_finite(step_loss, norm, setup.train.where(rows))
 
@@ -211,6 +196,7 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> StepSta
         examples=len(rows),
         tokens=sum(feature.tokens for feature in features),
         padded=int(size),
+        stop=stop > 0,
     )
 
 

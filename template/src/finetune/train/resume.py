@@ -67,11 +67,13 @@ def require_same_inputs(run: RunFolder, environment: dict[str, Any], console: Co
 def with_same_choices(run: RunFolder, config: Config) -> Config:
     """`config` with what its defaults have chosen for the run so far, and might not choose again.
 
-    That is the precision, the metric of the best step (the main one in runs of earlier versions), and the commit of a
-    model of the Hub, unless its code was allowed at one.
+    That is the precision, whether to compile, the metric of the best step (the main one in runs of earlier versions),
+    and the commit of a model of the Hub, unless its code was allowed at one.
     """
     chosen = {"precision": config.train.precision, "metric": config.task.main_metric} | run.environment()
     same = {name: chosen[name] for name in ("precision", "metric")}
+    if config.train.compile == "auto":
+        same["compile"] = chosen.get("compile", "auto")
     revision = chosen.get("revision", config.model.revision)
     if config.model.trust_remote_code:  # the commit whose code was read
         revision = config.model.revision

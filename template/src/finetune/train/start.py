@@ -11,12 +11,16 @@ from .. import optional
 from ..config.config import Config
 from ..data.batching import Batch
 from ..dataset import Split, new_task
-from ..model.device import Precision
+from ..model.cpu_attention import use_cpu_attention
+from ..model.device import Precision, choose_device
+from ..model.first_token import compute_first_token_only
 from ..model.head import output_layer, scaled
 from ..model.layers import head_modules
 from ..model.load import load_model, load_tokenizer, make_skeleton
 from ..model.methods import apply_method, freeze_embeddings
 from ..model.tabular_head import join_features
+from ..model.tiny import is_tiny
+from ..model.unread import to_meta
 from ..run.folder import RunFolder
 from ..run.saved_model import Base, standardization_of
 from ..tasks.base import Task
@@ -78,13 +82,17 @@ class FreshStart:
         return make_skeleton(self.config.model, task, tokenizer, self.config.method)
 
     def load_model(
-        self, task: Task[Any, Any], tokenizer: Any, total_steps: int, dtype: Precision = "fp32"
+        self, task: Task[Any, Any], tokenizer: Any, total_steps: int, dtype: Precision = "fp32", to_shard: bool = False
     ) -> tuple[Any, Base]:
         """The model on the CPU, with the method applied, and what a saved model needs to know of its base model.
 
-        `dtype`: what its frozen weights will be kept in.
+        `dtype`: what its frozen weights will be kept in; `to_shard`: those of the base model are on the meta device, if
+        each rank can read its shard of them.
         """
-        model, new_modules, head = load_model(self.config.model, task, tokenizer, self.config.method, dtype)
+        model, new_modules, head = load_model(self.config.model, task, tokenizer, self.config.method, dtype, to_shard)
+        compute_first_token_only(model)
+        if self.config.model.attention == "auto" and choose_device(self.config.train.device).type == "cpu":
+            use_cpu_attention(model)
         if task.tabular:
             join_features(model, task.tabular.columns)
         if head:
@@ -98,6 +106,8 @@ class FreshStart:
             self.notes.append("head: it has no bias, so in other programs best/ gives standardized numbers")
         model = apply_method(self.config.method, model, base.head, total_steps)
         freeze_embeddings(self.config, model)
+        if not to_meta(model) and to_shard and not is_tiny(self.config.model.name):
+            self.notes.append("sharding: each process reads all weights first, for they are converted on loading")
         return model, base
 
     def load_teacher(self, device: torch.device) -> Teacher | None:

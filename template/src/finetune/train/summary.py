@@ -10,10 +10,12 @@ from .. import optional
 from ..config.config import Config
 from ..console import counted, print_indented, print_line
 from ..model.activation_checkpointing import checkpoints_activations
+from ..model.compile import is_compiled
 from ..model.size import memory, parameter_counts, weight_formats
 from .build import Setup
 from .optim import state_bytes
 
+UNITS = (("GB", 10**9), ("MB", 10**6), ("kB", 10**3))
 TRUNCATION = {
     "cut": "",
     "head_tail": ": their middle is not read",
@@ -23,10 +25,11 @@ TRUNCATION = {
 
 
 def describe_setup(setup: Setup) -> dict[str, Any]:
-    """For environment.json: precision, metric of the best step, commit of the model, steps, parameters, data size."""
+    """For environment.json: what defaults have chosen, and the size of the training and its data."""
     trainable, total = parameter_counts(setup.model)
     return {
         "precision": setup.precision,
+        "compile": is_compiled(setup.model),
         "metric": setup.selection.metric,
         "revision": setup.base.model.revision,
         "total_steps": setup.total_steps,
@@ -65,7 +68,7 @@ def print_summary(config: Config, setup: Setup, console: Console) -> None:
         print_indented(console, f"data parallelism: {setup.world.size} processes, {how}")
     if checkpoints_activations(config):
         print_indented(console, "activation checkpointing: the activations of a layer are recomputed")
-    if config.train.compile:
+    if is_compiled(setup.model):
         print_indented(console, "the layers are compiled: the first steps take a while")
     if config.train.packing:
         print_indented(console, "packing: texts share rows, and attention has no dropout")
@@ -103,7 +106,7 @@ def describe_weights(formats: dict[tuple[str, str], int]) -> list[str]:
 
 
 def _unit(size: int) -> tuple[str, int]:
-    return ("GB", 10**9) if size >= 10**9 else ("MB", 10**6)
+    return next(((unit, least) for unit, least in UNITS if size >= least), UNITS[-1])
 
 
 def print_selection(config: Config, setup: Setup, console: Console) -> None:

@@ -25,6 +25,8 @@ class StepStats:
     """Tokens with padding."""
     seconds: float = 0.0
     """Time that the steps took, without validations and checkpoints."""
+    stop: bool = False
+    """Of one step: whether a rank wants to stop after it."""
 
     def add(self, step: "StepStats") -> None:
         """Add one more step."""

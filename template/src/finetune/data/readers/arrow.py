@@ -1,72 +1,109 @@
 """Tables of columns: .parquet files, and .arrow and .feather files, as pandas and `datasets` write them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from ...parsing import parsed, parsing
 from ..columns import Columns, require_columns
 from ..records import Record
 
 BATCH = 1000
 """Rows that are held at a time."""
+OUT_OF_RANGE = "<value out of range"
+"""What Arrow writes for a time that is none of its calendar."""
 
 
 def read_parquet(path: Path, columns: Columns) -> Iterator[Record]:
     """The rows of the table; their places are row numbers, for a binary file has no lines."""
     import pyarrow.parquet
 
-    with _readable(path, "parquet"), pyarrow.parquet.ParquetFile(path) as file:
-        require_columns(file.schema_arrow.names, columns, str(path))
-        yield from _records(path, file.iter_batches(batch_size=BATCH))
+    damaged = _damaged(path, "parquet")
+    with parsing(*damaged):
+        file = pyarrow.parquet.ParquetFile(path)
+    with file:
+        _require_columns(file.schema_arrow.names, columns, path)
+        yield from _records(path, parsed(file.iter_batches(batch_size=BATCH), *damaged), damaged)
 
 
 def read_arrow(path: Path, columns: Columns) -> Iterator[Record]:
     """The rows of an Arrow IPC file (Feather) or stream."""
     import pyarrow
 
-    with _readable(path, "Arrow"), pyarrow.memory_map(str(path)) as source:
-        try:
-            file = pyarrow.ipc.open_file(source)
-            batches: Iterator[Any] = map(file.get_batch, range(file.num_record_batches))
-        except pyarrow.ArrowInvalid:
-            source.seek(0)
-            file = batches = pyarrow.ipc.open_stream(source)
-        require_columns(file.schema.names, columns, str(path))
+    damaged = _damaged(path, "Arrow")
+    with parsing(*damaged):
+        source = pyarrow.OSFile(str(path))  # mapped pages of a file that is cut meanwhile would end the process
+    with source:
+        with parsing(*damaged):
+            try:
+                file = pyarrow.ipc.open_file(source)
+                batches: Iterator[Any] = map(file.get_batch, range(file.num_record_batches))
+            except pyarrow.ArrowInvalid:
+                source.seek(0)
+                file = batches = pyarrow.ipc.open_stream(source)
+            names = file.schema.names
+        _require_columns(names, columns, path)
         pieces = (batch.slice(start, BATCH) for batch in batches for start in range(0, len(batch), BATCH))
-        yield from _records(path, pieces)
+        yield from _records(path, parsed(pieces, *damaged), damaged)
 
 
-@contextmanager
-def _readable(path: Path, kind: str) -> Iterator[None]:
-    import pyarrow
-
-    try:
-        yield
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:  # the last of a damaged name of a column
-        raise UserError(f"{path}: cannot be read as {kind}: write the file again") from error
+def _damaged(path: Path, kind: str) -> tuple[str, str]:
+    return f"{path}: cannot be read as {kind}", "write the file again"
 
 
-def _records(path: Path, batches: Iterator[Any]) -> Iterator[Record]:
+def _require_columns(names: Sequence[str], columns: Columns, path: Path) -> None:
+    for name, number in Counter(names).items():
+        if number > 1:
+            raise UserError(f"{path}: {number} columns have the name '{name}': rename them")
+    require_columns(names, columns, str(path))
+
+
+def _records(path: Path, batches: Iterator[Any], damaged: tuple[str, str]) -> Iterator[Record]:
     number = 0
     for batch in batches:
-        batch.validate(full=True)  # what a damaged file holds in place of offsets or of UTF-8 must not be read
-        names = batch.schema.names
-        for cells in zip(*map(_values, batch.columns), strict=True):
+        with parsing(*damaged):
+            batch.validate(full=True)  # what a damaged file holds in place of offsets or of UTF-8 must not be read
+            names = batch.schema.names
+            read = [_values(column) for column in batch.columns]
+        lost = {row: index for index, (_, rows) in enumerate(read) for row in rows}
+        for row, cells in enumerate(zip(*(values for values, _ in read), strict=True)):
             number += 1
-            yield Record(f"{path}: row {number}", dict(zip(names, cells, strict=True)))
+            place, error = f"{path}: row {number}", None
+            if row in lost:
+                what = f"column '{names[lost[row]]}' has a value of type {batch.schema.types[lost[row]]}"
+                error = UserError(f"{place}: {what}, which Python cannot hold: write it as text")
+            yield Record(place, dict(zip(names, cells, strict=True)) if error is None else None, error=error)
 
 
-def _values(column: Any) -> list[Any]:
-    """The values of a column; as text where Python has no such value, such as a time in nanoseconds."""
+def _values(column: Any) -> tuple[list[Any], list[int]]:
+    """The values of a column, and the rows whose value Python cannot hold, such as a time in the year 300,000.
+
+    Bytes that are UTF-8 are text, and values with more digits than Python's, such as times in nanoseconds, as well.
+    """
     import pyarrow
 
-    try:
-        values: list[Any] = column.to_pylist()
-    except (pyarrow.ArrowException, ValueError, OverflowError, ImportError):
+    if _is_binary(column.type):
+        with suppress(pyarrow.ArrowException):
+            return column.cast(pyarrow.string()).to_pylist(), []
+    with suppress(Exception):  # which exceptions it raises depends on the type
+        return column.to_pylist(), []
+    with suppress(pyarrow.ArrowException):
+        texts = column.cast(pyarrow.string()).to_pylist()
+        return texts, [row for row, text in enumerate(texts) if text is not None and text.startswith(OUT_OF_RANGE)]
+    values, lost = [], []
+    for row, value in enumerate(column):
         try:
-            values = column.cast(pyarrow.string()).to_pylist()
-        except pyarrow.ArrowException:
-            values = [str(value) for value in column]
-    return values
+            values.append(value.as_py())
+        except Exception:
+            values.append(None)
+            lost.append(row)
+    return values, lost
+
+
+def _is_binary(kind: Any) -> bool:
+    from pyarrow import types
+
+    return bool(types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind))

@@ -1,5 +1,6 @@
 """The columns of a table: names in its first row, or positions, and rows that must fit them."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -26,8 +27,8 @@ def column_names(cells: Sequence[str], columns: Columns, place: str) -> list[str
     empty = [index for index, name in enumerate(names) if not name.strip()]
     for index in empty[1:]:  # the first keeps its empty name: the row numbers that pandas writes
         names[index] = str(index)
-    for name in names:
-        if names.count(name) > 1:
+    for name, number in Counter(names).items():
+        if number > 1:
             raise UserError(
                 f"{place}: two columns have the name '{name}': rename one of them, or set data.header to false if the "
                 f"first line is an example"

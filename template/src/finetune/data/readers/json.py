@@ -6,6 +6,7 @@ recognised by its beginning. No part of a file is passed over.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -13,10 +14,12 @@ from typing import Any, Literal, TextIO
 
 from ...console import notice
 from ...errors import UserError
+from ...parsing import DEEPEST, LONGEST, require_depth
 from ..columns import Columns
-from ..opening import LONGEST, lines_of, open_text, suffix_of
+from ..opening import lines_of, open_text, suffix_of
 from ..records import Record
 
+TOO_DEEP, FEW_COLUMNS = "the JSON is nested too deeply", "write an object of a few columns"
 Kind = Literal["lines", "list", "within"]
 LIST_START = re.compile(r"\s*\[\s*\{")
 CHUNK = 2**18
@@ -25,8 +28,8 @@ LITERAL = 16
 """Characters at the end of what has been read in which a number or an escape may be cut."""
 MOST_DIGITS = 308
 """Digits of the largest numbers that floats can hold."""
-SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-DEEPEST = 20
+ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+LIST_DEPTH = 20
 """Objects within objects in which lists are looked for."""
 
 
@@ -71,7 +74,7 @@ def parse_json(text: str, place: str) -> Any:
         raise UserError(f"{place}: this is not JSON ({error.msg} at column {error.colno}): correct the line") from error
     except (_Refused, RecursionError) as error:
         raise _refusal(place, error) from error
-    _check_surrogates(value, text, place)
+    _check(value, text, place)
     return value
 
 
@@ -199,7 +202,7 @@ class _Json:
                         yield record
                     elif record.error and (wanted or not found[name]):
                         raise record.error
-            elif start == "{" and depth < DEEPEST:
+            elif start == "{" and depth < LIST_DEPTH:
                 yield from self.members(wanted, found, f"{name}.", depth + 1)
             else:
                 self._value()
@@ -260,7 +263,7 @@ class _Json:
             if not (is_cut and self._read_more()):
                 break
         if strict:
-            _check_surrogates(value, self._buffer, self._place, self._position, end)
+            _check(value, self._buffer, self._place, self._position, end)
         self._move(end)
         return value
 
@@ -294,7 +297,7 @@ class _RefusedValue(UserError):
 
 def _refusal(place: str, error: Exception, example: str = "") -> UserError:
     if isinstance(error, RecursionError):
-        return UserError(f"{place}: the JSON is nested too deeply{example}: write an object of a few columns")
+        return UserError(f"{place}: {TOO_DEEP}{example}: {FEW_COLUMNS}")
     reason, _, remedy = str(error).rpartition(": ")
     return _RefusedValue(f"{place}: {reason}{example}: {remedy}")
 
@@ -306,8 +309,7 @@ def _double(name: str) -> _Refused:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise _double(next(name for name in names if names.count(name) > 1))
+        raise _double(Counter(name for name, _ in pairs).most_common(1)[0][0])
     return found
 
 
@@ -328,15 +330,20 @@ def _float(digits: str) -> float:
     return number
 
 
-def _check_surrogates(value: Any, text: str, place: str, start: int = 0, end: int | None = None) -> None:
-    """Raise UserError for half of a surrogate pair, which no file and no tokenizer takes."""
-    if SURROGATE.search(text, start, len(text) if end is None else end):
-        try:
+def _check(value: Any, text: str, place: str, start: int = 0, end: int | None = None) -> None:
+    """Raise UserError for half of a surrogate pair, which no file and no tokenizer takes, and for deep nesting."""
+    end = len(text) if end is None else end
+    try:
+        if text.count("[", start, end) + text.count("{", start, end) > DEEPEST:
+            require_depth(value)
+        if ESCAPED_SURROGATE.search(text, start, end):
             json.dumps(value, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise _RefusedValue(
-                f"{place}: a text holds half of a surrogate pair (\\ud8..): write whole characters"
-            ) from error
+    except RecursionError as error:
+        raise _RefusedValue(f"{place}: {TOO_DEEP}: {FEW_COLUMNS}") from error
+    except UnicodeEncodeError as error:
+        raise _RefusedValue(
+            f"{place}: a text holds half of a surrogate pair (\\ud8..): write whole characters"
+        ) from error
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer, parse_float=_float)

@@ -16,8 +16,9 @@ from typing import Literal, NamedTuple
 
 from ...console import notice
 from ...errors import UserError
+from ...parsing import LONGEST
 from ..columns import Columns
-from ..opening import LONGEST, FileOptions, limited_lines, lines_of, open_text, suffix_of
+from ..opening import FileOptions, limited_lines, lines_of, open_text, suffix_of
 from ..records import Record
 from .header import by_name, column_names, fits, without_blank_end, without_trailing_blanks
 

@@ -10,16 +10,16 @@ from typing import Any
 
 from ...console import notice
 from ...errors import UserError
+from ...parsing import most_bytes, parsed, parsing
 from ..columns import Columns
+from ..opening import open_bytes
 from ..records import Record
 from .header import by_name, column_names, without_blank_end
 
 OLE = b"\xd0\xcf\x11\xe0"
 """The first bytes of .xls files, and of .xlsx files with a password."""
-BOMB = 200
-"""How often larger a file becomes, at most, when it is decompressed, if that is more than"""
-LARGE = 2**28
-"""bytes."""
+MOST_ROWS = 2**20
+"""Rows of a sheet in Excel."""
 REMEDY = "open it in Excel or LibreOffice and save it as .xlsx without a password, or as .csv"
 
 
@@ -45,47 +45,53 @@ def sheet_rows(path: Path, name: str | None) -> Iterator[tuple[int, list[Any]]]:
     Raises UserError for a file that is no workbook, and for a sheet that it lacks.
     """
     with _open_sheet(path, name) as sheet:
-        # A cell of the type e has an error, such as #N/A, in place of a value.
-        values = ([None if cell.data_type == "e" else cell.value for cell in row] for row in sheet.iter_rows())
-        rows = ((number, cells if any(map(cell_text, cells)) else []) for number, cells in enumerate(values, start=1))
-        yield from without_blank_end(dropwhile(lambda row: not row[1], rows))
+        rows = enumerate(parsed(_cells(sheet), *_damaged(path)), start=1)
+        yield from without_blank_end(dropwhile(lambda row: not row[1], _in_excel(path, rows)))
+
+
+def _cells(sheet: Any) -> Iterator[list[Any]]:
+    """The values of each row; none for an empty one. A cell of the type e has an error, such as #N/A, for a value."""
+    for row in sheet.iter_rows():
+        cells = [None if cell.data_type == "e" else cell.value for cell in row]
+        yield cells if any(map(cell_text, cells)) else []
+
+
+def _in_excel(path: Path, rows: Iterator[tuple[int, list[Any]]]) -> Iterator[tuple[int, list[Any]]]:
+    for number, cells in rows:
+        if number > MOST_ROWS:
+            raise UserError(f"{path}: has more rows than the {MOST_ROWS:,} of a sheet: {REMEDY}")
+        yield number, cells
 
 
 @contextmanager
 def _open_sheet(path: Path, name: str | None) -> Iterator[Any]:
     import openpyxl
 
-    with path.open("rb") as file:
+    with open_bytes(path) as file:
         if file.read(4) == OLE:
             raise UserError(f"{path}: is an old .xls file or has a password: {REMEDY}")
-    try:
+    with parsing(*_damaged(path)):
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())
-        if size > max(LARGE, BOMB * path.stat().st_size):
+        if size > most_bytes(path.stat().st_size):
             raise UserError(f"{path}: grows to {size:,} bytes when it is decompressed: save it as .csv")
         workbook = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    except UserError:
-        raise
-    except Exception as error:  # whatever its zip and XML parsers raise
-        raise _unreadable(path, error) from error
     try:
         names = [sheet.title for sheet in workbook.worksheets]
         if not names or (name or names[0]) not in names:
             raise UserError(f"{path}: no sheet '{name or ''}' (found: {', '.join(names)}): correct data.sheet")
         if name is None and len(names) > 1:
             notice(f"{path}: read is the first of the sheets {', '.join(names)}: set data.sheet for another one")
-        sheet = workbook[name or names[0]]
-        sheet.reset_dimensions()  # those that the file tells may be wrong
+        with parsing(*_damaged(path)):
+            sheet = workbook[name or names[0]]
+            sheet.reset_dimensions()  # those that the file tells may be wrong
         yield sheet
-    except (zipfile.BadZipFile, SyntaxError, KeyError, ValueError, TypeError, EOFError) as error:
-        raise _unreadable(path, error) from error
     finally:
         workbook.close()
 
 
-def _unreadable(path: Path, error: Exception) -> UserError:
-    reason = str(error).split("\n")[0] or type(error).__name__
-    return UserError(f"{path}: cannot be read as .xlsx ({reason}): {REMEDY}")
+def _damaged(path: Path) -> tuple[str, str]:
+    return f"{path}: cannot be read as .xlsx", REMEDY
 
 
 def cell_text(value: Any) -> str:

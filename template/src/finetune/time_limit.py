@@ -1,0 +1,45 @@
+"""A limit of time for a call of a library that runs what somebody else wrote, such as the chat template of a model.
+
+It holds in every thread and on every system, unlike a signal, and starts no process. The exception is raised between
+two instructions of Python: a single call of a function in C is not interrupted.
+"""
+
+import ctypes
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+PERIOD = 0.25
+"""Seconds between two looks at the limits."""
+
+_limits: dict[int, float] = {}
+"""The time at which the limit of each thread ends."""
+_lock = threading.Lock()
+_watching: list[threading.Thread] = []
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise TimeoutError in the block if it takes longer; a limit within another one ends the outer one."""
+    thread = threading.get_ident()
+    with _lock:
+        if not (_watching and _watching[-1].is_alive()):
+            _watching[:] = [threading.Thread(target=_watch, name="time limits", daemon=True)]
+            _watching[0].start()
+        _limits[thread] = time.monotonic() + seconds
+    try:
+        yield
+    finally:
+        with _lock:  # so that nothing is raised behind the block
+            _limits.pop(thread, None)
+
+
+def _watch() -> None:
+    raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
+    while True:
+        time.sleep(PERIOD)
+        with _lock:
+            for thread in [thread for thread, end in _limits.items() if end < time.monotonic()]:
+                del _limits[thread]
+                raise_in(ctypes.c_ulong(thread), ctypes.py_object(TimeoutError))
