@@ -97,7 +97,7 @@ FAULTS = (
     Fault(
         "a run without a checkpoint begins anew in its folder, with empty curves",
         "run/log.py",
-        "            events.unlink()",
+        "            run.remove(events.name)",
         "            pass",
         KILLS + "test_a_run_without_a_checkpoint_is_resumed_from_its_beginning",
     ),
