@@ -78,7 +78,7 @@ def prepare(folder: Path) -> None:
 
 def new_project() -> int:
     """`ft-template new`, with temporary files where they are removed after the trial."""
-    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(dir="..")
+    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(dir=Path.cwd().parent)
     return ft_template_main(["new", "--json", "--no-input", "--set", "environment=none"])
 
 
