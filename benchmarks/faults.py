@@ -97,7 +97,7 @@ FAULTS = (
     Fault(
         "a run without a checkpoint begins anew in its folder, with empty curves",
         "run/log.py",
-        "            events.unlink()",
+        "            run.remove(events.name)",
         "            pass",
         KILLS + "test_a_run_without_a_checkpoint_is_resumed_from_its_beginning",
     ),
@@ -118,8 +118,8 @@ FAULTS = (
     Fault(
         "a signal in the last step ends the command",
         "train/loop.py",
-        "            if stop:\n                return False",
-        "            if stop and not last:\n                return False",
+        "            if step.stop:\n                return False",
+        "            if step.stop and not last:\n                return False",
         KILLS + "test_a_signal_in_the_last_step_leaves_out_the_evaluation",
     ),
     Fault(

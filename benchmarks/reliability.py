@@ -1,6 +1,7 @@
 """What is lost when commands are killed: nothing.
 
 python dev.py bench reliability [--kills N] [--states N] [--steps N] [--seed N] [--part kills signals states growth]
+    [--command NAME...]
 
 kills: SIGKILL at random moments of every command that writes, of `ft-template new` and of `setup_env.py`. Each is
 repeated, or resumed, and what it leaves is compared bit by bit with a command that ran through.
@@ -77,7 +78,7 @@ def prepare(folder: Path) -> None:
 
 def new_project() -> int:
     """`ft-template new`, with temporary files where they are removed after the trial."""
-    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(dir="..")
+    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(dir=Path.cwd().parent)
     return ft_template_main(["new", "--json", "--no-input", "--set", "environment=none"])
 
 
@@ -105,8 +106,8 @@ def kill_installations(name: str, wheels: Path, uv: Path | None, folder: Path, k
     return found
 
 
-def kill_all(folder: Path, kills: int, seed: int) -> Iterator[Kills]:
-    """All commands that write."""
+def kill_all(folder: Path, kills: int, seed: int, wanted: list[str]) -> Iterator[Kills]:
+    """The wanted ones of all commands that write; none: all."""
     prepared, empty, scratch = folder / "prepared", folder / "empty", folder / "scratch"
     empty.mkdir()
     scratch.mkdir()
@@ -122,6 +123,8 @@ def kill_all(folder: Path, kills: int, seed: int) -> Iterator[Kills]:
         return max(1, round(kills * SHARES.get(name, rest)))
 
     for verb, start_from in here:
+        if wanted and verb.name not in wanted:
+            continue
         with pytest.MonkeyPatch.context() as patch:
             if verb is fetch:
                 patch.setattr(time, "sleep", time.sleep)  # put back at the end
@@ -132,6 +135,8 @@ def kill_all(folder: Path, kills: int, seed: int) -> Iterator[Kills]:
     for name, pin in (("alpha", "1.0"), ("alpha", "1.1"), ("beta", "1.0")):
         test_setup_env.make_wheel(wheels, name, pin)
     for name, program in installers.items():
+        if wanted and name not in wanted:
+            continue
         if program:
             (folder / "programs").mkdir()
             program = Path(shutil.copy(program, folder / "programs"))
@@ -141,7 +146,7 @@ def kill_all(folder: Path, kills: int, seed: int) -> Iterator[Kills]:
 def report_kills(folder: Path, options: argparse.Namespace) -> int:
     print("| command | kills | lost | not equal |\n| --- | --- | --- | --- |")
     total, faults = Kills("**together**"), []
-    for found in kill_all(folder, options.kills, options.seed):
+    for found in kill_all(folder, options.kills, options.seed, options.command):
         print(f"| {found.name} | {found.kills} | {len(found.lost)} | {len(found.unequal)} |", flush=True)
         print("\n".join((*found.lost, *found.unequal)), file=sys.stderr, flush=True)
         total.kills += found.kills
@@ -224,6 +229,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--part", nargs="+", choices=PARTS, default=[*PARTS])
+    parser.add_argument("--command", nargs="+", default=[], help="kill these only")
     options = parser.parse_args()
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "safetensors"))
     print(f"{platform.platform()}, Python {platform.python_version()}, {versions}, seed {options.seed}\n")

@@ -304,11 +304,10 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 def flush(folder: Path) -> None:
     """Flush the files directly in a folder to the disk, and their names."""
-    if folder.is_dir():
-        for path in entries(folder):
-            if path.is_file() and not is_link(path):
-                _sync(path)
-        _sync(folder)
+    for path in entries(folder):
+        if path.is_file() and not is_link(path):
+            _sync(path)
+    _sync(folder)
 
 
 def _is_inside(name: str) -> bool:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from rich.console import Console
@@ -81,7 +81,8 @@ class TrainingLog:
                 yield
             finally:
                 with naming(self._path):
-                    self._board.close()
+                    with suppress(FileNotFoundError):  # where the folder is gone, another error says so
+                        self._board.close()
                     self._file.close()
 
     def advance(self, step: int) -> None:
