@@ -142,7 +142,7 @@ def test_a_saved_model_names_no_kernels(project: Project, finished: Callable[[st
     assert asked == []
 
 
-@pytest.mark.parametrize("form", ["absolute", "relative", "pattern", "in the run", "hidden"])
+@pytest.mark.parametrize("form", ["absolute", "relative", "pattern", "in the run", "hidden", "link"])
 def test_data_outside_the_project_are_not_read_for_a_run(
     form: str, project: Project, outside: Path, finished: Callable[[str], None], refused: Callable[..., str]
 ) -> None:
@@ -152,6 +152,8 @@ def test_data_outside_the_project_are_not_read_for_a_run(
     place.mkdir(exist_ok=True)
     (file := place / "secret.jsonl").write_text(ROW.replace("fine", WORD))
     climbing = Path("/".join([".."] * len(Path.cwd().parts))) / file.relative_to("/") if form == "relative" else file
+    if form == "link":  # such as one in another run of the same origin
+        (climbing := Path("link.jsonl")).symlink_to(file)
     named = str(file.parent / "*.jsonl") if form == "pattern" else str(climbing)
     edit_config(data={"test": named, "validation": named})
     sentence = "lies outside of the current folder and is not the file that the run recorded"

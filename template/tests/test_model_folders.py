@@ -92,14 +92,14 @@ def test_what_is_no_file_with_content_is_named(name: str, model: Path) -> None:
     assert refusal().startswith(f"{path}: cannot be read (Too many levels of symbolic links)")
     path.unlink()
     path.mkdir()
-    assert refusal().startswith(f"{path}: is no regular file")
+    assert refusal().startswith(f"{path}: cannot be read (a folder, no regular file): copy it anew")
     path.rmdir()
     path.symlink_to("/dev/zero")
-    assert refusal().startswith(f"{path}: is no regular file")
+    assert refusal().startswith(f"{path}: cannot be read (a named pipe or device, no regular file)")
     path.unlink()
     if hasattr(os, "mkfifo"):
         os.mkfifo(path)
-        assert refusal().startswith(f"{path}: is no regular file")
+        assert refusal().startswith(f"{path}: cannot be read (a named pipe or device, no regular file)")
 
 
 @pytest.mark.parametrize("name", JSON_FILES)

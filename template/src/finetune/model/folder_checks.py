@@ -7,16 +7,16 @@ many layers and labels as config.json says, and raises errors of any class, most
 import json
 import os
 import re
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import try_to_load_from_cache
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from ..errors import UserError
 from ..hub_client import HUB_NAME
+from ..parsing import parsing, require_regular
 
 CONFIG, INDEX, WEIGHTS = "config.json", "model.safetensors.index.json", "model.safetensors"
 TOKENIZER = "tokenizer.json"
@@ -155,10 +155,8 @@ def _json_object(path: Path, most: int | None = MOST_SETTINGS) -> dict[str, Any]
     size = _require_content(path)
     if most is not None and size > most:
         raise UserError(f"{path}: has {size:,} bytes, more than any model's: {ANEW}")
-    try:
+    with parsing(f"{path}: is damaged", ANEW):
         found = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:  # of the syntax or the encoding
-        raise UserError(f"{path}: is damaged ({str(error) or type(error).__name__}): {ANEW}") from error
     if not isinstance(found, dict):
         raise UserError(f"{path}: holds no JSON object: {ANEW}")
     return found
@@ -167,25 +165,15 @@ def _json_object(path: Path, most: int | None = MOST_SETTINGS) -> dict[str, Any]
 def _require_header(path: Path) -> None:
     """Raise UserError unless the header of a .safetensors file fits its size."""
     _require_content(path)
-    try:
-        with safe_open(path, framework="pt"):
-            pass
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: is damaged or cut ({error}): {ANEW}") from error
+    with parsing(f"{path}: is damaged or cut", ANEW), safe_open(path, framework="pt"):
+        pass
 
 
 def _require_content(path: Path) -> int:
     """The size of a file. Raises UserError unless it is a regular one, which can be read and is not empty."""
-    try:
-        is_regular = stat.S_ISREG(path.stat().st_mode)
-        beginning = b""
-        if is_regular:  # opening a named pipe would wait for its writer
-            with path.open("rb") as file:
-                beginning, size = file.read(len(LFS_POINTER)), os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}): {ANEW}") from error
-    if not is_regular:
-        raise UserError(f"{path}: is no regular file: {ANEW}")
+    size = require_regular(path, ANEW).st_size
+    with parsing(f"{path}: cannot be read", ANEW), path.open("rb") as file:
+        beginning = file.read(len(LFS_POINTER))
     if beginning == LFS_POINTER:
         raise UserError(
             f"{path}: is a pointer of Git LFS, not the file itself: run `git lfs pull` in that folder, or download the "

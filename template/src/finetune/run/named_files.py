@@ -1,7 +1,8 @@
 """Files that a run names: data, a base model, an earlier run. A run may come from anybody, and name any file.
 
-Those of the project are read. Another file of this machine is read only if it is what the run was trained on, by its
-checksum: who made the run then knows its content. The command line and configs name files without such limits.
+Those of the project are read, unless a link leads out of it. Another file of this machine is read only if it is what
+the run was trained on, by its checksum: who made the run then knows its content. The command line and configs name
+files without such limits.
 """
 
 import os
@@ -56,8 +57,12 @@ def names_network(path: str) -> bool:
 
 
 def _may_be_read(path: Path, run: RunFolder, recorded: Collection[str]) -> bool:
-    place, project = Path(os.path.abspath(path)), Path.cwd()
-    in_project = place.is_relative_to(project) and not place.is_relative_to(os.path.abspath(run.path))
-    if in_project and not any(part.startswith(".") for part in place.relative_to(project).parts):
-        return True
-    return checksum(path) in recorded
+    return _is_of_project(path.resolve(), run) or checksum(path) in recorded
+
+
+def _is_of_project(place: Path, run: RunFolder) -> bool:
+    """Whether a path without links lies in the current folder, neither hidden nor in the run."""
+    project = Path.cwd().resolve()
+    if not place.is_relative_to(project) or place.is_relative_to(run.path.resolve()):
+        return False
+    return not any(part.startswith(".") for part in place.relative_to(project).parts)
