@@ -24,6 +24,7 @@ FILES = (
     "model.safetensors",
     "model.safetensors.index.json",
 )
+SHARD = "shard.safetensors"
 PIECES = [
     *(piece.encode() for piece in '{}[]",:\\\n\0'),
     *(b"null", b"true", b"-1", b"0", b"1.5", b"1e999", b"NaN", b"9" * 20, b"9" * 400, b'"16"', b"[]", b"{}"),
@@ -90,10 +91,11 @@ def sound() -> dict[str, bytes]:
     tokenizer = tiny_tokenizer("tiny:bert", ["a fine day", "what a lovely song it was"])
     with tempfile.TemporaryDirectory() as folder:
         config = transformers.BertConfig(**SIZES, vocab_size=len(tokenizer))
-        transformers.AutoModel.from_config(config).save_pretrained(folder)
+        model = transformers.AutoModel.from_config(config)
+        model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         files = {path.name: path.read_bytes() for path in Path(folder).iterdir()}
-    weights = {"weight_map": {"embeddings.word_embeddings.weight": "model.safetensors"}}
+    weights = {"metadata": {}, "weight_map": dict.fromkeys(model.state_dict(), SHARD)}
     return {
         **dict.fromkeys(("special_tokens_map.json", "added_tokens.json"), b"{}"),
         "generation_config.json": b'{"eos_token_id": 1, "max_length": 20, "temperature": 1.0}',
@@ -137,8 +139,11 @@ def load(name: str, content: bytes, folder: Path) -> str:
     from finetune.tasks import make_task
     from finetune.tasks.settings import TextClassification
 
-    for other, sound_content in sound().items():
-        (folder / other).write_bytes(content if other == name else sound_content)
+    files = {**sound(), name: content}
+    if name.endswith(".index.json"):  # which is read where there is no single file of weights
+        files[SHARD] = files.pop("model.safetensors")
+    for other, its_content in files.items():
+        (folder / other).write_bytes(its_content)
     task = make_task(TextClassification(type="text-classification"))
     task.labels = ["a", "b"]
     model = Model(name=str(folder), max_length=16)

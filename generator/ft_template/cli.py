@@ -1,5 +1,6 @@
 """The command `ft-template`; each verb imports its modules only when it runs, so that `--help` is fast."""
 
+import errno
 import io
 import json
 import sys
@@ -10,8 +11,10 @@ from typing import Any
 import click
 
 from . import __version__
-from .errors import CHECK_FAILED, INTERRUPTED, INVALID_ANSWERS, OK, USAGE, UserError
+from .errors import CHECK_FAILED, FAILED, INTERRUPTED, INVALID_ANSWERS, OK, USAGE, UserError
 
+OF_THE_SYSTEM = (errno.ENOSPC, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EFBIG)
+"""Errors that mean the same whatever was done."""
 ANSWERS_HELP = "File with answers: .json, .yaml or .toml; a project's .ft-template.json recreates it."
 SET_HELP = "One answer; can be repeated."
 JSON_HELP = "Print one JSON document."
@@ -34,6 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+    except OSError as error:  # of the system, such as a full disk
+        if not error.strerror or not (error.filename or error.errno in OF_THE_SYSTEM):
+            raise  # it is one of the program
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"error: {place}{error.strerror}: mend this, then run the command again", file=sys.stderr)
+        return FAILED
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
