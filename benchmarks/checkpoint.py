@@ -41,6 +41,7 @@ class Training:
     def __init__(self, folder: Path) -> None:
         torch.manual_seed(0)
         self.folder, self.state = folder, TrainingState()
+        folder.mkdir(parents=True)
         self.model = BertForSequenceClassification(BertConfig())
         self.optimizer = make_optimizer(Optim(), self.model)
         self.parts: Any = SimpleNamespace(
@@ -99,7 +100,7 @@ def main() -> None:
     quiet_libraries()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        training, writer = Training(Path(folder)), BackgroundWriter(SINGLE_PROCESS)
+        training, writer = Training(Path(folder) / "run" / "checkpoints"), BackgroundWriter(SINGLE_PROCESS)
         training.step()
         first = timed(lambda: training.save(writer))
         writer.wait()

@@ -191,6 +191,7 @@ def test_kill_during_save(tmp_path: Path) -> None:
     """Before each file operation of a save, always from the same start, so that none is passed over."""
     context = multiprocessing.get_context("fork")
     parts = trained(1)
+    (tmp_path / "start").mkdir()
     save(tmp_path / "start" / "checkpoints", TrainingState(step=1), parts, keep=2)
     publish(tmp_path / "start" / "best", lambda path: (path / "a").write_bytes(b"a") and None)
     for kill_at in itertools.count(1):

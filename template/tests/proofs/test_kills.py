@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from conftest import Project, needs, stop_after
+from conftest import Project, needs
 from kills import LOCKS, copied, kill_often, last_line, left_by, start, stopped, uninterrupted, verbs, wait
 
 from finetune.cli import main
@@ -63,13 +63,13 @@ def test_a_signal_ends_a_training_in_seconds_and_a_resume_ends_it(
             assert left_by(folder, earlier) == whole
 
 
-def test_a_signal_in_the_last_step_leaves_out_the_evaluation(
+def test_a_signal_in_the_last_validation_leaves_out_the_evaluation(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Which may take longer than whoever sent the signal waits."""
-    path = project.config("text-classification", train={"max_steps": 2, "device": "cpu"})
+    path, validate = project.config("text-classification", train={"max_steps": 2, "device": "cpu"}), training.validate
     with monkeypatch.context() as patched:
-        stop_after(2, patched)
+        patched.setattr(training, "validate", lambda *all: (signal.raise_signal(signal.SIGTERM), validate(*all)))
         assert main(["train", str(path)]) == INTERRUPTED
     assert not Path("runs/config/evaluation-validation.json").exists()
     assert main(["train", str(path), "--resume"]) == 0
