@@ -88,7 +88,7 @@ class Folder:
             content = json.loads(self.read(name))
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror}): {remedy}") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path}: not valid JSON ({error}): {remedy}") from error
         if not isinstance(content, dict):
             raise UserError(f"{path}: must hold a JSON object: {remedy}")
