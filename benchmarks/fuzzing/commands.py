@@ -20,7 +20,7 @@ WORDS = ("--help", "-h", "--version", "--resume", "--split", "test", "--data", "
          "--threshold", "--onnx", "--input", "--format", "--once", "--trust-remote-code", "--payload-limit", "auto",
          "configs/x.yaml", "missing.yaml", "runs/x", "latest", ".", "..", "/", "/dev/null", "data.jsonl", "", " ", "-",
          "--", "--=", "-x", "--port=99999", "--threshold=nan", "--days=-1", "a=b", "train.epochs=1", "=", "model=[",
-         "\udcff", "\x1b[2J", "a\0b", "x" * 5000, "~", "*.csv", "[b]", "1e999", "9" * 400, "nan", "-1", "0.5", "[/]",
+         "\udcff", "\x1b[2J", "x" * 5000, "~", "*.csv", "[b]", "1e999", "9" * 400, "nan", "-1", "0.5", "[/]",
          "\u202e", "{", "@x", "$HOME", "run.name=..", "data.train=missing.jsonl", "model.name=../x")  # fmt: skip
 CONFIG = {"task": {"type": "text-classification"}, "model": {"name": "tiny:bert"}, "data": {"train": "data.jsonl"}}
 

@@ -8,8 +8,11 @@ import pytest
 
 from finetune.config.load import read_config
 from finetune.errors import UserError
+from finetune.files import damage
+from finetune.run.find import find_run
 from finetune.run.folder import RunFolder
 from finetune.run.history import read_history
+from finetune.run.saved_model import load_saved_model
 
 EVALUATION: dict[str, Any] = {
     "task": "text-classification", "split": "test", "data": "test.jsonl", "examples": 4, "loss": 0.5,
@@ -20,6 +23,9 @@ EVALUATION: dict[str, Any] = {
     "scatters": [{"title": "a", "true": [1.0], "predicted": [1]}],
     "curves": [{"title": "a", "x_label": "x", "x": [0.0], "lines": {"f1": [0.5]}, "chosen": 0.5}],
 }  # fmt: skip
+
+SAVED = {"task": {"type": "text-classification"}, "state": {"labels": ["a", "b"]}, "max_length": 32, "base": {},
+         "base_files": {}, "head": [], "method": {"type": "full"}}  # fmt: skip
 
 
 def evaluated(folder: Path, **changes: Any) -> list[dict[str, Any]]:
@@ -45,7 +51,6 @@ def test_what_an_evaluation_has_written_is_read_as_it_is(tmp_path: Path) -> None
         ({"scatters": [{"title": "a", "true": [1.0], "predicted": []}]}, "the same length"),
         ({"curves": [{**EVALUATION["curves"][0], "x": []}]}, "a value for each x"),
         ({"notes": ["\ud800"]}, "surrogate pair"),
-        ({"notes": ["\udc00"]}, "surrogate pair"),
         ({"notes": json.loads("[" * 200 + "]" * 200)}, "is nested too deeply"),
     ],
 )
@@ -75,7 +80,7 @@ def test_a_line_of_the_log_with_another_value_is_refused(name: str, value: str, 
     line = '{"kind": "train", "step": 1, "loss": 0.5}\n'
     path = tmp_path / "metrics.jsonl"
     path.write_text(f'{line}{{"kind": "train", "step": 1, "lr": 1, "{name}": {value}}}\n{line}', encoding="utf-8")
-    with pytest.raises(UserError, match="metrics.jsonl:2: not a record of a training"):
+    with pytest.raises(UserError, match=r"metrics\.jsonl:2: not a record of a training"):
         read_history(path)
 
 
@@ -83,3 +88,26 @@ def test_a_config_of_other_bytes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes(b'{"run": "\xff"}')
     with pytest.raises(UserError, match=r"config\.json: is no text in UTF-8"):
         read_config(tmp_path / "config.json")
+
+
+@pytest.mark.parametrize("size", ["1e999", "[]", "null", "[" * 5000])
+def test_a_manifest_of_odd_sizes_is_damaged(size: str, tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(f'{{"a": {{"size": {size}, "sha256": ""}}}}', encoding="utf-8")
+    assert damage(tmp_path) == "manifest.json is missing or damaged"
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["{", "[]", "{}", "[" * 5000, json.dumps(SAVED | {"max_length": 32.5}), json.dumps(SAVED | {"head": "x"}),
+     json.dumps(SAVED | {"task": {"type": "x"}}), json.dumps(SAVED | {"state": {}}),
+     json.dumps(SAVED | {"method": {}})],
+)  # fmt: skip
+def test_a_description_of_a_model_with_other_values_is_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / "finetune.json").write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=r"finetune\.json: .+: put back an intact copy of the folder, or train"):
+        load_saved_model(tmp_path)
+
+
+def test_a_name_that_no_system_allows_is_no_run() -> None:
+    with pytest.raises(UserError, match="is not the folder of a run"):
+        find_run("9" * 5000)

@@ -244,7 +244,7 @@ def damage(folder: Path, *, checksums: bool = True) -> str | None:
     try:
         manifest = json.loads(Folder(folder).read(MANIFEST))
         files = {name: _expected(entry) for name, entry in manifest.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, UserError):
         return f"{MANIFEST} is missing or damaged"
     if not files:
         return f"{MANIFEST} lists no files"

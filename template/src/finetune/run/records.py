@@ -199,6 +199,20 @@ class Stages(Typed):
         return self
 
 
+class Saved(Typed):
+    """finetune.json of a saved model; the task, its state, the base model and the method have types of their own."""
+
+    task: dict[str, Any]
+    state: dict[str, Any]
+    max_length: Annotated[int, Field(ge=1, le=LARGEST_NUMBER)]
+    base: dict[str, Any]
+    base_files: dict[str, str]
+    head: list[str]
+    method: dict[str, Any]
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    data_units: bool = False
+
+
 class Finding(Typed):
     """A finding of `check-data`."""
 
