@@ -1,5 +1,6 @@
 """`finetune serve`: each convention is called by its own client or by its published bodies, in a server of a thread."""
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -22,7 +23,7 @@ from huggingface_hub.errors import HfHubHTTPError
 from finetune.predict import Predictor
 from finetune.run.folder import RunFolder
 from finetune.serving import model as served_model
-from finetune.serving.limits import Limits
+from finetune.serving.limits import Limits, Problem
 from finetune.serving.model import Source
 from finetune.serving.server import Server, bind
 
@@ -387,6 +388,7 @@ def test_openai_completions(serving: Any) -> None:
         ("/v1/predict", {"rows": [{"text": 7}]}, (422, "invalid-row")),
         ("/v1/predict", {"rows": [{"test": "a"}]}, (422, "invalid-row")),
         ("/v1/predict", {"rows": [{"text": "\ud800"}]}, (422, "invalid-text")),
+        ("/v1/predict", {"rows": [{"\ud800": "a"}]}, (422, "invalid-row")),
         ("/v1/predict", {"rows": [{"text": "a"}] * 33}, (413, "too-many-inputs")),
         ("/v1/predict", {"rows": [{"text": "a" * 2_000_001}]}, (413, "payload-too-large")),
         ("/v1/predict", b"[" * 100_000, (400, "invalid-json")),
@@ -397,6 +399,23 @@ def test_openai_completions(serving: Any) -> None:
 )
 def test_a_mistake_is_a_problem_with_a_stable_code(path: str, body: Any, expected: Any, serving: Any) -> None:
     assert serving("text-classification").refused(path, body) == expected
+
+
+def test_a_number_of_thousands_of_digits_is_no_failure(serving: Any) -> None:
+    server, digits = serving("text-classification"), "9" * 5000
+    gate = server.server.gate
+    scope = {"type": "http", "path": "/", "headers": [(b"content-length", digits.encode())]}
+    with pytest.raises(Problem) as caught:
+        asyncio.run(gate._body(scope, None, 1.0))
+    assert (caught.value.status, caught.value.code) == (413, "payload-too-large")
+    named = {"Inference-Header-Content-Length": digits}
+    assert server.refused("/v2/models/config/infer", {"inputs": []}, **named) == (422, "invalid-body")
+
+
+def test_what_fails_in_a_route_is_a_problem(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serving("text-classification")
+    monkeypatch.setattr(server.server.service, "rows", lambda _: 1 / 0)
+    assert server.refused("/v1/predict", {"rows": [{"text": "a"}]}) == (500, "internal-error")
 
 
 def test_the_place_of_a_wrong_row_is_named(serving: Any) -> None:

@@ -192,6 +192,8 @@ def test_triton(binary: bool, serving: Any) -> None:
          b"\x01\x00\x00\x00\xff"),
         (b'{"inputs": [{"name": "text", "shape": [2], "datatype": "BYTES", "parameters": {"binary_data_size": 5}}]}',
          b"\x01\x00\x00\x00a"),
+        *((b'{"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "parameters": {"binary_data_size": %s}}]}'
+           % size, b"\x01\x00\x00\x00a") for size in (b"-1", b"6", b"true", b'"5"', b"9" * 300)),
     ],
 )  # fmt: skip
 def test_wrong_binary_tensors_are_refused(head: bytes, tail: bytes, serving: Any) -> None:

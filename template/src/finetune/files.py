@@ -89,7 +89,7 @@ class Folder:
             content = json.loads(self.read(name))
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror}): {remedy}") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{path}: not valid JSON ({error}): {remedy}") from error
         if not isinstance(content, dict):
             raise UserError(f"{path}: must hold a JSON object: {remedy}")
@@ -246,7 +246,7 @@ def damage(folder: Path, *, checksums: bool = True) -> str | None:
     try:
         manifest = json.loads(Folder(folder).read(MANIFEST))
         files = {name: _expected(entry) for name, entry in manifest.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError, UserError):
         return f"{MANIFEST} is missing or damaged"
     if not files:
         return f"{MANIFEST} lists no files"

@@ -58,8 +58,10 @@ def read_config(path: Path) -> Config:
         raise UserError(f"{path}: cannot be read ({error.strerror}): name the folder of a run") from error
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
+        key = shortened(".".join(map(str, first["loc"])) or "the whole")
         raise UserError(f"{path}: {key}: {first['msg']}: the run was made by another version of finetune") from error
+    except ValueError as error:
+        raise UserError(f"{path}: is no text in UTF-8 ({error}): put back an intact copy of the run") from error
 
 
 def _validated(root: Node) -> Config:

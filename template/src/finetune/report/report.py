@@ -12,6 +12,7 @@ from ..errors import UserError
 from ..files import MANIFEST, Folder, entries, is_plain
 from ..run.folder import RunFolder, data_check_folder
 from ..run.history import TrainingHistory, read_history
+from ..run.records import DataCheck, Recorded, Stages, read_record
 from . import plots
 from .facts import environment_facts, main_facts
 from .matrices import confusions, stage_matrix
@@ -31,7 +32,7 @@ def write_report(run: Path) -> Path:
     own = RunFolder(run)
     if not own.config_file.is_file():
         raise UserError(f"{run} is not a run folder: it has no config.json; name a folder such as runs/demo")
-    config = own.read_object(own.config_file.name, "start the training again")
+    config = read_record(own, own.config_file.name, Recorded, "start the training again")
     environment = read_environment(own)
     evaluations = own.evaluations()
     history = read_history(own.at(own.metrics_file.name))
@@ -101,7 +102,7 @@ def read_data_check(run: RunFolder, config: dict[str, Any], environment: dict[st
     folder = data_check_folder(run.path.parent, name)
     if not is_plain(name) or not (folder / "data-check.json").is_file():
         return None
-    check = Folder(folder).read_object("data-check.json", "check the data again")
+    check = read_record(Folder(folder), "data-check.json", DataCheck, "check the data again")
     inputs = environment.get("data", {})
     files = {path: checksum for path, checksum in inputs.items() if Path(path).name != MANIFEST}  # data only
     model, where = config.get("model", {}), config.get("data", {}).get("where", {})
@@ -116,7 +117,7 @@ def read_stages(run: RunFolder) -> dict[str, Any] | None:
     """The scores of continual training with stages; None for any other run."""
     if not run.stages_file.is_file():
         return None
-    return stage_matrix(run.read_object(run.stages_file.name, "continue the training with --resume"))
+    return stage_matrix(read_record(run, run.stages_file.name, Stages, "continue the training with --resume"))
 
 
 def draw_curves(history: TrainingHistory, main_metric: str | None, folder: Path, _: Translate) -> list[Path]:

@@ -33,7 +33,7 @@ def find_run(name: str, console: Console | None = None) -> RunFolder:
             print_line(console, escape(f"latest: {found.path}{newer}"))
         return found
     run = RunFolder(Path(name))
-    if not run.config_file.is_file():
+    if not os.path.isfile(run.config_file):  # False also for a name that no system allows
         others = ", ".join(sorted(str(run.path) for run in newest_first())) or "none yet"
         raise UserError(f"{name}: is not the folder of a run (runs here: {others}): name one of them, or latest")
     return run

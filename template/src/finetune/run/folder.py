@@ -19,6 +19,7 @@ from ..config.load import read_config
 from ..console import notice, print_line
 from ..errors import UserError
 from ..files import Folder, before, damage, entries, is_folder, is_link, make_folders, move, new_folder, recover
+from .records import Environment, Evaluation, read_record
 
 STEP = re.compile(r"step-(0|[1-9][0-9]{0,17})")
 """Name of a checkpoint."""
@@ -81,9 +82,9 @@ class RunFolder(Folder):
         found = {}
         for path in entries(self.path):
             if name := EVALUATION.fullmatch(path.name):
-                content = self.read_object(path.name, "remove it and evaluate again")
-                if content.get("split") == name[1]:
-                    found[name[1]] = content
+                remedy = "remove it and evaluate again"
+                if self.read_object(path.name, remedy).get("split") == name[1]:
+                    found[name[1]] = read_record(self, path.name, Evaluation, remedy)
         return [found[split] for split in sorted(found, key=lambda split: (split != "test", split))]
 
     @staticmethod
@@ -102,7 +103,7 @@ class RunFolder(Folder):
 
     def environment(self) -> dict[str, Any]:
         """What was recorded when the run was started. Raises UserError if that is missing or damaged."""
-        return self.read_object(self.environment_file.name, "start the training again")
+        return read_record(self, self.environment_file.name, Environment, "start the training again")
 
     @property
     def has_model(self) -> bool:

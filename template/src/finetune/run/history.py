@@ -1,12 +1,12 @@
 """Read the training log, metrics.jsonl."""
 
-import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import UserError
+from .records import Logged
 
 Record = dict[str, Any]
 NO_METRIC = {"kind", "step", "epoch", "loss", "seconds", "best"}
@@ -24,7 +24,8 @@ class TrainingHistory:
     def values(self, kind: Literal["train", "validation"], name: str) -> list[tuple[int, float]]:
         """(step, value) of every record that has a finite value of that name."""
         records = self.train if kind == "train" else self.validation
-        return [(record["step"], record[name]) for record in records if math.isfinite(record.get(name, math.nan))]
+        found = [(record["step"], record.get(name)) for record in records]
+        return [(step, value) for step, value in found if value is not None and math.isfinite(value)]
 
     def first_metric(self) -> str | None:
         """The first metric of the validation records, which chose the best step; the main one where the loss did."""
@@ -45,10 +46,10 @@ def read_history(path: Path) -> TrainingHistory:
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     for number, line in enumerate(lines, start=1):
         try:
-            record = json.loads(line)
-            records = {"train": history.train, "validation": history.validation, "spike": history.spike}[record["kind"]]
-            records.append({**record, "step": int(record["step"])})
-        except (ValueError, KeyError, TypeError) as error:
+            record = Logged.model_validate_json(line)
+            records = {"train": history.train, "validation": history.validation, "spike": history.spike}[record.kind]
+            records.append(record.model_dump(exclude_unset=True))
+        except ValueError as error:
             if number < len(lines):
                 raise UserError(f"{path}:{number}: not a record of a training: remove the line") from error
     return history

@@ -30,7 +30,7 @@ from ..config.methods import AnyMethod, QLora
 from ..distributed.parallel import gather_full
 from ..distributed.world import World
 from ..errors import UserError
-from ..files import publish, sha256_of
+from ..files import Folder, publish, sha256_of
 from ..hub.manifest import find_manifest
 from ..model.device import Precision, choose_device
 from ..model.first_token import compute_first_token_only
@@ -44,15 +44,18 @@ from ..model.quantization import dequantize, quantization_config, require_quanti
 from ..model.remote_code import code_not_allowed
 from ..model.tabular_head import NAME, join_features
 from ..model.tiny import is_tiny
+from ..parsing import parsing
 from ..tasks import make_task
 from ..tasks.base import Task
 from ..tasks.settings import AnyTask
 from .named_files import names_network
+from .records import Saved, read_record
 
 TASK_FILE = "finetune.json"
 STANDARDIZED = "standardized_head.safetensors"
 """The last layer of a regression's head, as it was trained."""
 BASE = "base"
+DAMAGED = "put back an intact copy of the folder, or train the run again"
 TASKS: TypeAdapter[Any] = TypeAdapter(AnyTask)
 METHODS: TypeAdapter[AnyMethod] = TypeAdapter(AnyMethod)
 
@@ -186,13 +189,14 @@ def load_saved_model(
         description = _description(folder)
     except OSError as error:
         raise no_model_yet(folder) from error
-    task = make_task(TASKS.validate_python(description["task"]))
-    task.load_state(description["state"])
+    with parsing(f"{folder / TASK_FILE}: cannot be used", DAMAGED):  # each task knows the types of its state
+        task = make_task(TASKS.validate_python(description["task"]))
+        task.load_state(description["state"])
+        method = METHODS.validate_python(description["method"])
     base = _base_model(folder, description)
     if base.trust_remote_code and not trust_remote_code:  # the library's class of that name might compute otherwise
         raise code_not_allowed(folder)
     local = _local(folder, trust_remote_code).model_copy(update={"attention": base.attention})
-    method = METHODS.validate_python(description["method"])
     auto = getattr(transformers, task.settings.auto_model)
     config = load_model_config(local)
     vars(config).pop("quantization_config", None)  # none is saved here; it may name a kernel that would be downloaded
@@ -241,16 +245,16 @@ def to_data_units(saved: SavedModel, model: Any) -> bool:
 def standardization_of(folder: Path) -> tuple[float, float] | None:
     """Mean and deviation that are folded into the head of a model folder, if it is one of a regression of ours."""
     try:
-        description = _description(folder)
+        description = json.loads((folder / TASK_FILE).read_text(encoding="utf-8"))
         return (description["state"]["mean"], description["state"]["deviation"]) if description["data_units"] else None
     except (OSError, ValueError, KeyError, TypeError):  # another model, whose folder may have any file
         return None
 
 
 def _description(folder: Path) -> dict[str, Any]:
-    """What `save_model` wrote of the task, the base model and the method."""
-    found: dict[str, Any] = json.loads((folder / TASK_FILE).read_text(encoding="utf-8"))
-    return found
+    """What `save_model` wrote of the task, the base model and the method. Raises OSError where it is missing."""
+    (folder / TASK_FILE).lstat()
+    return read_record(Folder(folder), TASK_FILE, Saved, DAMAGED)
 
 
 def _copy_of_weights(model: Any) -> dict[str, Tensor]:

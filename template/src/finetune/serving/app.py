@@ -55,6 +55,11 @@ def _add_errors(app: FastAPI) -> None:
         code = CODES.get(error.status_code, "bad-request")
         return problem_response(Problem(error.status_code, code, str(error.detail)), request.url.path)
 
+    async def on_failure(request: Request, error: Any) -> JSONResponse:  # which is raised again, for the gate to log
+        failed = Problem(500, "internal-error", f"the server failed ({type(error).__name__})")
+        return problem_response(failed, request.url.path)
+
+    app.add_exception_handler(Exception, on_failure)
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(RequestValidationError, on_invalid_body)
     app.add_exception_handler(HTTPException, on_http)

@@ -28,6 +28,9 @@ LOG = logging.getLogger(__name__)
 OPEN = ("/health", "/ready", "/ping", "/metrics", "/v2/health/live", "/v2/health/ready", "/ui", "/openapi.json")
 """Paths that need no API key: for probes, Prometheus and people. None of them runs the model."""
 
+DIGITS = 18
+"""Most digits of a number in a header: Python refuses to read those of thousands."""
+
 
 @dataclass(slots=True)
 class Trace:
@@ -134,7 +137,7 @@ class Gate:
         limit = self.limits.payload_limit
         large = Problem(413, "payload-too-large", f"the body is larger than {limit} bytes: send less at a time")
         declared = dict(scope["headers"]).get(b"content-length", b"")
-        if declared.isdigit() and int(declared) > limit:
+        if (digits := declared.lstrip(b"0")).isdigit() and (len(digits) > DIGITS or int(digits) > limit):
             raise large
         parts, size, more = [], 0, True
         while more:

@@ -4,7 +4,11 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
+from ..parsing import shortened
 from .limits import Problem
+
+LONGEST = 2000
+"""Characters of a sentence."""
 
 TITLES = {
     400: "Bad request",
@@ -38,16 +42,17 @@ def problem_response(problem: Problem, path: str) -> JSONResponse:
 
 def problem_details(problem: Problem, path: str) -> dict[str, Any]:
     """`error` is an object for OpenAI's clients, and for all others a sentence."""
+    detail = shortened(problem.detail, LONGEST)  # it may name a key of the request, with half of a surrogate pair
     details = {
         "type": "about:blank",
         "title": TITLES[problem.status],
         "status": problem.status,
-        "detail": problem.detail,
+        "detail": detail,
         "code": problem.code,
     }
     if path.startswith(OPENAI_PATHS):
         kind = OPENAI_TYPES.get(problem.status, "server_error" if problem.status >= 500 else "invalid_request_error")
-        error = {"message": problem.detail, "type": kind, "param": None, "code": problem.code}
+        error = {"message": detail, "type": kind, "param": None, "code": problem.code}
         return {**details, "error": error}
     kind = "Empty" if problem.code == "empty" else TEI_TYPES.get(problem.status, "Backend")
-    return {**details, "error": problem.detail, "error_type": kind}
+    return {**details, "error": detail, "error_type": kind}

@@ -5,6 +5,7 @@ their data are JSON, or, as Triton's clients send them by default, follow the JS
 """
 
 import math
+import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -96,15 +97,21 @@ def make_router(service: Service) -> APIRouter:
 
 async def _read(request: Request) -> Infer:
     """The request; `Inference-Header-Content-Length` says where its JSON ends, and the data of the tensors begin."""
-    body, length = await request.body(), request.headers.get("inference-header-content-length", "")
-    end = int(length) if length.isdecimal() else len(body)
+    body, header = await request.body(), "inference-header-content-length"
+    length = request.headers.get(header, str(len(body)))
+    if not re.fullmatch("[0-9]{1,18}", length) or int(length) > len(body):
+        raise Problem(422, "invalid-body", f"{header}: must be a number of bytes up to {len(body)}, those of the body")
+    end = int(length)
     try:
         infer = Infer.model_validate_json(body[:end])
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from error
     for tensor in infer.inputs:
         size = tensor.parameters.get("binary_data_size")
-        if isinstance(size, int):
+        if size is not None:
+            if type(size) is not int or not 0 <= size <= len(body) - end:
+                detail = f"inputs: binary_data_size of {tensor.name} must be a number of bytes that the body has left"
+                raise Problem(422, "invalid-body", detail)
             tensor.data = _strings(body[end : end + size], tensor.name)
             end += size
     return infer
