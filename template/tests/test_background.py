@@ -114,7 +114,7 @@ def test_the_training_goes_on_meanwhile(project: Project, monkeypatch: pytest.Mo
     for step in (2, 4, 6, 8):
         folder = Path(f"runs/late/checkpoints/step-{step}")
         assert is_valid(folder)
-        for name in ("model.safetensors", "trainer.pt"):
+        for name in ("model.safetensors", "trainer.json", "trainer.safetensors"):
             assert (folder / name).read_bytes() == Path(f"runs/plain/checkpoints/step-{step}", name).read_bytes()
 
 

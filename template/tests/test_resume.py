@@ -39,7 +39,8 @@ def test_resume_bit_exact(task: str, stop: int, project: Project, monkeypatch: p
         project, project.config(task, train=loop), stop, monkeypatch, logged_beyond=as_if_killed_in_a_line
     )
     head = {"best/standardized_head.safetensors"} if task == "regression" else set()
-    assert weights == {"best/model.safetensors", "checkpoints/step-7/model.safetensors"} | head
+    saved = {f"checkpoints/step-7/{name}.safetensors" for name in ("model", "trainer")}
+    assert weights == {"best/model.safetensors"} | saved | head
 
 
 def test_resume_bit_exact_with_windows(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +126,8 @@ def test_a_checkpoint_holds_what_is_trained(project: Project, monkeypatch: pytes
     path = interrupted_lora(project, monkeypatch)
     trainable, total = parameter_counts(build(load_config(path)).model)
     files = {file.name: file.stat().st_size for file in Path("runs/config/checkpoints/step-1").iterdir()}
-    assert files.keys() == {"base.json", "manifest.json", "model.safetensors", "progress.json", "trainer.pt"}
+    trainer = {"trainer.json", "trainer.safetensors"}
+    assert files.keys() == {"base.json", "manifest.json", "model.safetensors", "progress.json", *trainer}
     assert 3 * 4 * trainable < sum(files.values()) < 3 * 4 * trainable + 100_000 < 4 * total
 
 

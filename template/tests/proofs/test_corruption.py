@@ -17,7 +17,7 @@ from finetune.run.folder import RunFolder
 from finetune.train import loop as training
 from finetune.train.checkpoint import TrainingState, newest_valid
 
-FILES = ("model.safetensors", "trainer.pt", "progress.json", MANIFEST)
+FILES = ("model.safetensors", "trainer.json", "trainer.safetensors", "progress.json", MANIFEST)
 
 
 def flip(file: Path) -> None:

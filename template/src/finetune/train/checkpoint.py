@@ -25,8 +25,11 @@ from ..run.saved_model import Base
 from .background import BackgroundWriter
 from .optim import page_state
 from .sharded_checkpoint import SHARDS, read_shards, write_shards
+from .state_file import load_state, save_state
 from .throughput import StepStats
 
+TRAINER = "trainer"
+"""Files of the state beside the weights: optimizer, schedule, loss scale, random numbers."""
 BASE_FILE = "base.json"
 """In a checkpoint without the frozen weights: the fingerprint of their base model."""
 
@@ -120,7 +123,7 @@ def save_checkpoint(
             staging.rename(target / SHARDS)
         else:
             save_file(saved["weights"], target / "model.safetensors")
-        torch.save(saved["trainer"], target / "trainer.pt")
+        save_state(target / TRAINER, saved["trainer"])
         (target / "progress.json").write_text(progress)
         if fingerprint:
             (target / BASE_FILE).write_text(json.dumps(fingerprint, indent=1))
@@ -153,7 +156,9 @@ def load_checkpoint(folder: Path, parts: Checkpointed) -> TrainingState:
             f"put it back, or start without --resume"
         )
     saved_weights = {n: t for n, t in _unshared(parts.model).items() if not (without_frozen and _is_frozen(t))}
-    tensors = torch.load(folder / "trainer.pt", weights_only=True, map_location="cpu")
+    if (folder / f"{TRAINER}.pt").is_file():
+        raise UserError(f"{folder}: was saved by an earlier version: start the training again, without --resume")
+    tensors = load_state(folder / TRAINER)
     if (folder / SHARDS).is_dir():
         read_shards(folder / SHARDS, saved_weights, tensors["optimizer"], _parameters(parts.optimizer))
     else:
@@ -206,7 +211,7 @@ def _parameters(optimizer: Any) -> list[torch.Tensor]:
 
 
 def _random_states() -> dict[str, Any]:
-    # As plain numbers: torch loads with weights_only, which takes no numpy objects.
+    # As plain numbers, without numpy's arrays.
     numpy_state: Any = np.random.get_state()
     return {
         "python": random.getstate(),
