@@ -1,10 +1,14 @@
 """What is lost when commands are killed: nothing.
 
-python dev.py bench reliability [--kills N] [--seed N] [--part kills signals ...]
+python dev.py bench reliability [--kills N] [--states N] [--steps N] [--seed N] [--part kills signals states growth]
+    [--command NAME...]
 
 kills: SIGKILL at random moments of every command that writes, of `ft-template new` and of `setup_env.py`. Each is
 repeated, or resumed, and what it leaves is compared bit by bit with a command that ran through.
 signals: SIGINT and SIGTERM at random moments; the exit code, and how long the command takes to end.
+states: what a disk may hold after a power failure, computed from the operations of a training and of a save; a sample
+is resumed from, and compared likewise.
+growth: memory and files of a training of many steps.
 """
 
 import argparse
@@ -29,13 +33,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "template" / "tests
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "template" / "tests"))
 
 import pytest
+import test_crashes
 import test_fetch
 import test_setup_env
 from conftest import as_hub, filled
 from finetune.cli import main as finetune_main
+from finetune.config.load import load_config
 from ft_template.cli import main as ft_template_main
 from kills import Kills, Verb, copied, finetune, kill_often, last_line, left_by, start, stopped, uninterrupted, verbs
 from kills import wait as exit_code
+from test_growth import LONG, grown
 from test_kills import LOOP
 
 SHARES = {"train": 0.4, "setup_env.py (uv)": 0.05, "setup_env.py (pip)": 0.05}
@@ -71,7 +78,7 @@ def prepare(folder: Path) -> None:
 
 def new_project() -> int:
     """`ft-template new`, with temporary files where they are removed after the trial."""
-    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(dir="..")
+    os.environ["TMPDIR"] = tempfile.tempdir = tempfile.mkdtemp(dir=Path.cwd().parent)
     return ft_template_main(["new", "--json", "--no-input", "--set", "environment=none"])
 
 
@@ -99,8 +106,8 @@ def kill_installations(name: str, wheels: Path, uv: Path | None, folder: Path, k
     return found
 
 
-def kill_all(folder: Path, kills: int, seed: int) -> Iterator[Kills]:
-    """All commands that write."""
+def kill_all(folder: Path, kills: int, seed: int, wanted: list[str]) -> Iterator[Kills]:
+    """The wanted ones of all commands that write; none: all."""
     prepared, empty, scratch = folder / "prepared", folder / "empty", folder / "scratch"
     empty.mkdir()
     scratch.mkdir()
@@ -116,6 +123,8 @@ def kill_all(folder: Path, kills: int, seed: int) -> Iterator[Kills]:
         return max(1, round(kills * SHARES.get(name, rest)))
 
     for verb, start_from in here:
+        if wanted and verb.name not in wanted:
+            continue
         with pytest.MonkeyPatch.context() as patch:
             if verb is fetch:
                 patch.setattr(time, "sleep", time.sleep)  # put back at the end
@@ -126,6 +135,8 @@ def kill_all(folder: Path, kills: int, seed: int) -> Iterator[Kills]:
     for name, pin in (("alpha", "1.0"), ("alpha", "1.1"), ("beta", "1.0")):
         test_setup_env.make_wheel(wheels, name, pin)
     for name, program in installers.items():
+        if wanted and name not in wanted:
+            continue
         if program:
             (folder / "programs").mkdir()
             program = Path(shutil.copy(program, folder / "programs"))
@@ -135,8 +146,9 @@ def kill_all(folder: Path, kills: int, seed: int) -> Iterator[Kills]:
 def report_kills(folder: Path, options: argparse.Namespace) -> int:
     print("| command | kills | lost | not equal |\n| --- | --- | --- | --- |")
     total, faults = Kills("**together**"), []
-    for found in kill_all(folder, options.kills, options.seed):
+    for found in kill_all(folder, options.kills, options.seed, options.command):
         print(f"| {found.name} | {found.kills} | {len(found.lost)} | {len(found.unequal)} |", flush=True)
+        print("\n".join((*found.lost, *found.unequal)), file=sys.stderr, flush=True)
         total.kills += found.kills
         total.lost += found.lost
         total.unequal += found.unequal
@@ -150,7 +162,6 @@ def report_signals(folder: Path, options: argparse.Namespace) -> int:
     print("| command | signals | ended by them | longest wait | other exit codes | not equal after |")
     print("| --- | --- | --- | --- | --- | --- |")
     draw, scratch, faults = random.Random(options.seed), folder / "signals", 0
-    scratch.mkdir()
     for verb in verbs("config.yaml"):
         ignored = f"{verb.leaves}|/checkpoints/step-(?!{LOOP['max_steps']}/)"  # one more where it was stopped
         with copied(folder / "prepared", scratch) as project:
@@ -175,19 +186,56 @@ def report_signals(folder: Path, options: argparse.Namespace) -> int:
     return faults
 
 
-PARTS: dict[str, Callable[[Path, argparse.Namespace], int]] = {"kills": report_kills, "signals": report_signals}
+def report_states(folder: Path, options: argparse.Namespace) -> int:
+    project = folder / "crash" / "project"
+    project.mkdir(parents=True)
+    os.chdir(project)
+    disk, whole = test_crashes.recorded_training(filled(project))
+    os.chdir(folder)
+    states = [*disk.states()]
+    sample = random.Random(options.seed).sample(states, min(options.states, len(states)))
+    faults = [told for state in sample if (told := test_crashes.fault(state, whole, folder / "signals"))]
+    print("| operations of a training | contents of the disk after a crash | resumed from | not equal |")
+    print("| --- | --- | --- | --- |")
+    print(f"| {len(disk.ops)} | {len(states):,} | {len(sample)} | {len(faults)} |\n")
+    print("".join(f"- {fault}\n" for fault in faults), flush=True)
+    return len(faults)
+
+
+def report_growth(folder: Path, options: argparse.Namespace) -> int:
+    os.chdir(folder / "prepared")
+    found = grown(load_config(Path("config.yaml"), [f"train.max_steps={options.steps}", *LONG]))
+    os.chdir(folder)
+    print("| steps | resident memory: MB | files of the run | their size: kB |\n| --- | --- | --- | --- |")
+    for step, memory, files, size in found:
+        print(f"| {step:,} | {memory / 1e6:.1f} | {files} | {size / 1e3:.1f} |")
+    print(flush=True)
+    (_, memory, files, _), *_, (_, last_memory, last_files, _) = found
+    return int(last_memory > memory + 20e6) + int(last_files > files)
+
+
+PARTS: dict[str, Callable[[Path, argparse.Namespace], int]] = {
+    "kills": report_kills,
+    "signals": report_signals,
+    "states": report_states,
+    "growth": report_growth,
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=300)
+    parser.add_argument("--states", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--part", nargs="+", choices=PARTS, default=[*PARTS])
+    parser.add_argument("--command", nargs="+", default=[], help="kill these only")
     options = parser.parse_args()
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "safetensors"))
     print(f"{platform.platform()}, Python {platform.python_version()}, {versions}, seed {options.seed}\n")
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
+        (folder / "signals").mkdir()
         prepare(folder / "prepared")
         faults = sum(PARTS[part](folder, options) for part in options.part)
     print(f"failures: {faults}")

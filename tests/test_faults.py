@@ -9,29 +9,29 @@ from ft_template.create.bake import REPOSITORY
 
 sys.path.append(str(REPOSITORY / "benchmarks"))
 
-from faults import FAILED, FAULTS, PASSED, Fault, apply, exit_code
+from faults import FAULTS, HOSTILE, is_found
+from injected import Fault
 
-NAMES = [fault.name for fault in FAULTS]
 
-
-@pytest.mark.parametrize("fault", FAULTS, ids=NAMES)
+@pytest.mark.parametrize("fault", FAULTS, ids=[fault.promise for fault in FAULTS])
 def test_a_fault_fits_the_code_and_names_a_test(fault: Fault) -> None:
-    file, _, test = fault.test.partition("::")
-    assert (REPOSITORY / fault.file).read_text(encoding="utf-8").count(fault.old) == 1
-    assert re.search(rf"^def {test}\(", (REPOSITORY / file).read_text(encoding="utf-8"), re.MULTILINE)
+    folder, test = fault.place
+    file, _, name = test.partition("::")
+    assert (REPOSITORY / fault.source).read_text(encoding="utf-8").count(fault.text) == 1
+    assert re.search(rf"^def {name}", (REPOSITORY / folder / file).read_text(encoding="utf-8"), re.MULTILINE)
 
 
-def test_the_page_lists_all_faults() -> None:
-    page = (REPOSITORY / "docs" / "reliability.md").read_text(encoding="utf-8")
-    assert "\n".join(fault.row for fault in FAULTS) in page
+@pytest.mark.parametrize("fault", HOSTILE, ids=[fault.promise for fault in HOSTILE])
+def test_the_page_lists_it(fault: Fault) -> None:
+    assert fault.row in (REPOSITORY / "docs" / "reliability.md").read_text(encoding="utf-8")
 
 
-def test_a_fault_is_found_or_not(tmp_path: Path) -> None:
-    (tmp_path / "code_.py").write_text("VALUE = 1\n", encoding="utf-8")
-    (tmp_path / "test_code.py").write_text(
-        "import code_\n\n\ndef test() -> None:\n    assert code_.VALUE == 1\n", encoding="utf-8"
-    )
-    fault = Fault("another value", "code_.py", "1", "2", "test_code.py::test")
-    assert exit_code(fault.test, tmp_path) == PASSED
-    assert apply(fault, tmp_path) == "VALUE = 1\n"
-    assert exit_code(fault.test, tmp_path) == FAILED
+@pytest.mark.parametrize(("instead", "found"), [("2", True), ("1 + 0", False)])
+def test_a_fault_is_found_or_not(instead: str, found: bool, tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "value.py").write_text("VALUE = 1\n", encoding="utf-8")
+    test = "import value\n\n\ndef test() -> None:\n    assert value.VALUE == 1\n"
+    (tmp_path / "tests" / "test_value.py").write_text(test, encoding="utf-8")
+    fault = Fault("the value is 1", "tests/value.py", "1", instead, "tests/test_value.py::test")
+    assert is_found(fault, tmp_path) is found
+    assert (tmp_path / "tests" / "value.py").read_text(encoding="utf-8") == "VALUE = 1\n"

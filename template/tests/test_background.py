@@ -19,7 +19,7 @@ from finetune.files import is_valid
 from finetune.train import background, checkpoint
 from finetune.train import loop as training
 from finetune.train.background import background_writer
-from finetune.train.loop import NotFiniteError
+from finetune.train.guards import NotFiniteError
 
 SHORT = {"epochs": 9, "max_steps": 8, "eval_every": 2, "device": "cpu"}
 

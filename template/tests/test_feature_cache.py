@@ -26,6 +26,7 @@ from finetune.run.folder import RunFolder
 from finetune.tasks import make_task
 from finetune.train import build as setting_up
 from finetune.train import loop as training
+from finetune.train.guards import NotFiniteError
 from finetune.train.start import FreshStart
 
 
@@ -256,7 +257,7 @@ def test_an_error_in_a_step_names_the_lines_of_its_examples(project: Project) ->
     setup = build(config)
     with torch.no_grad():
         next(setup.model.parameters()).fill_(torch.nan)
-    with pytest.raises(training.NotFiniteError, match=r"in a step over train.jsonl:3, train.jsonl:8: lower optim.lr"):
+    with pytest.raises(NotFiniteError, match=r"in a step over train.jsonl:3, train.jsonl:8: lower optim.lr"):
         training.optimizer_step(config, setup, [7, 2])
     assert setup.train.where(range(10)).endswith(":10")
 

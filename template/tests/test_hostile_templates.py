@@ -21,11 +21,24 @@ TEMPLATES = {
     "endless texts": (LOOPS.replace("{% endfor %}", "x{% endfor %}", 1), "it takes more than 0.3 s"),
     "recursion": (MACRO, "recursion depth"),
     "a large range": ("{% for a in range(10 ** 9) %}{% endfor %}", "Range too big"),
+    "a large number": ("{{ 9 ** 9 ** 9 }}", "is too large"),
+    "a large number, in steps": ("{% set a = 99 ** 99 %}{{ a ** 99 }}", "too large"),
+    "a long text": ("{{ 'a' * 10 ** 10 }}", "it makes a text or list of 10,000,000,000 elements"),
+    "a long list": ("{{ 10 ** 10 * [1] }}", "it makes a text or list of 10,000,000,000 elements"),
+    "doubled texts": ("{% set n = namespace(a='aa') %}{% for i in range(99) %}{% set n.a = n.a + n.a %}{% endfor %}",
+                      "it makes a text or list of"),
+    "a wide text": ("{{ 'a'|center(10 ** 10) }}", "a number in it is too large"),
+    "a wide method": ("{{ 'a'.ljust(10 ** 10) }}", "a number in it is too large"),
+    "a wide format": ("{{ '%9999999999d' % 1 }}", "a number in it is too large"),
+    "a wide format of arguments": ("{{ '%*d' % (10 ** 10, 1) }}", "a number in it is too large"),
+    "a wide format of braces": ("{{ '{:9999999999}'.format(1) }}", "a number in it is too large"),
+    "a wide format filter": ("{{ '%9999999999d'|format(1) }}", "a number in it is too large"),
+    "wide batches": ("{{ [1]|batch(10 ** 10, 'x')|list }}", "a number in it is too large"),
     "no number": ("{{ 1 / 0 }}", "division by zero"),
     "an attribute of Python": ("{{ messages.__class__.__mro__[1].__subclasses__() }}", "unsafe"),
     "its own error": ("{{ raise_exception('no dialogues') }}", "no dialogues"),
     "no template": ("{% for %}", "Expected"),
-}
+}  # fmt: skip
 
 
 class Tokenizer:
@@ -57,6 +70,13 @@ def test_a_hostile_template_is_refused(name: str, monkeypatch: pytest.MonkeyPatc
     ):
         stop_tokens(Tokenizer(template))
     assert time.process_time() - started < 5
+
+
+def test_what_templates_compute_is_as_in_the_library() -> None:
+    template = (
+        "{{ 2 ** 3 }} {{ 'ab' * 2 }} {{ 7 % 4 }} {{ '%03d' % 5 }} {{ 'x'|center(3) }}{{ [1] + [2] }}{{ 3 * 1.5 }}"
+    )
+    assert rendered(Tokenizer(template), DIALOGUE) == "8 abab 3 005  x [1, 2]4.5"
 
 
 def test_a_limit_ends_with_its_block() -> None:

@@ -251,7 +251,8 @@ def test_no_file_of_a_model_chooses_an_attention_kernel(method: str, project: Pr
             if file.exists():
                 named = {"_attn_implementation": "kernels-community/flash-attn"}
                 file.write_text(json.dumps(json.loads(file.read_text()) | named))
-                write_manifest(file.parent)
+                if file.parent.name == "best":
+                    write_manifest(file.parent)  # as who makes a run can
         project.train(path, *FEW, *further)
     assert load_saved_model(Path("runs/config/best")).model.config._attn_implementation == "sdpa"
 

@@ -124,6 +124,9 @@ def test_a_file_that_may_not_be_read_is_named(model: Path, monkeypatch: pytest.M
     assert refusal().startswith("base/config.json: cannot be read (Permission denied)")
 
 
+OF_TOKENIZER = "correct tokenizer.json or tokenizer_config.json"
+
+
 @pytest.mark.parametrize(
     ("file", "values", "said"),
     [
@@ -133,6 +136,8 @@ def test_a_file_that_may_not_be_read_is_named(model: Path, monkeypatch: pytest.M
         ("config.json", {"num_hidden_layers": 10**12}, "base/config.json: num_hidden_layers is 1000000000000, which"),
         ("config.json", {"num_hidden_layers": -1}, "base/config.json: num_hidden_layers is -1"),
         ("config.json", {"num_labels": 10**12}, "base/config.json: num_labels is 1000000000000"),
+        ("config.json", {"hidden_dropout_prob": float("nan")}, "base/config.json: hidden_dropout_prob is nan"),
+        ("config.json", {"hidden_dropout_prob": 1.5}, "base/config.json: hidden_dropout_prob is 1.5"),
         ("config.json", {"vocab_size": 10**9}, "base/config.json: describes a model of 16,"),
         ("config.json", {"vocab_size": 10**12}, "base/config.json: describes a model of 16,"),
         ("config.json", {"intermediate_size": 10**10}, "base/config.json: describes a model of 3"),
@@ -143,11 +148,12 @@ def test_a_file_that_may_not_be_read_is_named(model: Path, monkeypatch: pytest.M
         ("config.json", {"intermediate_size": 17}, ".intermediate.dense.bias of 'base' has the shape [16]"),
         ("config.json", {"intermediate_size": 0}, "has the shape [16], but its config.json asks for [0]"),
         ("config.json", {"num_hidden_layers": 2}, "lacks 16 weights of the model"),
-        ("tokenizer_config.json", {"pad_token": 3}, "correct tokenizer.json or tokenizer_config.json"),
-        ("tokenizer_config.json", {"added_tokens_decoder": []}, "correct tokenizer.json or tokenizer_config.json"),
-        ("tokenizer_config.json", {"padding_side": 1}, "correct tokenizer.json or tokenizer_config.json"),
-        ("tokenizer.json", {"model": {}}, "correct tokenizer.json or tokenizer_config.json"),
-        ("tokenizer.json", {"added_tokens": 3}, "correct tokenizer.json or tokenizer_config.json"),
+        ("tokenizer_config.json", {"pad_token": 3}, OF_TOKENIZER),
+        ("tokenizer_config.json", {"added_tokens_decoder": []}, OF_TOKENIZER),
+        ("tokenizer_config.json", {"padding_side": 1}, OF_TOKENIZER),
+        ("tokenizer_config.json", {"unk_token": "", "cls_token": "x"}, OF_TOKENIZER),
+        ("tokenizer.json", {"model": {}}, OF_TOKENIZER),
+        ("tokenizer.json", {"added_tokens": 3}, OF_TOKENIZER),
         ("generation_config.json", {"eos_token_id": "x", "compile_config": 3}, ""),
     ],
 )  # fmt: skip

@@ -376,7 +376,6 @@ NEW_FOLDER = {"target", "staging"}
 """Names of the folders that `publish` and `staged` have just made, in which there can be no link."""
 ELSEWHERE = {
     "cache_entries.py": {"shutil.rmtree", "self.folder.with_name(f'{self.folder.name}.lock').unlink"},
-    "check_data/check.py": {"folder.mkdir"},
     "data/hub_files.py": {"note.parent.mkdir"},
     "data/store.py": {"(self._folder / name).open"},
     "export/int8.py": {"source.with_name(f'{source.name}.data').unlink"},
@@ -387,11 +386,9 @@ ELSEWHERE = {
     "hub/fetch.py": {"folder.parent.mkdir", "shutil.rmtree", "partial.mkdir", "(partial / MANIFEST_FILE).write_text",
                      "folder.rmdir", "os.replace"},
     "init_data/pieces.py": {"path.parent.mkdir"},
-    "monitor/command.py": {"folder.mkdir"},
     "predict.py": {"output.parent.mkdir"},
-    "run/folder.py": {"self.path.parent.mkdir"},
     "run/log.py": {"SummaryWriter"},
-    "train/sharded_checkpoint.py": {"save_file", "folder.mkdir"},
+    "train/sharded_checkpoint.py": {"save_file"},
 }  # fmt: skip
 """What writes by itself: caches, models/, data/, an export; and in a run new folders and files, behind a check."""
 

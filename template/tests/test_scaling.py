@@ -11,7 +11,7 @@ from conftest import QUIET, Project, assert_resumes_to_the_bit, build
 from finetune.config.config import Config
 from finetune.config.load import load_config
 from finetune.train import loop as training
-from finetune.train.loop import NotFiniteError
+from finetune.train.guards import NotFiniteError
 from finetune.train.scaling import MOST_SKIPPED
 
 CPU = torch.device("cpu")

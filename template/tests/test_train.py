@@ -18,6 +18,7 @@ from finetune.evaluate import evaluate
 from finetune.run.folder import RunFolder
 from finetune.train import loop as training
 from finetune.train.checkpoint import newest_valid
+from finetune.train.guards import NotFiniteError
 from finetune.train.summary import describe_weights
 
 
@@ -89,7 +90,7 @@ def test_nan_stops(project: Project, capsys: pytest.CaptureFixture[str], monkeyp
     setup = training.build(config)
     before = {name: value.clone() for name, value in setup.model.state_dict().items()}
     monkeypatch.setattr(type(setup.task), "loss", lambda self, logits, labels: logits.sum() * float("nan"))
-    with pytest.raises(training.NotFiniteError, match=r"lower optim\.lr"):
+    with pytest.raises(NotFiniteError, match=r"lower optim\.lr"):
         training.optimizer_step(config, setup, [0, 1])
     assert all(torch.equal(value, before[name]) for name, value in setup.model.state_dict().items())
     assert main(["train", str(project.config("text-classification"))]) == 1
@@ -106,7 +107,7 @@ def test_nan_stops_and_the_last_checkpoint_goes_on(project: Project, monkeypatch
 
     with monkeypatch.context() as patched:
         patched.setattr(training, "forward", poisoned)
-        with pytest.raises(training.NotFiniteError):
+        with pytest.raises(NotFiniteError):
             project.train(path)
     assert newest_valid(Path("runs/config/checkpoints")) == (Path("runs/config/checkpoints/step-2"), [])
     assert training.train(load_config(path), resume=True, console=Console(quiet=True))

@@ -14,6 +14,7 @@ from .arguments import config_argument, overrides_argument, run_argument, trust_
 from .console import make_console, print_line, quiet_libraries, replace_unencodable, show_notices
 from .env_file import load_env_file
 from .errors import FAILED, INTERRUPTED, OK, WRONG_INPUT, RankError, UserError
+from .system_errors import flush_standard_output, sentence_of
 from .urls import without_secrets
 
 if TYPE_CHECKING:
@@ -29,7 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     show_notices()
     try:
         load_env_file()
-        return int(cli.main(arguments, prog_name="finetune", standalone_mode=False) or OK)
+        code = int(cli.main(arguments, prog_name="finetune", standalone_mode=False) or OK)
+        flush_standard_output()
+        return code
     except UserError as error:
         shown = make_console(stderr=True) if isinstance(error, RankError) else errors
         print_line(shown, f"[bold red]error:[/] {escape(without_secrets(str(error)))}")
@@ -38,12 +41,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if is_main:
             error.show()
         return WRONG_INPUT
-    except (click.Abort, KeyboardInterrupt, RuntimeError) as error:
-        interrupted = click.Abort | KeyboardInterrupt
-        if not isinstance(error, interrupted) and not isinstance(error.__cause__, interrupted):
-            raise  # Python 3.11 wraps a Ctrl-C that arrives while an import makes a class
-        errors.print("interrupted")
-        return INTERRUPTED
+    except (click.Abort, KeyboardInterrupt):
+        return interrupted(errors)
+    except BrokenPipeError:  # of `| head`, which has read enough
+        return FAILED
+    except Exception as error:
+        if isinstance(error.__cause__, click.Abort | KeyboardInterrupt):
+            return interrupted(errors)  # Python 3.11 wraps a Ctrl-C that arrives while an import makes a class
+        sentence = sentence_of(error)
+        if sentence is None:  # it is one of the program
+            raise
+        # Of any rank: the others may be without it.
+        print_line(make_console(stderr=True), f"[bold red]error:[/] {escape(without_secrets(sentence))}")
+        return WRONG_INPUT
+
+
+def interrupted(errors: Console) -> int:
+    """What a command that was stopped says, and its exit code."""
+    errors.print("interrupted")
+    return INTERRUPTED
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -69,6 +85,7 @@ def train(config: Path, overrides: tuple[str, ...], resume: bool) -> int:
     from .evaluate import evaluate
     from .run.folder import RunFolder
     from .train import loop as training
+    from .train.guards import NotFiniteError
     from .train.resume import can_be_resumed
 
     stages = optional.find("continual", "stages") if settings.stages else None
@@ -80,7 +97,7 @@ def train(config: Path, overrides: tuple[str, ...], resume: bool) -> int:
             if automatic:
                 resume = world.on_main(lambda: can_be_resumed(run, settings))
             finished = start(settings, resume=resume, console=console, world=world)
-        except training.NotFiniteError as error:
+        except NotFiniteError as error:
             if world.is_main:
                 print_line(make_console(stderr=True), f"[bold red]stopped:[/] {escape(without_secrets(str(error)))}")
             return FAILED

@@ -29,6 +29,7 @@ from .data.store import ColumnWriter, FeatureStore, write_features
 from .dataset import Examples, Split, size_of, unit_starts
 from .errors import UserError
 from .files import is_valid, publish, sha256_of
+from .system_errors import naming
 from .tasks.base import Task
 
 FORMAT = 1
@@ -55,7 +56,8 @@ class FeatureCache:
         """Write the entry unless it is there; returns its name. Raises UserError for what is wrong in the data."""
         name = self._name()
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / ".gitignore").write_text("*\n")
+        with naming(self.folder):
+            (self.folder / ".gitignore").write_text("*\n")
         entry = self.folder / name
         with FileLock(self.folder / f"{name}.lock"), without_gc():  # another training may be at it
             if not is_valid(entry):
@@ -145,7 +147,7 @@ def without_gc() -> Iterator[None]:
 
 def fingerprint(tokenizer: Any) -> str:
     """A checksum of the tokenizer's files, and of its code."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, naming(Path(folder)):
         tokenizer.save_pretrained(folder)
         files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
         files.append(Path(inspect.getfile(type(tokenizer))))

@@ -21,6 +21,7 @@ import psutil
 
 from .console import progress
 from .errors import UserError
+from .system_errors import names_path
 
 MANIFEST = "manifest.json"
 PLAIN_NAME = r"^[^\\/:*?\"<>|\x00-\x1f. ]([^\\/:*?\"<>|\x00-\x1f]*[^\\/:*?\"<>|\x00-\x1f .])?$"
@@ -161,6 +162,7 @@ def make_folders(folder: Path) -> None:
         _sync(folder.parent)
 
 
+@names_path
 def publish(folder: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary folder, flush it to the disk and rename it to `folder`.
 
@@ -280,6 +282,7 @@ def _wrong_file(folder: Path, name: str, size: int | None) -> str | None:
     return None if size in (None, found.st_size) else f"has {found.st_size:,} bytes instead of {size:,}"
 
 
+@names_path
 def write_atomic(path: Path, content: str | bytes) -> None:
     """Write a file under a temporary name and rename it: a reader sees the old content or the new, never a part.
 
@@ -301,11 +304,10 @@ def write_atomic(path: Path, content: str | bytes) -> None:
 
 def flush(folder: Path) -> None:
     """Flush the files directly in a folder to the disk, and their names."""
-    if folder.is_dir():
-        for path in entries(folder):
-            if path.is_file() and not is_link(path):
-                _sync(path)
-        _sync(folder)
+    for path in entries(folder):
+        if path.is_file() and not is_link(path):
+            _sync(path)
+    _sync(folder)
 
 
 def _is_inside(name: str) -> bool:

@@ -1,16 +1,20 @@
 """Commands are killed at random moments, and repeated: nothing is lost, and each file is what it would have been."""
 
+import itertools
 import os
 import random
+import shutil
 import signal
 from pathlib import Path
 
 import pytest
 from conftest import Project, needs, stop_after
-from kills import copied, kill_often, last_line, left_by, start, stopped, uninterrupted, verbs, wait
+from kills import LOCKS, copied, kill_often, last_line, left_by, start, stopped, uninterrupted, verbs, wait
 
 from finetune.cli import main
+from finetune.config.load import load_config
 from finetune.errors import INTERRUPTED
+from finetune.train import loop as training
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes; this system has no fork")
 
@@ -71,3 +75,24 @@ def test_a_signal_in_the_last_step_leaves_out_the_evaluation(
     assert main(["train", str(path), "--resume"]) == 0
     assert "has already ended, at step 2" in capsys.readouterr().out
     assert Path("runs/config/evaluation-validation.json").exists()
+
+
+def test_a_run_without_a_checkpoint_is_resumed_from_its_beginning(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In its folder: what it had logged comes once, in the log and in TensorBoard."""
+    path = project.config("text-classification", train=LOOP)
+    project.train(path)
+    whole = left_by(Path("runs/config"), LOCKS)
+    shutil.rmtree("runs/config")
+    with monkeypatch.context() as patched:
+        taken, step = itertools.count(1), training.optimizer_step
+        patched.setattr(training, "optimizer_step", lambda *arguments: step(*arguments) if next(taken) < 2 else 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            project.train(path)
+    assert len(project.metrics("config")) == 1
+    assert main(["train", str(path), "--resume", "optim.lr=0.5"]) == 2, "another experiment"
+    assert training.train(load_config(path), resume=True)
+    assert "runs/config has no checkpoint yet: starting from the beginning" in capsys.readouterr().out
+    assert left_by(Path("runs/config"), LOCKS) == whole
+    assert [run.name for run in Path("runs").iterdir() if run.name[0] != "."] == ["config"]

@@ -4,6 +4,7 @@ from typing import Any
 
 from ..generate import options
 from ..run.saved_model import SavedModel
+from ..tasks.chat_template import apply_template
 
 MARK = "TEXT"
 UNKNOWN = (
@@ -58,6 +59,6 @@ def _prompt_around(saved: SavedModel) -> tuple[str, str] | None:
     if saved.task.settings.type != "chat":
         return "", saved.task.state()["separator"]
     asked = [{"role": "user", "content": MARK}]
-    rendered = saved.tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
+    rendered = apply_template(saved.tokenizer, asked, tokenize=False, add_generation_prompt=True)
     before, found, after = rendered.partition(MARK)
     return (before, after) if found and MARK not in after else None

@@ -43,6 +43,7 @@ REPEATED = re.compile(r"layers?$|blocks?$|num_labels$|experts$")
 ONE = re.compile(r"(?<!n_)layer$")
 """Keys of config.json that name one layer, counted from the end if negative, such as vision_feature_layer."""
 MOST_REPEATED = 100_000
+PROBABILITY = re.compile(r"dropout|drop_prob|pdrop")
 PARAMETERS_PER_BYTE = 16
 """More parameters than that for each byte of the weights, and some millions for a head, belong to another model."""
 SMALL = 2**27
@@ -60,7 +61,7 @@ def require_sound_settings(source: str) -> None:
         if _is_there(folder / name):
             values = _json_object(folder / name)
             if name == CONFIG:
-                _require_few(folder / name, values)
+                _require_possible(folder / name, values)
     for name in OTHERS:
         if _is_there(folder / name):
             _require_content(folder / name)
@@ -131,19 +132,22 @@ def require_fitting_size(source: str, parameters: int) -> None:
             )
 
 
-def _require_few(path: Path, values: dict[str, Any]) -> None:
-    for key, value in _integers(values):
+def _require_possible(path: Path, values: dict[str, Any]) -> None:
+    for key, value in _numbers(values):
         least = -MOST_REPEATED if ONE.search(key) else 0
-        if REPEATED.search(key) and not least <= value <= MOST_REPEATED:
+        is_possible = least <= value <= MOST_REPEATED if REPEATED.search(key) else True
+        if PROBABILITY.search(key):
+            is_possible = 0 <= value <= 1  # not NaN either
+        if not is_possible:
             raise UserError(f"{path}: {key} is {value}, which no model has: {ANEW}")
 
 
-def _integers(values: dict[str, Any]) -> Iterator[tuple[str, int]]:
-    """The integers of nested tables, by their keys."""
+def _numbers(values: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    """The numbers of nested tables, by their keys."""
     for key, value in values.items():
         if isinstance(value, dict):
-            yield from _integers(value)
-        elif isinstance(value, int):
+            yield from _numbers(value)
+        elif isinstance(value, int | float):
             yield key, value
 
 

@@ -62,13 +62,15 @@ def load_tokenizer(model: settings.Model, task: Task[E, Any], examples: Sequence
     if task.splits_into_words and getattr(tokenizer, "add_prefix_space", None) is False:
         # A byte-level tokenizer encodes a space as part of the word after it.
         tokenizer = load_pretrained(transformers.AutoTokenizer, model, add_prefix_space=True)
-    if len(tokenizer) - len({*tokenizer.all_special_ids}) < FEWEST_TOKENS:
+    with _errors_of(model, FILES[transformers.AutoTokenizer]):  # an unknown token without a number has no end
+        tokens = len(tokenizer) - len({*tokenizer.all_special_ids})
+        if tokenizer.pad_token_id is None:  # most decoders have none; padding is masked and not scored
+            tokenizer.pad_token = tokenizer.eos_token
+    if tokens < FEWEST_TOKENS:
         raise UserError(
             f"model.name: '{model.name}' has no vocabulary of a tokenizer, such as tokenizer.json: copy the "
             f"tokenizer's files from the model that it was trained from"
         )
-    if tokenizer.pad_token_id is None:  # most decoders have none; padding is masked and not scored
-        tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.pad_token_id is None:
         raise UserError(
             f"model.name: the tokenizer of '{model.name}' has neither a padding token nor an end-of-sequence token: "
@@ -154,18 +156,18 @@ def load_pretrained(auto: Any, model: settings.Model, **options: Any) -> Any:
     """`auto.from_pretrained` from the fetched folder if there is one, else by name. Raises UserError if it fails."""
     source, revision = _source(model)
     require_sound_settings(source)
-    if auto not in (transformers.AutoConfig, transformers.AutoTokenizer):
-        require_sound_weights(source)
-        if not model.trust_remote_code:
-            skeleton = on_meta(auto, options["config"], model)
-            require_fitting_size(source, sum(parameter.numel() for parameter in skeleton.parameters()))
     with _errors_of(model, FILES.get(auto, WEIGHTS)):
         if model.trust_remote_code:
             require_pinned_code(source, revision)
         if auto is transformers.AutoTokenizer:
             require_own_tokenizer(source, revision)
-        elif auto is not transformers.AutoConfig and (refused := refused_adapter(source)):
-            raise refused
+        elif auto is not transformers.AutoConfig:
+            if refused := refused_adapter(source):
+                raise refused
+            require_sound_weights(source)
+            if not model.trust_remote_code:
+                skeleton = on_meta(auto, options["config"], model)
+                require_fitting_size(source, sum(parameter.numel() for parameter in skeleton.parameters()))
         return auto.from_pretrained(source, revision=revision, trust_remote_code=model.trust_remote_code, **options)
 
 

@@ -18,6 +18,8 @@ class TrainingHistory:
 
     train: list[Record] = field(default_factory=list)
     validation: list[Record] = field(default_factory=list)
+    spike: list[Record] = field(default_factory=list)
+    """Steps whose loss or gradient norm was far above those before."""
 
     def values(self, kind: Literal["train", "validation"], name: str) -> list[tuple[int, float]]:
         """(step, value) of every record that has a finite value of that name."""
@@ -44,7 +46,7 @@ def read_history(path: Path) -> TrainingHistory:
     for number, line in enumerate(lines, start=1):
         try:
             record = json.loads(line)
-            records = {"train": history.train, "validation": history.validation}[record["kind"]]
+            records = {"train": history.train, "validation": history.validation, "spike": history.spike}[record["kind"]]
             records.append({**record, "step": int(record["step"])})
         except (ValueError, KeyError, TypeError) as error:
             if number < len(lines):

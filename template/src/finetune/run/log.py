@@ -2,16 +2,19 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from ..config.config import Config
+from ..errors import UserError
+from ..system_errors import naming
 from .folder import RunFolder
 from .history import NO_METRIC
 from .kubeflow import TrainJobStatus
@@ -32,6 +35,8 @@ TRAIN_TAGS = {
     "padding": "workload/padding",
 }
 """Tags of the training in TensorBoard, which sorts its cards by them: first the losses and the main metric."""
+SPIKES = {"loss": "loss", "grad_norm": "gradient norm"}
+"""What may be far above the steps before, and how the log calls it."""
 HYPERPARAMETERS = ("task", "model", "method", "optim", "train", "continual")
 """Sections of the config that TensorBoard's table of hyperparameters shows."""
 
@@ -41,8 +46,10 @@ class TrainingLog:
 
     def __init__(self, run: RunFolder, console: Console, total_steps: int, done: int) -> None:
         self.console = console
+        self._run = run
         self._drop_after(run, done)
-        self._file = run.append(run.metrics_file.name)
+        self._path = run.metrics_file
+        self._file = run.append(self._path.name)
         # In the folder of the run itself, because TensorBoard calls a run by the folder of its events.
         self._board = SummaryWriter(str(run.path), purge_step=done + 1 if done else None)
         if not done and self._board.file_writer:
@@ -73,11 +80,15 @@ class TrainingLog:
             try:
                 yield
             finally:
-                self._board.close()
-                self._file.close()
+                with naming(self._path):
+                    with suppress(FileNotFoundError):  # where the folder is gone, another error says so
+                        self._board.close()
+                    self._file.close()
 
     def advance(self, step: int) -> None:
-        """Update the progress bar."""
+        """Update the progress bar. Raises UserError if the folder of the run is gone, before a new one is made."""
+        if not self._run.config_file.is_file():
+            raise UserError(f"{self._run.path}: was removed or renamed during the training: put it back to resume")
         self._bar.update(self._task, completed=step)
         self._job.advance(step)
 
@@ -91,6 +102,17 @@ class TrainingLog:
         if not self.console.is_terminal:
             line = LINE.format(**record)
             self.console.print(f"step {record['step']}/{self._total}  {line}", highlight=False, soft_wrap=True)
+
+    def spike(self, record: dict[str, Any]) -> None:
+        """Log a spike: step, the loss or the gradient norm or both, the median of the steps before, the examples."""
+        self._write({"kind": "spike", **record})
+        far = [
+            f"{SPIKES[name]} {record[name]:.4g} (before: {record[f'median_{name}']:.4g})"
+            for name in SPIKES
+            if name in record
+        ]
+        line = f"[yellow]step {record['step']}: spike: {', '.join(far)}: {escape(record['examples'])}[/]"
+        self.console.print(line, highlight=False, soft_wrap=True)
 
     def validation(self, record: dict[str, Any], shown: Sequence[str]) -> None:
         """Log a validation record: step, epoch, loss, the task's metrics, and whether it is the best so far.
@@ -114,14 +136,16 @@ class TrainingLog:
         )
 
     def _write(self, record: dict[str, Any]) -> None:
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
+        with naming(self._path):
+            self._file.write(json.dumps(record) + "\n")
+            self._file.flush()
 
     def _show(self, tags: dict[str, float], step: int) -> None:
         """Write a point of each curve for TensorBoard."""
-        for tag, value in tags.items():
-            self._board.add_scalar(tag, value, step)
-        self._board.flush()
+        with naming(self._path.parent):  # a file of its own, whose name TensorBoard chooses
+            for tag, value in tags.items():
+                self._board.add_scalar(tag, value, step)
+            self._board.flush()
 
 
 class NullLog(TrainingLog):
@@ -138,6 +162,9 @@ class NullLog(TrainingLog):
         pass
 
     def step(self, record: dict[str, Any]) -> None:
+        pass
+
+    def spike(self, record: dict[str, Any]) -> None:
         pass
 
     def validation(self, record: dict[str, Any], shown: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from ..errors import UserError
 from ..parsing import reason
 from ..time_limit import time_limit
 from .generative import end_token
+from .template_limits import LimitedEnvironment
 
 PLAIN_TEMPLATE = (
     "{% if tools %}Tools: {{ tools | tojson }}\n{% endif %}"
@@ -50,6 +51,10 @@ def for_template(dialogue: Dialogue, tokenizer: Any) -> Dialogue:
 
 def apply_template(tokenizer: Any, messages: list[Message], **options: Any) -> str:
     """The text that the model's chat template makes. Raises whatever that raises, and TimeoutError after SECONDS."""
+    from transformers.utils import chat_template_utils
+
+    # Templates are compiled once, at their first use, in the environment that this module names.
+    chat_template_utils.ImmutableSandboxedEnvironment = LimitedEnvironment  # type: ignore[attr-defined]
     with time_limit(SECONDS):
         return str(tokenizer.apply_chat_template(messages, **options))
 

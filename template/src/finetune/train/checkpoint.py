@@ -8,6 +8,7 @@ import json
 import random
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -49,6 +50,8 @@ class TrainingState:
     """What `train.micro_batch_tokens` was lowered to when memory ran out."""
     window: StepStats = field(default_factory=StepStats)
     """Statistics since the last line of the log."""
+    recent: list[list[float]] = field(default_factory=list)
+    """Loss and gradient norm of the last steps, with which the next ones are compared."""
 
 
 class Checkpointed(Protocol):
@@ -85,7 +88,7 @@ def save_checkpoint(
     keep: int,
     sharded: bool = False,
 ) -> None:
-    """Let `writer` save `step-N`, then delete all but the newest `keep` checkpoints.
+    """Let `writer` save `step-N`, then delete all but the newest `keep` intact checkpoints.
 
     The content is the same however many processes train, except for their random states: weights are full tensors.
     `sharded`: where the model is, each rank writes its shard instead, before the training goes on. Raises what the
@@ -125,10 +128,12 @@ def save_checkpoint(
     def write_and_rotate(saved: dict[str, Any]) -> None:
         flush(checkpoints.parent)  # the log of the steps so far: no resume writes it again
         publish(folder, partial(write, saved))
-        before = [other for other in checkpoints_in(checkpoints) if step_of(other) < step]
-        damaged = [other for other in checkpoints_in(checkpoints) if step_of(other) > step]  # passed over
-        for other in (*damaged, *before[keep - 1 :]):
-            Folder(checkpoints).remove(other.name)
+        others = [other for other in checkpoints_in(checkpoints) if other != folder]
+        older = (other for other in others if step_of(other) < step and is_valid(other))  # newer ones were passed over
+        kept = {*islice(older, keep - 1)}
+        for other in others:
+            if other not in kept:
+                Folder(checkpoints).remove(other.name)
 
     writer.write({"weights": weights, "trainer": trainer}, write_and_rotate)
 

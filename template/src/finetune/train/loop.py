@@ -6,6 +6,7 @@ so that gradient accumulation and data parallelism do not change the result.
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -15,7 +16,7 @@ from ..console import make_console
 from ..data.epoch import EpochBatches
 from ..distributed.parallel import accumulate_only
 from ..distributed.world import SINGLE_PROCESS, World
-from ..inference import infer
+from ..inference import Inference, infer
 from ..model.forward import forward, pass_tokens
 from ..run.environment import describe_environment
 from ..run.folder import RunFolder
@@ -25,6 +26,7 @@ from .background import background_writer
 from .build import Setup, build
 from .checkpoint import TrainingState, save_checkpoint
 from .clipping import clip_and_sum
+from .guards import find_spike, not_finite, require_finite
 from .interrupt import stop_signal
 from .memory import micro_batch_tokens, within_memory
 from .optim import Plateau
@@ -34,10 +36,6 @@ from .selection import validation_values
 from .start import starting_point
 from .summary import describe_setup, print_summary
 from .throughput import StepStats, Stopwatch, log_values
-
-
-class NotFiniteError(Exception):
-    """The loss or the gradient norm is not finite; the weights are still those of the step before."""
 
 
 def train(
@@ -92,6 +90,8 @@ def fit(config: Config, run: RunFolder, setup: Setup, state: TrainingState, cons
             state.window.seconds += watch.lap()
             state.step += 1
             log.advance(state.step)
+            if spike := find_spike(state.recent, step):
+                log.spike({"step": state.step, **spike, "examples": setup.train.where(rows)})
             last = state.step == setup.total_steps
             if state.step % config.train.log_every == 0 or last:
                 values = log_values(state.window)
@@ -174,10 +174,7 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> StepSta
     gradients, limit = setup.embeddings.merged(setup.trainable), config.train.clip_norm or math.inf
     norm, step_loss, size, stop = clip_and_sum(gradients, limit, world, total, padded_tokens, setup.stops())
     if not setup.scaler.is_valid(step_loss, norm):
-        raise NotFiniteError(
-            f"the loss is {step_loss} and the gradient norm {norm} in a step over {setup.train.where(rows)}: "
-            "lower optim.lr or set train.precision to fp32"
-        )
+        raise not_finite(step_loss, norm, setup.train.where(rows))
 
     # Optimizer and scheduler
     lr = float(setup.schedule.get_last_lr()[0])
@@ -218,9 +215,13 @@ def validate(
     model, task, tokenizer, world = setup.model, setup.task, setup.tokenizer, setup.world
     split, better, budget = setup.validation, True, micro_batch_tokens(config, state)
     if split:
-        result = infer(
-            model, task, tokenizer, split.features, "validation", budget=budget, precision=setup.precision, world=world
-        )
+
+        def run_model(features: Sequence[Any]) -> Inference:
+            how: Any = {"budget": budget, "precision": setup.precision, "world": world}
+            return infer(model, task, tokenizer, features, "validation", **how)
+
+        result = run_model(split.features)
+        require_finite(result, split, run_model)
         # On one rank, because the metrics decide what all ranks do next.
         values = world.on_main(lambda: validation_values(setup.selection, task, split, result))
         better = setup.selection.update(state, values)

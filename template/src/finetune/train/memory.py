@@ -10,14 +10,13 @@ from torch import Tensor
 from ..config.config import Config
 from ..errors import RankError, UserError
 from ..model.device import random_devices
+from ..system_errors import is_out_of_memory
 from .build import Setup
 from .checkpoint import TrainingState
 from .throughput import StepStats
 
 Step = Callable[[Config, Setup, Sequence[int]], StepStats]
 """An optimizer step over some examples."""
-MESSAGES = ("out of memory", "not enough memory", "can't allocate memory")
-"""What torch's allocators say; of a GPU also as an exception of its own."""
 
 
 def micro_batch_tokens(config: Config, state: TrainingState) -> int:
@@ -60,13 +59,6 @@ def within_memory(
         f"train.micro_batch_tokens: out of memory with a single example in a step over {setup.train.where(rows)}: "
         f"lower model.max_length, or train fewer weights (method.type=lora)"
     )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception means that memory ran out, on any device."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in MESSAGES)
 
 
 def _one_try(step: Step, config: Config, setup: Setup, rows: Sequence[int], tokens: int) -> StepStats:
