@@ -328,6 +328,14 @@ def test_damage_is_named(what: str, tmp_path: Path) -> None:
     assert (damage(folder, checksums=False) is None) == (what == "has changed since")
 
 
+def test_deep_json_is_no_valid_file(tmp_path: Path) -> None:
+    for name in ("manifest.json", "environment.json"):
+        (tmp_path / name).write_text("[" * 200_000)
+    assert damage(tmp_path) == "manifest.json is missing or damaged"
+    with pytest.raises(UserError, match=r"environment.json: not valid JSON \(nested too deeply\): begin anew"):
+        Folder(tmp_path).read_object("environment.json", "begin anew")
+
+
 def test_a_manifest_lists_files_of_its_folder(tmp_path: Path) -> None:
     folder = tmp_path / "best"
     publish(folder, lambda target: (target / "a").write_text("content") and None)

@@ -21,6 +21,7 @@ import psutil
 
 from .console import progress
 from .errors import UserError
+from .parsing import reason
 from .system_errors import names_path
 
 MANIFEST = "manifest.json"
@@ -89,8 +90,8 @@ class Folder:
             content = json.loads(self.read(name))
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror}): {remedy}") from error
-        except ValueError as error:
-            raise UserError(f"{path}: not valid JSON ({error}): {remedy}") from error
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{path}: not valid JSON ({reason(error)}): {remedy}") from error
         if not isinstance(content, dict):
             raise UserError(f"{path}: must hold a JSON object: {remedy}")
         return content
@@ -246,7 +247,7 @@ def damage(folder: Path, *, checksums: bool = True) -> str | None:
     try:
         manifest = json.loads(Folder(folder).read(MANIFEST))
         files = {name: _expected(entry) for name, entry in manifest.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, UserError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, UserError):
         return f"{MANIFEST} is missing or damaged"
     if not files:
         return f"{MANIFEST} lists no files"
