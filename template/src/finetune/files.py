@@ -79,8 +79,7 @@ class Folder:
     def read(self, name: str) -> str:
         """The text of a file. Raises OSError if there is none, ValueError if it is not UTF-8."""
         path = self.at(name)
-        if not stat.S_ISREG(path.lstat().st_mode):  # a pipe might never end
-            raise UserError(f"{path}: is no regular file: remove it")
+        _require_regular(path)
         return path.read_text(encoding="utf-8")
 
     def read_object(self, name: str, remedy: str) -> dict[str, Any]:
@@ -103,7 +102,10 @@ class Folder:
 
     def append(self, name: str) -> TextIO:
         """A file to whose end is written."""
-        return self.at(name).open("a", encoding="utf-8", newline="\n")
+        path = self.at(name)
+        if path.exists():
+            _require_regular(path)
+        return path.open("a", encoding="utf-8", newline="\n")
 
     def truncate(self, name: str, size: int) -> None:
         """Cut a file to so many bytes."""
@@ -309,6 +311,12 @@ def flush(folder: Path) -> None:
         if path.is_file() and not is_link(path):
             _sync(path)
     _sync(folder)
+
+
+def _require_regular(path: Path) -> None:
+    """Raise UserError for a folder, a device or a named pipe, the opening of which may wait for ever."""
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise UserError(f"{path}: is no regular file: remove it")
 
 
 def _is_inside(name: str) -> bool:
