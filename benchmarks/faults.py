@@ -196,7 +196,8 @@ def exit_code(folder: str, test: str, root: Path) -> int | None:
 
 
 def copy_repository(target: Path) -> None:
-    """Copy the files that git knows."""
+    """Copy the files that git knows, into a repository, as some tests ask git for them."""
+    subprocess.run(["git", "init", "--quiet", target], check=True)
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
     for name in filter(None, listed.stdout.split("\0")):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
