@@ -1,36 +1,32 @@
-"""A fault for each promise, put into the package, and the test that then fails.
+"""A fault for each promise, put into the source, and the test that then fails.
 
 python dev.py bench faults [NAME...]
 
-`mutants.py` draws faults at random; these were chosen. A name is a part of a promise.
+`mutants.py` draws faults at random; these were chosen. A name is a part of a promise. The test must pass without the
+fault; with it, a test that takes more time or memory than it may counts as failed.
 """
 
 import argparse
 import os
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[1]
+from injected import ROOT, Fault
+from injected.hostile import FAULTS as HOSTILE
 
-
-class Fault(NamedTuple):
-    """A change of one place in the source, by which a promise is broken."""
-
-    promise: str
-    file: str
-    """In src/finetune."""
-    text: str
-    instead: str
-    test: str
-    """In tests."""
-
+SECONDS, MEMORY = 240, 6 << 30
+PASSED, FAILED = 0, 1
+"""Exit codes of pytest."""
 
 CRASH, CORRUPTION, KILLS = "proofs/test_crashes.py::", "proofs/test_corruption.py::", "proofs/test_kills.py::"
-FAULTS = (
+RELIABILITY = (
     Fault(
         "what is written is flushed before it gets its name",
         "files.py",
@@ -132,7 +128,7 @@ FAULTS = (
     Fault(
         "a validation loss that is not finite stops",
         "train/loop.py",
-        "        require_finite(result, split, infer_some)\n",
+        "        require_finite(result, split, run_model)\n",
         "",
         "test_guards.py::test_a_validation_loss_that_is_not_finite_stops_and_names_the_example",
     ),
@@ -153,22 +149,59 @@ FAULTS = (
 )
 
 
-def is_found(fault: Fault, folder: Path) -> bool:
-    """Whether the test fails where the fault is in the package. Raises ValueError if its place has changed."""
-    shutil.copytree(ROOT / "template", folder, ignore=shutil.ignore_patterns(".venv", "runs", "__pycache__"))
-    file = folder / "src" / "finetune" / fault.file
-    source = file.read_text(encoding="utf-8")
-    if source.count(fault.text) != 1:
-        raise ValueError(f"{fault.file}: has {fault.text!r} {source.count(fault.text)} times: correct the list")
-    file.write_text(source.replace(fault.text, fault.instead), encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-m", "", "-p", "no:cacheprovider"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(folder / "src")}
-    done = subprocess.run(
-        [*command, f"tests/{fault.test}"], cwd=folder, env=environment, capture_output=True, text=True, check=False
+FAULTS = (*RELIABILITY, *HOSTILE)
+
+
+def is_found(fault: Fault, root: Path) -> bool:
+    """Whether its test fails where the fault is in the tree at `root`. Raises ValueError if its place has changed."""
+    path = root / fault.source
+    before = path.read_text(encoding="utf-8")
+    if before.count(fault.text) != 1:
+        raise ValueError(f"{fault.file}: has {fault.text!r} {before.count(fault.text)} times: correct the list")
+    if not is_sound(*fault.place, root):
+        raise ValueError(f"{fault.test}: fails without the fault")
+    path.write_text(before.replace(fault.text, fault.instead), encoding="utf-8")
+    try:
+        return exit_code(*fault.place, root) in (FAILED, None)
+    finally:
+        path.write_text(before, encoding="utf-8")
+
+
+@cache
+def is_sound(folder: str, test: str, root: Path) -> bool:
+    """Whether a test passes without any fault."""
+    return exit_code(folder, test, root) == PASSED
+
+
+def exit_code(folder: str, test: str, root: Path) -> int | None:
+    """That of pytest, run in a folder of the tree; None where it takes longer than it may."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-n", "0", "-m", "", "-p", "no:cacheprovider", test]
+    child = subprocess.Popen(
+        command,
+        cwd=root / folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY)),
     )
-    if done.returncode not in (0, 1):
-        raise ValueError(f"{fault.test}: pytest ended with {done.returncode}: {done.stdout[-2000:]}")
-    return done.returncode == 1
+    try:
+        return child.wait(SECONDS)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+
+def copy_repository(target: Path) -> None:
+    """Copy the files that git knows, into a repository, as some tests ask git for them."""
+    subprocess.run(["git", "init", "--quiet", target], check=True)
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in filter(None, listed.stdout.split("\0")):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, target / name, follow_symlinks=False)
 
 
 def main() -> int:
@@ -178,11 +211,13 @@ def main() -> int:
     chosen = [fault for fault in FAULTS if not names or any(name in fault.promise for name in names)]
     print("| promise | fault in | test | found |\n| --- | --- | --- | --- |")
     survived = 0
-    for fault in chosen:
-        with tempfile.TemporaryDirectory() as temporary:
-            found = is_found(fault, Path(temporary, "project"))
-        survived += not found
-        print(f"| {fault.promise} | {fault.file} | {fault.test} | {'yes' if found else '**no**'} |", flush=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary)
+        copy_repository(root)
+        for fault in chosen:
+            found = is_found(fault, root)
+            survived += not found
+            print(f"{fault.row} {'yes' if found else '**no**'} |", flush=True)
     print(f"\n{len(chosen)} faults, {survived} not found")
     return min(survived, 1)
 

@@ -327,6 +327,28 @@ def test_damage_is_named(what: str, tmp_path: Path) -> None:
     assert (damage(folder, checksums=False) is None) == (what == "has changed since")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_named_pipe_is_not_waited_for(project: Project, finished: Callable[[str], None]) -> None:
+    """Neither for its writer nor for its reader."""
+    finished(TASK)
+    for name in ("metrics.jsonl", "environment.json"):
+        (RUN / name).unlink()
+        os.mkfifo(RUN / name)
+        for open_ in (Folder(RUN).read, Folder(RUN).append):
+            with pytest.raises(UserError, match="is no regular file: remove it"):
+                open_(name)
+    assert main(["report", str(RUN)]) == 0
+    assert main(["train", str(project.config(TASK)), "--resume"]) == 2
+
+
+def test_deep_json_is_no_valid_file(tmp_path: Path) -> None:
+    for name in ("manifest.json", "environment.json"):
+        (tmp_path / name).write_text("[" * 200_000)
+    assert damage(tmp_path) == "manifest.json is missing or damaged"
+    with pytest.raises(UserError, match=r"environment.json: not valid JSON \(nested too deeply\): begin anew"):
+        Folder(tmp_path).read_object("environment.json", "begin anew")
+
+
 def test_a_manifest_lists_files_of_its_folder(tmp_path: Path) -> None:
     folder = tmp_path / "best"
     publish(folder, lambda target: (target / "a").write_text("content") and None)

@@ -21,6 +21,7 @@ import psutil
 
 from .console import progress
 from .errors import UserError
+from .parsing import reason
 from .system_errors import names_path
 
 MANIFEST = "manifest.json"
@@ -78,8 +79,7 @@ class Folder:
     def read(self, name: str) -> str:
         """The text of a file. Raises OSError if there is none, ValueError if it is not UTF-8."""
         path = self.at(name)
-        if not stat.S_ISREG(path.lstat().st_mode):  # a pipe might never end
-            raise UserError(f"{path}: is no regular file: remove it")
+        _require_regular(path)
         return path.read_text(encoding="utf-8")
 
     def read_object(self, name: str, remedy: str) -> dict[str, Any]:
@@ -90,7 +90,7 @@ class Folder:
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror}): {remedy}") from error
         except (ValueError, RecursionError) as error:
-            raise UserError(f"{path}: not valid JSON ({error}): {remedy}") from error
+            raise UserError(f"{path}: not valid JSON ({reason(error)}): {remedy}") from error
         if not isinstance(content, dict):
             raise UserError(f"{path}: must hold a JSON object: {remedy}")
         return content
@@ -102,7 +102,10 @@ class Folder:
 
     def append(self, name: str) -> TextIO:
         """A file to whose end is written."""
-        return self.at(name).open("a", encoding="utf-8", newline="\n")
+        path = self.at(name)
+        if path.exists():
+            _require_regular(path)
+        return path.open("a", encoding="utf-8", newline="\n")
 
     def truncate(self, name: str, size: int) -> None:
         """Cut a file to so many bytes."""
@@ -308,6 +311,12 @@ def flush(folder: Path) -> None:
         if path.is_file() and not is_link(path):
             _sync(path)
     _sync(folder)
+
+
+def _require_regular(path: Path) -> None:
+    """Raise UserError for a folder, a device or a named pipe, the opening of which may wait for ever."""
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise UserError(f"{path}: is no regular file: remove it")
 
 
 def _is_inside(name: str) -> bool:

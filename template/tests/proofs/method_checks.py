@@ -14,6 +14,11 @@ from finetune.config.methods import AnyMethod
 from finetune.model.methods import adapter_weights, apply_method, load_adapter, merge, save_adapter
 
 METHOD: TypeAdapter[AnyMethod] = TypeAdapter(AnyMethod)
+SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, "num_labels": 3,
+         "vocab_size": 50, "max_position_embeddings": 64, "pad_token_id": 0, "initializer_range": 0.5}  # fmt: skip
+DISTILBERT = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, "vocab_size": 50, "num_labels": 3,
+              "max_position_embeddings": 64, "initializer_range": 0.5}  # fmt: skip
+"""Sizes of tiny encoders, of BERT and its kin and of DistilBERT."""
 ADDING = ["lora", "adalora", "ia3", "prefix", "prompt", "adapter"]
 """Methods that keep the body and put something beside it."""
 MERGING = ["lora", "adalora", "ia3"]

@@ -5,14 +5,11 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from method_checks import DISTILBERT, SIZES
 from torch import Tensor
 
 from finetune.model.cpu_attention import CPU_ATTENTION, use_cpu_attention
 
-SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, "num_labels": 3,
-         "vocab_size": 50, "max_position_embeddings": 64, "pad_token_id": 0, "initializer_range": 0.5}  # fmt: skip
-DISTILBERT = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, "vocab_size": 50, "num_labels": 3,
-              "max_position_embeddings": 64, "initializer_range": 0.5}  # fmt: skip
 ENDS = {"bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
 CONFIGS = {
     "bert": lambda: transformers.BertConfig(**SIZES),

@@ -6,15 +6,11 @@ from typing import Any
 import pytest
 import torch
 import transformers
-from method_checks import ADDING, with_method
+from method_checks import ADDING, DISTILBERT, SIZES, with_method
 
 from finetune.model.first_token import compute_first_token_only
 from finetune.model.layers import find_layers, head_modules, unwrap_model
 
-SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, "num_labels": 3,
-         "vocab_size": 50, "max_position_embeddings": 64, "pad_token_id": 0, "initializer_range": 0.5}  # fmt: skip
-DISTILBERT = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, "vocab_size": 50, "num_labels": 3,
-              "max_position_embeddings": 64, "initializer_range": 0.5}  # fmt: skip
 CONFIGS = {
     "bert": lambda: transformers.BertConfig(**SIZES),
     "camembert": lambda: transformers.CamembertConfig(**SIZES),

@@ -12,7 +12,16 @@ import pytest
 import torch
 import transformers
 from conftest import TASKS, WRITING, Project, assert_resumes_to_the_bit, needs, weights_that_matter
-from method_checks import ADDED, ADDING, IDENTICAL_AT_FIRST, check_saved_and_merged, learn_a_little, with_method
+from method_checks import (
+    ADDED,
+    ADDING,
+    DISTILBERT,
+    IDENTICAL_AT_FIRST,
+    SIZES,
+    check_saved_and_merged,
+    learn_a_little,
+    with_method,
+)
 from rich.console import Console
 
 from finetune.cli import main
@@ -153,10 +162,6 @@ def test_adalora_keeps_directions_apart(project: Project) -> None:
 
 # ------------------------------------------------------------------------------------------------------- architectures
 
-SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, "num_labels": 3,
-         "vocab_size": 50, "max_position_embeddings": 64, "pad_token_id": 0, "initializer_range": 0.5}  # fmt: skip
-DISTILBERT = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64, "vocab_size": 50, "num_labels": 3,
-              "max_position_embeddings": 64, "initializer_range": 0.5}  # fmt: skip
 ENDS = {"bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
 RELATIVE = {"relative_attention": True, "position_buckets": 8, "pos_att_type": ["p2c", "c2p"]}
 ARCHITECTURES = {

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 from transformers.utils.hub import cached_file, get_checkpoint_shard_files
 
-ADAPTER = "adapter_config.json"
-"""With this file besides, transformers loads an adapter as well."""
+from .foreign_files import ADAPTER
 
 
 class Unread:
@@ -102,7 +101,7 @@ def to_meta(model: nn.Module) -> bool:
 def weight_files(source: str, revision: str) -> list[str]:
     """The safetensors files of a model, `source` being a folder or a name on the Hub; none if they are not all."""
     find = partial(cached_file, source, revision=revision, _raise_exceptions_for_missing_entries=False)
-    if find(ADAPTER):
+    if find(ADAPTER):  # with it, transformers loads an adapter as well
         return []
     if whole := find(SAFE_WEIGHTS_NAME):
         return [whole]
