@@ -15,7 +15,7 @@ sys.path.append(str(REPOSITORY / "benchmarks"))
 import fuzz as command
 from fuzzing import chosen, targets
 from fuzzing.target import ACCEPTED, REFUSED, Target
-from fuzzing.worker import Limits, fuzz
+from fuzzing.worker import Limits, fuzz, run_case
 
 SEED = 0
 LIMITS = Limits(seconds=0.2, memory=1 << 30)
@@ -124,3 +124,21 @@ def test_groups_of_targets_are_chosen_by_their_name() -> None:
     assert {one.name for one in chosen(["data"])} == {name for name in targets() if name.startswith("data/")}
     with pytest.raises(KeyError, match="dat"):
         chosen(["dat"])
+
+
+SHARES = {"check": 10, "run/report": 20, "run/predict": 20, "answers/yaml": 20}
+"""Cases of the targets that take tens of milliseconds each."""
+
+
+@pytest.mark.parametrize("name", list(targets()))
+def test_no_target_fails(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some 2,000 cases of all targets together, in this process; 100,000 each by `dev.py bench fuzz`."""
+    for module in ("torch", "fastapi"):
+        if name.startswith(("serve", "run", "predict", "command")):
+            pytest.importorskip(module)
+    fuzzed = targets()[name]
+    for number in range(SHARES.get(name, 50)):
+        try:
+            assert run_case(fuzzed, fuzzed.case(SEED, number)) in (ACCEPTED, REFUSED)
+        except Exception as error:
+            raise AssertionError(f"{name}, seed {SEED}, case {number}") from error

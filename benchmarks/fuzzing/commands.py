@@ -4,9 +4,11 @@ import contextlib
 import io
 import json
 import random
+from collections.abc import Iterator
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from .mutations import mutated
 from .runs import ROWS, trained
@@ -34,38 +36,38 @@ def line(random_: random.Random) -> bytes:
     return json.dumps(words).encode()
 
 
-@cache
-def without_work() -> None:
-    """Replace what a command does when its arguments are accepted by nothing."""
-    import sys
-    import types
-
+@contextlib.contextmanager
+def without_work() -> Iterator[None]:
+    """Nothing takes the place of what a command does when its arguments are accepted."""
     from finetune import doctor, evaluate
-    from finetune.distributed import world
     from finetune.hub import fetch
-    from finetune.serving import server
+    from finetune.serving.server import Server
     from finetune.train import loop
 
-    def nothing(*_: Any, **__: Any) -> Any:
-        return types.SimpleNamespace(commit="x")
-
-    for module, name in ((loop, "train"), (evaluate, "evaluate"), (fetch, "fetch"), (fetch, "fetch_for_config"),
-                         (doctor, "diagnose"), (doctor, "clean"), (server.Server, "run")):  # fmt: skip
-        setattr(module, name, nothing)
-    sys.stdin = io.TextIOWrapper(io.BytesIO())
-    assert world
+    works: list[tuple[Any, str]] = [(loop, "train"), (evaluate, "evaluate"), (fetch, "fetch"),
+                                    (fetch, "fetch_for_config"), (doctor, "diagnose"), (doctor, "clean"),
+                                    (Server, "run")]  # fmt: skip
+    with contextlib.ExitStack() as stack:
+        for owner, name in works:
+            stack.enter_context(patch.object(owner, name))
+        stack.enter_context(patch("sys.stdin", io.TextIOWrapper(io.BytesIO())))
+        yield
 
 
 def run_line(content: bytes, folder: Path) -> str:
     """Run the command in this process: exit code 0 or 2, and for 2 a sentence."""
     from finetune.cli import main
 
-    without_work()
     (folder / "configs").mkdir()
     (folder / "configs" / "x.yaml").write_text(json.dumps(CONFIG), encoding="utf-8")
     (folder / "data.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in ROWS["text-classification"]))
     said, errors = io.StringIO(), io.StringIO()
-    with contextlib.chdir(folder), contextlib.redirect_stdout(said), contextlib.redirect_stderr(errors):
+    with (
+        without_work(),
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(said),
+        contextlib.redirect_stderr(errors),
+    ):
         code = main(json.loads(content))
     assert code in (0, 1, 2), f"exit code {code}"
     assert code != 2 or errors.getvalue().strip(), "it refuses without a word"
@@ -121,9 +123,9 @@ def predict_file(form: str, content: bytes, folder: Path) -> str:
     known, suffix = predictor(), INPUTS[form][0]
     path, output = folder / f"data{suffix}", folder / f"out{suffix}"
     path.write_bytes(content)
-    module.Predictor = lambda *_, **__: known  # type: ignore[assignment, misc]
     try:
-        module.predict_to_file(trained("text-classification"), path, output)
+        with patch.object(module, "Predictor", lambda *_, **__: known):
+            module.predict_to_file(trained("text-classification"), path, output)
     except UserError as error:
         if not any(str(one) in str(error) for one in (path, output)) or output.exists():
             raise AssertionError(f"it has written, or does not name the file: {error}") from error

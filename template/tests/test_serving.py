@@ -412,6 +412,15 @@ def test_a_number_of_thousands_of_digits_is_no_failure(serving: Any) -> None:
     assert server.refused("/v2/models/config/infer", {"inputs": []}, **named) == (422, "invalid-body")
 
 
+def test_no_text_is_a_problem_however_the_answer_is_asked_for(serving: Any) -> None:
+    for parameters in ({"stop": ["a"]}, {"details": True}, {}):
+        body = {"inputs": [], "parameters": parameters, "stream": not parameters}
+        assert serving("chat").refused("/", body) == (400, "empty")
+    for stream in (True, False):
+        asked = serving("text-generation").refused("/v1/completions", {"prompt": [], "stream": stream})
+        assert asked == (400, "empty")
+
+
 def test_what_fails_in_a_route_is_a_problem(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     server = serving("text-classification")
     monkeypatch.setattr(server.server.service, "rows", lambda _: 1 / 0)

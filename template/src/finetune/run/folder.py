@@ -125,7 +125,14 @@ class RunFolder(Folder):
             state, patience = json.loads(Folder(newest).read("progress.json")), config.train.patience
             stopped_early = patience is not None and state["stale"] >= patience
             return not stopped_early and bool(state["step"] < self.environment().get("total_steps", 0))
-        except (OSError, ValueError, KeyError, TypeError, UserError):  # a resume passes it over, and says so
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            RecursionError,
+            UserError,
+        ):  # a resume passes it over, and says so
             return True
 
     def create(self, config: Config, environment: dict[str, Any], console: Console | None = None) -> None:

@@ -24,6 +24,7 @@ from .model import Record, ServedModel
 
 AT_ONCE = 8_000
 """Characters that are tokenized in the event loop, in about a millisecond; more would keep other requests waiting."""
+EMPTY = Problem(400, "empty", "there is no input: send at least one")
 
 Text = tuple[str, str | None]
 """A text, or a pair."""
@@ -82,6 +83,8 @@ class Service:
 
     def rows_of_texts(self, texts: Sequence[Text], place: str = "inputs") -> list[Row]:
         """Texts or pairs of texts. Raises Problem where the task reads the other of the two."""
+        if not texts:
+            raise replace(EMPTY)
         if columns := self.task.tabular.names:
             detail = f"the model reads the columns {', '.join(columns)} beside the text: send rows to /v1/predict"
             raise Problem(422, "invalid-row", f"{place}: {detail}")
@@ -174,7 +177,7 @@ class Service:
 
     async def _encode(self, rows: Sequence[Row], truncate: bool | None) -> Encoding:
         if not rows:
-            raise Problem(400, "empty", "there is no input: send at least one")
+            raise replace(EMPTY)
         if len(rows) > self.limits.max_client_batch_size:
             most = self.limits.max_client_batch_size
             raise Problem(413, "too-many-inputs", f"{len(rows)} inputs are more than {most}: send several requests")

@@ -52,7 +52,7 @@ def flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def require_same_inputs(run: RunFolder, environment: dict[str, Any], console: Console) -> None:
     """Refuse to resume on changed data files; warn of changed package versions."""
-    before = run.environment()
+    before = {"packages": {}, "data": {}} | run.environment()
     for name, version in environment["packages"].items():
         if before["packages"].get(name) != version:
             was = before["packages"].get(name)
