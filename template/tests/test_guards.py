@@ -16,32 +16,29 @@ from finetune.train.guards import RECENT, NotFiniteError, find_spike
 from finetune.train.throughput import StepStats
 
 
-def test_a_spike_is_far_above_the_median() -> None:
-    """Ten median absolute deviations, not before there are 20 steps; what it was itself moves the rule by little."""
-    recent: list[list[float]] = []
-    steps = [StepStats(loss=2.0 * (1 + 0.1 * (number % 3)), count=2, grad_norm=3.0) for number in range(RECENT)]
+def test_a_spike_is_twice_the_largest_loss_before() -> None:
+    """Not before there are 20 steps; once seen, it is the largest one itself, for 100 steps."""
+    recent: list[float] = []
+    steps = [StepStats(loss=2.0 * (1 + 0.1 * (number % 3)), count=2) for number in range(RECENT)]
     assert [find_spike(recent, step) for step in steps[:19]] == [{}] * 19
-    assert find_spike(recent, StepStats(loss=99.0, count=1, grad_norm=3.0)) == {}
-    found = find_spike(recent, StepStats(loss=2.5, count=1, grad_norm=3.2))
-    assert found == {"loss": 2.5, "median_loss": pytest.approx(1.1)}
-    assert find_spike(recent, StepStats(loss=1.2, count=1, grad_norm=3.4)) == {
-        "grad_norm": 3.4,
-        "median_grad_norm": 3.0,
-    }
-    assert find_spike(recent, StepStats(loss=0.0, count=1, grad_norm=0.0)) == {}, "a fall is none"
+    assert find_spike(recent, StepStats(loss=99.0, count=1)) == {}
+    recent[-1] = 1.2
+    assert find_spike(recent, StepStats(loss=2.3, count=1)) == {}
+    assert find_spike(recent, StepStats(loss=14.1, count=3)) == {"loss": 4.7, "largest_before": 2.3}
     assert [find_spike(recent, step) for step in steps] == [{}] * RECENT
     assert len(recent) == RECENT
+    assert find_spike(recent, StepStats(loss=2.5, count=1)) == {"loss": 2.5, "largest_before": pytest.approx(1.2)}
 
 
 @pytest.fixture
 def jump(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few steps are enough, and the text `bright and warm` has a large loss."""
+    """Few steps are enough, and the text `bright and warm` has a large loss from the second epoch on."""
     monkeypatch.setattr(guards, "LEAST", 3)
     step = training.optimizer_step
 
     def stepping(config: Any, setup: Any, rows: Any) -> StepStats:
         done = step(config, setup, rows)
-        if 4 in rows:
+        if 4 in rows and setup.schedule.last_epoch > 4:
             done.loss *= 50
         return done
 
@@ -56,7 +53,7 @@ def test_a_spike_is_logged_with_its_examples_and_repeated_by_a_resumed_run(
     assert_resumes_to_the_bit(project, path, 7, monkeypatch)
     spikes = [record for record in project.metrics("whole") if record["kind"] == "spike"]
     assert spikes
-    assert all(record["loss"] > 10 * record["median_loss"] for record in spikes)
+    assert all(record["loss"] > 2 * record["largest_before"] for record in spikes)
     assert all("train.jsonl:5" in record["examples"] for record in spikes)
     assert main(["train", str(path)]) == 0, "its report reads the log"
     assert f"step {spikes[0]['step']}: spike: loss " in capsys.readouterr().out

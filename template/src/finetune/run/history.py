@@ -19,7 +19,7 @@ class TrainingHistory:
     train: list[Record] = field(default_factory=list)
     validation: list[Record] = field(default_factory=list)
     spike: list[Record] = field(default_factory=list)
-    """Steps whose loss or gradient norm was far above those before."""
+    """Steps whose loss was far above those before."""
 
     def values(self, kind: Literal["train", "validation"], name: str) -> list[tuple[int, float]]:
         """(step, value) of every record that has a finite value of that name."""

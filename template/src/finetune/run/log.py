@@ -35,8 +35,6 @@ TRAIN_TAGS = {
     "padding": "workload/padding",
 }
 """Tags of the training in TensorBoard, which sorts its cards by them: first the losses and the main metric."""
-SPIKES = {"loss": "loss", "grad_norm": "gradient norm"}
-"""What may be far above the steps before, and how the log calls it."""
 HYPERPARAMETERS = ("task", "model", "method", "optim", "train", "continual")
 """Sections of the config that TensorBoard's table of hyperparameters shows."""
 
@@ -104,14 +102,10 @@ class TrainingLog:
             self.console.print(f"step {record['step']}/{self._total}  {line}", highlight=False, soft_wrap=True)
 
     def spike(self, record: dict[str, Any]) -> None:
-        """Log a spike: step, the loss or the gradient norm or both, the median of the steps before, the examples."""
+        """Log a spike: step, its loss, the largest loss of the steps before, the examples."""
         self._write({"kind": "spike", **record})
-        far = [
-            f"{SPIKES[name]} {record[name]:.4g} (before: {record[f'median_{name}']:.4g})"
-            for name in SPIKES
-            if name in record
-        ]
-        line = f"[yellow]step {record['step']}: spike: {', '.join(far)}: {escape(record['examples'])}[/]"
+        loss = f"loss {record['loss']:.4g}, at most {record['largest_before']:.4g} in the steps before"
+        line = f"[yellow]step {record['step']}: spike: {loss}: {escape(record['examples'])}[/]"
         self.console.print(line, highlight=False, soft_wrap=True)
 
     def validation(self, record: dict[str, Any], shown: Sequence[str]) -> None:

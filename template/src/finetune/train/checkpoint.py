@@ -53,8 +53,8 @@ class TrainingState:
     """What `train.micro_batch_tokens` was lowered to when memory ran out."""
     window: StepStats = field(default_factory=StepStats)
     """Statistics since the last line of the log."""
-    recent: list[list[float]] = field(default_factory=list)
-    """Loss and gradient norm of the last steps, with which the next ones are compared."""
+    recent: list[float] = field(default_factory=list)
+    """Losses of the last steps, with which the next ones are compared."""
 
 
 class Checkpointed(Protocol):

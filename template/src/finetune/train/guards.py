@@ -1,8 +1,7 @@
-"""Guards of a training: a number that is not finite stops it, a spike of the loss or the gradient is reported."""
+"""Guards of a training: a number that is not finite stops it, a spike of the loss is reported."""
 
 import math
 from collections.abc import Callable, Sequence
-from statistics import median
 from typing import Any
 
 from ..data.features import Feature
@@ -11,8 +10,8 @@ from ..inference import Inference
 from .throughput import StepStats
 
 REMEDY = "lower optim.lr or set train.precision to fp32"
-RECENT, LEAST, FAR = 100, 20, 10
-"""A step is compared with so many before it, with none before there are the least, by so many deviations."""
+RECENT, LEAST, FAR = 100, 20, 2
+"""A loss is compared with so many before it, once there are the least; a spike is so many times as large."""
 
 
 class NotFiniteError(Exception):
@@ -24,23 +23,17 @@ def not_finite(loss: float, norm: float, where: str) -> NotFiniteError:
     return NotFiniteError(f"the loss is {loss} and the gradient norm {norm} in a step over {where}: {REMEDY}")
 
 
-def find_spike(recent: list[list[float]], step: StepStats) -> dict[str, float]:
-    """What is far above the steps before, with their medians: the loss, the gradient norm, or nothing.
+def find_spike(recent: list[float], step: StepStats) -> dict[str, float]:
+    """The loss of a step, and the largest one of the steps before, where it is more than twice that; else nothing.
 
-    Far is 10 median absolute deviations, at least 1 % each, above the median: that rule for outliers is not moved by
-    them (F. R. Hampel, The Influence Curve and its Role in Robust Estimation, 1974). `recent` is updated.
+    The largest one, not the mean: batches of fine-tuning are small, and the losses of a trained model differ tenfold.
+    `recent` is updated.
     """
-    values = {"loss": step.loss / max(1, step.count), "grad_norm": step.grad_norm}
-    found: dict[str, float] = {}
-    if len(recent) >= LEAST:
-        for (name, value), before in zip(values.items(), zip(*recent, strict=True), strict=True):
-            usual = median(before)
-            deviation = median(abs(one - usual) for one in before)
-            if value > usual + FAR * max(deviation, usual / 100):
-                found |= {name: value, f"median_{name}": usual}
-    recent.append(list(values.values()))
+    loss, largest = step.loss / max(1, step.count), max(recent, default=0.0)
+    is_spike = len(recent) >= LEAST and loss > FAR * largest
+    recent.append(loss)
     del recent[:-RECENT]
-    return found
+    return {"loss": loss, "largest_before": largest} if is_spike else {}
 
 
 def require_finite(result: Inference, split: Split, infer: Callable[[Sequence[Feature]], Inference]) -> None:
