@@ -26,6 +26,7 @@ from finetune.console import Notice
 from finetune.errors import UserError
 from finetune.model import quantization
 from finetune.model.activation_checkpointing import checkpoints_activations
+from finetune.model.cpu_attention import CPU_ATTENTION
 from finetune.section import Section
 from finetune.train import loop as training
 from finetune.train.optim import make_optimizer, make_schedule
@@ -113,8 +114,9 @@ def name_chooses_the_model(case: Case) -> None:
 
 @checks("Model.revision", "Model.trust_remote_code", "Model.attention")
 def options_of_loading(case: Case) -> None:
-    for attention, expected in {"auto": "sdpa", "sdpa": "sdpa", "eager": "eager"}.items():
-        assert case.build(f"model.attention={attention}").model.config._attn_implementation == expected
+    for attention, expected in {"auto": CPU_ATTENTION, "sdpa": "sdpa", "eager": "eager"}.items():
+        setup = case.build(f"model.attention={attention}", "train.device=cpu")
+        assert setup.model.config._attn_implementation == expected
     setup = case.build()
     for part in (setup.model, setup.tokenizer):
         part.save_pretrained("base")

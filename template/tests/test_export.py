@@ -25,6 +25,7 @@ from finetune.export import card as cards
 from finetune.export import export as exporting
 from finetune.export.ollama import write_modelfile
 from finetune.files import write_manifest
+from finetune.model.first_token import compute_first_token_only
 from finetune.run.folder import RunFolder
 from finetune.run.saved_model import load_saved_model
 
@@ -213,6 +214,7 @@ def test_peft_loads_the_adapter_alone(project: Project) -> None:
     assert described["base_model_name_or_path"] == "new/base"
     assert described["inference_mode"] is True
     base = AutoModelForSequenceClassification.from_pretrained("new/base", config=AutoConfig.from_pretrained("new"))
+    compute_first_token_only(base)  # for the same rounding: of another number of rows a product differs in its last bit
     model = peft.PeftModel.from_pretrained(base, "new").eval()
     saved = load_saved_model(Path("runs/config/best"))
     inputs = saved.tokenizer("a fine day", return_tensors="pt")

@@ -192,7 +192,7 @@ def test_evaluation_and_prediction_are_those_of_the_training(model: str, project
     path = config_of(project, "regression", model={"name": model}, optim={"lr": 0.01})
     assert main(["train", str(path)]) == 0
     run = RunFolder(Path("runs/config"))
-    evaluation = json.loads(run.evaluation_file("validation").read_text())
+    evaluation = json.loads(run.read(run.evaluation_name("validation")))
     logged = [line for line in project.metrics("config") if line["kind"] == "validation" and line["best"]][-1]
     assert evaluation["loss"] == pytest.approx(logged["loss"], rel=1e-5)
     rows = [{k: v for k, v in row.items() if k != "label"} for row in rows_of("regression")]

@@ -162,6 +162,6 @@ def test_the_best_validation_is_kept(task: str, project: Project) -> None:
     best = (float("-inf"), 0.0)
     for record in project.metrics("config"):
         if record["kind"] == "validation":
-            score = (sign * record[made.settings.main_metric], -record["loss"])
+            score = (sign * record[made.selection_metric], -record["loss"])
             assert record["best"] == (score > best)
             best = max(best, score)

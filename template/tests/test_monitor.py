@@ -464,7 +464,7 @@ def test_no_permission_is_one_sentence(refused: Callable[..., str]) -> None:
 def test_a_file_in_place_of_the_folder_is_one_sentence(refused: Callable[..., str]) -> None:
     write_stream([{"text": "good"}])
     Path("taken").write_text("")
-    assert "taken/x: cannot be read or written (Not a directory)" in refused(*STREAM, "--output", "taken/x")
+    assert "taken: cannot be read or written (File exists)" in refused(*STREAM, "--output", "taken/x")
 
 
 def test_times() -> None:

@@ -167,7 +167,7 @@ def test_validation_evaluation_and_prediction_agree(task: str, project: Project)
     assert main(["train", str(path)]) == 0
     run = RunFolder(Path("runs/config"))
     best = next(line for line in reversed(project.metrics("config")) if line["kind"] == "validation" and line["best"])
-    evaluation = json.loads(run.evaluation_file("validation").read_text())
+    evaluation = json.loads(run.read(run.evaluation_name("validation")))
     assert evaluation["loss"] == pytest.approx(best["loss"], rel=1e-5)
     assert evaluation["truncated"] == 0
     [name] = run.config().data.validation or ()
@@ -192,7 +192,7 @@ def test_what_a_text_says_at_its_end_is_read(project: Project) -> None:
     losses = {}
     for overflow in ("cut", "head_tail", "windows"):
         model = {"max_length": 8, "overflow": overflow}
-        loop = {"max_steps": 25, "device": "cpu"}
+        loop = {"max_steps": 50, "device": "cpu"}
         config = project.config(
             "text-classification", overflow, model=model, train=loop, data=files, optim={"lr": 0.005}
         )

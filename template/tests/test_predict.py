@@ -14,6 +14,7 @@ from pyarrow.parquet import read_table, write_table
 from finetune import inference
 from finetune.cli import main
 from finetune.data.rows import Row
+from finetune.files import write_manifest
 from finetune.predict import Predictor
 from finetune.run.folder import RunFolder
 
@@ -227,6 +228,7 @@ def test_models_of_earlier_versions_do_not_say_whether_they_read_pairs(finished:
     description = json.loads(file.read_text())
     del description["state"]["paired"]
     file.write_text(json.dumps(description))
+    write_manifest(file.parent)
     predicted([{"text": "a", "text_pair": "b"}, {"text": "a"}])
 
 

@@ -409,6 +409,7 @@ ELSEWHERE = {
     "init_data/pieces.py": {"path.parent.mkdir"},
     "predict.py": {"output.parent.mkdir"},
     "run/log.py": {"SummaryWriter"},
+    "train/state_file.py": {"save_file", "path.with_suffix('.json').write_text"},
     "train/sharded_checkpoint.py": {"save_file"},
 }  # fmt: skip
 """What writes by itself: caches, models/, data/, an export; and in a run new folders and files, behind a check."""

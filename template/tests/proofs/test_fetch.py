@@ -17,8 +17,8 @@ from filelock import FileLock
 from huggingface_hub import constants
 from rich.console import Console
 
+from finetune import files
 from finetune.cli import main
-from finetune.config import edit
 from finetune.config.config import Model
 from finetune.config.load import load_config
 from finetune.errors import UserError
@@ -454,7 +454,7 @@ def test_a_config_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: py
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(edit.os, "replace", refuse)
+    monkeypatch.setattr(files.os, "replace", refuse)
     path = tmp_path / "config.yaml"
     path.write_text("model:\n  name: a\n")
     with pytest.raises(UserError, match="cannot be written"):

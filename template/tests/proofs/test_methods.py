@@ -108,7 +108,8 @@ def test_resume_bit_exact(method: str, project: Project, monkeypatch: pytest.Mon
     path = project.config("text-classification", method={"type": method, **added}, train=loop, optim=optim)
     weights = assert_resumes_to_the_bit(project, path, 4, monkeypatch)
     assert weights == {
-        "checkpoints/step-6/model.safetensors", "best/adapter_model.safetensors", "best/base/model.safetensors"
+        "checkpoints/step-6/model.safetensors", "checkpoints/step-6/trainer.safetensors",
+        "best/adapter_model.safetensors", "best/base/model.safetensors"
     }  # fmt: skip
 
 

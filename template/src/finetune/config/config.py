@@ -323,6 +323,13 @@ class Stage(Section):
     """Optimizer settings that differ from the config's own."""
 
 
+def _overlaid(shared: Any, own: Any) -> Any:
+    """A section of a stage over that of the config; what is no section is left for the validation to name."""
+    sections = [section for section in (shared, own) if section is not None]
+    wrong = [section for section in sections if not isinstance(section, dict)]
+    return wrong[-1] if wrong else {key: value for section in sections for key, value in section.items()}
+
+
 class Config(Section):
     """The full configuration."""
 
@@ -354,9 +361,9 @@ class Config(Section):
         stages = values.get("stages") if isinstance(values, dict) else None
         if not isinstance(stages, list) or not stages or not all(isinstance(stage, dict) for stage in stages):
             return values
-        shared = {name: dict(values.get(name) or {}) for name in ("train", "optim")}
         complete = [
-            {**stage, **{name: {**shared[name], **(stage.get(name) or {})} for name in shared}} for stage in stages
+            {**stage, **{name: _overlaid(values.get(name), stage.get(name)) for name in ("train", "optim")}}
+            for stage in stages
         ]
         last = {"data": stages[-1]["data"]} if "data" in stages[-1] else {}
         return {**last, **values, "stages": complete}
