@@ -149,7 +149,7 @@ def told(project: Project, run: str) -> list[dict[str, Any]]:
 
 def assert_close_files(one: str, two: str, rtol: float, number: int = 2) -> None:
     """The weights of the best model, and with 2 files those of the checkpoint."""
-    paths = sorted(Path("runs", one).rglob("*.safetensors"))
+    paths = sorted(Path("runs", one).rglob("model.safetensors"))
     assert len(paths) == 2
     for path in paths[:number]:
         want, got = load_file(path), load_file(Path("runs", two, path.relative_to(Path("runs", one))))

@@ -103,7 +103,8 @@ def test_the_script_runs_without_torch(task: str, project: Project, monkeypatch:
             if len(words) == len(record["tags"]):  # the script reads the first window of a long text
                 assert list(tags) == record["tags"]
         elif task in ("regression", "ranking"):
-            assert found == pytest.approx(record["score" if task == "ranking" else "prediction"], rel=1e-4)
+            # A prediction near 0 is a difference of larger numbers: it has their rounding.
+            assert found == pytest.approx(record["score" if task == "ranking" else "prediction"], rel=1e-4, abs=1e-4)
         else:
             assert found == record["prediction"]
             assert task in WRITING or found

@@ -139,7 +139,7 @@ def make_skeleton(model: settings.Model, task: Task[Any, Any], tokenizer: Any, m
 def on_meta(auto: Any, config: Any, model: settings.Model) -> Any:
     """A model of this config in fp32 on the meta device. Raises UserError if the architecture cannot be made."""
     trust = {"trust_remote_code": True} if model.trust_remote_code else {}
-    with _errors_of(model), torch.device("meta"):
+    with _errors_of(model), torch.device("meta"), torch.random.fork_rng(devices=[]):  # some draw numbers all the same
         return fuse_gelu(auto.from_config(config, dtype=torch.float32, **trust))
 
 
@@ -182,8 +182,7 @@ def _load_unread(
     named = getattr(config, "transformers_weights", None) or config.extra_files  # other files than the usual ones
     if model.trust_remote_code or quantized or named:
         return None
-    with torch.random.fork_rng(devices=[]):  # some draw numbers when they are made
-        skeleton = on_meta(auto, config, model)
+    skeleton = on_meta(auto, config, model)
     source, revision = _source(model)
 
     def load(tensors: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
