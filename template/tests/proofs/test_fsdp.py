@@ -34,8 +34,9 @@ FSDP = ["train.parallel=fsdp", "train.max_steps=2", "train.micro_batch_tokens=30
 
 @pytest.fixture
 def no_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In fp32, for mixed precision begins there."""
-    monkeypatch.setattr(torch.nn.Dropout, "forward", lambda self, x: x)
+    """In fp32, for mixed precision begins there. Attention reads the probability of its module."""
+    init = torch.nn.Dropout.__init__
+    monkeypatch.setattr(torch.nn.Dropout, "__init__", lambda self, *_, **__: init(self, 0.0))
 
 
 def gathered_both_ways(world: World, configs: list[Config]) -> list[tuple[Found, Found]]:
