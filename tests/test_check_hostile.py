@@ -48,14 +48,6 @@ def test_hostile_projects_end_in_faults(random_: random.Random) -> None:
         fuzzing.check(fuzzing.changes(random_), Path(folder))
 
 
-@pytest.mark.slow
-def test_two_thousand_hostile_projects_end_in_faults() -> None:
-    from fuzzing.worker import Limits, fuzz
-
-    result = fuzz(fuzzing.TARGETS[0], seed=2, cases=2000, limits=Limits())
-    assert not result.failures
-
-
 # ------------------------------------------------------------------------------------------------------- limited checks
 
 
