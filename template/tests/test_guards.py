@@ -80,6 +80,7 @@ def test_a_validation_loss_that_is_not_finite_stops_and_names_the_example(
     assert not Path("runs/config/best").exists(), "no model is kept whose loss is not a number"
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # of TensorBoard's thread
 def test_a_folder_that_is_gone_is_not_made_anew(
     project: Project, monkeypatch: pytest.MonkeyPatch, refused: Any
 ) -> None:
