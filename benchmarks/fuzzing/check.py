@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from .mutations import mutated
+from .mutations import mutated, random_place
 from .target import ACCEPTED, Target
 
 FILES = (
@@ -121,12 +121,7 @@ def with_another_value(path: str, random_: random.Random) -> bytes:
         return damaged(path, random_)
     document = document_of(known)
     for _ in range(random_.randint(1, 3)):
-        place: Any = document
-        while True:
-            key = random_.choice(list(place) if isinstance(place, dict) else range(len(place)))
-            if not isinstance(place[key], dict | list) or not place[key] or random_.random() < 0.3:
-                break
-            place = place[key]
+        place, key = random_place(document, random_, stop=0.3)
         place[key] = random_.choice(VALUES)
     if ending == ".toml":
         return toml(document).encode(errors="surrogatepass")
@@ -197,7 +192,7 @@ def build(project: Path) -> None:
 
 
 def change(path: Path, kind: str, content: bytes) -> None:
-    """Replace what lies there; where an earlier change leaves no place for it, nothing happens."""
+    """Replace a file; nothing happens where an earlier change has put a file in the place of its folder."""
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.parent.resolve() != path.parent:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
 FEWEST, MOST = 1, 4
 """Mutations of an input."""
@@ -28,3 +29,13 @@ def mutated(content: bytes, pieces: Sequence[bytes], random_: random.Random) -> 
             case _:
                 del changed[at + random_.randint(0, 60) :]
     return bytes(changed)
+
+
+def random_place(document: Any, random_: random.Random, stop: float) -> tuple[Any, Any]:
+    """A list or mapping in a document that is not empty, and a key of it; `stop`: the chance to go no deeper."""
+    place = document
+    while True:
+        key = random_.choice(list(place) if isinstance(place, dict) else range(len(place)))
+        if not isinstance(place[key], dict | list) or not place[key] or random_.random() < stop:
+            return place, key
+        place = place[key]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
 
-from .mutations import mutated
+from .mutations import mutated, random_place
 from .runs import trained
 from .target import ACCEPTED, REFUSED, Target
 
@@ -101,17 +101,12 @@ def with_other_values(content: bytes, random_: random.Random) -> bytes:
     at = random_.randrange(len(lines))
     document = json.loads(lines[at])
     for _ in range(random_.randint(1, 2)):
-        place: Any = document
-        while True:
-            if not place:
-                break
-            key = random_.choice(list(place) if isinstance(place, dict) else range(len(place)))
-            if not isinstance(place[key], dict | list) or not place[key] or random_.random() < 0.2:
-                break
-            place = place[key]
-        if place and random_.random() < 0.15:
+        if not document:
+            break
+        place, key = random_place(document, random_, stop=0.2)
+        if random_.random() < 0.15:
             del place[key]
-        elif place:
+        else:
             place[key] = deepcopy(random_.choice(VALUES))
     lines[at] = json.dumps(document).encode()
     return b"\n".join(lines) + b"\n"

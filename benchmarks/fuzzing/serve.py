@@ -12,7 +12,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from .mutations import mutated
+from .mutations import mutated, random_place
 from .runs import trained
 from .target import ACCEPTED, REFUSED, Target
 
@@ -153,12 +153,7 @@ def with_another_value(body: Any, random_: random.Random) -> Any:
     """A document with one value that is another, one more, or one less."""
     if not isinstance(body, dict | list) or not body or random_.random() < 0.02:
         return another(random_)
-    place: Any = body
-    while True:
-        key = random_.choice(list(place) if isinstance(place, dict) else range(len(place)))
-        if not isinstance(place[key], dict | list) or not place[key] or random_.random() < 0.25:
-            break
-        place = place[key]
+    place, key = random_place(body, random_, stop=0.25)
     match random_.randrange(6):
         case 0:
             del place[key]

@@ -33,7 +33,7 @@ from .requirements import (
     require_vocabulary,
 )
 from .tiny import is_tiny, tiny_config, tiny_tokenizer
-from .unread import load_unread, weight_files
+from .unread import files_to_read_later, load_unread
 
 LABELS = ("num_labels", "id2label", "label2id")
 """Options of a model's config that name its labels."""
@@ -194,7 +194,7 @@ def _load_unread(
         return loaded, info
 
     with _errors_of(model):
-        return load_unread(load, weight_files(source, revision), head_modules if new_head else lambda _: ())
+        return load_unread(load, files_to_read_later(source, revision), head_modules if new_head else lambda _: ())
 
 
 def _generation_config(source: str, revision: str) -> Any:

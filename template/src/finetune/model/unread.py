@@ -98,7 +98,7 @@ def to_meta(model: nn.Module) -> bool:
     return bool(weights)
 
 
-def weight_files(source: str, revision: str) -> list[str]:
+def files_to_read_later(source: str, revision: str) -> list[str]:
     """The safetensors files of a model, `source` being a folder or a name on the Hub; none if they are not all."""
     find = partial(cached_file, source, revision=revision, _raise_exceptions_for_missing_entries=False)
     if find(ADAPTER):  # with it, transformers loads an adapter as well

@@ -19,7 +19,7 @@ from ..config.load import read_config
 from ..console import notice, print_line
 from ..errors import UserError
 from ..files import Folder, before, damage, entries, is_folder, is_link, make_folders, move, new_folder, recover
-from .records import Environment, Evaluation, read_record
+from .records import Environment, Evaluation, checked_record, read_record
 
 STEP = re.compile(r"step-(0|[1-9][0-9]{0,17})")
 """Name of a checkpoint."""
@@ -34,8 +34,8 @@ STAGES = "stages"
 class RunFolder(Folder):
     """`runs/<name>/`: config.json, environment.json, metrics.jsonl, events of TensorBoard, checkpoints/, best/, ...
 
-    What else lies there, such as notes or copies that a file manager has made, is not read and not changed; in best/
-    and in a checkpoint, which are replaced and removed as a whole, it goes with them.
+    Other files in it, such as notes or copies made by a file manager, are neither read nor changed. best/ and the
+    checkpoints are replaced and removed as a whole, with all that is in them.
     """
 
     @property
@@ -83,8 +83,9 @@ class RunFolder(Folder):
         for path in entries(self.path):
             if name := EVALUATION.fullmatch(path.name):
                 remedy = "remove it and evaluate again"
-                if self.read_object(path.name, remedy).get("split") == name[1]:
-                    found[name[1]] = read_record(self, path.name, Evaluation, remedy)
+                content = self.read_object(path.name, remedy)
+                if content.get("split") == name[1]:
+                    found[name[1]] = checked_record(self, path.name, content, Evaluation, remedy)
         return [found[split] for split in sorted(found, key=lambda split: (split != "test", split))]
 
     @staticmethod

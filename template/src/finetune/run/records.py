@@ -241,7 +241,13 @@ class Logged(BaseModel):
 
 def read_record(folder: Folder, name: str, model: type[Typed], remedy: str) -> dict[str, Any]:
     """The JSON object in a file of a run. Raises UserError, with the remedy, where a value has not the type it must."""
-    content = folder.read_object(name, remedy)
+    return checked_record(folder, name, folder.read_object(name, remedy), model, remedy)
+
+
+def checked_record(
+    folder: Folder, name: str, content: dict[str, Any], model: type[Typed], remedy: str
+) -> dict[str, Any]:
+    """The content of a file of a run, as `read_record` checks it."""
     try:
         require_depth(content)
         if SURROGATE.search(json.dumps(content, ensure_ascii=False)):

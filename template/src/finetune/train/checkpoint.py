@@ -148,7 +148,7 @@ def load_checkpoint(folder: Path, parts: Checkpointed) -> TrainingState:
     weights were loaded from another base model than that of the checkpoint.
     """
     base_file = folder / BASE_FILE
-    without_frozen = base_file.is_file()  # checkpoints of earlier versions have all weights
+    without_frozen = base_file.is_file()  # where nothing is frozen, or of a tiny model, all are saved
     if without_frozen and (saved := json.loads(base_file.read_text())) != parts.base.fingerprint:
         commit = f" at commit {saved['revision']}" if saved["revision"] else ""
         raise UserError(
@@ -166,8 +166,7 @@ def load_checkpoint(folder: Path, parts: Checkpointed) -> TrainingState:
         parts.model.load_state_dict({n: shard_like(weights[n], t) for n, t in saved_weights.items()}, strict=False)
     _load_optimizer(parts.optimizer, tensors["optimizer"])
     parts.schedule.load_state_dict(tensors["schedule"])
-    if "scaler" in tensors:  # checkpoints of earlier versions do not have it
-        parts.scaler.load_state_dict(tensors["scaler"])
+    parts.scaler.load_state_dict(tensors["scaler"])
     if parts.allocation:
         parts.allocation.load_state_dict(tensors["ranks"])
     if parts.world.rank < len(tensors["random"]):
