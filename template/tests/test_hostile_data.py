@@ -1,5 +1,6 @@
 """Hostile data files: depth, size and time are bounded, and what a parser raises is a sentence with its place."""
 
+import gc
 import gzip
 import io
 import json
@@ -193,6 +194,17 @@ def test_entities_in_a_workbook_are_not_expanded(tmp_path: Path) -> None:
     start = b'<!DOCTYPE l [<!ENTITY a SYSTEM "file:///etc/passwd">]>'
     rows = b'<row r="2"><c r="A2" t="inlineStr"><is><t>&a;</t></is></c></row>'
     assert "cannot be read as .xlsx (" in refusal(workbook(tmp_path / "x.xlsx", rows, start))
+
+
+def test_a_refused_workbook_leaves_no_file_open(tmp_path: Path) -> None:
+    rows = b'<row r="2"><c r="A2" t="inlineStr"><is><t>&a;</t></is></c></row>'
+    path = workbook(tmp_path / "x.xlsx", rows)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        for _ in range(3):
+            refusal(path)
+        gc.collect()
+    assert not [warning for warning in seen if issubclass(warning.category, ResourceWarning)]
 
 
 def test_a_workbook_has_no_more_rows_than_excel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

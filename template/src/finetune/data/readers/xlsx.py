@@ -1,5 +1,6 @@
 """.xlsx files of Excel and LibreOffice."""
 
+import io
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,14 +69,15 @@ def _open_sheet(path: Path, name: str | None) -> Iterator[Any]:
     import openpyxl
 
     with open_bytes(path) as file:
-        if file.read(4) == OLE:
-            raise UserError(f"{path}: is an old .xls file or has a password: {REMEDY}")
+        content = io.BytesIO(file.read())  # openpyxl leaves a file open where it raises
+    if content.getvalue().startswith(OLE):
+        raise UserError(f"{path}: is an old .xls file or has a password: {REMEDY}")
     with parsing(*_damaged(path)):
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(content) as archive:
             size = sum(member.file_size for member in archive.infolist())
         if size > most_bytes(path.stat().st_size):
             raise UserError(f"{path}: grows to {size:,} bytes when it is decompressed: save it as .csv")
-        workbook = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        workbook = openpyxl.load_workbook(content, read_only=True, data_only=True)
     try:
         names = [sheet.title for sheet in workbook.worksheets]
         if not names or (name or names[0]) not in names:
