@@ -30,6 +30,7 @@ constraints.txt hashes.txt pyproject.toml setup_env.py
 .idea/.gitignore .idea/{slug}.iml .idea/dictionaries/project.xml .idea/jsonSchemas.xml .idea/modules.xml
 .idea/pyProjectModel.xml
 .idea/runConfigurations/All_tests.xml .idea/runConfigurations/Check_data.xml
+.idea/runConfigurations/Compare_last_two_runs.xml
 .idea/runConfigurations/Debug_one_batch.xml .idea/runConfigurations/Doctor.xml
 .idea/runConfigurations/Download_base_model.xml .idea/runConfigurations/Evaluate.xml
 .idea/runConfigurations/Install_dependencies.xml .idea/runConfigurations/Predict.xml .idea/runConfigurations/Proofs.xml

@@ -59,6 +59,7 @@ CONFIGURATIONS = {
     ),
     "TensorBoard": ("Training", "tensorboard.main", "--logdir runs"),
     "Evaluate": ("Evaluation", "finetune", "evaluate latest"),
+    "Compare last two runs": ("Evaluation", "finetune", "compare"),
     "Predict": ("Evaluation", "finetune", "predict latest data/demo/test.{format}"),
     "Serve": ("Serving", "finetune", "serve latest --open"),
 }

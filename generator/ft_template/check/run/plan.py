@@ -20,6 +20,9 @@ NO_DOWNLOAD = re.compile(r"error:.*(HF_HUB_OFFLINE|nothing to fetch)", re.DOTALL
 NOTHING_TO_RESUME = re.compile(r"error:.*no run was interrupted", re.DOTALL)
 """The package's error message if `train latest --resume` finds no interrupted run: the trainings before have ended."""
 
+NOTHING_TO_COMPARE = re.compile(r"error:.*compare: ", re.DOTALL)
+"""The package's error message if `compare` finds no two runs, or two that were not scored on the same rows."""
+
 MAX_STEPS = "train.max_steps"
 INSTALLER = "setup_env.py"
 PACKAGE = "finetune"
@@ -74,6 +77,8 @@ def plan(project: Project, configuration: Configuration, python: Path) -> Plan:
         return Plan(started, "without network, which it must report", Phase.SETUP, refusal=NO_DOWNLOAD)
     if verb == "train" and package_arguments(configuration)[1:2] == ["latest"]:
         return Plan(started, "unchanged; it may find no interrupted run", Phase.RESUME, refusal=NOTHING_TO_RESUME)
+    if verb == "compare":
+        return Plan(started, "unchanged; it may find no two runs to compare", refusal=NOTHING_TO_COMPARE)
     if verb == "train":
         return training_plan(project, configuration, started)
     if verb == "check-data":
