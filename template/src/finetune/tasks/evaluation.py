@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from torch import Tensor
 
@@ -23,6 +23,8 @@ class Evaluation(ABC, Generic[E, P]):
     settings: Settings
     generation: Generation | None = None
     """How texts are generated, for tasks whose predictions are texts."""
+    error_measure: ClassVar[str] = "probability"
+    """What the magnitude of a wrong prediction is."""
     stop_tokens: Sequence[int] = ()
     """The tokens that end a generated text."""
 

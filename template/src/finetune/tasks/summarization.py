@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from ..data.features import Feature
 from .generative import Generated
@@ -20,14 +21,25 @@ class WordTokenizer:
         return WORD.findall(text.lower())
 
 
+def rouge(names: list[str]) -> Any:
+    """The scorer of rouge-score."""
+    from rouge_score.rouge_scorer import RougeScorer
+
+    return RougeScorer(names, tokenizer=WordTokenizer())
+
+
 class SummarizationTask(Seq2SeqTask):
     """ROUGE (Lin 2004): mean F1 of shared words, shared pairs of words, and the longest common subsequence."""
 
-    def text_metrics(self, references: list[str], generated: list[str]) -> dict[str, float]:
-        from rouge_score.rouge_scorer import RougeScorer
+    error_measure = "1 - ROUGE-L"
 
+    def similarity(self, reference: str, generated: str) -> float:
+        """ROUGE-L."""
+        return float(rouge(["rougeL"]).score(reference, generated)["rougeL"].fmeasure)
+
+    def text_metrics(self, references: list[str], generated: list[str]) -> dict[str, float]:
         names = ["rougeL", "rouge1", "rouge2"]
-        scorer = RougeScorer(names, tokenizer=WordTokenizer())
+        scorer = rouge(names)
         scores = [scorer.score(true, text) for true, text in zip(references, generated, strict=True)]
         return {name: sum(score[name].fmeasure for score in scores) / max(1, len(scores)) for name in names}
 
