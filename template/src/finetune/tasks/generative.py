@@ -42,6 +42,7 @@ class GenerativeTask(Task[E, Generated]):
     """Cross-entropy of each token of the reference text; the head comes with the pretrained model."""
 
     generation: Generation
+    error_measure = "loss per token"
 
     def __init__(self, settings: GenerativeSettings) -> None:
         super().__init__(settings)
@@ -122,6 +123,10 @@ class GenerativeTask(Task[E, Generated]):
         sums = torch.zeros(len(labels), 3, dtype=torch.float64, device="cpu")
         sums.index_add_(0, rows, torch.stack([losses, torch.ones_like(losses), correct], 1))
         return [(loss, int(scored), int(correct)) for loss, scored, correct in sums.tolist()]
+
+    def unit_losses(self, logits: Tensor | TokenScores, labels: Tensor, units: Sequence[Sequence[int]]) -> Tensor:
+        rows = self.decode(logits, labels)
+        return torch.tensor([sum(rows[row][0] for row in unit) for unit in units], dtype=torch.float64)
 
     def predictions(
         self, examples: Sequence[E], features: Sequence[Feature], decoded: Sequence[Any]

@@ -18,7 +18,7 @@ from ..errors import UserError
 from .intervals import Array, ratio
 from .labels import label_options, require_known
 from .objective import at_least_fp32
-from .results import Curves, Scores, Summary, Table, WrongPrediction, macro_note
+from .results import Curves, ErrorKind, Scores, Summary, Table, WrongPrediction, macro_note
 from .settings import MultiLabelClassification
 from .tabular import Values
 from .texts import TextTask, is_scored, joined, pair_of
@@ -219,7 +219,11 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
             wrong = [p if label in chosen else 1 - p for label, p in pairs if (label in chosen) != (label in true)]
             if wrong:
                 truth, told = (", ".join(sorted(labels)) or "none" for labels in (true, chosen))
-                found.append(WrongPrediction(row, joined(example), truth, told, max(wrong)))
+                kinds = (
+                    *(ErrorKind("missed", label) for label in sorted(true - chosen)),
+                    *(ErrorKind("invented", label) for label in sorted(chosen - true)),
+                )
+                found.append(WrongPrediction(row, joined(example), truth, told, max(wrong), kinds))
         return found
 
     def records(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:

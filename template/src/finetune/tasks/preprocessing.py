@@ -55,6 +55,10 @@ class Preprocessing(ABC, Generic[E]):
         """The row from which each example was parsed, or the first of them."""
         return range(len(examples))
 
+    def rows_of(self, examples: Sequence[E]) -> Sequence[Sequence[int]]:
+        """All rows from which each example was parsed."""
+        return [(row,) for row in self.first_rows(examples)]
+
     @abstractmethod
     def example(self, row: Row) -> E:
         """A row as a validated example. Raises UserError with file:line."""

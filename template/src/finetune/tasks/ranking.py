@@ -69,6 +69,9 @@ class RankingTask(Task[Example, list[float]]):
     def first_rows(self, examples: Sequence[Example]) -> Sequence[int]:
         return [example.rows[0] for example in examples]
 
+    def rows_of(self, examples: Sequence[Example]) -> Sequence[Sequence[int]]:
+        return [example.rows for example in examples]
+
     def example(self, row: Row) -> Example:
         """A list of one document."""
         labels = [_relevance(row)] if row.values.get("label") is not None else []

@@ -38,6 +38,7 @@ class RegressionTask(TextTask[Example, float]):
 
     settings: Regression
     fitted = ("mean", "deviation")
+    error_measure = "absolute error"
 
     def __init__(self, settings: Regression) -> None:
         super().__init__(settings)

@@ -17,7 +17,7 @@ from ..errors import UserError
 from .intervals import Array, ratio
 from .labels import label_options, require_known
 from .objective import at_least_fp32
-from .results import ConfusionMatrix, Scores, Summary, Table, WrongPrediction, macro_note
+from .results import ConfusionMatrix, ErrorKind, Scores, Summary, Table, WrongPrediction, macro_note
 from .settings import TextClassification
 from .tabular import Values
 from .texts import TextTask, joined, pair_of
@@ -115,6 +115,10 @@ class TextClassificationTask(TextTask[Example, Prediction]):
         weights = None if self.weights is None else torch.tensor(self.weights).to(logits)
         return F.cross_entropy(logits, labels, weights, ignore_index=IGNORE, reduction="sum")
 
+    def unit_losses(self, logits: Tensor, labels: Tensor, units: Sequence[Sequence[int]]) -> Tensor:
+        losses = F.cross_entropy(at_least_fp32(logits), labels, ignore_index=IGNORE, reduction="none")
+        return torch.stack([losses[list(rows)].sum() for rows in units])
+
     def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
         return at_least_fp32(logits).softmax(-1).tolist()
 
@@ -174,7 +178,14 @@ class TextClassificationTask(TextTask[Example, Prediction]):
     def errors(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[WrongPrediction]:
         """Sized by the probability of the wrong label."""
         return [
-            WrongPrediction(row, joined(example), str(example.label), prediction.label, max(prediction.probabilities))
+            WrongPrediction(
+                row,
+                joined(example),
+                str(example.label),
+                prediction.label,
+                max(prediction.probabilities),
+                (ErrorKind("confusion", f"{example.label} → {prediction.label}"),),
+            )
             for row, (example, prediction) in enumerate(zip(examples, predictions, strict=True))
             if prediction.label != example.label
         ]

@@ -29,6 +29,7 @@ from .ner_tags import chunks, confusion, entity_level, is_plain, read_tags, to_i
 from .objective import at_least_fp32
 from .results import Scores, Summary, WrongPrediction
 from .settings import Direction, TokenClassification
+from .span_errors import span_errors, word_errors
 from .texts import text_of
 
 SHOWN = 40
@@ -60,6 +61,7 @@ class TokenClassificationTask(Task[Example, Prediction]):
     settings: TokenClassification
     splits_into_words = True
     fitted = ("labels", "dictionary")
+    worst_label_counts = True
 
     def __init__(self, settings: TokenClassification) -> None:
         super().__init__(settings)
@@ -197,6 +199,14 @@ class TokenClassificationTask(Task[Example, Prediction]):
             at_least_fp32(logits).flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum"
         )
 
+    def unit_losses(self, logits: Tensor, labels: Tensor, units: Sequence[Sequence[int]]) -> Tensor:
+        """Of the word with the highest loss: one wrong tag would not show in the mean of a long sentence.
+
+        Of several scores of sentences, the one of the worst word finds the most wrong ones (Wang and Mueller 2022).
+        """
+        words = F.cross_entropy(at_least_fp32(logits).transpose(1, 2), labels, ignore_index=IGNORE, reduction="none")
+        return torch.stack([words[list(rows)].max() for rows in units])
+
     def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
         scored = labels != IGNORE
         probability, tag = at_least_fp32(logits[scored]).softmax(-1).max(-1)
@@ -268,7 +278,8 @@ class TokenClassificationTask(Task[Example, Prediction]):
             triples = zip(true, predicted, prediction.probabilities, strict=True)
             if wrong := [probability for right, tag, probability in triples if right != tag]:
                 truth, told = self.summary(example), self.summary(replace(example, tags=predicted))
-                found.append(WrongPrediction(row, truth.texts[0], truth.answer, told.answer, max(wrong)))
+                kinds = word_errors(true, predicted) if self.plain else span_errors(chunks(true), chunks(predicted))
+                found.append(WrongPrediction(row, truth.texts[0], truth.answer, told.answer, max(wrong), tuple(kinds)))
         return found
 
     def records(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
