@@ -20,6 +20,9 @@ INPUTS = {
     "regression": ["--text", "very good indeed"],
     "ranking": ["--text", "tea", "--text-pair", "green tea"],
     "token-classification": ["--text", ENTITIES, "--word", "1"],
+    "text-generation": ["--text", "lamp , small and green"],
+    "chat": ["--text", "When do you open ?"],
+    "translation": ["--text", "the red house"],
 }
 
 
@@ -48,7 +51,8 @@ def test_each_task_is_explained_by_both_methods(task: str, explained: Callable[.
         assert sum(word["gradients"] for word in words) - difference == pytest.approx(target["error"], abs=1e-6)
         assert abs(target["error"]) <= max(1e-3, 0.01 * abs(difference))
         assert any(word["occlusion"] for word in words)
-    assert record["targets"][0]["words"][0]["part"] == ("query" if task == "ranking" else "text")
+    part = {"ranking": "query", "translation": "source"}.get(task, "text")
+    assert record["targets"][0]["words"][0]["part"] == part
 
 
 def test_a_label_can_be_chosen(explained: Callable[..., list[Any]]) -> None:
@@ -117,11 +121,6 @@ def test_words_that_there_are_not(
 ) -> None:
     finished("token-classification")
     assert sentence in refused("explain", "runs/config", *arguments)
-
-
-def test_texts_are_not_explained(finished: Callable[[str], None], refused: Callable[..., str]) -> None:
-    finished("text-generation")
-    assert "generates texts" in refused("explain", "runs/config", "--text", "mug")
 
 
 def test_subwords_and_words_that_share_a_token_are_merged() -> None:

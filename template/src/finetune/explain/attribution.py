@@ -19,7 +19,6 @@ from ..model.device import Precision
 from ..model.forward import forward, pass_tokens
 from ..model.layers import unwrap_model
 from ..tasks.base import Task
-from ..tasks.objective import at_least_fp32
 from .targets import Target
 from .words import Reading
 
@@ -60,15 +59,18 @@ class Passes:
         padding = Padding(self.tokenizer, self.task.batch_labels)
         return padding.make_batch(rows, range(len(rows))).to(self.model.device)
 
-    def logits(self, batch: Batch, copies: int) -> Tensor:
-        """(copies, features of each, ...), at least fp32."""
-        logits = at_least_fp32(forward(self.model, self.task, batch, self.precision, whole_logits=True))
-        divided: Tensor = logits.unflatten(0, (copies, -1))
-        return divided
+    def output(self, batch: Batch) -> Any:
+        """What the forward pass returns: logits of the rows, or scores of tokens."""
+        return forward(self.model, self.task, batch, self.precision)
+
+    def values(self, copies: Sequence[Sequence[Feature]], target: Target) -> Tensor:
+        """The target of each copy: (copies,)."""
+        batch = self.batch(copies)
+        return target.value(self.output(batch), batch.labels, len(copies))
 
     def at_once(self, features: Sequence[Feature]) -> int:
         """How many copies of these features fit into a pass."""
-        size = len(features) * max(feature.length for feature in features)
+        size = len(features) * max(feature.tokens for feature in features)
         return max(1, pass_tokens(self.budget, self.model.device) // size)
 
 
@@ -127,7 +129,8 @@ def integrated_gradients(passes: Passes, reading: Reading, target: Target) -> Ge
 def occlusion(passes: Passes, reading: Reading, target: Target) -> Generator[None, None, list[float]]:
     """By how much the target falls when a word is left out (leave-one-out), for each word.
 
-    Its tokens become the mask token; for want of one they are removed.
+    Its tokens become the mask token. For want of one they are removed, or where others must keep their place, become
+    the padding token.
     """
     features = [reading.features[number] for number in target.features]
     row = {number: index for index, number in enumerate(target.features)}
@@ -143,7 +146,7 @@ def occlusion(passes: Passes, reading: Reading, target: Target) -> Generator[Non
     at_once = passes.at_once(features)
     for first in range(0, len(copies), at_once):
         some = copies[first : first + at_once]
-        found += target.value(passes.logits(passes.batch(some), len(some))).tolist()
+        found += passes.values(some, target).tolist()
         yield
     whole, *without = found
     return [whole - value for value in without]
@@ -159,8 +162,9 @@ def _without(feature: Feature, positions: set[int], passes: Passes) -> Feature:
     tokenizer, removed = passes.tokenizer, passes.tokenizer.mask_token_id is None
     if not positions:
         return feature
-    # A tag has to keep its place, and a text that has nothing else has to keep a token.
-    if not removed or passes.task.splits_into_words or len(positions) == feature.length:
+    # A tag and a generated token have to keep their place, and a text that has nothing else has to keep a token.
+    is_placed = passes.task.splits_into_words or passes.task.generation
+    if not removed or is_placed or len(positions) == feature.length:
         neutral = baseline_token(tokenizer)
         ids = [neutral if i in positions else token for i, token in enumerate(feature.inputs["input_ids"])]
         return replace(feature, inputs={**feature.inputs, "input_ids": ids})
@@ -179,9 +183,8 @@ def _places(reading: Reading, target: Target) -> Iterator[tuple[int, int]]:
 
 def _values(passes: Passes, features: Sequence[Feature], target: Target, embeddings: Tensor) -> Tensor:
     """The target (n,) of copies of the features whose token embeddings are (n, features, tokens, width)."""
-    batch = passes.batch([features] * len(embeddings))
-    with _embedded(passes.model, embeddings.flatten(0, 1)):
-        return target.value(passes.logits(batch, len(embeddings)))
+    with _embedded(passes, embeddings.flatten(0, 1)):
+        return passes.values([features] * len(embeddings), target)
 
 
 def _tables(model: Any) -> list[nn.Module]:
@@ -198,26 +201,27 @@ def _shares(module: nn.Module, table: Any) -> bool:
 
 
 @contextmanager
-def _embedded(model: Any, embeddings: Tensor) -> Iterator[None]:
+def _embedded(passes: Passes, embeddings: Tensor) -> Iterator[None]:
     """Let the lookup of token embeddings return these: by a hook, because ids also decide about positions and pooling.
 
-    Raises UserError if there is not exactly one lookup; in the decoder of an encoder-decoder there is a second one.
+    An encoder-decoder that generates looks up the text first, and then what it has generated, which stays.
+    Raises UserError for another second lookup: of a text that the decoder reads, too.
     """
-    calls = 0
+    calls, expected = 0, 2 if passes.task.generation and passes.model.config.is_encoder_decoder else 1
 
     def replace_output(_: Any, __: Any, output: Tensor) -> Tensor:
         nonlocal calls
         calls += 1
-        return embeddings.to(output.dtype)
+        return embeddings.to(output.dtype) if calls == 1 else output
 
-    hooks = [table.register_forward_hook(replace_output) for table in _tables(model)]
+    hooks = [table.register_forward_hook(replace_output) for table in _tables(passes.model)]
     try:
         yield
     finally:
         for hook in hooks:
             hook.remove()
-    if calls != 1:
-        raise _unsupported(model)
+    if calls != expected:
+        raise _unsupported(passes.model)
 
 
 def _unsupported(model: Any) -> UserError:

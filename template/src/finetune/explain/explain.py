@@ -2,29 +2,51 @@
 
 import json
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
 
+from ..data.features import IGNORE, Feature
 from ..data.files import shown
 from ..data.rows import Row, read_rows
 from ..dataset import columns_of, stream_chosen
 from ..errors import UserError
 from ..evaluate import files_of_split
+from ..generate import generate
 from ..model.device import Precision, choose_device
 from ..predict import infer_examples
 from ..run.folder import RunFolder
 from ..run.saved_model import SavedModel, load_saved_model
 from ..tasks.base import Task
+from ..tasks.causal_lm import CausalLMTask
 from .attribution import Gradients, Passes, baseline_token, integrated_gradients, occlusion
-from .targets import Choice, Target, require_explainable, targets_of
-from .words import Reading, read
+from .targets import Choice, Target, generated_text, require_explainable, targets_of
+from .words import Reading, read, read_prompt
 
 Method = Literal["gradients", "occlusion"]
 Record = dict[str, Any]
 T = TypeVar("T")
+
+
+def generated(passes: Passes, prompt: Feature) -> tuple[str, Feature]:
+    """The text that the model generates, and a feature with its tokens as labels."""
+    task, tokens = passes.task, list[int]()
+
+    def watch(_: int, ids: list[int]) -> bool:
+        tokens[:] = ids
+        return False
+
+    settings: Any = task.generation
+    options: Any = {"budget": passes.budget, "precision": passes.precision, "watch": watch}
+    [text] = generate(passes.model, passes.tokenizer, [prompt.prompt], settings, task.stop_tokens, **options)
+    if not tokens:  # beam search does not tell them
+        tokens = [*passes.tokenizer(text, add_special_tokens=False)["input_ids"], *task.stop_tokens[:1]]
+    if isinstance(task, CausalLMTask):
+        labels = [IGNORE] * len(prompt.prompt) + tokens
+        return text, task.feature(0, prompt.prompt + tokens, labels, prompt.prompt)
+    return text, replace(prompt, labels=tokens, scored_labels=len(tokens), target_length=len(tokens))
 
 
 def finished(work: Generator[None, None, T]) -> T:
@@ -52,6 +74,9 @@ class Explainer:
     def read(self, row: Row) -> tuple[Any, Reading]:
         """The example of a row, and its words. Raises UserError for a row that the task cannot read."""
         [example] = self.task.parse([row], labelled=False)
+        if isinstance(self.task, CausalLMTask):
+            [feature, *_] = self.task.encode([example], self.tokenizer, self.max_length).features
+            return example, read_prompt(feature, self.tokenizer)
         return example, read(self.task, example, self.tokenizer, self.max_length)
 
     def explain(
@@ -60,10 +85,14 @@ class Explainer:
         """The text, and for each target its words and their contributions; pauses after each pass. As JSON."""
         passes = Passes(self.model.eval(), self.task, self.tokenizer, self.budget, self.precision)
         self.model.requires_grad_(False)  # else the gradients of all weights would take memory
-        with torch.no_grad():
-            batch = passes.batch([reading.features])
-            logits = passes.logits(batch, 1)[0]
-            targets = targets_of(self.task, example, reading.features, logits, batch.labels, choice)
+        if self.task.generation:
+            text, feature = generated(passes, reading.features[0])
+            reading, targets = replace(reading, features=[feature]), [generated_text(self.task, text)]
+        else:
+            with torch.no_grad():
+                batch = passes.batch([reading.features])
+                output = passes.output(batch)
+                targets = targets_of(self.task, example, reading.features, output, batch.labels, choice)
         yield
         found = []
         for target in targets:
@@ -76,7 +105,11 @@ class Explainer:
     def _parts(self) -> tuple[str, ...]:
         """The columns of the texts."""
         settings = self.task.settings
-        return ("text",) if self.task.splits_into_words else settings.input_columns + settings.optional_columns
+        return (
+            ("text",)
+            if self.task.splits_into_words or isinstance(self.task, CausalLMTask)
+            else settings.input_columns + settings.optional_columns
+        )
 
     def _record(
         self, reading: Reading, target: Target, gradients: Gradients | None, falls: list[float] | None

@@ -2,10 +2,12 @@
 
 Of a label it is the log-odds of its probability p, ln(p / (1 - p)): unlike a logit of the model, it does not change
 when all logits are raised alike, which changes no probability. Of multi-label classification that is the logit itself.
+Of a generated text it is the mean log-probability of its tokens, each given the prompt and those before it.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,12 +18,16 @@ from ..errors import UserError
 from ..tasks.base import Task
 from ..tasks.multi_label_classification import MultiLabelClassificationTask
 from ..tasks.ner_tags import chunks, read_tags
+from ..tasks.objective import at_least_fp32
 from ..tasks.ranking import RankingTask
 from ..tasks.regression import RegressionTask
 from ..tasks.text_classification import TextClassificationTask
 from ..tasks.token_classification import TokenClassificationTask
+from ..tasks.token_scores import TokenScores, score_tokens
 
 LOG_ODDS = "log-odds"
+OfRows = Callable[[Tensor], Tensor]
+"""From logits (n, features, ...) of n copies of an example to (n,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +46,10 @@ class Target:
     name: str
     """A label, a word with its tag, an entity with its type, or what the number is."""
     unit: str
-    value: Callable[[Tensor], Tensor]
-    """From logits (n, features, ...) of n copies of the example to (n,)."""
+    value: Callable[[Any, Tensor, int], Tensor]
+    """From what the forward pass returns for n copies of the features, their labels, and n: (n,).
+
+    With gradients, of generated texts the sum alone."""
     features: list[int]
     """Those features of the example that `value` reads."""
     probability: float | None = None
@@ -54,10 +62,8 @@ def log_odds(logits: Tensor, column: int) -> Tensor:
 
 
 def require_explainable(task: Task[Any, Any], choice: Choice) -> None:
-    """Raises UserError for a task whose predictions are texts, and for a choice that does not fit the task."""
+    """Raises UserError for a choice that does not fit the task."""
     kind = task.settings.type
-    if task.generation:
-        raise UserError(f"explain: a model of {kind} generates texts: explain a model of labels, numbers or scores")
     tagging = isinstance(task, TokenClassificationTask)
     if choice.word is not None and not tagging:
         raise UserError(f"--word: {kind} predicts no tag of a word: leave it out")
@@ -86,14 +92,15 @@ def targets_of(
             name = choice.label or prediction.label
             column = task.labels.index(name)
             probability = prediction.probabilities[column]
-            return [Target(name, LOG_ODDS, lambda values: log_odds(values[:, 0], column), every, probability)]
+            value = _of_rows(lambda logits: log_odds(logits[:, 0], column))
+            return [Target(name, LOG_ODDS, value, every, probability)]
         case MultiLabelClassificationTask():
             columns = [column for column, name in enumerate(task.labels) if name in _labels(prediction, choice, task)]
             return [
                 Target(
                     task.labels[column],
                     LOG_ODDS,
-                    lambda values, column=column: values[:, 0, column],  # type: ignore[misc]
+                    _of_rows(partial(_column, column=column)),
                     every,
                     prediction.probabilities[column],
                 )
@@ -101,12 +108,32 @@ def targets_of(
             ]
         case RegressionTask():
             mean, deviation = task.standardization()
-            return [Target("prediction", "", lambda values: values[:, 0, 0] * deviation + mean, every)]
+            return [Target("prediction", "", _of_rows(lambda logits: logits[:, 0, 0] * deviation + mean), every)]
         case RankingTask():
-            return [Target("score", "", lambda values: values[:, 0, 0], every)]
+            return [Target("score", "", _of_rows(partial(_column, column=0)), every)]
         case TokenClassificationTask():
             return _tags(task, example, features, prediction, choice)
     raise UserError(f"explain: says nothing of {task.settings.type}: write its target in explain/targets.py")
+
+
+def generated_text(task: Task[Any, Any], text: str) -> Target:
+    """The mean log-probability of a text's tokens, which are the labels of a single feature."""
+
+    def value(output: Any, labels: Tensor, copies: int) -> Tensor:
+        scores = output if isinstance(output, TokenScores) else score_tokens(*task.scored(output, labels))
+        tokens = task.scored(labels[..., None], labels)[1].numel() // copies
+        losses = scores.losses.unflatten(0, (copies, -1)).sum(1) if len(scores.losses) else scores.loss
+        return -losses / tokens
+
+    return Target(text, "log-probability per token", value, [0])
+
+
+def _of_rows(value: OfRows) -> Callable[[Any, Tensor, int], Tensor]:
+    return lambda logits, labels, copies: value(at_least_fp32(logits).unflatten(0, (copies, -1)))
+
+
+def _column(logits: Tensor, column: int) -> Tensor:
+    return logits[:, 0, column]
 
 
 def _labels(prediction: Any, choice: Choice, task: MultiLabelClassificationTask) -> list[str]:
@@ -161,4 +188,4 @@ def _tagged(
         of_words = [log_odds(logits[:, feature, position], column) for feature, position, column in parts]
         return torch.stack(of_words).mean(0)
 
-    return Target(name, LOG_ODDS, value, used, probability)
+    return Target(name, LOG_ODDS, _of_rows(value), used, probability)

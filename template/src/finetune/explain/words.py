@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from ..data.features import Feature
@@ -58,9 +59,28 @@ def read(task: Task[Any, Any], example: Any, tokenizer: Any, max_length: int) ->
                     places[word].append((feature, position))
         words = [Word(0, *offsets[word], places[word]) for word in sorted(places)]
         return Reading([text], encoded.features, words, truncated=False)
-    texts = [*task.texts([example])]
+    texts = [*task.texts([example])][:1] if task.generation else [*task.texts([example])]
     overflow = task.overflow if isinstance(task, TextTask) else "cut"
     encoding, chosen = _tokenize(texts, tokenizer, max_length, overflow)
+    return Reading(texts, encoded.features, _words(texts, encoding, chosen, tokenizer), bool(encoded.truncated))
+
+
+def read_prompt(feature: Feature, tokenizer: Any) -> Reading:
+    """The prompt of a decoder, whose text is what the tokenizer decodes it to, with the marks of a chat template."""
+    ids = feature.prompt
+    text = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+    [encoding] = tokenizer([text], add_special_tokens=False, verbose=False).encodings
+    if encoding.ids != ids:  # the text has other tokens by itself: each token is a word
+        pieces = [tokenizer.decode([token]) for token in ids]
+        ends = [*accumulate(map(len, pieces))]
+        spans = zip([0, *ends], ends, strict=False)
+        words = [Word(0, *span, [(0, position)]) for position, span in enumerate(spans)]
+        return Reading(["".join(pieces)], [feature], words, len(ids) < feature.length)
+    return Reading([text], [feature], _words([text], encoding, [range(len(ids))], tokenizer), len(ids) < feature.length)
+
+
+def _words(texts: Sequence[str], encoding: Any, chosen: Sequence[Sequence[int]], tokenizer: Any) -> list[Word]:
+    """The words of a text or pair; `chosen` has the tokens of each feature."""
     special = {*tokenizer.all_special_ids}
     read_at: dict[int, list[Place]] = defaultdict(list)
     for feature, tokens in enumerate(chosen):
@@ -74,7 +94,7 @@ def read(task: Task[Any, Any], example: Any, tokenizer: Any, max_length: int) ->
             if encoding.sequence_ids[token] == part and encoding.ids[token] not in special
         ]
         words += [Word(part, *word) for word in merge_tokens(found, split_words(text))]
-    return Reading(texts, encoded.features, words, bool(encoded.truncated))
+    return words
 
 
 def _tokenize(
