@@ -76,15 +76,15 @@ class Preprocessing(ABC, Generic[E]):
         """The columns of a text, or a pair, that was given without a file. Raises UserError where that does not fit."""
         if self.tabular:
             raise UserError(
-                f"predict: the model reads the columns {', '.join(self.tabular.names)} beside the text: name a file "
+                f"--text: the model reads the columns {', '.join(self.tabular.names)} beside the text: name a file "
                 f"with these columns in place of --text"
             )
         required, trained = self.settings.input_columns, self.trained_columns
         first, *others = required + self.settings.optional_columns
         if text_pair is None and (len(required) > 1 or trained):
-            raise UserError(f"predict: the model reads {first} and {others[0]}: give the {others[0]} with --text-pair")
+            raise UserError(f"--text: the model reads {first} and {others[0]}: give the {others[0]} with --text-pair")
         if text_pair is not None and (not others or trained == ()):
-            raise UserError("predict: the model reads single texts: leave out --text-pair")
+            raise UserError("--text: the model reads single texts: leave out --text-pair")
         return {first: text} if text_pair is None else {first: text, others[0]: text_pair}
 
     def tabular_values(self, examples: Sequence[E]) -> list[Values]:

@@ -102,7 +102,7 @@ class TokenClassificationTask(Task[Example, Prediction]):
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
         if text_pair is not None:
-            raise UserError("predict: the model reads single texts: leave out --text-pair")
+            raise UserError("--text: the model reads single texts: leave out --text-pair")
         return {"text": text}
 
     def to_rows(self, example: Example) -> list[dict[str, Any]]:
@@ -155,19 +155,20 @@ class TokenClassificationTask(Task[Example, Prediction]):
         return (" ".join(example.tokens) for example in examples)
 
     def summary(self, example: Example) -> Summary:
-        text, words = _text_and_words(example)
+        text, words = text_and_words(example)
         entities = entities_of(example.tags or [], words)
         answer = ", ".join(f"{text[start:end]} ({label})" for start, end, label in entities) or "no entity"
         return Summary((text,), answer, tuple(entity.label for entity in entities))
 
-    def encode(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoded:
+    def windows(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Any:
+        """The words of the examples in overlapping windows, as the tokenizer gives them."""
         if not tokenizer.is_fast:
             raise UserError(
                 "model.name: this model has no fast tokenizer, which token-classification needs to tell words apart: "
                 "choose one with a tokenizer.json"
             )
         overlap = min(self.settings.stride, (max_length - tokenizer.num_special_tokens_to_add()) // 2)
-        batch = tokenizer(
+        return tokenizer(
             [example.tokens for example in examples],
             is_split_into_words=True,
             truncation=True,
@@ -176,6 +177,9 @@ class TokenClassificationTask(Task[Example, Prediction]):
             return_overflowing_tokens=True,
             return_attention_mask=False,
         )
+
+    def encode(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoded:
+        batch = self.windows(examples, tokenizer, max_length)
         windows: dict[int, list[int]] = defaultdict(list)
         for window, number in enumerate(batch.pop("overflow_to_sample_mapping")):
             windows[number].append(window)
@@ -329,7 +333,7 @@ def _example_of_text(row: Row) -> Example:
     return Example(tokens, tags_of(read_entities(entities, text, words, row.place), words), text)
 
 
-def _text_and_words(example: Example) -> tuple[str, list[Offsets]]:
+def text_and_words(example: Example) -> tuple[str, list[Offsets]]:
     """The text of an example, given words joined by spaces, and where its words stand."""
     if example.text is not None:
         return example.text, split_words(example.text)
