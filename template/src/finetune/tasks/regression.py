@@ -16,6 +16,7 @@ from ..errors import UserError
 from .objective import at_least_fp32
 from .results import Scatter, Scores, Summary, WrongPrediction
 from .settings import Regression
+from .state import Finite, Positive, TextState
 from .tabular import Values
 from .texts import TextTask, is_scored, joined, pair_of
 
@@ -31,11 +32,18 @@ class Example:
     """Its tabular features."""
 
 
+class Fitted(TextState):
+    """By which the labels are standardized."""
+
+    mean: Finite
+    deviation: Positive
+
+
 class RegressionTask(TextTask[Example, float]):
     """Squared or Huber error on standardized numbers; metrics and predictions are in the unit of the data."""
 
     settings: Regression
-    fitted = ("mean", "deviation")
+    fitted = Fitted
 
     def __init__(self, settings: Regression) -> None:
         super().__init__(settings)
