@@ -157,7 +157,7 @@ def stored_memory(run: RunFolder, wanted: Replay | Ewc, trust_remote_code: bool 
     if is_valid(folder):
         return folder
     config = run.config()
-    recorded = run.environment()["data"]
+    recorded = run.environment().get("data", {})
     for source in config.data.train:
         if names_network(source) or not _is_unchanged(source, recorded):
             raise UserError(

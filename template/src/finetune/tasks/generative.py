@@ -5,9 +5,10 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from ..console import progress
@@ -16,6 +17,7 @@ from ..errors import UserError
 from .base import E, Task
 from .results import Table, WrongPrediction
 from .settings import Generation, GenerativeSettings
+from .state import State
 from .token_scores import TokenScores, cross_entropy, score_tokens
 
 LONGEST_SHOWN = 400
@@ -38,11 +40,20 @@ class Generated:
     """The text generated after the prompt; None where none was generated."""
 
 
+class Fitted(State):
+    """Size of the vocabulary, the tokens that end a text, and how often each token was seen."""
+
+    vocabulary: Annotated[int, Field(ge=1)]
+    ends: list[int]
+    frequencies: dict[Annotated[str, Field(pattern=r"^[0-9]{1,18}$")], Annotated[int, Field(ge=0)]]
+
+
 class GenerativeTask(Task[E, Generated]):
     """Cross-entropy of each token of the reference text; the head comes with the pretrained model."""
 
     generation: Generation
     error_measure = "loss per token"
+    fitted: ClassVar[type[Fitted]] = Fitted
 
     def __init__(self, settings: GenerativeSettings) -> None:
         super().__init__(settings)
@@ -70,6 +81,7 @@ class GenerativeTask(Task[E, Generated]):
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
+        self.fitted.model_validate(state)
         self.vocabulary, self.stop_tokens = state["vocabulary"], state["ends"]
         self.frequencies = {int(token): count for token, count in state["frequencies"].items()}
 

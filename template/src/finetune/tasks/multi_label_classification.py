@@ -20,6 +20,7 @@ from .labels import label_options, require_known
 from .objective import at_least_fp32
 from .results import Curves, ErrorKind, Scores, Summary, Table, WrongPrediction, macro_note
 from .settings import MultiLabelClassification
+from .state import Labels, Share, TextState
 from .tabular import Values
 from .texts import TextTask, is_scored, joined, pair_of
 
@@ -43,10 +44,18 @@ class Prediction:
     probabilities: list[float]
 
 
+class Fitted(TextState):
+    """Labels in the order of the model's outputs, the most frequent ones, and the threshold of all."""
+
+    labels: Labels
+    frequent: list[str]
+    threshold: Share
+
+
 class MultiLabelClassificationTask(TextTask[Example, Prediction]):
     """Binary cross-entropy for each label; one threshold for all, chosen on the validation data."""
 
-    fitted = ("labels", "frequent", "threshold")
+    fitted = Fitted
 
     def __init__(self, settings: MultiLabelClassification) -> None:
         super().__init__(settings)

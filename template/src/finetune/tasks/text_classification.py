@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
+from pydantic import model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -19,6 +20,7 @@ from .labels import label_options, require_known
 from .objective import at_least_fp32
 from .results import ConfusionMatrix, ErrorKind, Scores, Summary, Table, WrongPrediction, macro_note
 from .settings import TextClassification
+from .state import Labels, Positive, TextState
 from .tabular import Values
 from .texts import TextTask, joined, pair_of
 
@@ -42,11 +44,25 @@ class Prediction:
     probabilities: list[float]
 
 
+class Fitted(TextState):
+    """Labels in the order of the model's outputs, the most frequent one, and their weights in the loss."""
+
+    labels: Labels
+    majority: str
+    weights: list[Positive] | None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.weights is not None and len(self.weights) != len(self.labels):
+            raise ValueError("its weights must be as many as its labels")
+        return self
+
+
 class TextClassificationTask(TextTask[Example, Prediction]):
     """Cross-entropy over the labels found in the training data."""
 
     settings: TextClassification
-    fitted = ("labels", "majority", "weights")
+    fitted = Fitted
 
     def __init__(self, settings: TextClassification) -> None:
         super().__init__(settings)

@@ -30,6 +30,7 @@ from .objective import at_least_fp32
 from .results import Scores, Summary, WrongPrediction
 from .settings import Direction, TokenClassification
 from .span_errors import span_errors, word_errors
+from .state import Labels, State
 from .texts import text_of
 
 SHOWN = 40
@@ -55,12 +56,19 @@ class Prediction:
     probabilities: list[float]
 
 
+class Fitted(State):
+    """Tags in the order of the model's outputs, and the most frequent tag of each word."""
+
+    labels: Labels
+    dictionary: dict[str, str]
+
+
 class TokenClassificationTask(Task[Example, Prediction]):
     """Cross-entropy at the first sub-word of each word; every word is scored exactly once."""
 
     settings: TokenClassification
     splits_into_words = True
-    fitted = ("labels", "dictionary")
+    fitted = Fitted
     worst_label_counts = True
 
     def __init__(self, settings: TokenClassification) -> None:
