@@ -703,6 +703,24 @@ def class_weights_scale_the_loss(case: Case) -> None:
     assert float(task.loss(torch.zeros(3, 2), labels)) == pytest.approx((1 + 3 + 3) * math.log(2))
 
 
+@checks(
+    *(f"{task}.{name}" for task in ("TokenClassification", "MultiLabelClassification") for name in
+      ("class_weights", "label_smoothing", "focal_gamma")),
+    *(f"TextClassification.{name}" for name in ("label_smoothing", "focal_gamma")),
+    *(f"{task}.label_smoothing" for task in ("TextGeneration", "Chat", "Translation", "Summarization")),
+)  # fmt: skip
+def losses_change(case: Case) -> None:
+    """By which formula is in test_losses.py."""
+    for task in (TEXTS, TAGS, "multi-label-classification", *WRITING):
+        settings = ["task.label_smoothing=0.1"]
+        if task not in WRITING:
+            weights = {TAGS: "{O: 3}", TEXTS: "{good: 3}"}.get(task, "{login: 3}")
+            settings += ["task.focal_gamma=2", f"task.class_weights={weights}"]
+        losses = [training.optimizer_step(case.config(*one, task=task), case.build(*one, task=task), [0, 1]).loss
+                  for one in ([], *([setting] for setting in settings))]  # fmt: skip
+        assert len({*losses}) == len(losses), task
+
+
 @checks("TokenClassification.stride")
 def windows_share_tokens(case: Case) -> None:
     """A long sentence in windows of 8 tokens, two of which are special tokens."""

@@ -31,6 +31,8 @@ class Preprocessing(ABC, Generic[E]):
     fitted: ClassVar[tuple[str, ...]] = ()
     """Names of the attributes that fitting sets; `state` saves them with the model."""
 
+    weights: list[float] | None = None
+    """Class weights in the order of the labels, where they are not all 1."""
     overflow: Overflow = "cut"
     """`model.overflow` of the config: how a text is read that is longer than the model reads."""
 
@@ -100,12 +102,14 @@ class Preprocessing(ABC, Generic[E]):
         """What fitting has set, as JSON."""
         fitted = {name: getattr(self, name) for name in self.fitted}
         overflow = {} if self.overflow == "cut" else {"overflow": self.overflow}
-        return {**fitted, **overflow, **({"features": self.tabular.columns} if self.tabular else {})}
+        weights = {} if self.weights is None else {"weights": self.weights}
+        return {**fitted, **weights, **overflow, **({"features": self.tabular.columns} if self.tabular else {})}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """The inverse of `state`."""
         for name in self.fitted:
             setattr(self, name, state[name])
+        self.weights = state.get("weights")
         self.overflow = state.get("overflow", "cut")
         self.tabular.load(state.get("features", {}))
 
