@@ -15,6 +15,7 @@ from ..console import progress
 from ..data.features import IGNORE, Feature
 from ..errors import UserError
 from .base import E, Task
+from .class_loss import smoothing_in_training
 from .results import Table, WrongPrediction
 from .settings import Generation, GenerativeSettings
 from .state import State
@@ -57,7 +58,7 @@ class GenerativeTask(Task[E, Generated]):
 
     def __init__(self, settings: GenerativeSettings) -> None:
         super().__init__(settings)
-        self.generation = settings.generation
+        self.generation, self.label_smoothing = settings.generation, settings.label_smoothing
         self.frequencies: dict[int, int] = {}
         self.vocabulary = 1
 
@@ -121,7 +122,9 @@ class GenerativeTask(Task[E, Generated]):
         return values[kept], labels[kept]
 
     def loss(self, logits: Tensor | TokenScores, labels: Tensor) -> Tensor:
-        return logits.loss if isinstance(logits, TokenScores) else cross_entropy(*self.scored(logits, labels))
+        if isinstance(logits, TokenScores):
+            return logits.loss
+        return cross_entropy(*self.scored(logits, labels), smoothing_in_training(self.label_smoothing))
 
     def distillation_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
         (logits, aligned), (targets, _) = self.align(logits, labels), self.align(targets, labels)

@@ -33,6 +33,9 @@ class Objective(ABC):
         """Whether `loss` and `decode` also take the `TokenScores` of what is `scored`, in place of logits."""
         return False
 
+    label_smoothing: float = 0.0
+    """Label smoothing of the loss that is computed of `TokenScores`."""
+
     def scored(self, values: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """For `scores_tokens`: what predicts a scored token (of logits or hidden states), and these tokens' labels."""
         raise NotImplementedError

@@ -32,6 +32,8 @@ class Preprocessing(ABC, Generic[E]):
     fitted: ClassVar[type[State]] = State
     """The attributes that fitting sets, with their types; `state` saves them with the model."""
 
+    weights: list[float] | None = None
+    """Class weights in the order of the labels, where they are not all 1."""
     overflow: Overflow = "cut"
     """`model.overflow` of the config: how a text is read that is longer than the model reads."""
 
@@ -105,7 +107,8 @@ class Preprocessing(ABC, Generic[E]):
         """What fitting has set, as JSON."""
         fitted = {name: getattr(self, name) for name in self.fitted.model_fields if name not in State.model_fields}
         overflow = {} if self.overflow == "cut" else {"overflow": self.overflow}
-        return {**fitted, **overflow, **({"features": self.tabular.columns} if self.tabular else {})}
+        weights = {} if self.weights is None else {"weights": self.weights}
+        return {**fitted, **weights, **overflow, **({"features": self.tabular.columns} if self.tabular else {})}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """The inverse of `state`. Raises pydantic's ValidationError where a value has not the type it must."""

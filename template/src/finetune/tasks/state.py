@@ -51,7 +51,15 @@ class State(Typed):
     """What every task may have; the attributes of a task have the names of the fields."""
 
     overflow: Overflow = "cut"
+    weights: list[Positive] | None = None
+    """Class weights in the order of the labels."""
     features: dict[str, Annotated[NumberColumn | CategoryColumn, Field(discriminator="type")]] = {}
+
+    @model_validator(mode="after")
+    def _has_a_weight_for_each_label(self) -> Self:
+        if self.weights is not None and len(self.weights) != len(getattr(self, "labels", ())):
+            raise ValueError("its weights must be as many as its labels")
+        return self
 
 
 class TextState(State):

@@ -22,6 +22,7 @@ from ..data.label_values import label_name
 from ..data.rows import Row
 from ..errors import UserError
 from .base import Task
+from .class_loss import class_weights, cross_entropy, inverse_frequencies
 from .entities import Offsets, Spans, bridge, entities_of, read_entities, split_words, tags_of
 from .intervals import Array, ratio
 from .labels import label_options, require_known
@@ -124,6 +125,7 @@ class TokenClassificationTask(Task[Example, Prediction]):
         if not counts.keys() - {"O"}:
             raise UserError("data.train: every tag is O: tag at least one entity")
         self.labels = [tag for tag, _ in counts.most_common(1)] if is_plain(counts) else ["O"]
+        self.weights = None
         if is_plain(counts):
             self.labels += sorted(counts.keys() - self.labels)
             found = counted(len(self.labels), "plain tag")
@@ -139,8 +141,19 @@ class TokenClassificationTask(Task[Example, Prediction]):
             for token, tag in zip(example.tokens, example.tags or [], strict=True):
                 counts[token][tag] += 1
         new = sorted(names.difference(self._types()))
+        earlier = dict(zip(map(self._type_of, self.labels), self.weights or [], strict=False))
         self.labels += new if self.plain else [f"{prefix}-{name}" for name in new for prefix in "BI"]
         self.dictionary |= _dictionary(counts, self.labels[0])
+        words = Counter[str]()
+        for tags in counts.values():
+            for tag, count in tags.items():
+                words[self._type_of(tag)] += count
+        types = [self._type_of(label) for label in self.labels]
+        self.weights = class_weights(self.settings, types, inverse_frequencies(words), earlier)
+
+    def _type_of(self, tag: str) -> str:
+        """The type of entity of a tag, or O; a plain tag is its own."""
+        return tag if self.plain or tag == "O" else tag[2:]
 
     def _require_scheme(self, example: Example) -> None:
         """Refuse plain tags among those of entities, and the reverse."""
@@ -207,9 +220,7 @@ class TokenClassificationTask(Task[Example, Prediction]):
         return torch.tensor([feature.labels + [IGNORE] * (length - feature.length) for feature in features])
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(
-            at_least_fp32(logits).flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum"
-        )
+        return cross_entropy(logits.flatten(0, 1), labels.flatten(), self.weights, self.settings)
 
     def unit_losses(self, logits: Tensor, labels: Tensor, units: Sequence[Sequence[int]]) -> Tensor:
         """Of the word with the highest loss: one wrong tag would not show in the mean of a long sentence.
