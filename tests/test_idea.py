@@ -61,6 +61,7 @@ CONFIGURATIONS = {
     "Evaluate": ("Evaluation", "finetune", "evaluate latest"),
     "Compare last two runs": ("Evaluation", "finetune", "compare"),
     "Predict": ("Evaluation", "finetune", "predict latest data/demo/test.{format}"),
+    "Explain": ("Evaluation", "finetune", "explain latest --split validation"),
     "Serve": ("Serving", "finetune", "serve latest --open"),
 }
 # A debugger needs the plain console, a server shows no progress; all others draw progress bars.

@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -26,6 +26,8 @@ class Evaluation(ABC, Generic[E, P]):
     settings: Settings
     generation: Generation | None = None
     """How texts are generated, for tasks whose predictions are texts."""
+    error_measure: ClassVar[str] = "probability"
+    """What the magnitude of a wrong prediction is."""
     stop_tokens: Sequence[int] = ()
     """The tokens that end a generated text."""
 

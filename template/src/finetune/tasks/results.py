@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
+from typing import NamedTuple
 
 INTERVAL = "95 % interval"
 """Name of the interval of a main metric."""
@@ -91,6 +92,15 @@ def macro_note(labels: Sequence[str], present: Sequence[str], note: str = "") ->
     return f"{note} Macro averages leave out what does not occur in these data: {names}{more}.".lstrip()
 
 
+class ErrorKind(NamedTuple):
+    """What is wrong in a prediction, in words that can be counted."""
+
+    kind: str
+    """Such as confusion, missed or invented."""
+    detail: str
+    """Of what: a label, a type of entities, or two of them, `true → predicted`."""
+
+
 @dataclass(frozen=True, slots=True)
 class WrongPrediction:
     """A labelled example that the model predicts wrongly."""
@@ -102,6 +112,8 @@ class WrongPrediction:
     prediction: str
     magnitude: float
     """How large the error is. Where the task has probabilities, the one that the model gives to what is wrong."""
+    kinds: tuple[ErrorKind, ...] = ()
+    """The errors in it, for tasks that tell kinds of them."""
 
 
 @dataclass(frozen=True, slots=True)
