@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,12 +14,16 @@ from . import optional
 from .config.config import Config, Files
 from .console import counted, print_table
 from .data.files import shown
-from .dataset import stream_chosen
+from .data.rows import fingerprint
+from .dataset import scored_rows, stream_chosen
 from .errors import UserError
 from .predict import infer_examples
+from .run.contributions import write_contributions
 from .run.folder import RunFolder
 from .run.named_files import require_named_data
 from .run.saved_model import SavedModel, load_saved_model
+from .tasks.base import Task
+from .tasks.intervals import Array
 from .tasks.results import Scores, Table, WrongPrediction
 
 FORMAT = 1
@@ -31,7 +35,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluate the best model on a split of the run's config, or on another labelled file under the name `split`.
 
-    Writes `evaluation-<split>.json`, prints its tables and returns its content.
+    Writes `evaluation-<split>.json`, and `.safetensors` with what each example contributes to the main metric; prints
+    the tables and returns the content of the first.
     Raises UserError if the config has no file for the split or its data are wrong.
     """
     config, name = run.config(), run.evaluation_name(split)
@@ -40,18 +45,25 @@ def evaluate(
     if data:  # data.where chooses from the config's own files
         config = config.model_copy(update={"data": config.data.model_copy(update={"where": {}})})
     saved = load_saved_model(run.model, config.train, trust_remote_code=trust_remote_code)
-    rows = list(stream_chosen(config.data, saved.task, files))
+    rows = scored_rows(config.data, saved.task, files)
     examples = saved.task.parse(rows)
-    measured, scores, predictions = measure(config, saved, examples)
+    found = measure(config, saved, examples)
+    evaluation = {
+        "format": FORMAT,
+        "task": config.task.type,
+        "split": split,
+        "data": shown(files),
+        "fingerprint": fingerprint(rows, config.task.target_columns + config.task.text_targets),
+        **found.document,
+    }
     if analysis := optional.find("error_analysis", "tables"):
-        more = f"python -m finetune errors {quote(run.path.as_posix())} " + (
-            f"--data {quote(data.as_posix())}" if data else f"--split {split}"
-        )
-        errors = saved.task.errors(examples, predictions)
-        measured["tables"] += [asdict(table) for table in analysis.error_tables(saved.task, rows, errors, more)]
-    evaluation = {"format": FORMAT, "task": config.task.type, "split": split, "data": shown(files), **measured}
+        told = f"--data {quote(data.as_posix())}" if data else f"--split {split}"
+        more = f"python -m finetune errors {quote(run.path.as_posix())} {told}"
+        scored = analysis.Scored(saved.task, rows, examples, found.predictions, config.data.slices)
+        evaluation["tables"] += map(asdict, analysis.error_tables(scored, more))
+    write_contributions(run, split, found.contributions)
     run.write(name, json.dumps(evaluation, indent=1, ensure_ascii=False) + "\n")
-    show(evaluation, scores.tables, console)
+    show(evaluation, found.scores.tables, console)
     return evaluation
 
 
@@ -97,14 +109,23 @@ def largest_errors(
     return [replace(error, prediction=text_of.get(error.row, error.prediction)) for error in largest]
 
 
-def measure(config: Config, saved: SavedModel, examples: list[Any]) -> tuple[dict[str, Any], Scores, list[Any]]:
-    """Loss and metrics of a model on labelled examples, and those of trivial baselines; as JSON, as scores, and the
-    predictions.
-    """
+class Measured(NamedTuple):
+    """What a model reaches on labelled examples."""
+
+    document: dict[str, Any]
+    """Loss and metrics, and those of trivial baselines, as JSON."""
+    scores: Scores
+    contributions: Array
+    """What each example adds to the main metric."""
+    predictions: list[Any]
+
+
+def measure(config: Config, saved: SavedModel, examples: list[Any]) -> Measured:
+    """Evaluate a model on labelled examples."""
     task = saved.task
     encoded, result = infer_examples(config, saved, examples, "evaluation")
     predictions = task.predictions(examples, encoded.features, result.decoded)
-    scores = task.score(examples, predictions)
+    scores, contributions = task.score(examples, predictions), task.contributions(examples, predictions)
     measured = {
         "examples": len(examples),
         "size": task.size(examples),
@@ -113,8 +134,9 @@ def measure(config: Config, saved: SavedModel, examples: list[Any]) -> tuple[dic
         "headline": task.main_metric,
         "lower_is_better": task.settings.lower_is_better,
         "metrics": scores.metrics,
+        "interval": task.interval(contributions, scores.metrics[task.main_metric]),
         "baseline": [
-            {"name": name, "metrics": task.score(examples, predictions).metrics}
+            baseline(task, name, examples, predictions)
             for name, predictions in task.baselines(examples, encoded.features).items()
         ],
         "tables": [asdict(table) for table in scores.tables],
@@ -125,7 +147,14 @@ def measure(config: Config, saved: SavedModel, examples: list[Any]) -> tuple[dic
         if encoded.truncated
         else [],
     }
-    return measured, scores, predictions
+    return Measured(measured, scores, contributions, predictions)
+
+
+def baseline(task: Task[Any, Any], name: str, examples: list[Any], predictions: list[Any]) -> dict[str, Any]:
+    """The entry of a baseline in an evaluation: its metrics, and the interval of the main one."""
+    metrics = task.score(examples, predictions).metrics
+    contributions = task.contributions(examples, predictions)
+    return {"name": name, "metrics": metrics, "interval": task.interval(contributions, metrics[task.main_metric])}
 
 
 def show(evaluation: dict[str, Any], tables: list[Table], console: Console) -> None:
