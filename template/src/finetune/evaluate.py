@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from shlex import quote
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -24,7 +24,7 @@ from .run.named_files import require_named_data
 from .run.saved_model import SavedModel, load_saved_model
 from .tasks.base import Task
 from .tasks.intervals import Array
-from .tasks.results import Scores, Table, WrongPrediction
+from .tasks.results import INTERVAL, Scores, Table, WrongPrediction, interval_text
 
 FORMAT = 1
 """Version of the keys in evaluation-<split>.json."""
@@ -47,23 +47,23 @@ def evaluate(
     saved = load_saved_model(run.model, config.train, trust_remote_code=trust_remote_code)
     rows = scored_rows(config.data, saved.task, files)
     examples = saved.task.parse(rows)
-    found = measure(config, saved, examples)
+    measured = measure(config, saved, examples)
     evaluation = {
         "format": FORMAT,
         "task": config.task.type,
         "split": split,
         "data": shown(files),
         "fingerprint": fingerprint(rows, config.task.target_columns + config.task.text_targets),
-        **found.document,
+        **measured.record,
     }
     if analysis := optional.find("error_analysis", "tables"):
         told = f"--data {quote(data.as_posix())}" if data else f"--split {split}"
         more = f"python -m finetune errors {quote(run.path.as_posix())} {told}"
-        scored = analysis.Scored(saved.task, rows, examples, found.predictions, config.data.slices)
+        scored = analysis.Scored(saved.task, rows, examples, measured.predictions, config.data.slices)
         evaluation["tables"] += map(asdict, analysis.error_tables(scored, more))
-    write_contributions(run, split, found.contributions)
+    write_contributions(run, split, measured.contributions)
     run.write(name, json.dumps(evaluation, indent=1, ensure_ascii=False) + "\n")
-    show(evaluation, found.scores.tables, console)
+    show(evaluation, measured.scores.tables, console)
     return evaluation
 
 
@@ -109,24 +109,25 @@ def largest_errors(
     return [replace(error, prediction=text_of.get(error.row, error.prediction)) for error in largest]
 
 
-class Measured(NamedTuple):
-    """What a model reaches on labelled examples."""
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A model on labelled examples."""
 
-    document: dict[str, Any]
+    record: dict[str, Any]
     """Loss and metrics, and those of trivial baselines, as JSON."""
     scores: Scores
-    contributions: Array
-    """What each example adds to the main metric."""
     predictions: list[Any]
+    contributions: Array
+    """What each example adds to the sums that the main metric is a function of."""
 
 
 def measure(config: Config, saved: SavedModel, examples: list[Any]) -> Measured:
-    """Evaluate a model on labelled examples."""
+    """Loss and metrics of a model on labelled examples, and those of trivial baselines."""
     task = saved.task
     encoded, result = infer_examples(config, saved, examples, "evaluation")
     predictions = task.predictions(examples, encoded.features, result.decoded)
     scores, contributions = task.score(examples, predictions), task.contributions(examples, predictions)
-    measured = {
+    record = {
         "examples": len(examples),
         "size": task.size(examples),
         "truncated": encoded.truncated,
@@ -147,7 +148,7 @@ def measure(config: Config, saved: SavedModel, examples: list[Any]) -> Measured:
         if encoded.truncated
         else [],
     }
-    return Measured(measured, scores, contributions, predictions)
+    return Measured(record, scores, predictions, contributions)
 
 
 def baseline(task: Task[Any, Any], name: str, examples: list[Any], predictions: list[Any]) -> dict[str, Any]:
@@ -163,17 +164,22 @@ def show(evaluation: dict[str, Any], tables: list[Table], console: Console) -> N
     known = [(baseline["name"], baseline["metrics"][main]) for baseline in baselines if main in baseline["metrics"]]
     beside = f" ({'; '.join(f'{name}: {value:z.4f}' for name, value in known)})" if known else ""
     reading = ", lower is better" if evaluation["lower_is_better"] else ""
+    rows: list[list[str | int | float]] = [
+        [name, metrics[name], *(baseline["metrics"].get(name, "") for baseline in baselines)]
+        for name in sorted(metrics, key=lambda name: name != main)
+    ]
+    intervals = [interval_text(one.get("interval")) for one in (evaluation, *baselines)]
+    if any(intervals):
+        rows.insert(1, [INTERVAL, *intervals])
     summary = Table(
         f"{evaluation['split']}: {evaluation['size']} of {evaluation['data']}",
         ["", "this model", *(baseline["name"] for baseline in baselines)],
-        [
-            [name, metrics[name], *(baseline["metrics"].get(name, "") for baseline in baselines)]
-            for name in sorted(metrics, key=lambda name: name != main)
-        ],
+        rows,
     )
     for table in (*tables, summary):
         show_table(table, console)
-    result = escape(f"{main} {metrics[main]:z.4f}{beside}{reading}. Loss {evaluation['loss']:.4f}.")
+    interval = f", {INTERVAL} {intervals[0]}" if intervals[0] else ""
+    result = escape(f"{main} {metrics[main]:z.4f}{interval}{beside}{reading}. Loss {evaluation['loss']:.4f}.")
     console.print(f"[bold]Result:[/] {result}", highlight=False)
 
 

@@ -1,6 +1,5 @@
 """Multi-label classification: any number of labels for a text or a pair of texts."""
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,11 +14,13 @@ from ..data.features import Feature
 from ..data.label_values import labels_of
 from ..data.rows import Row
 from ..errors import UserError
+from .class_loss import binary_cross_entropy, class_weights
 from .intervals import Array, ratio
 from .labels import label_options, require_known
 from .objective import at_least_fp32
 from .results import Curves, ErrorKind, Scores, Summary, Table, WrongPrediction, macro_note
 from .settings import MultiLabelClassification
+from .state import Labels, Share, TextState
 from .tabular import Values
 from .texts import TextTask, is_scored, joined, pair_of
 
@@ -43,10 +44,19 @@ class Prediction:
     probabilities: list[float]
 
 
+class Fitted(TextState):
+    """Labels in the order of the model's outputs, the most frequent ones, and the threshold of all."""
+
+    labels: Labels
+    frequent: list[str]
+    threshold: Share
+
+
 class MultiLabelClassificationTask(TextTask[Example, Prediction]):
     """Binary cross-entropy for each label; one threshold for all, chosen on the validation data."""
 
-    fitted = ("labels", "frequent", "threshold")
+    settings: MultiLabelClassification
+    fitted = Fitted
 
     def __init__(self, settings: MultiLabelClassification) -> None:
         super().__init__(settings)
@@ -65,7 +75,7 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
         return Example(text, pair, labels, extra)
 
     def fit_targets(self, examples: Iterable[Example]) -> None:
-        self.labels = []
+        self.labels, self.weights = [], None
         self.extend_targets(examples)
 
     def extend_targets(self, examples: Iterable[Example]) -> None:
@@ -73,10 +83,13 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
         for example in examples:
             counts.update(example.labels or [])
             size += 1
+        earlier = dict(zip(self.labels, self.weights or [], strict=False))
         self.labels += sorted(counts.keys() - self.labels)
         if not self.labels:
             raise UserError("data.train: no example has a label: add labels to some")
         self.frequent = self._frequent(counts, size)
+        balanced = {label: (size - count) / count for label, count in counts.items() if count < size}
+        self.weights = class_weights(self.settings, self.labels, balanced, earlier)
 
     def _frequent(self, counts: Counter[str], examples: int) -> list[str]:
         """The labels that most examples have, or at least the most frequent one."""
@@ -100,12 +113,19 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
         logits = at_least_fp32(logits)
         # The mean over labels: one example weighs the same however many labels there are.
         targets = labels.to(logits.dtype).nan_to_num()
-        losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(-1)
+        losses = binary_cross_entropy(logits, targets, self.weights, self.settings).mean(-1)
         return (losses * is_scored(labels)).sum()
+
+    def unit_losses(self, logits: Tensor, labels: Tensor, units: Sequence[Sequence[int]]) -> Tensor:
+        targets = labels.to(at_least_fp32(logits).dtype).nan_to_num()
+        losses = F.binary_cross_entropy_with_logits(at_least_fp32(logits), targets, reduction="none").mean(-1)
+        return torch.stack([(losses * is_scored(labels))[list(rows)].sum() for rows in units])
 
     def distillation_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
         soft = (at_least_fp32(targets) / temperature).sigmoid()
-        return self.loss(logits / temperature, torch.where(is_scored(labels)[:, None], soft, math.nan)) * temperature**2
+        hotter = at_least_fp32(logits) / temperature
+        losses = F.binary_cross_entropy_with_logits(hotter, soft, reduction="none").mean(-1)
+        return (losses * is_scored(labels)).sum() * temperature**2
 
     def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
         return at_least_fp32(logits).sigmoid().tolist()

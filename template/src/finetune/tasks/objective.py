@@ -33,6 +33,9 @@ class Objective(ABC):
         """Whether `loss` and `decode` also take the `TokenScores` of what is `scored`, in place of logits."""
         return False
 
+    label_smoothing: float = 0.0
+    """Label smoothing of the loss that is computed of `TokenScores`."""
+
     def scored(self, values: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """For `scores_tokens`: what predicts a scored token (of logits or hidden states), and these tokens' labels."""
         raise NotImplementedError
@@ -66,7 +69,7 @@ class Objective(ABC):
     def unit_losses(self, logits: Any, labels: Tensor, units: Sequence[Sequence[int]]) -> Tensor:
         """(units,): the loss of each of some rows of a batch, or groups of rows that `group_by_example` demands.
 
-        It tells which examples are hard or mislabelled, so that weights of labels do not count.
+        It tells which examples are hard or mislabelled: class weights and focal loss do not count.
         """
         return torch.stack([self.loss(logits[rows], labels[rows]) for rows in map(list, units)])
 

@@ -20,6 +20,7 @@ from .intervals import Array, ratio
 from .objective import at_least_fp32
 from .results import Scores, Summary, Table, WrongPrediction
 from .settings import Ranking
+from .state import Finite, State
 from .tabular import Values
 from .texts import text_of, tokenize
 
@@ -40,12 +41,18 @@ class Example:
         self.extra = self.extra or [()] * len(self.documents)
 
 
+class Fitted(State):
+    """The highest relevance."""
+
+    highest: Finite
+
+
 class RankingTask(Task[Example, list[float]]):
     """A score for each document of a query; the higher, the earlier it comes."""
 
     settings: Ranking
     groups_rows = True
-    fitted = ("highest",)
+    fitted = Fitted
 
     def __init__(self, settings: Ranking) -> None:
         super().__init__(settings)

@@ -28,8 +28,7 @@ class SummarizationTask(Seq2SeqTask):
 
     def similarity(self, reference: str, generated: str) -> float:
         """ROUGE-L."""
-        [score] = _rouge(("rougeL",), [reference], [generated])
-        return score["rougeL"]
+        return _rouge(("rougeL",), [reference], [generated])[0]["rougeL"]
 
     def text_metrics(self, references: list[str], generated: list[str]) -> dict[str, float]:
         names = self.settings.text_metrics
