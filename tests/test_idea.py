@@ -60,6 +60,7 @@ CONFIGURATIONS = {
     "TensorBoard": ("Training", "tensorboard.main", "--logdir runs"),
     "Evaluate": ("Evaluation", "finetune", "evaluate latest"),
     "Predict": ("Evaluation", "finetune", "predict latest data/demo/test.{format}"),
+    "Errors": ("Evaluation", "finetune", "errors latest"),
     "Explain": ("Evaluation", "finetune", "explain latest --split validation"),
     "Serve": ("Serving", "finetune", "serve latest --open"),
 }

@@ -179,7 +179,7 @@ def test_confusions_need_no_kind(project: Project) -> None:
     task = new_task(load_config(project.config("text-classification")))
     errors = [WrongPrediction(0, "a", "x", "y", 0.9, (ErrorKind("confusion", "x → y"),))]
     (pairs,) = kinds_of_errors(task, [Row("a.csv:2", {}, {})], errors, 10)
-    assert (pairs.columns, pairs.rows) == (["true → predicted", "count", "examples"], [["x → y", 1, "a.csv:2: a"]])
+    assert (pairs.columns, pairs.rows) == (["true → predicted", "count", "for example"], [["x → y", 1, "a.csv:2: a"]])
 
 
 def test_of_a_large_file_a_sample_is_looked_at_in_its_order(project: Project) -> None:
@@ -295,7 +295,7 @@ def test_the_worst_queries_of_a_ranking_are_shown(project: Project) -> None:
 def test_slices_of_every_task_are_in_its_evaluation(
     task: str, project: Project, finished: Callable[[str], None]
 ) -> None:
-    """With the main metric of the whole split in the first line."""
+    """With the main metric of the whole split in the first line; the words of all tables have their Chinese."""
     finished(task)
     edit(data={"slices": ["length"]})
     assert main(["evaluate", RUN, "--split", "test"]) == 0
@@ -305,6 +305,18 @@ def test_slices_of_every_task_are_in_its_evaluation(
     assert whole[2] == pytest.approx(evaluation["metrics"][evaluation["headline"]])
     assert sum(part[1] for part in parts) == whole[1] == evaluation["examples"]
     assert whole[3:] == (evaluation["interval"] or ["", ""])
+    if is_there("report"):
+        require_chinese(evaluation)
+
+
+def require_chinese(evaluation: dict[str, Any]) -> None:
+    """The page translates titles, columns and kinds of errors, not the names of metrics."""
+    from finetune.report.words import CHINESE
+
+    tables = evaluation["tables"]
+    words = {word for table in tables for word in (table["title"], *table["columns"])}
+    words |= {row[0] for table in tables if table["columns"][0] == "kind" for row in table["rows"]}
+    assert words - CHINESE.keys() - {*evaluation["metrics"], "f1", "1 - chrF", "1 - ROUGE-L"} == set()
 
 
 def test_a_column_of_slices_that_is_not_there_is_refused(
@@ -396,7 +408,7 @@ def test_a_run_does_not_name_files_outside_of_the_project(
     assert not any(b"topsecret" in path.read_bytes() for path in Path(RUN).glob("errors-*"))
 
 
-def test_the_report_has_the_errors_in_both_languages(project: Project, finished: Callable[[str], None]) -> None:
+def test_the_report_has_the_errors(project: Project, finished: Callable[[str], None]) -> None:
     finished("text-classification")
     assert main(["evaluate", RUN, "--split", "test"]) == 0
     tables = {table["title"]: table for table in json.loads(Path(RUN, "evaluation-test.json").read_text())["tables"]}
@@ -404,4 +416,4 @@ def test_the_report_has_the_errors_in_both_languages(project: Project, finished:
     assert mistakes["note"] == "To see more, run: python -m finetune errors runs/config --split test"
     assert mistakes["rows"][0][0].startswith("validation.jsonl:")
     if is_there("report"):
-        assert "Most confident mistakes" in Path(RUN, "report/index.html").read_text()
+        assert "Most confident mistakes" in Path(RUN, "report/index.html").read_text(encoding="utf-8")

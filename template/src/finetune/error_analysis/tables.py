@@ -129,7 +129,7 @@ def kinds_of_errors(
         tables.append(Table(KINDS, ["kind", "count", "share"], lines, SPANS if task.splits_into_words else ""))
     most = sorted(found, key=lambda kind: (-len(found[kind]), kind))[:count]
     lines = [[kind.kind, kind.detail, len(found[kind]), _examples(rows, found[kind])] for kind in most]
-    columns = ["kind", "error", "count", "examples"]
+    columns = ["kind", "error", "count", "for example"]
     if [*by_kind] == ["confusion"]:
         columns, lines = ["true → predicted", *columns[2:]], [line[1:] for line in lines]
     tables.append(Table(PAIRS, columns, lines))
