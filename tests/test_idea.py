@@ -61,6 +61,7 @@ CONFIGURATIONS = {
     "Evaluate": ("Evaluation", "finetune", "evaluate latest"),
     "Compare last two runs": ("Evaluation", "finetune", "compare"),
     "Predict": ("Evaluation", "finetune", "predict latest data/demo/test.{format}"),
+    "Errors": ("Evaluation", "finetune", "errors latest"),
     "Explain": ("Evaluation", "finetune", "explain latest --split validation"),
     "Serve": ("Serving", "finetune", "serve latest --open"),
 }

@@ -15,7 +15,7 @@ from .config.config import Config, Files
 from .console import counted, print_table
 from .data.files import shown
 from .data.rows import fingerprint
-from .dataset import stream_chosen
+from .dataset import scored_rows, stream_chosen
 from .errors import UserError
 from .predict import infer_examples
 from .run.contributions import write_contributions
@@ -45,16 +45,9 @@ def evaluate(
     if data:  # data.where chooses from the config's own files
         config = config.model_copy(update={"data": config.data.model_copy(update={"where": {}})})
     saved = load_saved_model(run.model, config.train, trust_remote_code=trust_remote_code)
-    rows = list(stream_chosen(config.data, saved.task, files))
+    rows = scored_rows(config.data, saved.task, files)
     examples = saved.task.parse(rows)
     measured = measure(config, saved, examples)
-    tables = measured.record["tables"]
-    if analysis := optional.find("error_analysis", "tables"):
-        more = f"python -m finetune errors {quote(run.path.as_posix())} " + (
-            f"--data {quote(data.as_posix())}" if data else f"--split {split}"
-        )
-        errors = saved.task.errors(examples, measured.predictions)
-        tables += [asdict(table) for table in analysis.error_tables(saved.task, rows, errors, more)]
     evaluation = {
         "format": FORMAT,
         "task": config.task.type,
@@ -63,6 +56,11 @@ def evaluate(
         "fingerprint": fingerprint(rows, config.task.target_columns + config.task.text_targets),
         **measured.record,
     }
+    if analysis := optional.find("error_analysis", "tables"):
+        told = f"--data {quote(data.as_posix())}" if data else f"--split {split}"
+        more = f"python -m finetune errors {quote(run.path.as_posix())} {told}"
+        scored = analysis.Scored(saved.task, rows, examples, measured.predictions, config.data.slices)
+        evaluation["tables"] += map(asdict, analysis.error_tables(scored, more))
     write_contributions(run, split, measured.contributions)
     run.write(name, json.dumps(evaluation, indent=1, ensure_ascii=False) + "\n")
     show(evaluation, measured.scores.tables, console)
