@@ -83,6 +83,16 @@ class TextSettings(Settings):
     auto_model = "AutoModelForSequenceClassification"
 
 
+class ProbabilitySettings(Settings):
+    """What tasks whose predictions have probabilities have in common."""
+
+    calibration: Literal["temperature", "none"] = "temperature"
+    """Calibration: temperature scaling divides the logits by one number, chosen at each validation, so that of the
+    predictions with a probability of 0.8 about 80 % are right. The predicted labels stay the same. none: the
+    probabilities as trained, which are often too high.
+    """
+
+
 # With the discriminator, an error is reported in the terms of the form that was meant.
 ClassWeights = Annotated[
     Annotated[Literal["none", "balanced"], Tag("word")]
@@ -91,7 +101,7 @@ ClassWeights = Annotated[
 ]
 
 
-class TextClassification(TextSettings):
+class TextClassification(TextSettings, ProbabilitySettings):
     """Text classification: one label for a text or a pair of texts. Columns: text, (text_pair), label."""
 
     label_column = "label"
@@ -113,7 +123,7 @@ class TextClassification(TextSettings):
         return "f1_macro"
 
 
-class MultiLabelClassification(TextSettings):
+class MultiLabelClassification(TextSettings, ProbabilitySettings):
     """Multi-label classification: any number of labels for a text. Columns: text, (text_pair), labels."""
 
     target_columns = ("labels",)
@@ -140,7 +150,7 @@ class Regression(TextSettings):
     """Loss function: mse is the squared error; huber is linear for large errors, so that wrong labels pull less."""
 
 
-class TokenClassification(Settings):
+class TokenClassification(ProbabilitySettings):
     """Token classification: a tag for every word, such as named entities. Columns: tokens, tags; or text, entities."""
 
     input_columns = ("tokens",)
