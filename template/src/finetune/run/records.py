@@ -78,11 +78,16 @@ class Environment(Typed):
     parameters: Parameters | None = None
 
 
+Interval = Annotated[list[Number], Field(min_length=2, max_length=2)]
+"""Low and high."""
+
+
 class Baseline(Typed):
     """Metrics of a trivial baseline."""
 
     name: str
     metrics: dict[str, Number]
+    interval: Interval | None = None
 
 
 class Table(Typed):
@@ -158,6 +163,10 @@ class Evaluation(Typed):
     headline: str
     lower_is_better: bool
     metrics: dict[str, Number]
+    interval: Interval | None = None
+    """95 % interval of the main metric."""
+    fingerprint: str | None = None
+    """SHA-256 of the rows."""
     baseline: list[Baseline]
     tables: list[Table]
     matrices: list[Matrix]

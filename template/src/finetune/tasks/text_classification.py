@@ -15,6 +15,7 @@ from ..data.features import IGNORE, Feature
 from ..data.label_values import label_name
 from ..data.rows import Row
 from ..errors import UserError
+from .intervals import Array, ratio
 from .labels import label_options, require_known
 from .objective import at_least_fp32
 from .probabilities import Array, ProbabilityTask, softmax
@@ -163,6 +164,15 @@ class TextClassificationTask(ProbabilityTask[Example, Prediction], TextTask[Exam
             ],
             matrices=[ConfusionMatrix("Confusion matrix", self.labels, counts.tolist())],
         )
+
+    def contributions(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Array:
+        """Right, 1."""
+        pairs = zip(examples, predictions, strict=True)
+        return np.array([[prediction.label == example.label, 1] for example, prediction in pairs], dtype=float)
+
+    def headline(self, sums: Array) -> Array:
+        """Accuracy."""
+        return ratio(sums[..., 0], sums[..., 1])
 
     def baselines(self, examples: Sequence[Example], features: Sequence[Feature]) -> dict[str, list[Prediction]]:
         certain = [float(label == self.majority) for label in self.labels]
