@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from . import optional
 from .config.config import Config, Files
 from .console import counted, print_table
 from .data.files import shown
@@ -100,6 +101,9 @@ def measure(config: Config, saved: SavedModel, examples: list[Any]) -> tuple[dic
     encoded, result = infer_examples(config, saved, examples, "evaluation")
     predictions = task.predictions(examples, encoded.features, result.decoded)
     scores, contributions = task.score(examples, predictions), task.contributions(examples, predictions)
+    part, calibration = optional.find("calibration", "evaluation"), None
+    if part and (calibration := part.measure(task, examples, encoded.features, result.decoded)):
+        scores.tables += part.tables(calibration)
     measured = {
         "examples": len(examples),
         "size": task.size(examples),
@@ -117,6 +121,7 @@ def measure(config: Config, saved: SavedModel, examples: list[Any]) -> tuple[dic
         "matrices": [asdict(matrix) for matrix in scores.matrices],
         "scatters": [asdict(scatter) for scatter in scores.scatters],
         "curves": [asdict(curves) for curves in scores.curves],
+        **({"calibration": calibration} if calibration else {}),
         "notes": [f"{encoded.truncated:,} of {counted(len(examples), 'text')} truncated to {saved.max_length} tokens."]
         if encoded.truncated
         else [],

@@ -19,7 +19,7 @@ from ..errors import UserError
 from .intervals import Array, ratio
 from .labels import label_options, require_known
 from .objective import at_least_fp32
-from .probabilities import Array, ProbabilityTask, softmax, with_opposite
+from .probabilities import ProbabilityTask, softmax, with_opposite
 from .results import Curves, Scores, Summary, Table, WrongPrediction, macro_note
 from .settings import MultiLabelClassification
 from .tabular import Values

@@ -17,11 +17,11 @@ from ..data.features import Feature
 from ..errors import UserError
 from .base import Task
 from .evaluation import P
+from .intervals import Array
 from .objective import at_least_fp32
 from .preprocessing import E
 from .settings import ProbabilitySettings, Settings
 
-Array = NDArray[np.float64]
 COLDEST, HOTTEST = 0.05, 20.0
 """The limits of a temperature: beyond them probabilities are 0 or 1, or all equal."""
 MOST_ROWS = 50_000

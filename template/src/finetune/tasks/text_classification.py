@@ -18,7 +18,7 @@ from ..errors import UserError
 from .intervals import Array, ratio
 from .labels import label_options, require_known
 from .objective import at_least_fp32
-from .probabilities import Array, ProbabilityTask, softmax
+from .probabilities import ProbabilityTask, softmax
 from .results import ConfusionMatrix, Scores, Summary, Table, WrongPrediction, macro_note
 from .settings import TextClassification
 from .tabular import Values

@@ -27,7 +27,7 @@ from .intervals import Array, ratio
 from .labels import label_options, require_known
 from .ner_tags import chunks, confusion, entity_level, is_plain, read_tags, to_iob2, token_level
 from .objective import at_least_fp32
-from .probabilities import Array, ProbabilityTask, softmax
+from .probabilities import ProbabilityTask, softmax
 from .results import Scores, Summary, WrongPrediction
 from .settings import Direction, TokenClassification
 from .texts import text_of
