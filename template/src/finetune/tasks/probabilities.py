@@ -21,9 +21,8 @@ from .intervals import Array
 from .objective import at_least_fp32
 from .preprocessing import E
 from .settings import ProbabilitySettings, Settings
+from .state import COLDEST, HOTTEST
 
-COLDEST, HOTTEST = 0.05, 20.0
-"""The limits of a temperature: beyond them probabilities are 0 or 1, or all equal."""
 MOST_ROWS = 50_000
 """Scored labels that a temperature is chosen on; of more, evenly spaced ones, which give it to three digits."""
 
@@ -35,16 +34,6 @@ class ProbabilityTask(Task[E, P]):
     temperature = 1.0
     """What logits are divided by before they become probabilities."""
 
-    def state(self) -> dict[str, Any]:
-        return {**super().state(), "temperature": self.temperature}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        super().load_state(state)
-        temperature = float(state.get("temperature", 1.0))  # models of earlier versions do not have it
-        if not COLDEST <= temperature <= HOTTEST:
-            raise ValueError(f"a temperature of {temperature} is not one from {COLDEST} to {HOTTEST}")
-        self.temperature = temperature
-
     def at_temperature(self, temperature: float) -> Self:
         """The same task with another temperature, which gives the same answers."""
         changed = copy(self)
@@ -52,7 +41,7 @@ class ProbabilityTask(Task[E, P]):
         return changed
 
     def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
-        return list(at_least_fp32(logits).cpu().numpy())
+        return list(at_least_fp32(logits.detach()).cpu().numpy())
 
     def calibrate(self, examples: Sequence[E], features: Sequence[Feature], decoded: Sequence[Any]) -> None:
         is_on = self.settings.calibration == "temperature"

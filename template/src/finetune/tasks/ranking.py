@@ -20,6 +20,7 @@ from .intervals import Array, ratio
 from .objective import at_least_fp32
 from .results import Scores, Summary, Table, WrongPrediction
 from .settings import Ranking
+from .state import Finite, State
 from .tabular import Values
 from .texts import text_of, tokenize
 
@@ -40,12 +41,18 @@ class Example:
         self.extra = self.extra or [()] * len(self.documents)
 
 
+class Fitted(State):
+    """The highest relevance."""
+
+    highest: Finite
+
+
 class RankingTask(Task[Example, list[float]]):
     """A score for each document of a query; the higher, the earlier it comes."""
 
     settings: Ranking
     groups_rows = True
-    fitted = ("highest",)
+    fitted = Fitted
 
     def __init__(self, settings: Ranking) -> None:
         super().__init__(settings)
@@ -68,6 +75,9 @@ class RankingTask(Task[Example, list[float]]):
 
     def first_rows(self, examples: Sequence[Example]) -> Sequence[int]:
         return [example.rows[0] for example in examples]
+
+    def rows_of(self, examples: Sequence[Example]) -> Sequence[Sequence[int]]:
+        return [example.rows for example in examples]
 
     def example(self, row: Row) -> Example:
         """A list of one document."""

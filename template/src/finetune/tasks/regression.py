@@ -18,6 +18,7 @@ from .intervals import Array
 from .objective import at_least_fp32
 from .results import Scatter, Scores, Summary, WrongPrediction
 from .settings import Regression
+from .state import Finite, Positive, TextState
 from .tabular import Values
 from .texts import TextTask, is_scored, joined, pair_of
 
@@ -33,11 +34,19 @@ class Example:
     """Its tabular features."""
 
 
+class Fitted(TextState):
+    """By which the labels are standardized."""
+
+    mean: Finite
+    deviation: Positive
+
+
 class RegressionTask(TextTask[Example, float]):
     """Squared or Huber error on standardized numbers; metrics and predictions are in the unit of the data."""
 
     settings: Regression
-    fitted = ("mean", "deviation")
+    fitted = Fitted
+    error_measure = "absolute error"
 
     def __init__(self, settings: Regression) -> None:
         super().__init__(settings)

@@ -14,7 +14,7 @@ from ..data.features import IGNORE, Encoded, Feature
 from ..data.rows import Row
 from .generative import Generated, GenerativeTask, sample_table
 from .intervals import Array
-from .results import Scores, Summary
+from .results import Scores, Summary, WrongPrediction
 from .settings import Seq2SeqSettings
 from .texts import text_of, tokenize
 
@@ -65,6 +65,19 @@ class Seq2SeqTask(GenerativeTask[Example]):
 
     def prompt_and_reference(self, example: Example) -> tuple[str, str]:
         return example.source, str(example.target)
+
+    def errors(self, examples: Sequence[Example], predictions: Sequence[Generated]) -> list[WrongPrediction]:
+        """The generated texts that differ from the reference, sized by 1 - `similarity`."""
+        found = []
+        for row, (example, prediction) in enumerate(zip(examples, predictions, strict=True)):
+            size = 0.0 if prediction.text is None else 1 - self.similarity(str(example.target), prediction.text)
+            if size > 0:
+                found.append(WrongPrediction(row, *self.prompt_and_reference(example), str(prediction.text), size))
+        return found
+
+    @abstractmethod
+    def similarity(self, reference: str, generated: str) -> float:
+        """How close a generated text is to the reference, from 0 to 1."""
 
     @abstractmethod
     def text_metrics(self, references: list[str], generated: list[str]) -> dict[str, float]:

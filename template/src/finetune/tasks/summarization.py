@@ -24,6 +24,12 @@ class WordTokenizer:
 class SummarizationTask(Seq2SeqTask):
     """ROUGE (Lin 2004): mean F1 of shared words, shared pairs of words, and the longest common subsequence."""
 
+    error_measure = "1 - ROUGE-L"
+
+    def similarity(self, reference: str, generated: str) -> float:
+        """ROUGE-L."""
+        return _rouge(("rougeL",), [reference], [generated])[0]["rougeL"]
+
     def text_metrics(self, references: list[str], generated: list[str]) -> dict[str, float]:
         names = self.settings.text_metrics
         scores = _rouge(names, references, generated)

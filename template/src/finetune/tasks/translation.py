@@ -15,6 +15,13 @@ class TranslationTask(Seq2SeqTask):
     """BLEU (Papineni et al. 2002) and chrF (Popović 2015) over the whole dataset, by sacreBLEU (Post 2018)."""
 
     settings: Translation
+    error_measure = "1 - chrF"
+
+    def similarity(self, reference: str, generated: str) -> float:
+        """ChrF of a sentence."""
+        import sacrebleu
+
+        return float(sacrebleu.sentence_chrf(generated, [reference]).score) / 100
 
     def text_metrics(self, references: list[str], generated: list[str]) -> dict[str, float]:
         """From 0 to 100."""
