@@ -127,6 +127,9 @@ def measure(config: Config, saved: SavedModel, examples: list[Any]) -> Measured:
     encoded, result = infer_examples(config, saved, examples, "evaluation")
     predictions = task.predictions(examples, encoded.features, result.decoded)
     scores, contributions = task.score(examples, predictions), task.contributions(examples, predictions)
+    part, calibration = optional.find("calibration", "evaluation"), None
+    if part and (calibration := part.measure(task, examples, encoded.features, result.decoded)):
+        scores.tables += part.tables(calibration)
     record = {
         "examples": len(examples),
         "size": task.size(examples),
@@ -144,6 +147,7 @@ def measure(config: Config, saved: SavedModel, examples: list[Any]) -> Measured:
         "matrices": [asdict(matrix) for matrix in scores.matrices],
         "scatters": [asdict(scatter) for scatter in scores.scatters],
         "curves": [asdict(curves) for curves in scores.curves],
+        **({"calibration": calibration} if calibration else {}),
         "notes": [f"{encoded.truncated:,} of {counted(len(examples), 'text')} truncated to {saved.max_length} tokens."]
         if encoded.truncated
         else [],

@@ -6,7 +6,7 @@ dataset, `report/` writes the HTML report, `export/` writes models for other pro
 watches a stream of texts, `plan/` computes the memory that a training needs, `serving/` answers over HTTP,
 `compare/` says whether runs differ by more than chance,
 `error_analysis/` shows where a model is wrong,
-`explain/` shows how much each word contributes to a prediction.
+`explain/` shows how much each word contributes to a prediction, `calibration/` measures predicted probabilities.
 """
 
 from dataclasses import dataclass
@@ -37,6 +37,7 @@ PARTS = {
     "compare": Part(verbs=("compare",)),
     "error_analysis": Part(verbs=("errors",)),
     "explain": Part(verbs=("explain",)),
+    "calibration": Part(),
 }
 
 

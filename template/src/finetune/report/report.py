@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from .. import optional
 from ..errors import UserError
 from ..files import MANIFEST, Folder, entries, is_plain
 from ..run.folder import RunFolder, data_check_folder
@@ -20,7 +21,7 @@ from .page import render
 from .words import Translate, translator
 
 INDEX = "index.html"
-PICTURE = re.compile(r"(loss|metric|learning-rate|(scatter|curve)-.+-[0-9]+)\.(svg|png)")
+PICTURE = re.compile(r"(loss|metric|learning-rate|(scatter|curve)-.+-[0-9]+|(reliability|coverage)-.+)\.(svg|png)")
 """Names of plots; earlier versions drew .png."""
 
 
@@ -139,6 +140,9 @@ def draw_results(evaluation: dict[str, Any], folder: Path, _: Translate) -> list
         for number, content in enumerate(evaluation.get(kind, []), start=1):
             path = folder / f"{kind.removesuffix('s')}-{evaluation['split']}-{number}.svg"
             drawn.append({"title": content["title"], "picture": embed(draw(content, path, _))})
+    if part := optional.find("calibration", "plots"):
+        pictures = part.draw(evaluation, folder, _).items()
+        drawn += [{"title": title, "picture": embed(picture)} for title, picture in pictures]
     return drawn
 
 

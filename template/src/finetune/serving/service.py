@@ -107,6 +107,7 @@ class Service:
         truncate: bool | None = None,
         generation: Generation | None = None,
         seed: int | None = None,
+        min_confidence: float | None = None,
     ) -> list[Record]:
         """A record for each row, the same as `finetune predict` writes. Raises Problem."""
         encoding = await self._encode(rows, truncate)
@@ -114,9 +115,12 @@ class Service:
         generation = generation or self.task.generation
         job = Job(encoding.encoded.features, generation, self.task.stop_tokens, seed, windows=windows)
         decoded = await self._submit(job)
-        records: list[Record] = await self._in_turn(
-            lambda: self.model.records(encoding.examples, encoding.encoded, decoded), encoding.characters
+        records: list[Record]
+        records, withheld = await self._in_turn(
+            lambda: self.model.records(encoding.examples, encoding.encoded, decoded, min_confidence),
+            encoding.characters,
         )
+        self.metrics.withheld.inc(withheld)
         self._count(records)
         return records
 
@@ -245,9 +249,7 @@ class Service:
             return
         for record in records:
             found = record["prediction"]
-            withheld = found is None
-            self.metrics.withheld.inc(withheld)
-            labels = [] if withheld else found if isinstance(found, list) else [found]
+            labels = [] if found is None else found if isinstance(found, list) else [found]
             for label in labels:
                 self.metrics.predictions.labels(label["label"] if isinstance(label, dict) else label).inc()
 
