@@ -9,6 +9,8 @@ from ...tasks.settings import Settings
 from ..examples import rows_of
 from ..service import Service
 
+METHOD: Any = Literal["gradients", "occlusion", "both"]
+
 
 class Word(BaseModel):
     """A word that the model reads; offsets count Unicode code points, the end is exclusive."""
@@ -70,7 +72,7 @@ def _request(settings: Settings, most: int) -> type[BaseModel]:
         "RowsToExplain",
         __config__=ConfigDict(extra="forbid"),
         rows=(list[dict[str, Any]], rows),
-        method=(Literal["gradients", "occlusion", "both"], "gradients"),
+        method=(METHOD, "gradients"),
         label=(str | None, Field(None, description="A label instead of the predicted one.")),
         word=(int | None, Field(None, description="Of token classification: the number of a word, from 1.")),
     )
