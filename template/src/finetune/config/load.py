@@ -28,8 +28,8 @@ def load_config(path: Path, overrides: list[str] | None = None) -> Config:
     Raises UserError with file:line and key for a syntax error, an unknown or repeated key, and a bad value.
     """
     root = read_yaml(path)
-    if path.suffix == ".json":
-        root.set(*parse_override("model.trust_remote_code=false"))
+    if path.suffix == ".json" and (model := root.children.get("model")):
+        model.children["trust_remote_code"] = Node(False, model.origin)
     for override in overrides or []:
         root.set(*parse_override(override))
     for key, folder in deleted_keys().items():
