@@ -1,13 +1,15 @@
-"""Evaluate a run's best model on a split, with trivial baselines for comparison."""
+"""Evaluate a run's best model on a split, with trivial and learnt baselines for comparison."""
 
 import json
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
+from . import optional
 from .config.config import Config, Files
 from .console import counted, print_table
 from .data.files import shown
@@ -17,7 +19,9 @@ from .predict import infer_examples
 from .run.folder import RunFolder
 from .run.named_files import require_named_data
 from .run.saved_model import SavedModel, load_saved_model
+from .tasks.base import Task
 from .tasks.results import Scores, Table, WrongPrediction
+from .tasks.verdict import verdict
 
 FORMAT = 1
 """Version of the keys in evaluation-<split>.json."""
@@ -39,6 +43,12 @@ def evaluate(
     saved = load_saved_model(run.model, config.train, trust_remote_code=trust_remote_code)
     examples = read_split(config, saved.task, files)
     measured, scores = measure(config, saved, examples)
+    if learnt := optional.find("baselines", "learnt"):
+        found = learnt.learnt_baselines(
+            run, saved.task, examples, shown(files), partial(baseline, saved.task, examples)
+        )
+        measured["baseline"] += found["baseline"]
+        measured["notes"] += found["notes"]
     evaluation = {"format": FORMAT, "task": config.task.type, "split": split, "data": shown(files), **measured}
     run.write(name, json.dumps(evaluation, indent=1, ensure_ascii=False) + "\n")
     show(evaluation, scores.tables, console)
@@ -92,7 +102,7 @@ def measure(config: Config, saved: SavedModel, examples: list[Any]) -> tuple[dic
         "lower_is_better": task.settings.lower_is_better,
         "metrics": scores.metrics,
         "baseline": [
-            {"name": name, "metrics": task.score(examples, predictions).metrics}
+            baseline(task, examples, name, predictions)
             for name, predictions in task.baselines(examples, encoded.features).items()
         ],
         "tables": [asdict(table) for table in scores.tables],
@@ -104,6 +114,11 @@ def measure(config: Config, saved: SavedModel, examples: list[Any]) -> tuple[dic
         else [],
     }
     return measured, scores
+
+
+def baseline(task: Task[Any, Any], examples: list[Any], name: str, predictions: list[Any]) -> dict[str, Any]:
+    """The entry of a baseline in an evaluation."""
+    return {"name": name, "metrics": task.score(examples, predictions).metrics}
 
 
 def show(evaluation: dict[str, Any], tables: list[Table], console: Console) -> None:
@@ -125,5 +140,9 @@ def show(evaluation: dict[str, Any], tables: list[Table], console: Console) -> N
         print_table(console, table.columns, table.rows)
         if table.note:
             console.print(f"[dim]{escape(table.note)}[/]", highlight=False)
-    result = escape(f"{main} {metrics[main]:z.4f}{beside}{reading}. Loss {evaluation['loss']:.4f}.")
-    console.print(f"[bold]Result:[/] {result}", highlight=False)
+    for note in evaluation["notes"]:
+        console.print(f"[dim]{escape(note)}[/]", highlight=False)
+    result = f"{main} {metrics[main]:z.4f}{beside}{reading}. Loss {evaluation['loss']:.4f}."
+    if found := verdict(evaluation):
+        result += f" {found}"
+    console.print(f"[bold]Result:[/] {escape(result)}", highlight=False)

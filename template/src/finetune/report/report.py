@@ -13,6 +13,7 @@ from ..files import MANIFEST, Folder, entries, is_plain
 from ..run.folder import RunFolder, data_check_folder
 from ..run.history import TrainingHistory, read_history
 from ..run.records import DataCheck, Recorded, Stages, read_record
+from ..tasks.verdict import verdict
 from . import plots
 from .facts import environment_facts, main_facts
 from .matrices import confusions, stage_matrix
@@ -45,6 +46,7 @@ def write_report(run: Path) -> Path:
         page = render(
             language,
             name_of_run=config.get("run", {}).get("name") or run.resolve().name,
+            verdicts=[f"{_(one['split'])}: {found}" for one in evaluations if (found := verdict(one, _))],
             facts=main_facts(config, environment, examples_of_test(config, evaluations), history, main_metric, _),
             environment=environment_facts(config, environment, _),
             curves=[embed(path) for path in draw_curves(history, main_metric, target, _)],

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from ..tasks.verdict import LOSES, TIES
 from .metrics import MEANINGS
 
 Translate = Callable[[str], str]
@@ -83,6 +84,13 @@ CHINESE = {
     "frequency of each token": "各词元的频率",
     "the source as it stands": "原文照抄",
     "the first sentence": "第一句",
+    "TF-IDF with logistic regression": "TF-IDF 加逻辑回归",
+    "TF-IDF with ridge regression": "TF-IDF 加岭回归",
+    "BM25 with features": "BM25 加特征",
+    LOSES:
+        "基线“{baseline}”更好：{metric} 为 {theirs}，本模型为 {ours}。可以试试更多训练数据、更多轮次或别的基础模型。",
+    TIES:
+        "基线“{baseline}”同样好：{metric} 为 {theirs}。可以试试更多训练数据、更多轮次或别的基础模型。",
     # Titles, columns and averages of the tables of the tasks
     "Confusion matrix": "混淆矩阵",
     "Per label": "各标签",

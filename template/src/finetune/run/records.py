@@ -79,9 +79,11 @@ class Environment(Typed):
 
 
 class Baseline(Typed):
-    """Metrics of a trivial baseline."""
+    """Metrics of a baseline."""
 
     name: str
+    learnt: bool = False
+    """Whether it was fitted to the training data, or else is trivial."""
     metrics: dict[str, Number]
 
 
