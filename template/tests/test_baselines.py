@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Project
+from conftest import Project, needs
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from finetune.baselines import learnt
@@ -27,6 +27,7 @@ from finetune.tasks.settings import (
     Settings,
     TextClassification,
 )
+from finetune.tasks.verdict import verdict
 
 
 def fitted(settings: Settings, rows: list[dict[str, Any]], **features: Any) -> tuple[Task[Any, Any], list[Any]]:
@@ -319,3 +320,53 @@ def test_a_sample_is_said(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert note == (
         "The learnt baselines are fitted to a sample of the training data: 6 of 10 examples of train.jsonl."
     )
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "lower_is_better", "interval", "told"),
+    [
+        (0.9, 0.8, False, None, None),
+        (0.9, 0.8, False, [0.85, 0.95], None),
+        (0.9, 0.86, False, [0.85, 0.95], "Not distinguishable from the baseline 'best': its m of 0.8600 lies in the "),
+        (0.8, 0.9, False, [0.7, 0.95], "The baseline 'best' is better: m 0.9000 against 0.8000. More training data, "),
+        (0.8, 0.8, False, None, "The baseline 'best' is as good: m 0.8000."),
+        (5.0, 6.0, True, [4.0, 5.5], None),
+        (5.0, 4.0, True, None, "The baseline 'best' is better: m 4.0000 against 5.0000."),
+        (5.0, 5.2, True, [4.0, 5.5], "Not distinguishable"),
+    ],
+)
+def test_verdict(
+    ours: float, theirs: float, lower_is_better: bool, interval: list[float] | None, told: str | None
+) -> None:
+    worst = {"name": "worst", "metrics": {"m": 9.0 if lower_is_better else 0.1}}
+    best = {"name": "best", "metrics": {"m": theirs}}
+    found = verdict(
+        {
+            "headline": "m",
+            "lower_is_better": lower_is_better,
+            "metrics": {"m": ours},
+            "interval": interval,
+            "baseline": [worst, best],
+        }
+    )
+    assert found is None if told is None else found is not None and found.startswith(told)
+
+
+@needs("report")
+@pytest.mark.parametrize(
+    ("language", "told"),
+    [
+        ("en", "test: The baseline &#39;TF-IDF with logistic regression&#39; is better: accuracy 1.0000 against 0."),
+        ("zh", "测试集：基线“TF-IDF 加逻辑回归”更好：accuracy 为 1.0000，本模型为 0."),
+    ],
+)
+def test_the_first_line_of_the_report_says_so(run: Path, language: str, told: str) -> None:
+    environment = json.loads((run / "environment.json").read_text())
+    (run / "environment.json").write_text(json.dumps(environment | {"language": language}))
+    found = evaluation() | {"split": "test", "metrics": {"accuracy": 0.25}}
+    (run / "evaluation-test.json").write_text(json.dumps(found))
+    assert main(["report", str(run)]) == 0
+    page = (run / "report" / "index.html").read_text("utf-8")
+    below_title = page.split("</h1>")[1].strip()
+    assert below_title.startswith(f'<p class="verdict">{told}')
+    assert ("TF-IDF 加逻辑回归" in page) == (language == "zh")

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,16 @@ from . import optional
 from .config.config import Config, Files
 from .console import counted, print_table
 from .data.files import shown
-from .dataset import read_split, stream_chosen
+from .data.rows import fingerprint
+from .dataset import stream_chosen
 from .errors import UserError
 from .predict import infer_examples
+from .run.contributions import write_contributions
 from .run.folder import RunFolder
 from .run.named_files import require_named_data
 from .run.saved_model import SavedModel, load_saved_model
 from .tasks.base import Task
+from .tasks.intervals import Array
 from .tasks.results import Scores, Table, WrongPrediction
 from .tasks.verdict import verdict
 
@@ -32,7 +34,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluate the best model on a split of the run's config, or on another labelled file under the name `split`.
 
-    Writes `evaluation-<split>.json`, prints its tables and returns its content.
+    Writes `evaluation-<split>.json`, and `.safetensors` with what each example contributes to the main metric; prints
+    the tables and returns the content of the first.
     Raises UserError if the config has no file for the split or its data are wrong.
     """
     config, name = run.config(), run.evaluation_name(split)
@@ -41,15 +44,23 @@ def evaluate(
     if data:  # data.where chooses from the config's own files
         config = config.model_copy(update={"data": config.data.model_copy(update={"where": {}})})
     saved = load_saved_model(run.model, config.train, trust_remote_code=trust_remote_code)
-    examples = read_split(config, saved.task, files)
-    measured, scores = measure(config, saved, examples)
+    rows = list(stream_chosen(config.data, saved.task, files))
+    examples = saved.task.parse(rows)
+    measured, scores, contributions = measure(config, saved, examples)
+    scored = fingerprint(rows, config.task.target_columns + config.task.text_targets)
     if learnt := optional.find("baselines", "learnt"):
-        found = learnt.learnt_baselines(
-            run, saved.task, examples, shown(files), partial(baseline, saved.task, examples)
-        )
+        found = learnt.learnt_baselines(run, saved.task, shown(files), scored, examples, baseline)
         measured["baseline"] += found["baseline"]
         measured["notes"] += found["notes"]
-    evaluation = {"format": FORMAT, "task": config.task.type, "split": split, "data": shown(files), **measured}
+    evaluation = {
+        "format": FORMAT,
+        "task": config.task.type,
+        "split": split,
+        "data": shown(files),
+        "fingerprint": scored,
+        **measured,
+    }
+    write_contributions(run, split, contributions)
     run.write(name, json.dumps(evaluation, indent=1, ensure_ascii=False) + "\n")
     show(evaluation, scores.tables, console)
     return evaluation
@@ -88,11 +99,15 @@ def confident_errors(
     return [(rows[error.row].place, error) for error in largest]
 
 
-def measure(config: Config, saved: SavedModel, examples: list[Any]) -> tuple[dict[str, Any], Scores]:
-    """Loss and metrics of a model on labelled examples, and those of trivial baselines; as JSON, and as scores."""
+def measure(config: Config, saved: SavedModel, examples: list[Any]) -> tuple[dict[str, Any], Scores, Array]:
+    """Loss and metrics of a model on labelled examples, and those of trivial baselines, as JSON.
+
+    Then the scores of the model, and the contributions of the examples to its main metric.
+    """
     task = saved.task
     encoded, result = infer_examples(config, saved, examples, "evaluation")
-    scores = task.score(examples, task.predictions(examples, encoded.features, result.decoded))
+    predictions = task.predictions(examples, encoded.features, result.decoded)
+    scores, contributions = task.score(examples, predictions), task.contributions(examples, predictions)
     measured = {
         "examples": len(examples),
         "size": task.size(examples),
@@ -101,8 +116,9 @@ def measure(config: Config, saved: SavedModel, examples: list[Any]) -> tuple[dic
         "headline": task.main_metric,
         "lower_is_better": task.settings.lower_is_better,
         "metrics": scores.metrics,
+        "interval": task.interval(contributions, scores.metrics[task.main_metric]),
         "baseline": [
-            baseline(task, examples, name, predictions)
+            baseline(task, name, examples, predictions)
             for name, predictions in task.baselines(examples, encoded.features).items()
         ],
         "tables": [asdict(table) for table in scores.tables],
@@ -113,12 +129,14 @@ def measure(config: Config, saved: SavedModel, examples: list[Any]) -> tuple[dic
         if encoded.truncated
         else [],
     }
-    return measured, scores
+    return measured, scores, contributions
 
 
-def baseline(task: Task[Any, Any], examples: list[Any], name: str, predictions: list[Any]) -> dict[str, Any]:
-    """The entry of a baseline in an evaluation."""
-    return {"name": name, "metrics": task.score(examples, predictions).metrics}
+def baseline(task: Task[Any, Any], name: str, examples: list[Any], predictions: list[Any]) -> dict[str, Any]:
+    """The entry of a baseline in an evaluation: its metrics, and the interval of the main one."""
+    metrics = task.score(examples, predictions).metrics
+    contributions = task.contributions(examples, predictions)
+    return {"name": name, "metrics": metrics, "interval": task.interval(contributions, metrics[task.main_metric])}
 
 
 def show(evaluation: dict[str, Any], tables: list[Table], console: Console) -> None:

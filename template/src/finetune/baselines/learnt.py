@@ -38,8 +38,8 @@ MOST_CHARACTERS = 10_000_000
 MOST_WORK = 80_000_000
 """Characters times the numbers that are predicted for each example."""
 
-Entry = Callable[[str, Sequence[Any]], dict[str, Any]]
-"""From the name of a baseline and its predictions to its entry in an evaluation."""
+Entry = Callable[[Task[Any, Any], str, Sequence[Any], Sequence[Any]], dict[str, Any]]
+"""From the task, a baseline's name, the examples and its predictions of them to its entry in an evaluation."""
 
 
 class Model(Protocol):
@@ -71,17 +71,17 @@ class Cache(Typed):
 
 
 def learnt_baselines(
-    run: RunFolder, task: Task[Any, Any], examples: Sequence[Any], data: str, entry: Entry
+    run: RunFolder, task: Task[Any, Any], data: str, scored: str, examples: Sequence[Any], entry: Entry
 ) -> dict[str, Any]:
     """The entries of the learnt baselines in an evaluation (`baseline`) and what is to be said of them (`notes`).
 
-    `task` knows the labels of the run, and `data` names the files of the examples. Where the training data cannot be
-    read any more, or the run must not name them, there are none, and a note says why.
+    `task` knows the labels of the run; `data` names the files of the examples, and `scored` is their fingerprint.
+    Where the training data cannot be read any more, or the run must not name them, there are none, and a note says why.
     """
     if not isinstance(task, TextTask | RankingTask):
         return {"baseline": [], "notes": []}
     try:
-        key = _key(run, task, examples)
+        key = _key(run, scored)
         known = _cached(run)
         if data not in known or known[data]["key"] != key:
             known[data] = {"key": key, **_learn(run, task, examples, entry)}
@@ -92,22 +92,11 @@ def learnt_baselines(
         return {"baseline": [], "notes": [f"No baseline was learnt: {error}."]}
 
 
-def _key(run: RunFolder, task: Task[Any, Any], examples: Sequence[Any]) -> str:
-    """Fingerprint of the training data as the run recorded them, of the settings and of the scored examples."""
+def _key(run: RunFolder, scored: str) -> str:
+    """Fingerprint of the training data as the run recorded them, of the settings and of the scored rows."""
     config = run.config()
-    digest = hashlib.sha256(
-        json.dumps(
-            [
-                FORMAT,
-                run.environment().get("data"),
-                config.task.model_dump(mode="json"),
-                config.data.model_dump(mode="json"),
-            ]
-        ).encode()
-    )
-    for example in examples:
-        digest.update(repr(example).encode(errors="surrogatepass"))
-    return digest.hexdigest()
+    settings = [section.model_dump(mode="json") for section in (config.task, config.data)]
+    return hashlib.sha256(json.dumps([FORMAT, run.environment().get("data"), settings, scored]).encode()).hexdigest()
 
 
 def _cached(run: RunFolder) -> dict[str, Any]:
@@ -137,7 +126,9 @@ def _learn(
     return {
         "fitted": "; ".join(f"{model.name}: {model.described}" for model in models) + f"; {used}",
         "seconds": round(seconds, 3),
-        "baseline": [{**entry(model.name, model.predictions(examples)), "learnt": True} for model in models],
+        "baseline": [
+            {**entry(task, model.name, examples, model.predictions(examples)), "learnt": True} for model in models
+        ],
         "notes": [sampled] if len(some) < count else [],
     }
 

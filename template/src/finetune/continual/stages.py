@@ -92,7 +92,7 @@ def scores(config: Config, finished: Config) -> list[float | None]:
         stage = stage_config(config, number)
         examples = read_split(stage, new_task(stage), scored_files(stage.data))
         if knows(saved.task, stage, examples):
-            measured, _ = measure(stage, saved, examples)
+            measured, *_ = measure(stage, saved, examples)
             found.append(measured["metrics"][measured["headline"]])
         else:
             found.append(None)

@@ -46,7 +46,7 @@ def write_report(run: Path) -> Path:
         page = render(
             language,
             name_of_run=config.get("run", {}).get("name") or run.resolve().name,
-            verdicts=[f"{_(one['split'])}: {found}" for one in evaluations if (found := verdict(one, _))],
+            verdicts=verdicts(evaluations, _),
             facts=main_facts(config, environment, examples_of_test(config, evaluations), history, main_metric, _),
             environment=environment_facts(config, environment, _),
             curves=[embed(path) for path in draw_curves(history, main_metric, target, _)],
@@ -70,6 +70,12 @@ def write_report(run: Path) -> Path:
         if PICTURE.fullmatch(path.name) and path.name not in drawn:
             report.remove(path.name)
     return report.path / INDEX
+
+
+def verdicts(evaluations: list[dict[str, Any]], _: Translate) -> list[str]:
+    """What is to be said first: on which split a baseline is better, or as good."""
+    told = {evaluation["split"]: verdict(evaluation, _) for evaluation in evaluations}
+    return [_("{split}: {sentence}").format(split=_(split), sentence=text) for split, text in told.items() if text]
 
 
 def advice(run: Path, config: dict[str, Any], _: Translate) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from ..tasks.verdict import LOSES, TIES
+from ..tasks.verdict import CLOSE, LOSES, REMEDY, TIES
 from .metrics import MEANINGS
 
 Translate = Callable[[str], str]
@@ -87,10 +87,12 @@ CHINESE = {
     "TF-IDF with logistic regression": "TF-IDF 加逻辑回归",
     "TF-IDF with ridge regression": "TF-IDF 加岭回归",
     "BM25 with features": "BM25 加特征",
-    LOSES:
-        "基线“{baseline}”更好：{metric} 为 {theirs}，本模型为 {ours}。可以试试更多训练数据、更多轮次或别的基础模型。",
-    TIES:
-        "基线“{baseline}”同样好：{metric} 为 {theirs}。可以试试更多训练数据、更多轮次或别的基础模型。",
+    "{split}: {sentence}": "{split}：{sentence}",
+    LOSES: "基线“{baseline}”更好：{metric} 为 {theirs}，本模型为 {ours}。",
+    TIES: "基线“{baseline}”同样好：{metric} 为 {theirs}。",
+    CLOSE:
+        "与基线“{baseline}”难分高下：它的 {metric} 为 {theirs}，落在本模型 {ours} 的 95% 区间（{low} 到 {high}）之内。",
+    REMEDY: "可以试试更多训练数据、更多轮次或别的基础模型。",
     # Titles, columns and averages of the tables of the tasks
     "Confusion matrix": "混淆矩阵",
     "Per label": "各标签",

@@ -78,6 +78,10 @@ class Environment(Typed):
     parameters: Parameters | None = None
 
 
+Interval = Annotated[list[Number], Field(min_length=2, max_length=2)]
+"""Low and high."""
+
+
 class Baseline(Typed):
     """Metrics of a baseline."""
 
@@ -85,6 +89,7 @@ class Baseline(Typed):
     learnt: bool = False
     """Whether it was fitted to the training data, or else is trivial."""
     metrics: dict[str, Number]
+    interval: Interval | None = None
 
 
 class Table(Typed):
@@ -160,6 +165,10 @@ class Evaluation(Typed):
     headline: str
     lower_is_better: bool
     metrics: dict[str, Number]
+    interval: Interval | None = None
+    """95 % interval of the main metric."""
+    fingerprint: str | None = None
+    """SHA-256 of the rows."""
     baseline: list[Baseline]
     tables: list[Table]
     matrices: list[Matrix]

@@ -20,6 +20,8 @@ from .token_scores import TokenScores, cross_entropy, score_tokens
 
 LONGEST_SHOWN = 400
 """Characters of a text that a table of samples shows."""
+LARGEST_LOSS = 700.0
+"""Of a larger one, the perplexity has no float."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,7 @@ class GenerativeTask(Task[E, Generated]):
         scored = max(1, sum(prediction.scored_tokens for prediction in predictions))
         loss = sum(prediction.loss for prediction in predictions) / scored
         return {
-            "perplexity": math.exp(min(loss, 700)),  # a larger one has no float
+            "perplexity": math.exp(min(loss, LARGEST_LOSS)),
             "token_accuracy": sum(prediction.correct_tokens for prediction in predictions) / scored,
         }
 

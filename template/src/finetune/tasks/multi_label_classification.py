@@ -15,6 +15,7 @@ from ..data.features import Feature
 from ..data.label_values import labels_of
 from ..data.rows import Row
 from ..errors import UserError
+from .intervals import Array, ratio
 from .labels import label_options, require_known
 from .objective import at_least_fp32
 from .results import Curves, Scores, Summary, Table, WrongPrediction, macro_note
@@ -166,6 +167,15 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
             ],
             curves=[self._by_threshold(true, predictions)],
         )
+
+    def contributions(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Array:
+        """True positives, false positives, false negatives."""
+        pairs = [(set(e.labels or []), set(p.labels)) for e, p in zip(examples, predictions, strict=True)]
+        return np.array([[len(t & p), len(p - t), len(t - p)] for t, p in pairs], dtype=float)
+
+    def headline(self, sums: Array) -> Array:
+        """Micro F1."""
+        return ratio(2 * sums[..., 0], 2 * sums[..., 0] + sums[..., 1] + sums[..., 2])
 
     def _by_threshold(self, true: "np.ndarray[Any, Any]", predictions: Sequence[Prediction]) -> Curves:
         """Micro precision, recall and F1 at thresholds from 0 to the last of 0.99 above which a label is predicted.

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..data.features import IGNORE, Encoded, Feature
 from ..data.rows import Row
 from .generative import Generated, GenerativeTask, sample_table
+from .intervals import Array
 from .results import Scores, Summary
 from .settings import Seq2SeqSettings
 from .texts import text_of, tokenize
@@ -75,6 +77,15 @@ class Seq2SeqTask(GenerativeTask[Example]):
             metrics |= self.token_metrics(predictions)
         shown = [[e.source, str(e.target), text] for e, text in pairs[: self.generation.samples]]
         return Scores(metrics, sample_table(["source", "reference", "generated"], shown))
+
+    def contributions(self, examples: Sequence[Example], predictions: Sequence[Generated]) -> Array:
+        """`text_sums` of each generated text."""
+        texts = [prediction.text or "" for prediction in predictions]
+        return np.array(self.text_sums([str(example.target) for example in examples], texts), dtype=float)
+
+    @abstractmethod
+    def text_sums(self, references: list[str], generated: list[str]) -> list[list[float]]:
+        """What each generated text adds to the sums of the main metric."""
 
 
 def _shift_right(config: Any, labels: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -13,6 +14,7 @@ from ..data.features import IGNORE, Feature
 from ..data.label_values import label_name
 from ..data.rows import Row
 from ..errors import UserError
+from .intervals import Array, ratio
 from .labels import label_options, require_known
 from .objective import at_least_fp32
 from .results import ConfusionMatrix, Scores, Summary, Table, WrongPrediction, macro_note
@@ -155,6 +157,15 @@ class TextClassificationTask(TextTask[Example, Prediction]):
             ],
             matrices=[ConfusionMatrix("Confusion matrix", self.labels, counts.tolist())],
         )
+
+    def contributions(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Array:
+        """Right, 1."""
+        pairs = zip(examples, predictions, strict=True)
+        return np.array([[prediction.label == example.label, 1] for example, prediction in pairs], dtype=float)
+
+    def headline(self, sums: Array) -> Array:
+        """Accuracy."""
+        return ratio(sums[..., 0], sums[..., 1])
 
     def baselines(self, examples: Sequence[Example], features: Sequence[Feature]) -> dict[str, list[Prediction]]:
         certain = [float(label == self.majority) for label in self.labels]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -22,6 +23,7 @@ from ..data.rows import Row
 from ..errors import UserError
 from .base import Task
 from .entities import Offsets, Spans, bridge, entities_of, read_entities, split_words, tags_of
+from .intervals import Array, ratio
 from .labels import label_options, require_known
 from .ner_tags import chunks, confusion, entity_level, is_plain, read_tags, to_iob2, token_level
 from .objective import at_least_fp32
@@ -231,6 +233,23 @@ class TokenClassificationTask(Task[Example, Prediction]):
         return Scores(
             metrics, [entity_table, table], [confusion("Types, word by word", [*self._types(), "O"], true, predicted)]
         )
+
+    def contributions(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Array:
+        """Of each sentence right, predicted and true entities; of plain tags right words, words, words."""
+        rows = []
+        for example, prediction in zip(examples, predictions, strict=True):
+            true, predicted = example.tags or [], prediction.tags
+            if self.plain:
+                right = sum(map(str.__eq__, true, predicted))
+                rows.append((right, len(true), len(true)))
+            else:
+                expected, found = set(chunks(true)), set(chunks(read_tags(predicted, "prediction")))
+                rows.append((len(expected & found), len(found), len(expected)))
+        return np.array(rows, dtype=float)
+
+    def headline(self, sums: Array) -> Array:
+        """F1 of entities; of plain tags the accuracy, which this formula is for them."""
+        return ratio(2 * sums[..., 0], sums[..., 1] + sums[..., 2])
 
     def baselines(self, examples: Sequence[Example], features: Sequence[Feature]) -> dict[str, list[Prediction]]:
         usual = self.labels[0]
