@@ -13,6 +13,7 @@ from safetensors.numpy import save
 from scipy.stats import binom
 from scipy.stats import bootstrap as scipy_bootstrap
 
+from finetune import optional
 from finetune.cli import main
 from finetune.config.load import load_config
 from finetune.errors import UserError
@@ -77,6 +78,9 @@ def test_the_main_metric_is_a_function_of_sums(task: str, project: Project) -> N
     assert not one.has_headline(contributions, value + 0.01), "another metric has another value"
     low, high = one.interval(contributions, value)
     assert low < value < high
+    assert one.interval(contributions[:1], float(one.headline(contributions[0]))) is None
+    alike = contributions[[0] * 9]
+    assert one.interval(alike, float(one.headline(alike.sum(0)))) is None, "nothing tells how far it may be off"
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -166,10 +170,14 @@ def test_large_files_cost_a_second_at_most() -> None:
     assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=half / 5)
 
 
-def test_an_evaluation_has_its_interval_and_contributions(project: Project, finished: Callable[[str], None]) -> None:
+def test_an_evaluation_has_its_interval_and_contributions(
+    project: Project, finished: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+) -> None:
     finished("text-classification")
     run = RunFolder(Path("runs/config"))
+    capsys.readouterr()
     assert main(["evaluate", str(run.path)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
     validation, test = (json.loads((run.path / f"evaluation-{split}.json").read_text())
                         for split in ("validation", "test"))  # fmt: skip
     assert validation["fingerprint"] == test["fingerprint"], "the same file"
@@ -178,6 +186,14 @@ def test_an_evaluation_has_its_interval_and_contributions(project: Project, fini
     assert contributions[:, 0].mean() == accuracy
     assert test["interval"] == [*bootstrap(contributions, mean)]
     assert all(len(one["interval"]) == 2 for one in test["baseline"])
+    low, high = (f"{bound:.4f}" for bound in test["interval"])
+    assert f"95 % interval {low} to {high}" in printed, "the table"
+    assert f"Result: accuracy {accuracy:.4f}, 95 % interval {low} to {high} (always 'bad': 0.4000). Loss" in printed
+    if optional.is_there("report"):
+        assert f"{low} to {high}" in (run.path / "report/index.html").read_text()
+    if optional.is_there("export"):
+        assert main(["export", str(run.path), "exported"]) == 0
+        assert f"| 95 % interval | {low} to {high} |" in Path("exported/README.md").read_text()
     row, bad = (json.dumps({"text": "a fine day", "label": label}) + "\n" for label in ("good", "bad"))
     prints = []
     for name, text in (("a.jsonl", row + bad), ("b.jsonl", bad + row), ("c.jsonl", row + bad + bad)):

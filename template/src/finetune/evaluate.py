@@ -22,7 +22,7 @@ from .run.named_files import require_named_data
 from .run.saved_model import SavedModel, load_saved_model
 from .tasks.base import Task
 from .tasks.intervals import Array
-from .tasks.results import Scores, Table, WrongPrediction
+from .tasks.results import INTERVAL, Scores, Table, WrongPrediction, interval_text
 from .tasks.verdict import verdict
 
 FORMAT = 1
@@ -145,13 +145,17 @@ def show(evaluation: dict[str, Any], tables: list[Table], console: Console) -> N
     known = [(baseline["name"], baseline["metrics"][main]) for baseline in baselines if main in baseline["metrics"]]
     beside = f" ({'; '.join(f'{name}: {value:z.4f}' for name, value in known)})" if known else ""
     reading = ", lower is better" if evaluation["lower_is_better"] else ""
+    rows: list[list[str | int | float]] = [
+        [name, metrics[name], *(baseline["metrics"].get(name, "") for baseline in baselines)]
+        for name in sorted(metrics, key=lambda name: name != main)
+    ]
+    intervals = [interval_text(one.get("interval")) for one in (evaluation, *baselines)]
+    if any(intervals):
+        rows.insert(1, [INTERVAL, *intervals])
     summary = Table(
         f"{evaluation['split']}: {evaluation['size']} of {evaluation['data']}",
         ["", "this model", *(baseline["name"] for baseline in baselines)],
-        [
-            [name, metrics[name], *(baseline["metrics"].get(name, "") for baseline in baselines)]
-            for name in sorted(metrics, key=lambda name: name != main)
-        ],
+        rows,
     )
     for table in (*tables, summary):
         console.print(f"\n[bold]{escape(table.title)}[/]", highlight=False)
@@ -160,7 +164,8 @@ def show(evaluation: dict[str, Any], tables: list[Table], console: Console) -> N
             console.print(f"[dim]{escape(table.note)}[/]", highlight=False)
     for note in evaluation["notes"]:
         console.print(f"[dim]{escape(note)}[/]", highlight=False)
-    result = f"{main} {metrics[main]:z.4f}{beside}{reading}. Loss {evaluation['loss']:.4f}."
+    interval = f", {INTERVAL} {intervals[0]}" if intervals[0] else ""
+    result = f"{main} {metrics[main]:z.4f}{interval}{beside}{reading}. Loss {evaluation['loss']:.4f}."
     if found := verdict(evaluation):
         result += f" {found}"
     console.print(f"[bold]Result:[/] {escape(result)}", highlight=False)

@@ -79,11 +79,14 @@ class Evaluation(ABC, Generic[E, P]):
         return contributions.size > 0 and math.isclose(self.headline(contributions.sum(0)), value, abs_tol=1e-9)
 
     def interval(self, contributions: Array, value: float) -> tuple[float, float] | None:
-        """The 95 % bootstrap interval of the main metric, whose `value` is given; None where it has none."""
+        """The 95 % bootstrap interval of the main metric, whose `value` is given; None where it has none.
+
+        Where all examples contribute the same, such as all are right, resamples cannot tell how far it may be off.
+        """
         if len(contributions) < 2 or not self.has_headline(contributions, value):
             return None
         low, high = bootstrap(contributions, self.headline)
-        return (low, high) if math.isfinite(low) and math.isfinite(high) else None
+        return (low, high) if low < high < math.inf else None  # False also for nan
 
     def size(self, examples: Sequence[E]) -> str:
         """How many examples there are, in words."""

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
+INTERVAL = "95 % interval"
+"""Name of the interval of a main metric."""
 MOST_NAMED = 10
 """Absent labels that a note names."""
 
@@ -65,6 +67,11 @@ class Scores:
     matrices: list[ConfusionMatrix] = field(default_factory=list)
     scatters: list[Scatter] = field(default_factory=list)
     curves: list[Curves] = field(default_factory=list)
+
+
+def interval_text(interval: Sequence[float] | None) -> str:
+    """Low to high; nothing where there is no interval."""
+    return f"{interval[0]:z.4f} to {interval[1]:z.4f}" if interval else ""
 
 
 def _html_line(tag: str, cells: Sequence[str | int | float]) -> str:
