@@ -6,7 +6,9 @@ dataset, `report/` writes the HTML report, `export/` writes models for other pro
 watches a stream of texts, `plan/` computes the memory that a training needs, `serving/` answers over HTTP,
 `compare/` says whether runs differ by more than chance,
 `error_analysis/` shows where a model is wrong,
-`explain/` shows how much each word contributes to a prediction, `calibration/` measures predicted probabilities.
+`explain/` shows how much each word contributes to a prediction, `calibration/` measures predicted probabilities,
+watches a stream of texts, `plan/` computes the memory that a training needs, `serving/` answers over HTTP.
+`baselines/` fits linear models and BM25 to the training data, to be shown beside each evaluation.
 """
 
 from dataclasses import dataclass
@@ -38,6 +40,7 @@ PARTS = {
     "error_analysis": Part(verbs=("errors",)),
     "explain": Part(verbs=("explain",)),
     "calibration": Part(),
+    "baselines": Part(),
 }
 
 

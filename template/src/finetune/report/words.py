@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from ..tasks.verdict import CLOSE, LOSES, REMEDY, TIES
 from .metrics import MEANINGS
 
 Translate = Callable[[str], str]
@@ -90,6 +91,15 @@ CHINESE = {
     "frequency of each token": "各词元的频率",
     "the source as it stands": "原文照抄",
     "the first sentence": "第一句",
+    "TF-IDF with logistic regression": "TF-IDF 加逻辑回归",
+    "TF-IDF with ridge regression": "TF-IDF 加岭回归",
+    "BM25 with features": "BM25 加特征",
+    "{split}: {sentence}": "{split}：{sentence}",
+    LOSES: "基线“{baseline}”更好：{metric} 为 {theirs}，本模型为 {ours}。",
+    TIES: "基线“{baseline}”同样好：{metric} 为 {theirs}。",
+    CLOSE:
+        "与基线“{baseline}”难分高下：它的 {metric} 为 {theirs}，落在本模型 {ours} 的 95% 区间（{low} 到 {high}）之内。",
+    REMEDY: "可以试试更多训练数据、更多轮次或别的基础模型。",
     # Titles, columns and averages of the tables of the tasks
     "Confusion matrix": "混淆矩阵",
     "Per label": "各标签",
