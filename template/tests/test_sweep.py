@@ -16,12 +16,15 @@ from conftest import ROOT, Project
 from finetune.cli import main
 from finetune.config.load import load_config
 from finetune.errors import FAILED, INTERRUPTED, OK
+from finetune.files import Folder
 from finetune.sweep import outcome
 from finetune.sweep import sweep as loop
 from finetune.sweep.child import variables_of_slots
 from finetune.sweep.json_schema import json_schema
 from finetune.sweep.settings import Range, Sweep, read_sweep
 from finetune.sweep.space import propose, wanted_trials
+from finetune.sweep.state import load_state
+from finetune.sweep.study import Study
 
 VARY = {"optim.lr": {"log": [1e-4, 1e-1]}, "optim.warmup": [0.0, 0.1, 0.2]}
 STEPS = 4
@@ -94,6 +97,7 @@ def trainings(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[typ
     Training.started, Training.fail, Training.interrupt_at = [], staticmethod(lambda values: ""), 0
     monkeypatch.setattr(loop, "Child", Training)
     monkeypatch.setattr(outcome, "Child", Training)
+    monkeypatch.setattr(outcome, "find_spec", lambda name: None)
     monkeypatch.setattr(loop, "POLL", 0)
     return Training
 
@@ -289,6 +293,19 @@ def test_tpe_learns(project: Project, trainings: type[Training]) -> None:
     assert statistics.fmean(far[20:]) < 0.7 * statistics.fmean(far[:10])
 
 
+def test_the_important_key_has_the_largest_share(project: Project, trainings: type[Training]) -> None:
+    pytest.importorskip("optuna")
+    file = write(project, trials=20, vary={**VARY, "optim.beta1": [0.8, 0.9]})
+    assert main(["sweep", str(file)]) == OK
+    plan = read_sweep(file)
+    shares = Study(plan, load_state(plan, Folder(plan.folder))).importances()
+    assert next(iter(shares)) == "optim.lr"
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["optim.beta1"] < 0.1
+    assert (drawn := outcome.draw_importance(plan, load_state(plan, Folder(plan.folder)), Folder(plan.folder)))
+    assert drawn.is_file()
+
+
 @pytest.mark.parametrize("prune", ["median", "hyperband"])
 def test_pruned_trials_are_stopped_and_not_chosen(project: Project, trainings: type[Training], prune: str) -> None:
     pytest.importorskip("optuna")
@@ -373,7 +390,6 @@ def test_optuna_is_asked_for_only_where_it_is_needed(
 ) -> None:
     found = "finetune.packages.find_spec"
     monkeypatch.setattr(found, lambda name: None)
-    monkeypatch.setattr(outcome, "find_spec", lambda name: None)
     assert main(["sweep", str(write(project))]) == OK
     file = write(project, search="tpe", name="other")
     assert refused("sweep", file).endswith("needs optuna: pip install -c constraints.txt optuna")

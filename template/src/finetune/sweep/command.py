@@ -47,8 +47,9 @@ def sweep(file: Path, overrides: tuple[str, ...]) -> int:
         display = Display(console, plan, state, wanted)
         runner = Runner(plan, state, folder, display.update)
         done = sum(trial.ending != "waiting" for trial in state.trials)
-        size = f"{counted(wanted, 'trial')} of {counted(plan.sweep.seeds, 'seed')}, {done} done before"
-        print_line(console, escape(f"{folder.path}: {plan.sweep.search} search, {size}"))
+        size = f"{counted(wanted, 'trial')} of {counted(plan.sweep.seeds, 'seed')}"
+        before = f", {done} of them done before" if done else ""
+        print_line(console, escape(f"{folder.path}: {plan.sweep.search} search, {size}{before}"))
         display.start()
         try:
             runner.run(stopped)

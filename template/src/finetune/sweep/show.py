@@ -25,7 +25,8 @@ class Display:
         self.console = console
         self._plan, self._state, self._wanted = plan, state, wanted
         self._live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
-        self._told = {run.name: run.ending for trial in state.trials for run in trial.runs}
+        self._told = {run.name: str(run.ending) for trial in state.trials for run in trial.runs}
+        """What was said last of each run."""
 
     def start(self) -> None:
         """Begin with the table."""
@@ -37,23 +38,22 @@ class Display:
         if self._live:
             self._live.stop()
 
-    def update(self) -> None:
-        """Show what has changed."""
+    def update(self, running: set[str]) -> None:
+        """Show what has changed; `running` are the names of the runs that are trained now."""
         if self._live:
             self._live.update(table(self._plan, self._state, SHOWN), refresh=True)
         for trial in self._state.trials:
             for run in trial.runs:
-                if self._told.get(run.name) == run.ending:
+                now = "starts" if run.name in running else str(run.ending)
+                if now in (self._told.get(run.name), "waiting"):
                     continue
-                is_new = run.name not in self._told
-                self._told[run.name] = run.ending
+                self._told[run.name] = now
                 where = f"trial {trial.number}/{self._wanted} seed {run.seed}"
                 if run.ending == "failed":
                     print_line(self.console, f"[red]{where}: failed: {escape(run.sentence)}[/]")
-                elif not self._live and (is_new or run.ending != "waiting"):
+                elif not self._live:
                     value = f": {self._state.metric} {run.value:z.4f}" if run.ending == "finished" else ""
-                    what = "starts" if run.ending == "waiting" else run.ending
-                    print_line(self.console, escape(f"{where} ({setting(self._plan, trial)}) {what}{value}"))
+                    print_line(self.console, escape(f"{where} ({setting(self._plan, trial)}) {now}{value}"))
 
 
 def table(plan: Plan, state: State, most: int | None = None) -> Table:

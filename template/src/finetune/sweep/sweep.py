@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 from ..errors import INTERRUPTED, OK, UserError
 from ..files import Folder, make_folders
 from ..run.folder import RunFolder
-from ..run.history import TrainingHistory, read_history
+from ..run.history import read_history
 from .child import Child, variables_of_slots
 from .settings import Plan
 from .space import propose, wanted_trials
@@ -44,10 +44,10 @@ class Job:
 class Runner:
     """The trainings of a sweep, at most `parallel` at a time."""
 
-    def __init__(self, plan: Plan, state: State, folder: Folder, changed: Callable[[], None]) -> None:
+    def __init__(self, plan: Plan, state: State, folder: Folder, changed: Callable[[set[str]], None]) -> None:
         self.plan, self.state, self.folder = plan, state, folder
         self.jobs: list[Job] = []
-        self._changed = changed
+        self._show = changed
         self._wanted = wanted_trials(plan.sweep)
         self._variables = variables_of_slots(plan.base, plan.sweep.parallel)
         self._is_stopping = False
@@ -87,6 +87,9 @@ class Runner:
         if len(self.jobs) > before:
             self._changed()
         return len(self.jobs) > before
+
+    def _changed(self) -> None:
+        self._show({job.run.name for job in self.jobs})
 
     def _next(self) -> tuple[Trial, TrialRun] | None:
         """The next run that can be started, of a trial that has begun or of a new one."""
@@ -155,7 +158,14 @@ class Runner:
             history = read_history(path)
         except UserError:  # the training itself tells
             return
-        note(history, self.state.metric, job.run)
+        # The first metric of a validation is the one that chooses; where texts are generated for a part of the
+        # examples, its name says for how many.
+        metric = "loss" if self.plan.metric == "loss" else history.first_metric()
+        if metric is None:
+            return
+        self.state.metric = metric
+        job.run.curve = history.values("validation", metric)
+        job.run.step, job.run.value = history.best(metric) or (None, None)
         if self._study and self.plan.sweep.prune != "none" and job.run is job.trial.runs[0]:
             self._prune(job, self._study)
         self._changed()
@@ -166,15 +176,17 @@ class Runner:
         It counts as pruned even if it has ended meanwhile, and up to that validation: the result of a sweep must not
         depend on when the log was read.
         """
-        total = RunFolder(self.folder.path / job.run.name).environment().get("total_steps")
-        for number, (step, value) in enumerate(job.run.curve):
-            if number >= job.reported and not job.is_pruned:
-                job.reported += 1
-                job.is_pruned = study.should_prune(job.trial.number, number, value) and step != total
-                if job.is_pruned:
-                    job.child.stop()
+        for step, value in [] if job.is_pruned else job.run.curve[job.reported :]:
+            is_worse = study.should_prune(job.trial.number, job.reported, value)
+            job.reported += 1
+            total = RunFolder(self.folder.path / job.run.name).environment().get("total_steps")
+            if is_worse and step != total:
+                job.is_pruned = True
+                job.child.stop()
+                break
         if job.is_pruned:
             del job.run.curve[job.reported :]
+            job.run.step, job.run.value = job.run.curve[-1]
 
     def _end(self, job: Job, code: int) -> None:
         """Note how a training ended; one that was stopped, or that another process is writing, waits to be resumed."""
@@ -200,17 +212,6 @@ class Runner:
         if len(ended) >= min(ALIKE, self._wanted) and all(trial.sentence for trial in ended) and len(reasons) == 1:
             logs = self.folder.path / LOGS
             raise UserError(f"all trials fail alike (output in {logs}): {ended[0].sentence}")
-
-
-def note(history: TrainingHistory, metric: str, run: TrialRun) -> None:
-    """Note the metric at each validation, and at the best step.
-
-    Where texts are generated for a part of the examples, its name says for how many: bleu_first_200.
-    """
-    names = {name for record in history.validation for name in record}
-    logged = next((name for name in sorted(names) if name == metric or name.startswith(f"{metric}_first_")), metric)
-    run.curve = history.values("validation", logged)
-    run.step, run.value = history.best(logged) or (None, None)
 
 
 @contextmanager
