@@ -32,6 +32,7 @@ constraints.txt hashes.txt pyproject.toml setup_env.py
 .idea/runConfigurations/All_tests.xml .idea/runConfigurations/Check_data.xml
 .idea/runConfigurations/Debug_one_batch.xml .idea/runConfigurations/Doctor.xml
 .idea/runConfigurations/Download_base_model.xml .idea/runConfigurations/Evaluate.xml
+.idea/runConfigurations/Explain.xml
 .idea/runConfigurations/Install_dependencies.xml .idea/runConfigurations/Predict.xml .idea/runConfigurations/Proofs.xml
 .idea/runConfigurations/Resume.xml .idea/runConfigurations/Serve.xml .idea/runConfigurations/Sweep.xml
 .idea/runConfigurations/TensorBoard.xml

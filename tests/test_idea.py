@@ -61,6 +61,7 @@ CONFIGURATIONS = {
     "TensorBoard": ("Training", "tensorboard.main", "--logdir runs"),
     "Evaluate": ("Evaluation", "finetune", "evaluate latest"),
     "Predict": ("Evaluation", "finetune", "predict latest data/demo/test.{format}"),
+    "Explain": ("Evaluation", "finetune", "explain latest --split validation"),
     "Serve": ("Serving", "finetune", "serve latest --open"),
 }
 # A debugger needs the plain console, a server shows no progress; all others draw progress bars.

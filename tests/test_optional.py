@@ -15,6 +15,7 @@ USERS = {
     "continual": ["configs/continual.yaml"],
     "check_data": [".idea/runConfigurations/Check_data.xml"],
     "serving": [".idea/runConfigurations/Serve.xml"],
+    "explain": [".idea/runConfigurations/Explain.xml"],
     "sweep": ["sweeps/demo.yaml", "schemas/sweep.schema.json", ".idea/runConfigurations/Sweep.xml"],
 }
 """Files that use an optional folder, beside its tests."""

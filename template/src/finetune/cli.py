@@ -232,8 +232,7 @@ def training_settings(config: Path, overrides: list[str], resume: bool) -> "Conf
     if not resume:
         raise UserError(f"{config}: names a run, not a config: add --resume to continue it, or name a config file")
     run = find_interrupted() if latest else RunFolder(config)
-    # A run is data: that its config allowed remote code does not allow it here.
-    settings = load_config(run.config_file, ["model.trust_remote_code=false", *overrides])
+    settings = load_config(run.config_file, overrides)
     if run.needs_remote_code() and not settings.model.trust_remote_code:
         raise UserError(
             f"{run.path}: the model comes with Python code, which runs only if this command allows it: read the code, "

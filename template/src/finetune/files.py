@@ -82,6 +82,16 @@ class Folder:
         _require_regular(path)
         return path.read_text(encoding="utf-8")
 
+    def read_bytes(self, name: str, most: int) -> bytes:
+        """A file of at most so many bytes. Raises OSError if there is none, ValueError if it is larger."""
+        path = self.at(name)
+        _require_regular(path)
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+        if len(content) > most:
+            raise ValueError(f"has more than {most:,} bytes")
+        return content
+
     def read_object(self, name: str, remedy: str) -> dict[str, Any]:
         """The JSON object in a file that this program wrote. Raises UserError, with the remedy, for anything else."""
         path = self.path / name

@@ -3,8 +3,9 @@
 Nothing outside an optional folder imports it: its commands, its config keys and what the core calls in it are looked up
 here. `continual/` trains on from an earlier run, `init_data/` makes a dataset of one file, `check_data/` checks the
 dataset, `report/` writes the HTML report, `export/` writes models for other programs and uploads them, `monitor/`
-watches a stream of texts, `plan/` computes the memory that a training needs, `serving/` answers over HTTP, `sweep/`
-searches the best settings.
+watches a stream of texts, `plan/` computes the memory that a training needs, `serving/` answers over HTTP,
+`error_analysis/` shows where a model is wrong,
+`explain/` shows how much each word contributes to a prediction, `sweep/` searches the best settings.
 """
 
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ PARTS = {
     "monitor": Part(verbs=("monitor",)),
     "serving": Part(verbs=("serve",)),
     "plan": Part(verbs=("plan",)),
+    "error_analysis": Part(verbs=("errors",)),
+    "explain": Part(verbs=("explain",)),
     "sweep": Part(verbs=("sweep",)),
 }
 

@@ -33,8 +33,8 @@ def load_config(path: Path, overrides: list[str] | None = None) -> Config:
 def config_with(path: Path, changes: Iterable[tuple[tuple[str, ...], Node]]) -> Config:
     """Read a config as `load_config` does, with other values at some keys; an error in one names the place of it."""
     root = read_yaml(path)
-    if path.suffix == ".json":
-        root.set(*parse_override("model.trust_remote_code=false"))
+    if path.suffix == ".json" and (model := root.children.get("model")):
+        model.children["trust_remote_code"] = Node(False, model.origin)
     for keys, value in changes:
         root.set(keys, value)
     for key, folder in deleted_keys().items():

@@ -63,6 +63,10 @@ CHINESE = {
     "test": "测试集",
     "this model": "本模型",
     "lower is better": "越低越好",
+    "95 % interval": "95% 区间",
+    "{low} to {high}": "{low} 至 {high}",
+    "Where the metric lies in 95 % of resamples of the examples (bootstrap).":
+        "对样本重新抽样（自助法）时，95% 的抽样结果的指标落在此范围内。",
     "{examples} of {file}": "{file}，{examples}",
     "Nothing was evaluated yet: run": "尚未评估，请运行：",
     "Nothing was evaluated: the config names no validation or test data. With a file of labelled examples, run":

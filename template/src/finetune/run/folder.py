@@ -98,6 +98,11 @@ class RunFolder(Folder):
         """The name of the file with the metrics on a split."""
         return f"evaluation-{split}.json"
 
+    @staticmethod
+    def contributions_name(split: str) -> str:
+        """The name of the file with the contributions of the examples of a split to the main metric."""
+        return f"evaluation-{split}.safetensors"
+
     def config(self) -> Config:
         """The resolved config of the run. It does not allow remote code: only the command that is running can."""
         config = self._recorded_config()

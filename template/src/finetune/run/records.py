@@ -78,11 +78,16 @@ class Environment(Typed):
     parameters: Parameters | None = None
 
 
+Interval = Annotated[list[Number], Field(min_length=2, max_length=2)]
+"""Low and high."""
+
+
 class Baseline(Typed):
     """Metrics of a trivial baseline."""
 
     name: str
     metrics: dict[str, Number]
+    interval: Interval | None = None
 
 
 class Table(Typed):
@@ -158,6 +163,10 @@ class Evaluation(Typed):
     headline: str
     lower_is_better: bool
     metrics: dict[str, Number]
+    interval: Interval | None = None
+    """95 % interval of the main metric."""
+    fingerprint: str | None = None
+    """SHA-256 of the rows."""
     baseline: list[Baseline]
     tables: list[Table]
     matrices: list[Matrix]
@@ -244,6 +253,13 @@ def read_record(folder: Folder, name: str, model: type[Typed], remedy: str) -> d
     return checked_record(folder, name, folder.read_object(name, remedy), model, remedy)
 
 
+def first_problem(error: ValidationError, *section: str) -> str:
+    """The key and what is wrong with its value; `section`: the keys above those that were validated."""
+    first = error.errors()[0]
+    place = ".".join(map(str, (*section, *first["loc"])))
+    return f"{shortened(place)}: {first['msg']}" if place else first["msg"]
+
+
 def checked_record(
     folder: Folder, name: str, content: dict[str, Any], model: type[Typed], remedy: str
 ) -> dict[str, Any]:
@@ -256,9 +272,7 @@ def checked_record(
     except RecursionError as error:
         raise UserError(f"{folder.path / name}: is nested too deeply: {remedy}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UserError(f"{folder.path / name}: {shortened(place)}: {first['msg']}: {remedy}") from error
+        raise UserError(f"{folder.path / name}: {first_problem(error)}: {remedy}") from error
     except ValueError as error:
         raise UserError(f"{folder.path / name}: {shortened(str(error))}: {remedy}") from error
     return content

@@ -1,6 +1,5 @@
 """Multi-label classification: any number of labels for a text or a pair of texts."""
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,10 +14,13 @@ from ..data.features import Feature
 from ..data.label_values import labels_of
 from ..data.rows import Row
 from ..errors import UserError
+from .class_loss import binary_cross_entropy, class_weights
+from .intervals import Array, ratio
 from .labels import label_options, require_known
 from .objective import at_least_fp32
-from .results import Curves, Scores, Summary, Table, WrongPrediction, macro_note
+from .results import Curves, ErrorKind, Scores, Summary, Table, WrongPrediction, macro_note
 from .settings import MultiLabelClassification
+from .state import Labels, Share, TextState
 from .tabular import Values
 from .texts import TextTask, is_scored, joined, pair_of
 
@@ -42,10 +44,19 @@ class Prediction:
     probabilities: list[float]
 
 
+class Fitted(TextState):
+    """Labels in the order of the model's outputs, the most frequent ones, and the threshold of all."""
+
+    labels: Labels
+    frequent: list[str]
+    threshold: Share
+
+
 class MultiLabelClassificationTask(TextTask[Example, Prediction]):
     """Binary cross-entropy for each label; one threshold for all, chosen on the validation data."""
 
-    fitted = ("labels", "frequent", "threshold")
+    settings: MultiLabelClassification
+    fitted = Fitted
 
     def __init__(self, settings: MultiLabelClassification) -> None:
         super().__init__(settings)
@@ -64,7 +75,7 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
         return Example(text, pair, labels, extra)
 
     def fit_targets(self, examples: Iterable[Example]) -> None:
-        self.labels = []
+        self.labels, self.weights = [], None
         self.extend_targets(examples)
 
     def extend_targets(self, examples: Iterable[Example]) -> None:
@@ -72,10 +83,13 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
         for example in examples:
             counts.update(example.labels or [])
             size += 1
+        earlier = dict(zip(self.labels, self.weights or [], strict=False))
         self.labels += sorted(counts.keys() - self.labels)
         if not self.labels:
             raise UserError("data.train: no example has a label: add labels to some")
         self.frequent = self._frequent(counts, size)
+        balanced = {label: (size - count) / count for label, count in counts.items() if count < size}
+        self.weights = class_weights(self.settings, self.labels, balanced, earlier)
 
     def _frequent(self, counts: Counter[str], examples: int) -> list[str]:
         """The labels that most examples have, or at least the most frequent one."""
@@ -99,12 +113,14 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
         logits = at_least_fp32(logits)
         # The mean over labels: one example weighs the same however many labels there are.
         targets = labels.to(logits.dtype).nan_to_num()
-        losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(-1)
+        losses = binary_cross_entropy(logits, targets, self.weights, self.settings).mean(-1)
         return (losses * is_scored(labels)).sum()
 
     def distillation_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
         soft = (at_least_fp32(targets) / temperature).sigmoid()
-        return self.loss(logits / temperature, torch.where(is_scored(labels)[:, None], soft, math.nan)) * temperature**2
+        hotter = at_least_fp32(logits) / temperature
+        losses = F.binary_cross_entropy_with_logits(hotter, soft, reduction="none").mean(-1)
+        return (losses * is_scored(labels)).sum() * temperature**2
 
     def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
         return at_least_fp32(logits).sigmoid().tolist()
@@ -167,6 +183,15 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
             curves=[self._by_threshold(true, predictions)],
         )
 
+    def contributions(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Array:
+        """True positives, false positives, false negatives."""
+        pairs = [(set(e.labels or []), set(p.labels)) for e, p in zip(examples, predictions, strict=True)]
+        return np.array([[len(t & p), len(p - t), len(t - p)] for t, p in pairs], dtype=float)
+
+    def headline(self, sums: Array) -> Array:
+        """Micro F1."""
+        return ratio(2 * sums[..., 0], 2 * sums[..., 0] + sums[..., 1] + sums[..., 2])
+
     def _by_threshold(self, true: "np.ndarray[Any, Any]", predictions: Sequence[Prediction]) -> Curves:
         """Micro precision, recall and F1 at thresholds from 0 to the last of 0.99 above which a label is predicted.
 
@@ -209,7 +234,11 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
             wrong = [p if label in chosen else 1 - p for label, p in pairs if (label in chosen) != (label in true)]
             if wrong:
                 truth, told = (", ".join(sorted(labels)) or "none" for labels in (true, chosen))
-                found.append(WrongPrediction(row, joined(example), truth, told, max(wrong)))
+                kinds = (
+                    *(ErrorKind("missed", label) for label in sorted(true - chosen)),
+                    *(ErrorKind("invented", label) for label in sorted(chosen - true)),
+                )
+                found.append(WrongPrediction(row, joined(example), truth, told, max(wrong), kinds))
         return found
 
     def records(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:

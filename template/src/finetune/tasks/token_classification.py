@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -21,12 +22,16 @@ from ..data.label_values import label_name
 from ..data.rows import Row
 from ..errors import UserError
 from .base import Task
+from .class_loss import class_weights, cross_entropy, inverse_frequencies
 from .entities import Offsets, Spans, bridge, entities_of, read_entities, split_words, tags_of
+from .intervals import Array, ratio
 from .labels import label_options, require_known
 from .ner_tags import chunks, confusion, entity_level, is_plain, read_tags, to_iob2, token_level
 from .objective import at_least_fp32
 from .results import Scores, Summary, WrongPrediction
 from .settings import Direction, TokenClassification
+from .span_errors import span_errors, word_errors
+from .state import Labels, State
 from .texts import text_of
 
 SHOWN = 40
@@ -52,12 +57,20 @@ class Prediction:
     probabilities: list[float]
 
 
+class Fitted(State):
+    """Tags in the order of the model's outputs, and the most frequent tag of each word."""
+
+    labels: Labels
+    dictionary: dict[str, str]
+
+
 class TokenClassificationTask(Task[Example, Prediction]):
     """Cross-entropy at the first sub-word of each word; every word is scored exactly once."""
 
     settings: TokenClassification
     splits_into_words = True
-    fitted = ("labels", "dictionary")
+    fitted = Fitted
+    worst_label_counts = True
 
     def __init__(self, settings: TokenClassification) -> None:
         super().__init__(settings)
@@ -98,7 +111,7 @@ class TokenClassificationTask(Task[Example, Prediction]):
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
         if text_pair is not None:
-            raise UserError("predict: the model reads single texts: leave out --text-pair")
+            raise UserError("--text: the model reads single texts: leave out --text-pair")
         return {"text": text}
 
     def to_rows(self, example: Example) -> list[dict[str, Any]]:
@@ -112,6 +125,7 @@ class TokenClassificationTask(Task[Example, Prediction]):
         if not counts.keys() - {"O"}:
             raise UserError("data.train: every tag is O: tag at least one entity")
         self.labels = [tag for tag, _ in counts.most_common(1)] if is_plain(counts) else ["O"]
+        self.weights = None
         if is_plain(counts):
             self.labels += sorted(counts.keys() - self.labels)
             found = counted(len(self.labels), "plain tag")
@@ -127,8 +141,19 @@ class TokenClassificationTask(Task[Example, Prediction]):
             for token, tag in zip(example.tokens, example.tags or [], strict=True):
                 counts[token][tag] += 1
         new = sorted(names.difference(self._types()))
+        earlier = dict(zip(map(self._type_of, self.labels), self.weights or [], strict=False))
         self.labels += new if self.plain else [f"{prefix}-{name}" for name in new for prefix in "BI"]
         self.dictionary |= _dictionary(counts, self.labels[0])
+        words = Counter[str]()
+        for tags in counts.values():
+            for tag, count in tags.items():
+                words[self._type_of(tag)] += count
+        types = [self._type_of(label) for label in self.labels]
+        self.weights = class_weights(self.settings, types, inverse_frequencies(words), earlier)
+
+    def _type_of(self, tag: str) -> str:
+        """The type of entity of a tag, or O; a plain tag is its own."""
+        return tag if self.plain or tag == "O" else tag[2:]
 
     def _require_scheme(self, example: Example) -> None:
         """Refuse plain tags among those of entities, and the reverse."""
@@ -151,19 +176,20 @@ class TokenClassificationTask(Task[Example, Prediction]):
         return (" ".join(example.tokens) for example in examples)
 
     def summary(self, example: Example) -> Summary:
-        text, words = _text_and_words(example)
+        text, words = text_and_words(example)
         entities = entities_of(example.tags or [], words)
         answer = ", ".join(f"{text[start:end]} ({label})" for start, end, label in entities) or "no entity"
         return Summary((text,), answer, tuple(entity.label for entity in entities))
 
-    def encode(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoded:
+    def windows(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Any:
+        """The words of the examples in overlapping windows, as the tokenizer gives them."""
         if not tokenizer.is_fast:
             raise UserError(
                 "model.name: this model has no fast tokenizer, which token-classification needs to tell words apart: "
                 "choose one with a tokenizer.json"
             )
         overlap = min(self.settings.stride, (max_length - tokenizer.num_special_tokens_to_add()) // 2)
-        batch = tokenizer(
+        return tokenizer(
             [example.tokens for example in examples],
             is_split_into_words=True,
             truncation=True,
@@ -172,6 +198,9 @@ class TokenClassificationTask(Task[Example, Prediction]):
             return_overflowing_tokens=True,
             return_attention_mask=False,
         )
+
+    def encode(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoded:
+        batch = self.windows(examples, tokenizer, max_length)
         windows: dict[int, list[int]] = defaultdict(list)
         for window, number in enumerate(batch.pop("overflow_to_sample_mapping")):
             windows[number].append(window)
@@ -191,9 +220,15 @@ class TokenClassificationTask(Task[Example, Prediction]):
         return torch.tensor([feature.labels + [IGNORE] * (length - feature.length) for feature in features])
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(
-            at_least_fp32(logits).flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum"
-        )
+        return cross_entropy(logits.flatten(0, 1), labels.flatten(), self.weights, self.settings)
+
+    def unit_losses(self, logits: Tensor, labels: Tensor, units: Sequence[Sequence[int]]) -> Tensor:
+        """Of the word with the highest loss: one wrong tag would not show in the mean of a long sentence.
+
+        Of several scores of sentences, the one of the worst word finds the most wrong ones (Wang and Mueller 2022).
+        """
+        words = F.cross_entropy(at_least_fp32(logits).transpose(1, 2), labels, ignore_index=IGNORE, reduction="none")
+        return torch.stack([words[list(rows)].max() for rows in units])
 
     def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
         scored = labels != IGNORE
@@ -232,6 +267,23 @@ class TokenClassificationTask(Task[Example, Prediction]):
             metrics, [entity_table, table], [confusion("Types, word by word", [*self._types(), "O"], true, predicted)]
         )
 
+    def contributions(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Array:
+        """Of each sentence right, predicted and true entities; of plain tags right words, words, words."""
+        rows = []
+        for example, prediction in zip(examples, predictions, strict=True):
+            true, predicted = example.tags or [], prediction.tags
+            if self.plain:
+                right = sum(map(str.__eq__, true, predicted))
+                rows.append((right, len(true), len(true)))
+            else:
+                expected, found = set(chunks(true)), set(chunks(read_tags(predicted, "prediction")))
+                rows.append((len(expected & found), len(found), len(expected)))
+        return np.array(rows, dtype=float)
+
+    def headline(self, sums: Array) -> Array:
+        """F1 of entities; of plain tags the accuracy, which this formula is for them."""
+        return ratio(2 * sums[..., 0], sums[..., 1] + sums[..., 2])
+
     def baselines(self, examples: Sequence[Example], features: Sequence[Feature]) -> dict[str, list[Prediction]]:
         usual = self.labels[0]
         return {
@@ -249,7 +301,8 @@ class TokenClassificationTask(Task[Example, Prediction]):
             triples = zip(true, predicted, prediction.probabilities, strict=True)
             if wrong := [probability for right, tag, probability in triples if right != tag]:
                 truth, told = self.summary(example), self.summary(replace(example, tags=predicted))
-                found.append(WrongPrediction(row, truth.texts[0], truth.answer, told.answer, max(wrong)))
+                kinds = word_errors(true, predicted) if self.plain else span_errors(chunks(true), chunks(predicted))
+                found.append(WrongPrediction(row, truth.texts[0], truth.answer, told.answer, max(wrong), tuple(kinds)))
         return found
 
     def records(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
@@ -299,7 +352,7 @@ def _example_of_text(row: Row) -> Example:
     return Example(tokens, tags_of(read_entities(entities, text, words, row.place), words), text)
 
 
-def _text_and_words(example: Example) -> tuple[str, list[Offsets]]:
+def text_and_words(example: Example) -> tuple[str, list[Offsets]]:
     """The text of an example, given words joined by spaces, and where its words stand."""
     if example.text is not None:
         return example.text, split_words(example.text)

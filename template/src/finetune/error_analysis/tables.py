@@ -1,0 +1,99 @@
+"""Tables of errors, for the terminal and the report: the most confident mistakes, and how often which kind occurs."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..data.rows import Row
+from ..parsing import shortened
+from ..tasks.base import Task
+from ..tasks.results import ErrorKind, Table, WrongPrediction
+
+SHOWN = 10
+"""Mistakes, and kinds of errors, that the report shows."""
+EXAMPLES = 2
+"""Examples of each kind of error."""
+LONGEST = 200
+"""Characters of a text that a table shows."""
+MISTAKES, KINDS, PAIRS = "Most confident mistakes", "Errors by kind", "Most frequent errors"
+"""Titles of the tables."""
+SPANS = (
+    "type: the same words, but another type. boundary: overlapping words. missed: a true entity that overlaps no "
+    "predicted one. invented: the reverse (Nejadgholi et al. 2020)."
+)
+
+Cells = list[str | int | float]
+
+
+def error_tables(
+    task: Task[Any, Any], rows: Sequence[Row], errors: Sequence[WrongPrediction], more: str
+) -> list[Table]:
+    """What the report shows of the errors in a split, with the command that shows more; nothing without errors."""
+    largest = sorted(errors, key=lambda error: -error.magnitude)
+    tables = [mistakes(task, rows, largest[:SHOWN], f"To see more, run: {more}")] if errors else []
+    return [*tables, *kinds_of_errors(task, rows, largest, SHOWN)]
+
+
+def mistakes(task: Task[Any, Any], rows: Sequence[Row], errors: Sequence[WrongPrediction], note: str = "") -> Table:
+    """The errors in their order."""
+    return place_table(
+        MISTAKES if task.error_measure == "probability" else "Largest errors",
+        task.error_measure,
+        [(rows[one.row].place, one.text, one.truth, one.prediction, one.magnitude) for one in errors],
+        note,
+    )
+
+
+def place_table(title: str, measure: str, rows: Sequence[tuple[str, str, str, str, float]], note: str = "") -> Table:
+    """Places with text, truth, prediction and a number; without the prediction where no row has one."""
+    columns = ["place", "text", "true", "predicted", measure]
+    cells: list[Cells] = [[place, *map(cut, texts), number] for place, *texts, number in rows]
+    if not any(row[3] for row in rows):
+        columns.pop(3)
+        for line in cells:
+            line.pop(3)
+    return Table(title, columns, cells, note)
+
+
+def kinds_of_errors(
+    task: Task[Any, Any], rows: Sequence[Row], errors: Sequence[WrongPrediction], count: int
+) -> list[Table]:
+    """How often each kind of error occurs, and the most frequent ones with examples, those of `errors` first.
+
+    None for a task without kinds.
+    """
+    found: dict[ErrorKind, list[WrongPrediction]] = defaultdict(list)
+    for error in errors:
+        for kind in error.kinds:
+            found[kind].append(error)
+    if not found:
+        return []
+    by_kind: dict[str, int] = defaultdict(int)
+    for kind, examples in found.items():
+        by_kind[kind.kind] += len(examples)
+    tables, total = [], sum(by_kind.values())
+    if [*by_kind] != ["confusion"]:
+        lines: list[Cells] = [[kind, number, number / total] for kind, number in _frequent(by_kind.items())]
+        tables.append(Table(KINDS, ["kind", "count", "share"], lines, SPANS if task.splits_into_words else ""))
+    most = sorted(found, key=lambda kind: (-len(found[kind]), kind))[:count]
+    lines = [[kind.kind, kind.detail, len(found[kind]), _examples(rows, found[kind])] for kind in most]
+    columns = ["kind", "error", "count", "examples"]
+    if [*by_kind] == ["confusion"]:
+        columns, lines = ["true → predicted", *columns[2:]], [line[1:] for line in lines]
+    tables.append(Table(PAIRS, columns, lines))
+    return tables
+
+
+def cut(text: str) -> str:
+    """A text as a cell: on one line, without its middle where it is long."""
+    return shortened(" ".join(text.split()), LONGEST)
+
+
+def _frequent(counts: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+    return sorted(counts, key=lambda pair: (-pair[1], pair[0]))
+
+
+def _examples(rows: Sequence[Row], errors: Sequence[WrongPrediction]) -> str:
+    """The places and texts of the first different ones."""
+    chosen = list({error.row: error for error in errors}.values())[:EXAMPLES]
+    return "; ".join(f"{rows[one.row].place}: {shortened(' '.join(one.text.split()), LONGEST // 2)}" for one in chosen)
