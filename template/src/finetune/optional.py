@@ -8,7 +8,8 @@ watches a stream of texts, `plan/` computes the memory that a training needs, `s
 `error_analysis/` shows where a model is wrong,
 `explain/` shows how much each word contributes to a prediction, `calibration/` measures predicted probabilities,
 watches a stream of texts, `plan/` computes the memory that a training needs, `serving/` answers over HTTP.
-`baselines/` fits linear models and BM25 to the training data, to be shown beside each evaluation.
+`baselines/` fits linear models and BM25 to the training data, to be shown beside each evaluation,
+`explain/` shows how much each word contributes to a prediction, `sweep/` searches the best settings.
 """
 
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ PARTS = {
     "explain": Part(verbs=("explain",)),
     "calibration": Part(),
     "baselines": Part(),
+    "sweep": Part(verbs=("sweep",)),
 }
 
 

@@ -54,6 +54,11 @@ class RunFolder(Folder):
         return self.path / "metrics.jsonl"
 
     @property
+    def lock_file(self) -> Path:
+        """The file that a training locks while it writes to the folder; beside it, because the folder may be moved."""
+        return self.path.with_name(f".{self.path.name}.lock")
+
+    @property
     def checkpoints(self) -> Path:
         """The folder of the checkpoints, `step-N/`."""
         return self.path / "checkpoints"
@@ -180,7 +185,7 @@ class RunFolder(Folder):
             raise UserError(
                 f"run.dir: the folder {self.path.parent} cannot be made ({error.strerror}): choose another one"
             ) from error
-        lock = FileLock(self.path.with_name(f".{self.path.name}.lock"))
+        lock = FileLock(self.lock_file)
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
