@@ -26,7 +26,7 @@ COPIED = QUESTIONS["_copy_without_render"]
 # Every file outside of the package, its tests and the schema; {slug} and {format} stand for answers.
 FILES = """
 .editorconfig .env.example .ft-template.json .gitattributes .github/workflows/ci.yml .gitignore LICENSE README.md
-constraints.txt hashes.txt pyproject.toml setup_env.py
+AGENTS.md CLAUDE.md constraints.txt hashes.txt pyproject.toml setup_env.py
 .idea/.gitignore .idea/{slug}.iml .idea/dictionaries/project.xml .idea/jsonSchemas.xml .idea/modules.xml
 .idea/pyProjectModel.xml
 .idea/runConfigurations/All_tests.xml .idea/runConfigurations/Check_data.xml
