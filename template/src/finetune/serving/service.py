@@ -14,6 +14,7 @@ from ..data.features import Encoded
 from ..data.rows import Row
 from ..dataset import columns_of
 from ..errors import UserError
+from ..parsing import DEEPEST, require_depth
 from ..tasks.base import Task
 from ..tasks.settings import Generation
 from .engine import Engine, Job
@@ -182,7 +183,7 @@ class Service:
             most = self.limits.max_client_batch_size
             raise Problem(413, "too-many-inputs", f"{len(rows)} inputs are more than {most}: send several requests")
         start = perf_counter()
-        characters = sum(_characters(row.original, row.place) for row in rows)
+        characters = sum(map(_size, rows))
         try:
             examples, encoded = await self._in_turn(lambda: self.model.encode(rows), characters)
         except UserError as error:
@@ -257,8 +258,18 @@ def invalid_row(error: UserError) -> Problem:
     return Problem(422, "invalid-row", str(error))
 
 
+def _size(row: Row) -> int:
+    """The characters of a row, in bytes. Raises Problem for lists and objects in too many levels."""
+    try:
+        require_depth(row.original)
+    except RecursionError:
+        what = f"{row.place}: has lists and objects in more than {DEEPEST} levels: send plain values"
+        raise Problem(422, "invalid-row", what) from None
+    return _characters(row.original, row.place)
+
+
 def _characters(value: Any, place: str) -> int:
-    """How many a row has. Raises Problem for half of a surrogate pair, which JSON may hold, but no tokenizer reads."""
+    """Of a value. Raises Problem for half of a surrogate pair, which JSON may hold, but no tokenizer reads."""
     if isinstance(value, str):
         try:
             return len(value.encode())
