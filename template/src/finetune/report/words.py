@@ -141,7 +141,6 @@ CHINESE = {
     "place": "位置",
     "text": "文本",
     "query": "查询",
-    "probability": "概率",
     "absolute error": "绝对误差",
     "loss per token": "每个词元的损失",
     "kind": "种类",
