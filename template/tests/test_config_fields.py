@@ -703,6 +703,15 @@ def a_type_chooses_its_section(case: Case) -> None:
                 assert type(getattr(Config.model_validate(values), name)) is section
 
 
+@checks("TextClassification.calibration", "MultiLabelClassification.calibration", "TokenClassification.calibration")
+def calibration_chooses_a_temperature(case: Case) -> None:
+    """How it is chosen is test_probabilities.py."""
+    case.train()
+    case.train("task.calibration=none", "run.name=off")
+    states = [json.loads(Path("runs", run, "best/finetune.json").read_text())["state"] for run in ("config", "off")]
+    assert states[0]["temperature"] != 1 == states[1]["temperature"]
+
+
 @checks("TextClassification.class_weights")
 def class_weights_scale_the_loss(case: Case) -> None:
     """Of equally unsure predictions, the loss of each is ln 2."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from ..tasks.verdict import CLOSE, LOSES, REMEDY, TIES
 from .metrics import MEANINGS
 
 Translate = Callable[[str], str]
@@ -90,6 +91,15 @@ CHINESE = {
     "frequency of each token": "各词元的频率",
     "the source as it stands": "原文照抄",
     "the first sentence": "第一句",
+    "TF-IDF with logistic regression": "TF-IDF 加逻辑回归",
+    "TF-IDF with ridge regression": "TF-IDF 加岭回归",
+    "BM25 with features": "BM25 加特征",
+    "{split}: {sentence}": "{split}：{sentence}",
+    LOSES: "基线“{baseline}”更好：{metric} 为 {theirs}，本模型为 {ours}。",
+    TIES: "基线“{baseline}”同样好：{metric} 为 {theirs}。",
+    CLOSE:
+        "与基线“{baseline}”难分高下：它的 {metric} 为 {theirs}，落在本模型 {ours} 的 95% 区间（{low} 到 {high}）之内。",
+    REMEDY: "可以试试更多训练数据、更多轮次或别的基础模型。",
     # Titles, columns and averages of the tables of the tasks
     "Confusion matrix": "混淆矩阵",
     "Per label": "各标签",
@@ -100,6 +110,21 @@ CHINESE = {
     "Predicted against true": "预测值与真实值",
     "Precision and recall by threshold (micro average)": "不同阈值下的精确率与召回率（微平均）",
     "threshold": "阈值",
+    "Calibration": "概率校准",
+    "temperature": "温度",
+    "as trained": "训练所得",
+    "temperature {value}": "温度 {value}",
+    "ECE, bins of equal size": "ECE（等频分箱）",
+    "Brier score": "Brier 分数",
+    "Precision by confidence": "不同置信度下的精确率",
+    "wanted": "期望值",
+    "coverage": "覆盖率",
+    "Reliability diagram": "可靠性图",
+    "probability": "概率",
+    "share of right answers": "正确回答的比例",
+    "Risk by coverage": "风险与覆盖率",
+    "coverage: share of the answers that are given": "覆盖率：给出的回答所占的比例",
+    "share of wrong ones": "其中错误的比例",
     "chosen: {value}": "所选：{value}",
     "Rank of the first relevant document": "第一个相关文档的名次",
     "Scored": "计分范围",
@@ -116,7 +141,6 @@ CHINESE = {
     "place": "位置",
     "text": "文本",
     "query": "查询",
-    "probability": "概率",
     "absolute error": "绝对误差",
     "loss per token": "每个词元的损失",
     "kind": "种类",
