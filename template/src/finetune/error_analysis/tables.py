@@ -25,8 +25,8 @@ LONGEST = 200
 MISTAKES, KINDS, PAIRS = "Most confident mistakes", "Errors by kind", "Most frequent errors"
 """Titles of the tables."""
 SPANS = (
-    "type: the same words, but another type. boundary: overlapping words. missed: a true entity that overlaps no "
-    "predicted one. invented: the reverse (Nejadgholi et al. 2020)."
+    "type: the same words, but another type. boundary: overlapping words. missed: a true entity for which no "
+    "overlapping prediction is left. invented: the reverse (Nejadgholi et al. 2020)."
 )
 
 Cells = list[str | int | float]
@@ -67,8 +67,9 @@ def by_metric(scored: Scored, count: int) -> list[Table]:
     if not (scored.slices or task.groups_rows):
         return []
     contributions = task.contributions(scored.examples, scored.predictions)
-    if not contributions.size:
-        notice(f"data.slices: {type(task).__name__} has no `contributions`, so its main metric has no slices")
+    value = task.score(scored.examples, scored.predictions).metrics[task.main_metric]
+    if not task.has_headline(contributions, value):
+        notice(f"data.slices: {task.main_metric} is no function of sums over examples, so it is not shown for slices")
         return []
     tables = [slice_table(task, scored.slices, scored.first_rows(), scored.examples, contributions)]
     return [*tables * bool(scored.slices), *([_worst_lists(scored, contributions, count)] * task.groups_rows)]

@@ -155,9 +155,9 @@ CHINESE = {
     "invented": "多报",
     "boundary": "边界",
     "type and boundary": "类型和边界",
-    "type: the same words, but another type. boundary: overlapping words. missed: a true entity that overlaps no "
-    "predicted one. invented: the reverse (Nejadgholi et al. 2020).":
-        "类型：词相同，类型不同。边界：词有重叠。遗漏：真实的实体，与任何预测的实体都不重叠。多报：与遗漏相反"
+    "type: the same words, but another type. boundary: overlapping words. missed: a true entity for which no "
+    "overlapping prediction is left. invented: the reverse (Nejadgholi et al. 2020).":
+        "类型：词相同，类型不同。边界：词有重叠。遗漏：真实的实体，没有与之重叠的预测可以配对。多报：与遗漏相反"
         "（Nejadgholi 等，2020）。",
     "micro avg": "微平均",
     "macro avg": "宏平均",
