@@ -200,6 +200,14 @@ def columns_and_rows_are_chosen(case: Case) -> None:
     assert [example.text for example in chosen] == ["fine day", "dark day"]
 
 
+@checks("Data.slices")
+def the_columns_of_slices_must_be_there(case: Case) -> None:
+    """What is shown of them needs error_analysis/."""
+    case.build("data.slices=[label, length]")
+    with pytest.raises(UserError, match=r"validation\.jsonl:1: no column 'mood', which data\.slices names .*or length"):
+        case.build("data.slices=[mood]")
+
+
 @checks("Data.template", "Data.skip_invalid")
 def texts_are_made_and_invalid_rows_left_out(case: Case) -> None:
     case.project.write("items.csv", "name,colour,label\nscarf,red,good\nlamp,,bad\nmug,blue,\n")

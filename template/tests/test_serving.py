@@ -389,6 +389,7 @@ def test_openai_completions(serving: Any) -> None:
         ("/v1/predict", {"rows": [{"test": "a"}]}, (422, "invalid-row")),
         ("/v1/predict", {"rows": [{"text": "\ud800"}]}, (422, "invalid-text")),
         ("/v1/predict", {"rows": [{"\ud800": "a"}]}, (422, "invalid-row")),
+        ("/v1/predict", b'{"rows": [{"text": ' + b"[" * 500 + b"]" * 500 + b"}]}", (422, "invalid-row")),
         ("/v1/predict", {"rows": [{"text": "a"}] * 33}, (413, "too-many-inputs")),
         ("/v1/predict", {"rows": [{"text": "a" * 2_000_001}]}, (413, "payload-too-large")),
         ("/v1/predict", b"[" * 100_000, (400, "invalid-json")),

@@ -71,6 +71,12 @@ class Explainer:
     """Tokens of a pass with gradients."""
     precision: Precision = "fp32"
 
+    def choice(self, label: str | None, word: int | None) -> Choice:
+        """What to explain. Raises UserError where it does not fit the task."""
+        choice = Choice(label, word)
+        require_explainable(self.task, choice)
+        return choice
+
     def read(self, row: Row) -> tuple[Any, Reading]:
         """The example of a row, and its words. Raises UserError for a row that the task cannot read."""
         [example] = self.task.parse([row], labelled=False)

@@ -14,6 +14,7 @@ from ..files import MANIFEST, Folder, entries, is_plain
 from ..run.folder import RunFolder, data_check_folder
 from ..run.history import TrainingHistory, read_history
 from ..run.records import DataCheck, Recorded, Stages, read_record
+from ..tasks.verdict import verdict
 from . import plots
 from .facts import environment_facts, main_facts
 from .matrices import confusions, stage_matrix
@@ -46,6 +47,7 @@ def write_report(run: Path) -> Path:
         page = render(
             language,
             name_of_run=config.get("run", {}).get("name") or run.resolve().name,
+            verdicts=verdicts(evaluations, _),
             facts=main_facts(config, environment, examples_of_test(config, evaluations), history, main_metric, _),
             environment=environment_facts(config, environment, _),
             curves=[embed(path) for path in draw_curves(history, main_metric, target, _)],
@@ -69,6 +71,12 @@ def write_report(run: Path) -> Path:
         if PICTURE.fullmatch(path.name) and path.name not in drawn:
             report.remove(path.name)
     return report.path / INDEX
+
+
+def verdicts(evaluations: list[dict[str, Any]], _: Translate) -> list[str]:
+    """What is to be said first: on which split a baseline is better, or as good."""
+    told = {evaluation["split"]: verdict(evaluation, _) for evaluation in evaluations}
+    return [_("{split}: {sentence}").format(split=_(split), sentence=text) for split, text in told.items() if text]
 
 
 def advice(run: Path, config: dict[str, Any], _: Translate) -> dict[str, str]:

@@ -84,9 +84,11 @@ Interval = Annotated[list[Number], Field(min_length=2, max_length=2)]
 
 
 class Baseline(Typed):
-    """Metrics of a trivial baseline."""
+    """Metrics of a baseline."""
 
     name: str
+    learnt: bool = False
+    """Whether it was fitted to the training data, or else is trivial."""
     metrics: dict[str, Number]
     interval: Interval | None = None
 

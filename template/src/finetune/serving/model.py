@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from .. import optional
 from ..config.config import Config
 from ..data.features import Encoded, Feature
 from ..data.rows import Row
@@ -69,12 +71,27 @@ class ServedModel:
         self.tokenizer, self.max_length = saved.tokenizer, saved.max_length
         self._padding_tokenizer = deepcopy(saved.tokenizer)
         self._budget, self._least = budget, source.min_confidence
+        self._gradient_budget = min(budget, source.config.train.micro_batch_tokens)
         if source.onnx:
             self._model: Any = load_onnx(source.onnx, saved)
             self._precision: Precision = "fp32"
         else:
             self._model = saved.model.to(choose_device(source.config.train.device)).eval()
             self._precision = inference_precision(source.config.train.precision, saved.precision, self._model.device)
+
+    @cached_property
+    def explainers(self) -> tuple[Any, Any] | None:
+        """For the thread that encodes, and the one that computes; None if the project has no `explain/`."""
+        module = optional.find("explain", "explain")
+        if module is None:
+            return None
+        tokenizers = self.tokenizer, self._padding_tokenizer
+        budget, precision = self._gradient_budget, self._precision
+        encoding, computing = (
+            module.Explainer(self.task, self._model, tokenizer, self.max_length, budget, precision)
+            for tokenizer in tokenizers
+        )
+        return encoding, computing
 
     @property
     def capacity(self) -> Capacity:

@@ -14,6 +14,7 @@ from ..data.features import Encoded
 from ..data.rows import Row
 from ..dataset import columns_of
 from ..errors import UserError
+from ..parsing import DEEPEST, require_depth
 from ..tasks.base import Task
 from ..tasks.settings import Generation
 from .engine import Engine, Job
@@ -124,6 +125,24 @@ class Service:
         self._count(records)
         return records
 
+    async def explain(
+        self, rows: Sequence[Row], methods: Sequence[str], label: str | None, word: int | None
+    ) -> list[Any]:
+        """The words of each row with their contributions, as `finetune explain` writes them. Raises Problem."""
+        characters = self._require_rows(rows)
+        assert self.model.explainers
+        encoding, computing = self.model.explainers
+        try:
+            choice = encoding.choice(label, word)
+            readings = await self._in_turn(lambda: [encoding.read(row) for row in rows], characters)
+        except UserError as error:
+            raise invalid_row(error) from error
+        if not self.limits.auto_truncate and (truncated := sum(reading.truncated for _, reading in readings)):
+            raise self._too_long(truncated)
+        return [
+            await self.engine.run(computing.explain(example, reading, methods, choice)) for example, reading in readings
+        ]
+
     async def write(
         self, row: Row, generation: Generation, *, stop: Sequence[str] = (), seed: int | None = None
     ) -> AsyncIterator[str | Written]:
@@ -179,14 +198,22 @@ class Service:
         assert isinstance(whole, Written)
         return whole
 
-    async def _encode(self, rows: Sequence[Row], truncate: bool | None) -> Encoding:
+    def _require_rows(self, rows: Sequence[Row]) -> int:
+        """The characters of all rows. Raises Problem where there are none, or too many."""
         if not rows:
             raise replace(EMPTY)
         if len(rows) > self.limits.max_client_batch_size:
             most = self.limits.max_client_batch_size
             raise Problem(413, "too-many-inputs", f"{len(rows)} inputs are more than {most}: send several requests")
+        return sum(map(_size, rows))
+
+    def _too_long(self, truncated: int) -> Problem:
+        longest = self.model.max_length
+        return Problem(422, "input-too-long", f"{truncated} of the inputs are longer than {longest} tokens")
+
+    async def _encode(self, rows: Sequence[Row], truncate: bool | None) -> Encoding:
+        characters = self._require_rows(rows)
         start = perf_counter()
-        characters = sum(_characters(row.original, row.place) for row in rows)
         try:
             examples, encoded = await self._in_turn(lambda: self.model.encode(rows), characters)
         except UserError as error:
@@ -202,8 +229,7 @@ class Service:
         headers["x-truncated-inputs"] = str(truncated)
         headers["x-compute-tokens"] = str(sum(feature.length for feature in encoded.features))
         if truncated and not (self.limits.auto_truncate if truncate is None else truncate):
-            longest = self.model.max_length
-            raise Problem(422, "input-too-long", f"{truncated} of the inputs are longer than {longest} tokens")
+            raise self._too_long(truncated)
         self.metrics.truncated.inc(truncated)
         return Encoding(examples, encoded, characters)
 
@@ -259,8 +285,18 @@ def invalid_row(error: UserError) -> Problem:
     return Problem(422, "invalid-row", str(error))
 
 
+def _size(row: Row) -> int:
+    """The characters of a row, in bytes. Raises Problem for lists and objects in too many levels."""
+    try:
+        require_depth(row.original)
+    except RecursionError:
+        what = f"{row.place}: has lists and objects in more than {DEEPEST} levels: send plain values"
+        raise Problem(422, "invalid-row", what) from None
+    return _characters(row.original, row.place)
+
+
 def _characters(value: Any, place: str) -> int:
-    """How many a row has. Raises Problem for half of a surrogate pair, which JSON may hold, but no tokenizer reads."""
+    """Of a value. Raises Problem for half of a surrogate pair, which JSON may hold, but no tokenizer reads."""
     if isinstance(value, str):
         try:
             return len(value.encode())

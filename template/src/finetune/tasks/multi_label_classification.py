@@ -118,6 +118,11 @@ class MultiLabelClassificationTask(ProbabilityTask[Example, Prediction], TextTas
         losses = binary_cross_entropy(logits, targets, self.weights, self.settings).mean(-1)
         return (losses * is_scored(labels)).sum()
 
+    def unit_losses(self, logits: Tensor, labels: Tensor, units: Sequence[Sequence[int]]) -> Tensor:
+        targets = labels.to(at_least_fp32(logits).dtype).nan_to_num()
+        losses = F.binary_cross_entropy_with_logits(at_least_fp32(logits), targets, reduction="none").mean(-1)
+        return torch.stack([(losses * is_scored(labels))[list(rows)].sum() for rows in units])
+
     def distillation_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
         soft = (at_least_fp32(targets) / temperature).sigmoid()
         hotter = at_least_fp32(logits) / temperature
