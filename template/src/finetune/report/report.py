@@ -14,6 +14,7 @@ from ..run.folder import RunFolder, data_check_folder
 from ..run.history import TrainingHistory, read_history
 from ..run.records import DataCheck, Recorded, Stages, read_record
 from . import plots
+from .explanations import explained
 from .facts import environment_facts, main_facts
 from .matrices import confusions, stage_matrix
 from .page import render
@@ -52,6 +53,7 @@ def write_report(run: Path) -> Path:
                 {
                     **evaluation,
                     "matrices": [confusions(matrix) for matrix in evaluation["matrices"]],
+                    "explanations": [explained(one) for one in evaluation.get("explanations", [])],
                     "drawn": draw_results(evaluation, target, _),
                 }
                 for evaluation in evaluations

@@ -151,6 +151,39 @@ class Curves(Typed):
         return self
 
 
+class ExplainedWord(Typed):
+    """A word, and how much it contributes."""
+
+    part: str
+    start: Count
+    end: Count
+    gradients: Number | None = None
+    occlusion: Number | None = None
+
+
+class ExplainedTarget(Typed):
+    """What is explained of a text."""
+
+    target: str
+    unit: str
+    probability: Number | None = None
+    value: Number | None = None
+    baseline: Number | None = None
+    baseline_token: str = ""
+    error: Number | None = None
+    steps: Count | None = None
+    words: list[ExplainedWord]
+
+
+class Explanation(Typed):
+    """An explained example."""
+
+    texts: dict[str, str]
+    targets: list[ExplainedTarget]
+    place: str = ""
+    truth: str | None = None
+
+
 class Evaluation(Typed):
     """evaluation-<split>.json."""
 
@@ -172,6 +205,7 @@ class Evaluation(Typed):
     matrices: list[Matrix]
     scatters: list[Scatter] = []
     curves: list[Curves] = []
+    explanations: list[Explanation] = []
     notes: list[str]
 
     @model_validator(mode="after")
