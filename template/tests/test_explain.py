@@ -155,3 +155,14 @@ def test_subwords_and_words_that_share_a_token_are_merged() -> None:
 def test_a_token_without_a_character_belongs_to_the_next_word() -> None:
     merged = merge_tokens([(0, 0, [(0, 0)]), (0, 2, [(0, 1)]), (2, 2, [(0, 2)])], [(0, 2)])
     assert merged == [(0, 2, [(0, 0), (0, 1), (0, 2)])]
+
+
+def test_an_encoder_decoder_that_classifies_reads_the_text_twice(
+    project: Project, refused: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.train(project.config("text-classification", model={"name": "tiny:t5"}, train={"max_steps": 1}))
+    explain = ["explain", "runs/config", "--text", TEXT]
+    assert refused(*explain).endswith("by one lookup of token embeddings: use --method occlusion")
+    assert main([*explain, "--method", "occlusion", "--json"]) == 0
+    words = json.loads(capsys.readouterr().out)["targets"][0]["words"]
+    assert any(word["occlusion"] for word in words)
