@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Project
+from conftest import Project, needs
 from scipy.special import logit
 
 from finetune.cli import main
+from finetune.errors import UserError
 from finetune.explain.words import merge_tokens
 from finetune.tasks.entities import split_words
 
@@ -46,7 +47,7 @@ def test_each_task_is_explained_by_both_methods(task: str, explained: Callable[.
     assert record["targets"]
     for target in record["targets"]:
         words = target["words"]
-        assert [word["text"] for word in words] == [record[w["part"]][w["start"] : w["end"]] for w in words]
+        assert [word["text"] for word in words] == [record["texts"][w["part"]][w["start"] : w["end"]] for w in words]
         assert {word["text"] for word in words} >= {word for word in INPUTS[task][1].split() if word.isalpha()}
         difference = target["value"] - target["baseline"]
         assert sum(word["gradients"] for word in words) - difference == pytest.approx(target["error"], abs=1e-6)
@@ -66,7 +67,7 @@ def test_a_label_can_be_chosen(explained: Callable[..., list[Any]]) -> None:
 
 def test_several_texts(explained: Callable[..., list[Any]]) -> None:
     records = explained("text-classification", "--text", "a fine day", "--text", "sad")
-    assert [record["text"] for record in records] == ["a fine day", "sad"]
+    assert [record["texts"] for record in records] == [{"text": "a fine day"}, {"text": "sad"}]
 
 
 def test_rows_of_a_file(explained: Callable[..., list[Any]]) -> None:
@@ -82,8 +83,28 @@ def test_entities_are_targets(explained: Callable[..., list[Any]]) -> None:
 def test_the_split_of_an_evaluation_is_explained_in_the_report(explained: Callable[..., list[Any]]) -> None:
     records = explained("text-classification", "--split", "validation", "--count", "3")[:3]
     evaluation = json.loads(Path("runs/config/evaluation-validation.json").read_text())
-    assert [one["text"] for one in evaluation["explanations"]] == [one["text"] for one in records]
+    assert evaluation["explanations"] == records
     assert all(one["place"].startswith("validation.jsonl:") for one in records)
+
+
+@needs("report")
+def test_the_report_highlights_and_escapes(explained: Callable[..., list[Any]]) -> None:
+    [record, *_] = explained("text-classification", "--split", "validation", "--count", "1")
+    from finetune.report.report import write_report
+
+    path, end = Path("runs/config/evaluation-validation.json"), len(record["texts"]["text"])
+    evaluation = json.loads(path.read_text())
+    evaluation["explanations"][0]["texts"]["text"] += "<script>"
+    word = {"part": "text", "start": end, "end": end + 8, "text": "<script>", "gradients": -9.0}
+    evaluation["explanations"][0]["targets"][0]["words"].append(word)
+    path.write_text(json.dumps(evaluation))
+    page = write_report(Path("runs/config")).read_text()
+    assert '<mark class="lowers" style="--share: 1.000" title="-1.0000">&lt;script&gt;</mark>' in page
+    assert "<script>" not in page
+    evaluation["explanations"][0]["texts"]["text"] = 3
+    path.write_text(json.dumps(evaluation))
+    with pytest.raises(UserError, match="explanations"):
+        write_report(Path("runs/config"))
 
 
 def test_on_a_terminal_or_not(finished: Callable[[str], None], capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,3 +157,14 @@ def test_subwords_and_words_that_share_a_token_are_merged() -> None:
 def test_a_token_without_a_character_belongs_to_the_next_word() -> None:
     merged = merge_tokens([(0, 0, [(0, 0)]), (0, 2, [(0, 1)]), (2, 2, [(0, 2)])], [(0, 2)])
     assert merged == [(0, 2, [(0, 0), (0, 1), (0, 2)])]
+
+
+def test_an_encoder_decoder_that_classifies_reads_the_text_twice(
+    project: Project, refused: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.train(project.config("text-classification", model={"name": "tiny:t5"}, train={"max_steps": 1}))
+    explain = ["explain", "runs/config", "--text", TEXT]
+    assert refused(*explain).endswith("by one lookup of token embeddings: use --method occlusion")
+    assert main([*explain, "--method", "occlusion", "--json"]) == 0
+    words = json.loads(capsys.readouterr().out)["targets"][0]["words"]
+    assert any(word["occlusion"] for word in words)

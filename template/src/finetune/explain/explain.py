@@ -106,7 +106,7 @@ class Explainer:
             falls = (yield from occlusion(passes, reading, target)) if "occlusion" in methods else None
             found.append(self._record(reading, target, gradients, falls))
         texts = dict(zip(self._parts(), reading.texts, strict=False))
-        return {**texts, **({"truncated": True} if reading.truncated else {}), "targets": found}
+        return {"texts": texts, **({"truncated": True} if reading.truncated else {}), "targets": found}
 
     def _parts(self) -> tuple[str, ...]:
         """The columns of the texts."""

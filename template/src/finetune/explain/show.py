@@ -16,18 +16,17 @@ METHODS = ("gradients", "occlusion")
 
 def show_explanation(console: Console, record: dict[str, Any]) -> None:
     """Print each target of a text: a line on it, the highlighted text on a terminal, a table of words."""
-    parts = [name for name in record if name not in ("truncated", "targets", "place", "truth")]
     if "place" in record:
         truth = f", true: {record['truth']}" if "truth" in record else ""
         console.print(Text(f"{record['place']}{truth}", style="dim"))
     if not record["targets"]:
-        console.print(Text(f"{record[parts[0]]}\nno entity is predicted: choose a word with --word"))
+        console.print(Text(f"{' '.join(record['texts'].values())}\nno entity is predicted: choose a word with --word"))
     for target in record["targets"]:
         console.print(Text(headline(target), style="bold"))
         if console.is_terminal:
-            for part in parts:
+            for part, text in record["texts"].items():
                 words = [word for word in target["words"] if word["part"] == part]
-                console.print(highlighted(record[part], words, method_of(target)))
+                console.print(highlighted(text, words, method_of(target)))
             legend = (
                 (" raises it ", _style(1.0)),
                 " ",

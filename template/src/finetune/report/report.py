@@ -16,6 +16,7 @@ from ..run.history import TrainingHistory, read_history
 from ..run.records import DataCheck, Recorded, Stages, read_record
 from ..tasks.verdict import verdict
 from . import plots
+from .explanations import explained
 from .facts import environment_facts, main_facts
 from .matrices import confusions, stage_matrix
 from .page import render
@@ -55,6 +56,7 @@ def write_report(run: Path) -> Path:
                 {
                     **evaluation,
                     "matrices": [confusions(matrix) for matrix in evaluation["matrices"]],
+                    "explanations": [explained(one) for one in evaluation.get("explanations", [])],
                     "drawn": draw_results(evaluation, target, _),
                 }
                 for evaluation in evaluations

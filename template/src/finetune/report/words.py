@@ -175,6 +175,12 @@ CHINESE = {
     "source": "原文",
     "reference": "参考",
     "generated": "生成",
+    # Explanations
+    "Explanations": "解释",
+    "How much each word contributes to what the model predicts:": "每个词对模型预测的贡献：",
+    "raises it": "支持",
+    "lowers it": "不支持",
+    "completeness error": "完备性误差",
     # Curves
     "training": "训练",
     "Loss": "损失",

@@ -185,6 +185,39 @@ class Calibration(Typed):
     after: Probabilities
 
 
+class ExplainedWord(Typed):
+    """A word, and how much it contributes."""
+
+    part: str
+    start: Count
+    end: Count
+    gradients: Number | None = None
+    occlusion: Number | None = None
+
+
+class ExplainedTarget(Typed):
+    """What is explained of a text."""
+
+    target: str
+    unit: str
+    probability: Number | None = None
+    value: Number | None = None
+    baseline: Number | None = None
+    baseline_token: str = ""
+    error: Number | None = None
+    steps: Count | None = None
+    words: list[ExplainedWord]
+
+
+class Explanation(Typed):
+    """An explained example."""
+
+    texts: dict[str, str]
+    targets: list[ExplainedTarget]
+    place: str = ""
+    truth: str | None = None
+
+
 class Evaluation(Typed):
     """evaluation-<split>.json."""
 
@@ -207,6 +240,7 @@ class Evaluation(Typed):
     scatters: list[Scatter] = []
     curves: list[Curves] = []
     calibration: Calibration | None = None
+    explanations: list[Explanation] = []
     notes: list[str]
 
     @model_validator(mode="after")

@@ -40,7 +40,7 @@ class Target(BaseModel):
 class Explanation(BaseModel):
     """The text of a row, or its texts, and each target."""
 
-    model_config = ConfigDict(extra="allow")
+    texts: dict[str, str] = Field(description="By their columns.")
     truncated: bool = Field(False, description="Whether the end of the text was not read.")
     targets: list[Target]
 
