@@ -21,8 +21,8 @@ Tokenize = Callable[[str], list[str]]
 
 K1, B = 1.2, 0.75
 """How soon a repeated word counts no more, and how much long documents are discounted: the usual values."""
-MOST_PAIRS = 200_000
-"""Pairs of documents from which their order is learnt."""
+MOST_PAIRS, MOST_DOCUMENTS = 200_000, 1_000
+"""Pairs of documents from which their order is learnt, and documents of a query that are taken for them."""
 WORD = regex.compile(r"\w+")
 
 
@@ -143,13 +143,16 @@ def has_pairs(examples: Sequence[Example]) -> bool:
 
 
 def _ordered_pairs(examples: Sequence[Example]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The numbers of documents of the same query, of which the first is more relevant: all pairs, or a sample."""
+    """The numbers of two documents of a query, of which the first is more relevant: all pairs, or some of each query.
+
+    Of a long list of documents only those at its beginning, for the number of pairs is quadratic.
+    """
+    generator, quota = np.random.default_rng(0), max(1, MOST_PAIRS // len(examples))
     pairs, start = [], 0
     for example in examples:
-        labels = np.array(example.labels)
-        pairs.append(np.argwhere(labels[:, None] > labels) + start)
-        start += len(labels)
-    found = np.concatenate(pairs)
-    if len(found) > MOST_PAIRS:
-        found = found[np.random.default_rng(0).choice(len(found), MOST_PAIRS, replace=False)]
-    return found[:, 0], found[:, 1]
+        labels = np.array(example.labels[:MOST_DOCUMENTS])
+        found = np.argwhere(labels[:, None] > labels) + start
+        pairs.append(found if len(found) <= quota else generator.choice(found, quota, replace=False))
+        start += len(example.documents)
+    first, second = np.concatenate(pairs).T
+    return first, second

@@ -98,7 +98,7 @@ CHINESE = {
     LOSES: "基线“{baseline}”更好：{metric} 为 {theirs}，本模型为 {ours}。",
     TIES: "基线“{baseline}”同样好：{metric} 为 {theirs}。",
     CLOSE:
-        "与基线“{baseline}”难分高下：它的 {metric} 为 {theirs}，落在本模型 {ours} 的 95% 区间（{low} 到 {high}）之内。",
+        "与基线“{baseline}”难分高下：它的 {metric} 为 {theirs}，落在本模型 {ours} 的 95% 区间（{low} 至 {high}）之内。",
     REMEDY: "可以试试更多训练数据、更多轮次或别的基础模型。",
     # Titles, columns and averages of the tables of the tasks
     "Confusion matrix": "混淆矩阵",
