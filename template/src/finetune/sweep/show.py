@@ -14,8 +14,8 @@ from ..console import print_line
 from .settings import Plan
 from .state import State, Trial
 
-SHOWN = 20
-"""Trials of the live table: the best, and those that are running."""
+SHOWN = 15
+"""The best trials, so many, are in the live table, beside those that are running."""
 
 
 class Display:
@@ -65,8 +65,8 @@ def table(plan: Plan, state: State, most: int | None = None) -> Table:
         shown.add_column(Text(name), justify="right", overflow="fold")
     shown.add_column("")
     ranked = state.ranked()
-    others = [trial for trial in state.trials if trial not in ranked]
-    for trial in [*ranked, *others][:most]:
+    others = [trial for trial in state.trials if trial not in ranked and (most is None or trial.ending == "waiting")]
+    for trial in (*ranked[:most], *others):
         scores = [float(run.value) for run in trial.runs if run.value is not None]
         known = sum(scores) / len(scores) if scores else None
         cells = [str(trial.number), *(shown_value(trial.values[key]) for key in keys), number(known)]
