@@ -75,8 +75,9 @@ FAULTS = (
     Fault(
         "a report that fails leaves the one before",
         "files.py",
-        '        temporary = _temporary(self.path / "files")\n        temporary.mkdir()\n',
-        "        yield self.path\n        for path in self.path.iterdir():\n            _sync(path)\n        return\n",
+        '        with self.scratch("files") as temporary:\n',
+        "        yield self.path\n        for path in self.path.iterdir():\n            _sync(path)\n        return\n"
+        '        with self.scratch("files") as temporary:\n',
         f"{RUNS}test_a_report_that_fails_leaves_the_one_before",
     ),
     Fault(
