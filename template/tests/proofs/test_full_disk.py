@@ -1,7 +1,8 @@
 """A disk that is full, or fails at any call: a sentence, what was there before is as it was, and resuming works."""
 
 import shutil
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,35 @@ def test_too_many_open_files_are_told(
         assert codes[-1] == 0 or shown.startswith("error: "), shown
     assert codes[0] == 2
     assert codes[-1] == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A file system of 1.5 MB in memory, which only root can mount."""
+    folder = tmp_path_factory.mktemp("disk")
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=1500k", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mounted, capture_output=True, check=False).returncode != 0:
+        pytest.skip("nothing can be mounted here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_file_system_that_is_full_is_told_and_the_training_resumed(
+    small_disk: Path, project: Project, refused: Callable[..., str]
+) -> None:
+    """Its best model fits, and no checkpoint; what is moved to a larger one is resumed."""
+    config = project.config("text-classification")
+    assert main(["train", str(config), *FEW, "run.name=whole"]) == 0
+    said = refused("train", config, *FEW, "run.name=cut", f"run.dir={small_disk}")
+    assert "no space left on the disk" in said
+    assert not [path for path in small_disk.rglob("*") if path.name.endswith(".tmp")]
+    if (small_disk / "cut").exists():
+        shutil.copytree(small_disk / "cut", "runs/cut")
+    assert main(["train", str(config), *FEW, "run.name=cut", "--resume", "auto"]) == 0
+    weights = (Path(f"runs/{run}/best/model.safetensors").read_bytes() for run in ("whole", "cut"))
+    assert next(weights) == next(weights)
 
 
 @needs("export")
