@@ -2,11 +2,13 @@
 
 import contextlib
 import json
+import shutil
 import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +19,7 @@ pytest.importorskip("uvicorn")
 from test_serving import Running, assert_close, serving
 
 from finetune.data.features import Feature
+from finetune.run.folder import RunFolder
 from finetune.serving import connection
 from finetune.serving.engine import Capacity, Item, Job, choose_batch
 from finetune.serving.model import ServedModel
@@ -71,6 +74,16 @@ def test_bytes_that_are_no_http_close_the_connection_without_a_traceback(
                 while client.recv(1000):
                     pass
     assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_a_model_whose_folder_vanishes_is_served_on(serving: Any, tmp_path: Path) -> None:
+    run = serving("text-classification").run
+    shutil.copytree(run.path, tmp_path / "run")
+    with Running(RunFolder(tmp_path / "run")) as server:
+        before = server.ask("/predict", BODY)
+        shutil.rmtree(tmp_path / "run")
+        assert server.ask("/predict", BODY) == before
+        assert [server.call(path)[0] for path in ("/ready", "/health", "/info", "/metrics")] == [200] * 4
 
 
 def test_a_full_queue_is_429_with_retry_after(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:

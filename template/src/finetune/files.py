@@ -141,9 +141,7 @@ class Folder:
         A block that raises, as on a full disk, leaves the files as they were.
         """
         make_folders(self.path)
-        temporary = _temporary(self.path / "files")
-        temporary.mkdir()
-        try:
+        with self.scratch("files") as temporary:
             yield temporary
             written = sorted(path for path in temporary.iterdir())
             for path in written:
@@ -151,6 +149,14 @@ class Folder:
             for target in [self.at(path.name) for path in written]:
                 os.replace(temporary / target.name, target)
             _sync(self.path)
+
+    @contextlib.contextmanager
+    def scratch(self, name: str) -> Iterator[Path]:
+        """A temporary folder in it, removed at the end of the block; that of a killed process, at the next block."""
+        temporary = _temporary(self.at(name))
+        temporary.mkdir()
+        try:
+            yield temporary
         finally:
             _remove(temporary)
 
