@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 
+import numpy as np
 import pytest
 from conftest import SENTENCES
 from seqeval.metrics import f1_score
@@ -96,7 +97,8 @@ def test_predictions_come_back_to_their_words() -> None:
     task = fitted(examples)
     tokenizer = tiny_tokenizer("tiny:bert", ["a b c Zürich don't"] * 3)
     features = task.encode(examples, tokenizer, max_length=16).features
-    right = [[(label, 0.5) for label in feature.labels if label != IGNORE] for feature in features]
+    tags = np.eye(len(task.labels))
+    right = [tags[[label for label in feature.labels if label != IGNORE]] for feature in features]
     for example, prediction in zip(examples, task.predictions(examples, features, right), strict=True):
         for token, true, predicted in zip(example.tokens, example.tags or [], prediction.tags, strict=True):
             visible = bool(tokenizer(token, add_special_tokens=False)["input_ids"])

@@ -29,7 +29,7 @@ def reliability(calibration: dict[str, Any], path: Path, _: Translate) -> Path:
     drawn = {_("as trained"): (calibration["before"], ORANGE)}
     if temperature != 1:
         drawn[_("temperature {value}").format(value=f"{temperature:.3f}")] = (calibration["after"], BLUE)
-    with canvas(4.6, 4.8, path) as axes:
+    with canvas(5.2, 4.8, path) as axes:
         axes.plot((0, 1), (0, 1), color=GREY, linestyle=":", linewidth=1)
         for name, (values, colour) in drawn.items():
             bins = values["bins"]
