@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from . import optional
 from .config.config import Config, Files
-from .console import counted, print_table
+from .console import counted, print_line, print_table
 from .data.files import shown
 from .data.rows import fingerprint
 from .dataset import scored_rows, stream_chosen
@@ -194,7 +194,7 @@ def show(evaluation: dict[str, Any], tables: list[Table], console: Console) -> N
     result = f"{main} {metrics[main]:z.4f}{interval}{beside}{reading}. Loss {evaluation['loss']:.4f}."
     if found := verdict(evaluation):
         result += f" {found}"
-    console.print(f"[bold]Result:[/] {escape(result)}", highlight=False)
+    print_line(console, f"[bold]Result:[/] {escape(result)}")
 
 
 def show_table(table: Table, console: Console) -> None:
