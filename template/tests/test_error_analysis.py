@@ -19,7 +19,7 @@ from finetune.console import Notice
 from finetune.data.rows import Row
 from finetune.dataset import columns_of, new_task, stream_chosen
 from finetune.error_analysis.corrections import Said, correctable
-from finetune.error_analysis.tables import Scored, by_metric, kinds_of_errors
+from finetune.error_analysis.tables import KINDS, MISTAKES, PAIRS, Scored, by_metric, kinds_of_errors
 from finetune.error_analysis.training_rows import sampled
 from finetune.optional import is_there
 from finetune.tasks.intervals import bootstrap
@@ -323,7 +323,9 @@ def require_chinese(evaluation: dict[str, Any]) -> None:
     """The page translates titles, columns and kinds of errors, not the names of metrics."""
     from finetune.report.words import CHINESE
 
-    tables = evaluation["tables"]
+    titles = {"Slices", MISTAKES, "Largest errors", KINDS, PAIRS, "Worst queries"}
+    tables = [table for table in evaluation["tables"] if table["title"] in titles]
+    assert len(tables) > 1
     words = {word for table in tables for word in (table["title"], *table["columns"])}
     words |= {row[0] for table in tables if table["columns"][0] == "kind" for row in table["rows"]}
     words |= {table["note"] for table in tables if table["title"] == "Errors by kind" and table["note"]}
