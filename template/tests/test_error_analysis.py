@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import FILES, TASKS, WRITING, Project, build
+from rich.console import Console
 
 from finetune.cli import main
 from finetune.config.load import load_config
-from finetune.console import Notice
+from finetune.console import Notice, print_table
 from finetune.data.rows import Row
 from finetune.dataset import columns_of, new_task, stream_chosen
 from finetune.error_analysis.corrections import Said, correctable
@@ -173,6 +174,15 @@ def test_kinds_of_errors_are_counted_with_examples(project: Project) -> None:
         ["type", "PER → LOC", 1, "a.conll:5: Turin and Ada"],
     ]
     assert kinds_of_errors(task, rows, errors, 1)[1].rows == pairs.rows[:1]
+
+
+def test_a_place_is_not_broken_over_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    """So that an editor makes a link of it; one that is longer than 40 characters would leave no room for the text."""
+    place = "data/reviews/validation.jsonl:1234"
+    print_table(Console(width=60), ["place", "text"], [[place, "word " * 30]])
+    assert place in capsys.readouterr().out
+    print_table(Console(width=60), ["place", "text"], [["folder/" * 6 + place, "word " * 30]])
+    assert "word word" in capsys.readouterr().out
 
 
 def test_confusions_need_no_kind(project: Project) -> None:
