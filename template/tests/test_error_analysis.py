@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import FILES, TASKS, WRITING, Project, build
+from rich.console import Console
 
 from finetune.cli import main
 from finetune.config.load import load_config
-from finetune.console import Notice
+from finetune.console import Notice, print_table
 from finetune.data.rows import Row
 from finetune.dataset import columns_of, new_task, stream_chosen
 from finetune.error_analysis.corrections import Said, correctable
-from finetune.error_analysis.tables import Scored, by_metric, kinds_of_errors
+from finetune.error_analysis.tables import KINDS, MISTAKES, PAIRS, Scored, by_metric, kinds_of_errors
 from finetune.error_analysis.training_rows import sampled
 from finetune.optional import is_there
 from finetune.tasks.intervals import bootstrap
@@ -175,6 +176,15 @@ def test_kinds_of_errors_are_counted_with_examples(project: Project) -> None:
     assert kinds_of_errors(task, rows, errors, 1)[1].rows == pairs.rows[:1]
 
 
+def test_a_place_is_not_broken_over_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    """So that an editor makes a link of it; one that is longer than 40 characters would leave no room for the text."""
+    place = "data/reviews/validation.jsonl:1234"
+    print_table(Console(width=60), ["place", "text"], [[place, "word " * 30]])
+    assert place in capsys.readouterr().out
+    print_table(Console(width=60), ["place", "text"], [["folder/" * 6 + place, "word " * 30]])
+    assert "word word" in capsys.readouterr().out
+
+
 def test_confusions_need_no_kind(project: Project) -> None:
     task = new_task(load_config(project.config("text-classification")))
     errors = [WrongPrediction(0, "a", "x", "y", 0.9, (ErrorKind("confusion", "x → y"),))]
@@ -323,7 +333,9 @@ def require_chinese(evaluation: dict[str, Any]) -> None:
     """The page translates titles, columns and kinds of errors, not the names of metrics."""
     from finetune.report.words import CHINESE
 
-    tables = evaluation["tables"]
+    titles = {"Slices", MISTAKES, "Largest errors", KINDS, PAIRS, "Worst queries"}
+    tables = [table for table in evaluation["tables"] if table["title"] in titles]
+    assert len(tables) > 1
     words = {word for table in tables for word in (table["title"], *table["columns"])}
     words |= {row[0] for table in tables if table["columns"][0] == "kind" for row in table["rows"]}
     words |= {table["note"] for table in tables if table["title"] == "Errors by kind" and table["note"]}
