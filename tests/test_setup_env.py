@@ -816,6 +816,21 @@ def test_a_killed_installation_is_repeated(tiny: Tiny) -> None:
         assert tiny.packages() == whole
 
 
+@pytest.mark.skipif(WINDOWS, reason="needs ulimit")
+def test_a_full_disk_is_told_and_the_repetition_installs(tiny: Tiny) -> None:
+    """No file may have more than one block, as on a disk that is full."""
+    assert tiny.set_up().returncode == 0
+    tiny.pin("1.1")
+    limited = ["/bin/sh", "-c", 'ulimit -f 1; exec "$@"', "sh", *tiny.command()]
+    result = subprocess.run(limited, env=tiny.variables, capture_output=True, encoding="utf-8", check=False)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert result.stderr.strip()
+    again = tiny.set_up()
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert tiny.installed() == "1.1"
+
+
 @pytest.fixture
 def _ctrl_c_counts() -> Iterator[None]:
     """Started in the background, this process and its children would ignore it."""

@@ -75,8 +75,9 @@ FAULTS = (
     Fault(
         "a report that fails leaves the one before",
         "files.py",
-        '        temporary = _temporary(self.path / "files")\n        temporary.mkdir()\n',
-        "        yield self.path\n        for path in self.path.iterdir():\n            _sync(path)\n        return\n",
+        '        with self.scratch("files") as temporary:\n',
+        "        yield self.path\n        for path in self.path.iterdir():\n            _sync(path)\n        return\n"
+        '        with self.scratch("files") as temporary:\n',
         f"{RUNS}test_a_report_that_fails_leaves_the_one_before",
     ),
     Fault(
@@ -299,5 +300,55 @@ FAULTS = (
         "                *pinned_files(project),\n",
         "",
         "tests/test_setup_env.py::test_a_package_that_is_not_the_pinned_file_is_refused",
+    ),
+    # Values and limits.
+    Fault(
+        "values of a task's state have their types",
+        "tasks/preprocessing.py",
+        "found = self.fitted.model_validate(state)",
+        "found = self.fitted.model_construct(**state)",
+        "test_hostile_runs.py::test_a_state_with_other_values_is_refused",
+    ),
+    Fault(
+        "weights that are not finite are named",
+        "model/folder_checks.py",
+        "            if is_weight and not",
+        "            if False and not",
+        f"{MODELS}test_weights_that_are_not_finite_are_named",
+    ),
+    Fault(
+        "a limit of time holds where its exception is caught",
+        "time_limit.py",
+        "_limits[thread] = time.monotonic() + AGAIN",
+        "del _limits[thread]",
+        "test_hostile_templates.py::test_a_limit_holds_where_its_exception_is_caught",
+    ),
+    Fault(
+        "rows of requests have a limit of depth",
+        "serving/service.py",
+        "        require_depth(row.original)\n",
+        "        pass\n",
+        "test_serving.py::test_a_mistake_is_a_problem_with_a_stable_code",
+    ),
+    Fault(
+        "bytes that are no HTTP leave no traceback",
+        "serving/connection.py",
+        "        with suppress(LocalProtocolError):",
+        "        if True:",
+        "test_serving_load.py::test_bytes_that_are_no_http_close_the_connection_without_a_traceback",
+    ),
+    Fault(
+        "no run has the name of a device",
+        "files.py",
+        'rf"^{DEVICES}[^',
+        'rf"^[^',
+        f"{RUNS}test_a_run_has_a_plain_name",
+    ),
+    Fault(
+        "rows of a workbook that do not ascend are refused",
+        "data/readers/xlsx.py",
+        "            _require_ascending(path, sheet)\n",
+        "",
+        f"{DATA}test_odd_cells_of_a_workbook_are_refused",
     ),
 )

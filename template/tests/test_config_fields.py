@@ -200,6 +200,14 @@ def columns_and_rows_are_chosen(case: Case) -> None:
     assert [example.text for example in chosen] == ["fine day", "dark day"]
 
 
+@checks("Data.slices")
+def the_columns_of_slices_must_be_there(case: Case) -> None:
+    """What is shown of them needs error_analysis/."""
+    case.build("data.slices=[label, length]")
+    with pytest.raises(UserError, match=r"validation\.jsonl:1: no column 'mood', which data\.slices names .*or length"):
+        case.build("data.slices=[mood]")
+
+
 @checks("Data.template", "Data.skip_invalid")
 def texts_are_made_and_invalid_rows_left_out(case: Case) -> None:
     case.project.write("items.csv", "name,colour,label\nscarf,red,good\nlamp,,bad\nmug,blue,\n")
@@ -693,6 +701,15 @@ def a_type_chooses_its_section(case: Case) -> None:
                 if wanted in WRITING or wanted not in values["task"]["type"]:
                     values["method"] = {"type": "lora"} if name == "task" else values["method"]
                 assert type(getattr(Config.model_validate(values), name)) is section
+
+
+@checks("TextClassification.calibration", "MultiLabelClassification.calibration", "TokenClassification.calibration")
+def calibration_chooses_a_temperature(case: Case) -> None:
+    """How it is chosen is test_probabilities.py."""
+    case.train()
+    case.train("task.calibration=none", "run.name=off")
+    states = [json.loads(Path("runs", run, "best/finetune.json").read_text())["state"] for run in ("config", "off")]
+    assert states[0]["temperature"] != 1 == states[1]["temperature"]
 
 
 @checks("TextClassification.class_weights")

@@ -1,6 +1,7 @@
 """`finetune errors`: mistakes and training rows with the highest loss; what it writes is trained on."""
 
 import json
+import math
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import FILES, TASKS, WRITING, Project, build
 
@@ -17,10 +19,12 @@ from finetune.console import Notice
 from finetune.data.rows import Row
 from finetune.dataset import columns_of, new_task, stream_chosen
 from finetune.error_analysis.corrections import Said, correctable
-from finetune.error_analysis.tables import kinds_of_errors
+from finetune.error_analysis.tables import Scored, by_metric, kinds_of_errors
 from finetune.error_analysis.training_rows import sampled
 from finetune.optional import is_there
+from finetune.tasks.intervals import bootstrap
 from finetune.tasks.results import ErrorKind, WrongPrediction
+from finetune.tasks.text_classification import Prediction as Labelled
 
 RUN = "runs/config"
 
@@ -175,7 +179,7 @@ def test_confusions_need_no_kind(project: Project) -> None:
     task = new_task(load_config(project.config("text-classification")))
     errors = [WrongPrediction(0, "a", "x", "y", 0.9, (ErrorKind("confusion", "x → y"),))]
     (pairs,) = kinds_of_errors(task, [Row("a.csv:2", {}, {})], errors, 10)
-    assert (pairs.columns, pairs.rows) == (["true → predicted", "count", "examples"], [["x → y", 1, "a.csv:2: a"]])
+    assert (pairs.columns, pairs.rows) == (["true → predicted", "count", "for example"], [["x → y", 1, "a.csv:2: a"]])
 
 
 def test_of_a_large_file_a_sample_is_looked_at_in_its_order(project: Project) -> None:
@@ -215,6 +219,125 @@ def test_a_sample_is_said(
     shown = " ".join(capsys.readouterr().out.split())
     assert "Of 10 rows, a random sample of 4: --sample takes more." in shown
     assert len(written("train")) == 4
+
+
+# --------------------------------------------------------------------------------------------------------------- slices
+
+
+def scored(project: Project, task: str, rows: list[dict[str, Any]], right: list[bool], **data: Any) -> Scored:
+    """A model that predicts `right` of the texts rightly; for text classification with labels x and y."""
+    config = load_config(project.config(task, data={"slices": [], **data}))
+    fresh: Any = new_task(config)
+    places = [Row(f"a.csv:{number}", row, row) for number, row in enumerate(rows, start=2)]
+    examples = fresh.parse(places)
+    fresh.labels = ["x", "y"]
+    other = {"x": "y", "y": "x"}
+    predictions = [
+        Labelled(one.label if is_right else other[one.label], [0.5, 0.5])
+        for one, is_right in zip(examples, right, strict=True)
+    ]
+    return Scored(fresh, places, examples, predictions, config.data.slices)
+
+
+def test_slices_are_listed_from_the_worst(project: Project) -> None:
+    rows = [{"text": "a" * (number + 1), "label": "x", "domain": "abc"[number % 3]} for number in range(12)]
+    right = [number % 3 != 1 and number != 0 for number in range(12)]  # of b none, of a all but the shortest
+    (table,) = by_metric(scored(project, "text-classification", rows, right, slices=["domain", "length"]), 5)
+    assert table.columns == ["slice", "examples", "accuracy", "95 % from", "to"]
+    assert [line[:3] for line in table.rows] == [
+        ["all", 12, pytest.approx(7 / 12)],
+        ["domain: b", 4, 0.0],
+        ["length: 1 to 3 characters", 3, pytest.approx(1 / 3)],
+        ["length: 4 to 6 characters", 3, pytest.approx(2 / 3)],
+        ["length: 7 to 9 characters", 3, pytest.approx(2 / 3)],
+        ["length: 10 to 12 characters", 3, pytest.approx(2 / 3)],
+        ["domain: a", 4, 0.75],
+        ["domain: c", 4, 1.0],
+    ]
+    contributions = np.array([[float(one), 1.0] for one in right])
+    low, high = bootstrap(contributions, lambda sums: sums[..., 0] / sums[..., 1])
+    assert table.rows[0][3:] == [low, high]
+    assert table.rows[1][3:] == ["", ""]  # all are wrong: resamples cannot tell how far that may be off
+
+
+def test_of_a_column_with_many_values_the_most_frequent_ones_are_slices(project: Project) -> None:
+    names = [*"aabbccddeeffgghh", "i", "j", "", "nan"]
+    rows = [{"text": "t", "label": "x", "domain": name} for name in names]
+    (table,) = by_metric(scored(project, "text-classification", rows, [True] * len(rows), slices=["domain"]), 5)
+    assert [line[:2] for line in table.rows] == [
+        ["all", 20],
+        *([f"domain: {name}", 2] for name in "abcdefgh"),
+        ["domain: 3 other values", 4],
+    ]
+
+
+def test_a_metric_that_no_sums_give_has_no_slices(project: Project) -> None:
+    """As that of a task of one's own, which inherits the sums of another one."""
+    found = scored(project, "text-classification", [{"text": "ab", "label": one} for one in "xxy"], [True, True, False],
+                   slices=["length"])  # fmt: skip
+    own: Any = type("Own", (type(found.task),), {"main_metric": "f1_macro"})
+    found.task.__class__ = own
+    with pytest.warns(Notice, match="f1_macro is no function of sums over examples"):
+        assert by_metric(found, 5) == []
+
+
+def test_equal_lengths_are_one_slice(project: Project) -> None:
+    (table,) = by_metric(scored(project, "text-classification", [{"text": "ab", "label": "x"}] * 3, [True] * 3,
+                                slices=["length"]), 5)  # fmt: skip
+    assert [line[:2] for line in table.rows] == [["all", 3], ["length: 2 characters", 3]]
+
+
+def test_the_worst_queries_of_a_ranking_are_shown(project: Project) -> None:
+    config = load_config(project.config("ranking", data={"slices": ["length"]}))
+    task = new_task(config)
+    rows = [*stream_chosen(config.data, task, ["lists.jsonl"])]
+    examples = task.parse(rows)
+    scores = [[1.0, 3.0, 2.0], [0.0, 1.0], [2.0, 1.0, 0.0, 3.0]]
+    slices, worst = by_metric(Scored(task, rows, examples, scores, ("length",)), 2)
+    assert slices.rows[0][0] == "all"
+    assert [line[:2] for line in worst.rows] == [
+        ["lists.jsonl:4", "tea"], ["lists.jsonl:1", "quiet room by the sea"],
+    ]  # fmt: skip
+    assert worst.rows[0][2] == pytest.approx(1 / math.log2(3))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_slices_of_every_task_are_in_its_evaluation(
+    task: str, project: Project, finished: Callable[[str], None]
+) -> None:
+    """With the main metric of the whole split in the first line; the words of all tables have their Chinese."""
+    finished(task)
+    edit(data={"slices": ["length"]})
+    assert main(["evaluate", RUN, "--split", "test"]) == 0
+    evaluation = json.loads(Path(RUN, "evaluation-test.json").read_text())
+    (table,) = [table for table in evaluation["tables"] if table["title"] == "Slices"]
+    whole, *parts = table["rows"]
+    assert whole[2] == pytest.approx(evaluation["metrics"][evaluation["headline"]])
+    assert sum(part[1] for part in parts) == whole[1] == evaluation["examples"]
+    assert whole[3:] == (evaluation["interval"] or ["", ""])
+    if is_there("report"):
+        require_chinese(evaluation)
+
+
+def require_chinese(evaluation: dict[str, Any]) -> None:
+    """The page translates titles, columns and kinds of errors, not the names of metrics."""
+    from finetune.report.words import CHINESE
+
+    tables = evaluation["tables"]
+    words = {word for table in tables for word in (table["title"], *table["columns"])}
+    words |= {row[0] for table in tables if table["columns"][0] == "kind" for row in table["rows"]}
+    words |= {table["note"] for table in tables if table["title"] == "Errors by kind" and table["note"]}
+    assert words - CHINESE.keys() - {*evaluation["metrics"], "f1", "1 - chrF", "1 - ROUGE-L"} == set()
+
+
+def test_a_column_of_slices_that_is_not_there_is_refused(
+    project: Project, finished: Callable[[str], None], refused: Callable[..., str]
+) -> None:
+    finished("text-classification")
+    edit(data={"slices": ["mood"]})
+    sentence = "validation.jsonl:1: no column 'mood', which data.slices names (found: text, label): name a column"
+    assert sentence in refused("errors", RUN)
+    assert sentence in refused("evaluate", RUN)
 
 
 # ---------------------------------------------------------------------------------------------------- what is asked for
@@ -296,7 +419,7 @@ def test_a_run_does_not_name_files_outside_of_the_project(
     assert not any(b"topsecret" in path.read_bytes() for path in Path(RUN).glob("errors-*"))
 
 
-def test_the_report_has_the_errors_in_both_languages(project: Project, finished: Callable[[str], None]) -> None:
+def test_the_report_has_the_errors(project: Project, finished: Callable[[str], None]) -> None:
     finished("text-classification")
     assert main(["evaluate", RUN, "--split", "test"]) == 0
     tables = {table["title"]: table for table in json.loads(Path(RUN, "evaluation-test.json").read_text())["tables"]}
@@ -304,4 +427,4 @@ def test_the_report_has_the_errors_in_both_languages(project: Project, finished:
     assert mistakes["note"] == "To see more, run: python -m finetune errors runs/config --split test"
     assert mistakes["rows"][0][0].startswith("validation.jsonl:")
     if is_there("report"):
-        assert "Most confident mistakes" in Path(RUN, "report/index.html").read_text()
+        assert "Most confident mistakes" in Path(RUN, "report/index.html").read_text(encoding="utf-8")

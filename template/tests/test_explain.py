@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from conftest import Project, needs
+from scipy.special import logit
 
 from finetune.cli import main
 from finetune.errors import UserError
@@ -61,6 +62,7 @@ def test_a_label_can_be_chosen(explained: Callable[..., list[Any]]) -> None:
               ("good", "bad")]  # fmt: skip
     assert [value["target"] for value in values] == ["good", "bad"]
     assert values[0]["value"] == pytest.approx(-values[1]["value"], abs=1e-5)  # log-odds of two labels
+    assert values[0]["value"] == pytest.approx(logit(values[0]["probability"]), abs=1e-4), "that of predict"
 
 
 def test_several_texts(explained: Callable[..., list[Any]]) -> None:

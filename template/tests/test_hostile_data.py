@@ -184,6 +184,7 @@ def workbook(path: Path, rows: bytes, start: bytes = b"") -> Path:
         (b'<row r="2"><c r="A2" t="d"><v>99999-99-99</v></c></row>', "cannot be read as .xlsx (Invalid datetime"),
         (b'<row r="2"><c r="ZZZZ2"><v>1</v></c></row>', "cannot be read as .xlsx ('ZZZZ' is not a valid column"),
         (b'<row r="x"><c r="A2"><v>1</v></c></row>', "cannot be read as .xlsx ("),
+        (b'<row r="3"><c r="A3"><v>1</v></c></row><row spans="1" r="2"/>', "row 2 comes after row 3, as in no sheet"),
     ],
 )
 def test_odd_cells_of_a_workbook_are_refused(rows: bytes, told: str, tmp_path: Path) -> None:
@@ -272,9 +273,10 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None
 
 
 def test_a_pattern_has_a_limit_of_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("finetune.data.patterns.SECONDS", 0.05)
     path = written(tmp_path / "x.jsonl", json.dumps({"text": f"{'a' * 60}!", "label": "x"}).encode())
-    told = refusal(path, where={"text": "(a|aa)+$"})
+    with monkeypatch.context() as patched:
+        patched.setattr("finetune.data.patterns.SECONDS", 0.05)
+        told = refusal(path, where={"text": "(a|aa)+$"})
     assert told.startswith(f"{path}:1: data.where.text cannot be searched for in this row (regex timed out): write")
     assert len(rows_of(path, where={"text": "^(?!news)", "label": r"^\w$"})) == 1
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import save_file
 
 from finetune.cli import training_settings
 from finetune.config.load import read_config
@@ -13,8 +14,11 @@ from finetune.files import damage
 from finetune.run.find import find_run
 from finetune.run.folder import RunFolder
 from finetune.run.history import read_history
+from finetune.run.log import _step_of
 from finetune.run.saved_model import TASKS, load_saved_model
 from finetune.tasks import make_task
+from finetune.train.checkpoint import read_progress
+from finetune.train.state_file import load_state
 
 EVALUATION: dict[str, Any] = {
     "task": "text-classification", "split": "test", "data": "test.jsonl", "examples": 4, "loss": 0.5,
@@ -47,6 +51,10 @@ def test_what_an_evaluation_has_written_is_read_as_it_is(tmp_path: Path) -> None
         ({"headline": "f1"}, "the metrics lack the headline"),
         ({"baseline": [{"name": "a", "metrics": {}}]}, "the metrics lack the headline"),
         ({"examples": 10**30}, "examples: "),
+        ({"interval": [0.1]}, "interval: "),
+        ({"interval": [0.1, "0.2"]}, "interval.1"),
+        ({"baseline": [{**EVALUATION["baseline"][0], "interval": {}}]}, "baseline.0.interval: "),
+        ({"fingerprint": 5}, "fingerprint: "),
         ({"tables": [{"title": "a", "columns": ["a", "b"], "rows": [["c"]]}]}, "a cell for each column"),
         ({"matrices": [{**EVALUATION["matrices"][0], "counts": []}]}, "a row and a column for each label"),
         ({"scatters": [{"title": "a", "true": [], "predicted": []}]}, "scatters.0.true"),
@@ -180,3 +188,31 @@ def test_a_config_without_a_model_is_refused_by_its_file(model: Any, tmp_path: P
 def test_a_name_that_no_system_allows_is_no_run() -> None:
     with pytest.raises(UserError, match="is not the folder of a run"):
         find_run("9" * 5000)
+
+
+@pytest.mark.parametrize("content", ["[", "[]", '{"step": "x"}', '{"window": 5}', "[" * 5000, '{"recent": [[]]}'])
+def test_the_progress_of_a_checkpoint_with_other_values_is_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / "progress.json").write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=r"progress\.json: .+: put back an intact checkpoint, or start without"):
+        read_progress(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["[", "[" * 5000, '{"tensor": 5}', '{"dict": 5}', '{"dict": [[{"dict": []}, 1]]}'])
+def test_a_state_file_with_other_values_is_refused(content: str, tmp_path: Path) -> None:
+    save_file({}, tmp_path / "trainer.safetensors")
+    (tmp_path / "trainer.json").write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=r"trainer\.json: is not the state of a training \("):
+        load_state(tmp_path / "trainer")
+
+
+@pytest.mark.parametrize("content", ["[" * 5000, "[]", '{"matrix": [["x"]]}'])
+def test_the_matrix_of_stages_with_other_values_is_refused(content: str, tmp_path: Path) -> None:
+    stages = pytest.importorskip("finetune.continual.stages")
+    (tmp_path / "stages.json").write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=r"stages\.json: .+: start the run anew"):
+        stages.read_matrix(RunFolder(tmp_path))
+
+
+@pytest.mark.parametrize("line", ["[" * 5000, "[]", "{", "5", '{"step": []}'])
+def test_a_line_that_is_no_record_is_deleted_at_a_resume(line: str) -> None:
+    assert _step_of(line) == float("inf")

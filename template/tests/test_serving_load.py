@@ -2,11 +2,13 @@
 
 import contextlib
 import json
+import shutil
 import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +19,7 @@ pytest.importorskip("uvicorn")
 from test_serving import Running, assert_close, serving
 
 from finetune.data.features import Feature
+from finetune.run.folder import RunFolder
 from finetune.serving import connection
 from finetune.serving.engine import Capacity, Item, Job, choose_batch
 from finetune.serving.model import ServedModel
@@ -54,6 +57,33 @@ def wait_until(holds: Any, seconds: float = 10) -> None:
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.005)
+
+
+def test_bytes_that_are_no_http_close_the_connection_without_a_traceback(
+    serving: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where a body was answered already, which is too large."""
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    large = b"1e8480\r\n" + b"a" * 2_000_000 + b"\r\n5\r\nhello\r\n"
+    for start in (head, head + large):
+        with socket.create_connection(("127.0.0.1", serving("text-classification").port), 10) as client:
+            client.sendall(start)
+            time.sleep(0.2)
+            client.sendall(b"no chunk\r\n")
+            with contextlib.suppress(ConnectionError):
+                while client.recv(1000):
+                    pass
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_a_model_whose_folder_vanishes_is_served_on(serving: Any, tmp_path: Path) -> None:
+    run = serving("text-classification").run
+    shutil.copytree(run.path, tmp_path / "run")
+    with Running(RunFolder(tmp_path / "run")) as server:
+        before = server.ask("/predict", BODY)
+        shutil.rmtree(tmp_path / "run")
+        assert server.ask("/predict", BODY) == before
+        assert [server.call(path)[0] for path in ("/ready", "/health", "/info", "/metrics")] == [200] * 4
 
 
 def test_a_full_queue_is_429_with_retry_after(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:

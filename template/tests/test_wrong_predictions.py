@@ -5,8 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import FILES, TASKS, WRITING, Project, build
+from scipy.special import logit
 
 from finetune.config.load import load_config
 from finetune.console import notebook_console
@@ -41,10 +43,12 @@ def errors_of(
 
 def test_a_wrong_label_is_as_large_as_its_probability(project: Project) -> None:
     """Good, bad, good."""
-    errors = errors_of("text-classification", project, 3, [[0.1, 0.9], [0.4, 0.6], [0.7, 0.3]])
+    errors = errors_of("text-classification", project, 3, [*np.log([[0.1, 0.9], [0.4, 0.6], [0.7, 0.3]])])
     assert errors == [
-        WrongPrediction(1, "a grim day", "bad", "good", 0.6, (ErrorKind("confusion", "bad → good"),)),
-        WrongPrediction(2, "what a lovely song it was", "good", "bad", 0.7, (ErrorKind("confusion", "good → bad"),)),
+        WrongPrediction(1, "a grim day", "bad", "good", pytest.approx(0.6), (ErrorKind("confusion", "bad → good"),)),
+        WrongPrediction(
+            2, "what a lovely song it was", "good", "bad", pytest.approx(0.7), (ErrorKind("confusion", "good → bad"),)
+        ),
     ]
 
 
@@ -52,16 +56,18 @@ def test_a_pair_is_shown_as_both_texts(project: Project) -> None:
     setup = build(load_config(project.config("text-classification", train={"device": "cpu"})))
     rows = [Row("pairs:1", {"text": "Why?", "text_pair": "Because.", "label": "bad"}, None)]
     examples = setup.task.parse(rows)
-    errors = setup.task.errors(examples, setup.task.predictions(examples, [], [[0.2, 0.8]]))
+    errors = setup.task.errors(examples, setup.task.predictions(examples, [], np.log([[0.2, 0.8]])))
     assert errors == [
-        WrongPrediction(0, "Why? / Because.", "bad", "good", 0.8, (ErrorKind("confusion", "bad → good"),))
+        WrongPrediction(
+            0, "Why? / Because.", "bad", "good", pytest.approx(0.8), (ErrorKind("confusion", "bad → good"),)
+        )
     ]
 
 
 def test_of_a_set_of_labels_the_surest_wrong_decision_counts(project: Project) -> None:
     """Billing; billing and login; login; none. A missing label counts by the probability that it is absent."""
-    probabilities = [[0.9, 0.3], [0.8, 0.1], [0.7, 0.2], [0.6, 0.3]]
-    errors = errors_of("multi-label-classification", project, 4, probabilities, threshold=0.5)
+    logits = [*logit([[0.9, 0.3], [0.8, 0.1], [0.7, 0.2], [0.6, 0.3]])]
+    errors = errors_of("multi-label-classification", project, 4, logits, threshold=0.5)
     assert [(error.row, error.truth, error.prediction) for error in errors] == [
         (1, "billing, login", "billing"),
         (2, "login", "billing"),

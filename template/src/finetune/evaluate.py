@@ -1,4 +1,4 @@
-"""Evaluate a run's best model on a split, with trivial baselines for comparison."""
+"""Evaluate a run's best model on a split, with trivial and learnt baselines for comparison."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from .config.config import Config, Files
 from .console import counted, print_table
 from .data.files import shown
 from .data.rows import fingerprint
-from .dataset import stream_chosen
+from .dataset import scored_rows, stream_chosen
 from .errors import UserError
 from .predict import infer_examples
 from .run.contributions import write_contributions
@@ -25,6 +25,7 @@ from .run.saved_model import SavedModel, load_saved_model
 from .tasks.base import Task
 from .tasks.intervals import Array
 from .tasks.results import INTERVAL, Scores, Table, WrongPrediction, interval_text
+from .tasks.verdict import verdict
 
 FORMAT = 1
 """Version of the keys in evaluation-<split>.json."""
@@ -45,24 +46,27 @@ def evaluate(
     if data:  # data.where chooses from the config's own files
         config = config.model_copy(update={"data": config.data.model_copy(update={"where": {}})})
     saved = load_saved_model(run.model, config.train, trust_remote_code=trust_remote_code)
-    rows = list(stream_chosen(config.data, saved.task, files))
+    rows = scored_rows(config.data, saved.task, files)
     examples = saved.task.parse(rows)
     measured = measure(config, saved, examples)
-    tables = measured.record["tables"]
-    if analysis := optional.find("error_analysis", "tables"):
-        more = f"python -m finetune errors {quote(run.path.as_posix())} " + (
-            f"--data {quote(data.as_posix())}" if data else f"--split {split}"
-        )
-        errors = saved.task.errors(examples, measured.predictions)
-        tables += [asdict(table) for table in analysis.error_tables(saved.task, rows, errors, more)]
+    rows_scored = fingerprint(rows, config.task.target_columns + config.task.text_targets)
+    if learnt := optional.find("baselines", "learnt"):
+        found = learnt.learnt_baselines(run, saved.task, shown(files), rows_scored, examples, baseline)
+        measured.record["baseline"] += found["baseline"]
+        measured.record["notes"] += found["notes"]
     evaluation = {
         "format": FORMAT,
         "task": config.task.type,
         "split": split,
         "data": shown(files),
-        "fingerprint": fingerprint(rows, config.task.target_columns + config.task.text_targets),
+        "fingerprint": rows_scored,
         **measured.record,
     }
+    if analysis := optional.find("error_analysis", "tables"):
+        told = f"--data {quote(data.as_posix())}" if data else f"--split {split}"
+        more = f"python -m finetune errors {quote(run.path.as_posix())} {told}"
+        scored = analysis.Scored(saved.task, rows, examples, measured.predictions, config.data.slices)
+        evaluation["tables"] += map(asdict, analysis.error_tables(scored, more))
     write_contributions(run, split, measured.contributions)
     run.write(name, json.dumps(evaluation, indent=1, ensure_ascii=False) + "\n")
     show(evaluation, measured.scores.tables, console)
@@ -129,6 +133,9 @@ def measure(config: Config, saved: SavedModel, examples: list[Any]) -> Measured:
     encoded, result = infer_examples(config, saved, examples, "evaluation")
     predictions = task.predictions(examples, encoded.features, result.decoded)
     scores, contributions = task.score(examples, predictions), task.contributions(examples, predictions)
+    part, calibration = optional.find("calibration", "evaluation"), None
+    if part and (calibration := part.measure(task, examples, encoded.features, result.decoded)):
+        scores.tables += part.tables(calibration)
     record = {
         "examples": len(examples),
         "size": task.size(examples),
@@ -146,6 +153,7 @@ def measure(config: Config, saved: SavedModel, examples: list[Any]) -> Measured:
         "matrices": [asdict(matrix) for matrix in scores.matrices],
         "scatters": [asdict(scatter) for scatter in scores.scatters],
         "curves": [asdict(curves) for curves in scores.curves],
+        **({"calibration": calibration} if calibration else {}),
         "notes": [f"{encoded.truncated:,} of {counted(len(examples), 'text')} truncated to {saved.max_length} tokens."]
         if encoded.truncated
         else [],
@@ -180,9 +188,13 @@ def show(evaluation: dict[str, Any], tables: list[Table], console: Console) -> N
     )
     for table in (*tables, summary):
         show_table(table, console)
+    for note in evaluation["notes"]:
+        console.print(f"[dim]{escape(note)}[/]", highlight=False)
     interval = f", {INTERVAL} {intervals[0]}" if intervals[0] else ""
-    result = escape(f"{main} {metrics[main]:z.4f}{interval}{beside}{reading}. Loss {evaluation['loss']:.4f}.")
-    console.print(f"[bold]Result:[/] {result}", highlight=False)
+    result = f"{main} {metrics[main]:z.4f}{interval}{beside}{reading}. Loss {evaluation['loss']:.4f}."
+    if found := verdict(evaluation):
+        result += f" {found}"
+    console.print(f"[bold]Result:[/] {escape(result)}", highlight=False)
 
 
 def show_table(table: Table, console: Console) -> None:

@@ -25,7 +25,12 @@ from .parsing import reason
 from .system_errors import names_path
 
 MANIFEST = "manifest.json"
-PLAIN_NAME = r"^[^\\/:*?\"<>|\x00-\x1f. ]([^\\/:*?\"<>|\x00-\x1f]*[^\\/:*?\"<>|\x00-\x1f .])?$"
+NO_CHECKSUMS = "FINETUNE_NO_CHECKSUMS"
+"""Environment variable: with 1, models are loaded without checksums and values being verified."""
+_NUMBERED = r"([cC][oO][mM]|[lL][pP][tT])[0-9\u00b9\u00b2\u00b3]"
+DEVICES = rf"(?!([cC][oO][nN]|[pP][rR][nN]|[aA][uU][xX]|[nN][uU][lL]|{_NUMBERED})(\.|$))"
+"""Not the names of devices, which Windows gives to no file, whatever its ending."""
+PLAIN_NAME = rf"^{DEVICES}[^\\/:*?\"<>|\x00-\x1f. ]([^\\/:*?\"<>|\x00-\x1f]*[^\\/:*?\"<>|\x00-\x1f .])?$(?!\n)"
 """A name in a folder, on every system: without separators, not hidden, no `.` or blank at its end (nor `..`)."""
 TEMPORARY = re.compile(r"\.(.+)\.(\d+)\.finetune\.tmp")
 """Name of what is not complete: that of the file or folder (its beginning), and the process that writes it."""
@@ -136,9 +141,7 @@ class Folder:
         A block that raises, as on a full disk, leaves the files as they were.
         """
         make_folders(self.path)
-        temporary = _temporary(self.path / "files")
-        temporary.mkdir()
-        try:
+        with self.scratch("files") as temporary:
             yield temporary
             written = sorted(path for path in temporary.iterdir())
             for path in written:
@@ -146,6 +149,14 @@ class Folder:
             for target in [self.at(path.name) for path in written]:
                 os.replace(temporary / target.name, target)
             _sync(self.path)
+
+    @contextlib.contextmanager
+    def scratch(self, name: str) -> Iterator[Path]:
+        """A temporary folder in it, removed at the end of the block; that of a killed process, at the next block."""
+        temporary = _temporary(self.at(name))
+        temporary.mkdir()
+        try:
+            yield temporary
         finally:
             _remove(temporary)
 
@@ -155,6 +166,11 @@ class Folder:
         for path in [path for folder in folders for path in entries(folder)]:
             if _is_leftover(path):
                 _remove(path)
+
+
+def reads_content() -> bool:
+    """Whether what models are loaded from is read before to verify it; sizes always are compared."""
+    return os.environ.get(NO_CHECKSUMS, "") in ("", "0")
 
 
 def sha256_of(path: Path) -> str:

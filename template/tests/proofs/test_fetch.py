@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import Project, as_hub, stop_after
+from disk_faults import Fault
 from filelock import FileLock
 from huggingface_hub import constants
 from rich.console import Console
@@ -125,6 +126,27 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def weights_asked(hub: Hub) -> list[str]:
     return [span for name, span in hub.asked if name == "model.safetensors"]
+
+
+def test_after_a_fault_at_any_call_the_download_goes_on(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patched:
+        fault = Fault(patched)
+        assert main(["fetch", NAME]) == 0
+        calls = fault.calls
+        assert calls > 1
+        for fault.number in range(1, calls + 1):
+            shutil.rmtree("models")
+            fault.calls = 0
+            capsys.readouterr()
+            code = main(["fetch", NAME])
+            shown = capsys.readouterr().err.splitlines()
+            assert code == 0 or (code, len(shown), shown[0][:7]) == (2, 1, "error: "), shown
+            fault.calls = calls
+            assert main(["fetch", NAME]) == 0
+            assert contents(FOLDER) == BERT
+            assert not PARTIAL.exists()
 
 
 def test_a_model_comes_whole(hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:

@@ -140,6 +140,11 @@ class Data(Section):
 
     For text-classification, multi-label-classification, regression and ranking. Missing values are allowed.
     """
+    slices: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Slices: columns by whose values an evaluation is broken down, or length (of the text): [domain, length].
+
+    The most frequent values of a column, and the quartiles of the length in characters, each with its interval.
+    """
     where: dict[str, str] = Field(default_factory=dict)
     """Row filter: keep only rows in which a column matches a regular expression: {domain: ^news$}."""
     template: str | None = None

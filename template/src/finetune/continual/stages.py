@@ -20,6 +20,7 @@ from ..files import MANIFEST, is_valid, publish, recover
 from ..model.device import choose_device
 from ..run.environment import describe_environment
 from ..run.folder import STAGES, RunFolder
+from ..run.records import Stages, read_record
 from ..run.saved_model import load_saved_model
 from ..tasks.base import Task
 from ..train.loop import train
@@ -116,7 +117,8 @@ def read_matrix(run: RunFolder) -> list[list[float | None]]:
     """The rows so far."""
     if not run.stages_file.is_file():
         return []
-    matrix: list[list[float | None]] = json.loads(run.read(run.stages_file.name))["matrix"]
+    found = read_record(run, run.stages_file.name, Stages, "start the run anew")
+    matrix: list[list[float | None]] = found["matrix"]
     return matrix
 
 

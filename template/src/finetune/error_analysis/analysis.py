@@ -13,7 +13,7 @@ from ..console import print_line
 from ..data.columns import Columns
 from ..data.files import files_of, parts_of, shown
 from ..data.rows import Row
-from ..dataset import columns_of, stream_chosen
+from ..dataset import columns_of, scored_rows, stream_chosen
 from ..errors import UserError
 from ..evaluate import files_of_split, largest_errors, show_table
 from ..files import write_atomic
@@ -23,7 +23,7 @@ from ..run.saved_model import SavedModel, load_saved_model
 from ..tasks.base import Task
 from ..tasks.results import Table
 from .corrections import Said, correctable
-from .tables import kinds_of_errors, mistakes, place_table
+from .tables import Scored, by_metric, kinds_of_errors, mistakes, place_table
 from .training_rows import losses_and_predictions, sampled
 
 TRAIN = "train"
@@ -92,12 +92,15 @@ def _sources(run: RunFolder, config: Config, request: Request) -> dict[str, File
 
 def _mistakes(config: Config, saved: SavedModel, files: Files, request: Request) -> Found:
     """The largest errors in a split, and the kinds of errors."""
-    task, rows = saved.task, list(stream_chosen(_data(config, request), saved.task, files))
+    task, rows = saved.task, scored_rows(_data(config, request), saved.task, files)
     examples = task.parse(rows)
     encoded, result = infer_examples(config, saved, examples, "evaluation")
-    errors = task.errors(examples, task.predictions(examples, encoded.features, result.decoded))
+    predictions = task.predictions(examples, encoded.features, result.decoded)
+    scored = Scored(task, rows, examples, predictions, config.data.slices)
+    errors = scored.errors()
     largest = largest_errors(config, saved, examples, errors, request.count)
-    tables = [*kinds_of_errors(task, rows, errors, request.count), mistakes(task, rows, largest)]
+    tables = [*by_metric(scored, request.count), *kinds_of_errors(task, rows, errors, request.count)]
+    tables.append(mistakes(task, rows, largest, f"{len(errors):,} in {task.size(examples)}."))
     rows_of = {number: rows for rows in task.rows_of(examples) for number in rows}
     said: dict[int, Said] = {
         number: {"prediction": error.prediction, task.error_measure: error.magnitude}
@@ -113,7 +116,8 @@ def _highest_losses(config: Config, saved: SavedModel, files: Files, request: Re
     examples, rows = training.examples, training.rows
     losses, predictions = losses_and_predictions(config, saved, examples)
     rows_of = task.rows_of(examples)
-    wrong = {} if task.generation else {error.row: error for error in task.errors(examples, predictions)}
+    scored = Scored(task, rows, examples, predictions)
+    wrong = {} if task.generation else {error.row: error for error in scored.errors()}
     lines, said = [], dict[int, Said]()
     for number in sorted(range(len(examples)), key=lambda number: -losses[number])[: request.count]:
         error = next((wrong[row] for row in rows_of[number] if row in wrong), None)

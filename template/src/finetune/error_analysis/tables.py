@@ -2,12 +2,19 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from ..console import notice
 from ..data.rows import Row
 from ..parsing import shortened
 from ..tasks.base import Task
+from ..tasks.evaluation import Evaluation
+from ..tasks.intervals import Array
 from ..tasks.results import ErrorKind, Table, WrongPrediction
+from .slices import slice_table
 
 SHOWN = 10
 """Mistakes, and kinds of errors, that the report shows."""
@@ -18,20 +25,66 @@ LONGEST = 200
 MISTAKES, KINDS, PAIRS = "Most confident mistakes", "Errors by kind", "Most frequent errors"
 """Titles of the tables."""
 SPANS = (
-    "type: the same words, but another type. boundary: overlapping words. missed: a true entity that overlaps no "
-    "predicted one. invented: the reverse (Nejadgholi et al. 2020)."
+    "type: the same words, but another type. boundary: overlapping words. missed: a true entity for which no "
+    "overlapping prediction is left. invented: the reverse (Nejadgholi et al. 2020)."
 )
 
 Cells = list[str | int | float]
 
 
-def error_tables(
-    task: Task[Any, Any], rows: Sequence[Row], errors: Sequence[WrongPrediction], more: str
-) -> list[Table]:
-    """What the report shows of the errors in a split, with the command that shows more; nothing without errors."""
-    largest = sorted(errors, key=lambda error: -error.magnitude)
-    tables = [mistakes(task, rows, largest[:SHOWN], f"To see more, run: {more}")] if errors else []
-    return [*tables, *kinds_of_errors(task, rows, largest, SHOWN)]
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The labelled examples of a split, and the predictions of a model."""
+
+    task: Task[Any, Any]
+    rows: Sequence[Row]
+    examples: Sequence[Any]
+    predictions: Sequence[Any]
+    slices: Sequence[str] = ()
+    """`data.slices` of the config."""
+
+    def errors(self) -> list[WrongPrediction]:
+        """What is wrong, the largest errors first; nothing for a task of one's own that has no rule for it."""
+        if type(self.task).errors is Evaluation.errors:
+            return []
+        return sorted(self.task.errors(self.examples, self.predictions), key=lambda error: -error.magnitude)
+
+    def first_rows(self) -> list[Row]:
+        """The row of each example, or the first of them."""
+        return [self.rows[row] for row in self.task.first_rows(self.examples)]
+
+
+def error_tables(scored: Scored, more: str) -> list[Table]:
+    """What the report shows: errors, with the command that shows more of them, and slices; nothing without errors."""
+    task, rows, errors = scored.task, scored.rows, scored.errors()
+    tables = [mistakes(task, rows, errors[:SHOWN], f"To see more, run: {more}")] if errors else []
+    return [*tables, *kinds_of_errors(task, rows, errors, SHOWN), *by_metric(scored, SHOWN)]
+
+
+def by_metric(scored: Scored, count: int) -> list[Table]:
+    """The slices, and of a ranking the queries with the lowest main metric."""
+    task = scored.task
+    if not (scored.slices or task.groups_rows):
+        return []
+    contributions = task.contributions(scored.examples, scored.predictions)
+    value = task.score(scored.examples, scored.predictions).metrics[task.main_metric]
+    if not task.has_headline(contributions, value):
+        notice(f"data.slices: {task.main_metric} is no function of sums over examples, so it is not shown for slices")
+        return []
+    tables = [slice_table(task, scored.slices, scored.first_rows(), scored.examples, contributions)]
+    return [*tables * bool(scored.slices), *([_worst_lists(scored, contributions, count)] * task.groups_rows)]
+
+
+def _worst_lists(scored: Scored, contributions: Array, count: int) -> Table:
+    """The queries with the lowest main metric, without those for which every order is as good."""
+    task, rows = scored.task, scored.first_rows()
+    values = task.headline(contributions)
+    order = [number for number in np.argsort(values, kind="stable").tolist() if contributions[number].any()][:count]
+    lines: list[Cells] = [
+        [rows[number].place, cut(next(iter(task.texts([scored.examples[number]])))), float(values[number])]
+        for number in order
+    ]
+    return Table("Worst queries", ["place", "query", task.main_metric], lines)
 
 
 def mistakes(task: Task[Any, Any], rows: Sequence[Row], errors: Sequence[WrongPrediction], note: str = "") -> Table:
@@ -77,7 +130,7 @@ def kinds_of_errors(
         tables.append(Table(KINDS, ["kind", "count", "share"], lines, SPANS if task.splits_into_words else ""))
     most = sorted(found, key=lambda kind: (-len(found[kind]), kind))[:count]
     lines = [[kind.kind, kind.detail, len(found[kind]), _examples(rows, found[kind])] for kind in most]
-    columns = ["kind", "error", "count", "examples"]
+    columns = ["kind", "error", "count", "for example"]
     if [*by_kind] == ["confusion"]:
         columns, lines = ["true → predicted", *columns[2:]], [line[1:] for line in lines]
     tables.append(Table(PAIRS, columns, lines))

@@ -1,7 +1,8 @@
 """What is explained: the number among a model's outputs that stands for a prediction.
 
 Of a label it is the log-odds of its probability p, ln(p / (1 - p)): unlike a logit of the model, it does not change
-when all logits are raised alike, which changes no probability. Of multi-label classification that is the logit itself.
+when all logits are raised alike, which changes no probability. Of multi-label classification that is the logit
+itself, both at the temperature of the model.
 Of a generated text it is the mean log-probability of its tokens, each given the prompt and those before it.
 """
 
@@ -92,7 +93,7 @@ def targets_of(
             name = choice.label or prediction.label
             column = task.labels.index(name)
             probability = prediction.probabilities[column]
-            value = _of_rows(lambda logits: log_odds(logits[:, 0], column))
+            value = _of_rows(lambda logits: log_odds(logits[:, 0] / task.temperature, column))
             return [Target(name, LOG_ODDS, value, every, probability)]
         case MultiLabelClassificationTask():
             columns = [column for column, name in enumerate(task.labels) if name in _labels(prediction, choice, task)]
@@ -100,7 +101,7 @@ def targets_of(
                 Target(
                     task.labels[column],
                     LOG_ODDS,
-                    _of_rows(partial(_column, column=column)),
+                    _of_rows(partial(_column, column=column, temperature=task.temperature)),
                     every,
                     prediction.probabilities[column],
                 )
@@ -132,8 +133,8 @@ def _of_rows(value: OfRows) -> Callable[[Any, Tensor, int], Tensor]:
     return lambda logits, labels, copies: value(at_least_fp32(logits).unflatten(0, (copies, -1)))
 
 
-def _column(logits: Tensor, column: int) -> Tensor:
-    return logits[:, 0, column]
+def _column(logits: Tensor, column: int, temperature: float = 1.0) -> Tensor:
+    return logits[:, 0, column] / temperature
 
 
 def _labels(prediction: Any, choice: Choice, task: MultiLabelClassificationTask) -> list[str]:
@@ -185,7 +186,9 @@ def _tagged(
     parts = [(used.index(scored[word][0]), scored[word][1], task.labels.index(tag)) for word, tag in tags]
 
     def value(logits: Tensor) -> Tensor:
-        of_words = [log_odds(logits[:, feature, position], column) for feature, position, column in parts]
+        of_words = [
+            log_odds(logits[:, feature, position] / task.temperature, column) for feature, position, column in parts
+        ]
         return torch.stack(of_words).mean(0)
 
     return Target(name, LOG_ODDS, _of_rows(value), used, probability)

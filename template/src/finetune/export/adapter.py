@@ -6,8 +6,9 @@ from pathlib import Path
 
 from ..config.methods import AnyMethod
 from ..errors import UserError
+from ..files import Folder
 from ..model.methods import WEIGHTS_FILE
-from ..run.saved_model import BASE, TASK_FILE
+from ..run.saved_model import BASE, DAMAGED, TASK_FILE
 
 CONFIG_FILE = "adapter_config.json"
 
@@ -26,13 +27,13 @@ def write_adapter(target: Path, best: Path, folder: Path) -> bool:
     A tiny base model exists nowhere else: it is copied, too, and looked for in `folder`, the place of the export.
     Returns whether the numbers of a regression are in the unit of the data.
     """
-    description = json.loads((best / TASK_FILE).read_text(encoding="utf-8"))
+    description = Folder(best).read_object(TASK_FILE, DAMAGED)
     for name in (WEIGHTS_FILE, "config.json"):
         shutil.copyfile(best / name, target / name)
     is_tiny = (best / BASE).is_dir()
     if is_tiny:
         shutil.copytree(best / BASE, target / BASE)
-    config = json.loads((best / CONFIG_FILE).read_text(encoding="utf-8"))
+    config = Folder(best).read_object(CONFIG_FILE, DAMAGED)
     config |= {
         "base_model_name_or_path": (folder / BASE).as_posix() if is_tiny else description["base"]["name"],
         "revision": description["base"]["revision"],

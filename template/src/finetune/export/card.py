@@ -14,9 +14,10 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from ..config.config import Config
 from ..config.methods import Lora, QLora
 from ..errors import UserError
+from ..files import Folder
 from ..hub_client import HUB_NAME
 from ..run.folder import RunFolder
-from ..run.saved_model import SavedModel
+from ..run.saved_model import DAMAGED, TASK_FILE, SavedModel
 from ..tasks.results import INTERVAL, interval_text
 from .ollama import reads_folder
 
@@ -160,7 +161,7 @@ def _metadata(
 def _base_model(run: RunFolder, config: Config) -> dict[str, Any]:
     """Name and commit. Of a folder the name alone is told, because its path is that of one machine."""
     name = config.model.name
-    recorded = json.loads((run.model / "finetune.json").read_text(encoding="utf-8")).get("base", {})
+    recorded = Folder(run.model).read_object(TASK_FILE, DAMAGED)["base"]
     on_hub = bool(HUB_NAME.fullmatch(name)) and not Path(name).exists()
     is_tiny = name.startswith("tiny:")
     return {

@@ -1,8 +1,7 @@
 """Upload an exported model with its model card to the Hugging Face Hub, in one commit."""
 
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -38,8 +37,8 @@ def push(run: RunFolder, name: str, options: Options, console: Console, *, priva
     _require_name(name)
     if not dry_run:
         _require_access()
-    with _temporary_folder(run) as temporary:
-        folder = Path(temporary) / name.replace("/", "--")
+    with ExitStack() as stack:
+        folder = _scratch(run, stack) / name.replace("/", "--")
         card = replace(options.card, name=name)
         notes = export(run, folder, replace(options, card=card))
         files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
@@ -56,10 +55,10 @@ def push(run: RunFolder, name: str, options: Options, console: Console, *, priva
     print_line(console, f"uploaded: {url}")
 
 
-def _temporary_folder(run: RunFolder) -> tempfile.TemporaryDirectory[str]:
-    """In the run, where there is room for a model; that of the system may be a part of the memory."""
+def _scratch(run: RunFolder, stack: ExitStack) -> Path:
+    """A folder in the run, where there is room for a model; that of the system may be a part of the memory."""
     try:
-        return tempfile.TemporaryDirectory(prefix=".push-", dir=run.path)
+        return stack.enter_context(run.scratch("push"))
     except OSError as error:
         raise UserError(
             f"{run.path}: push writes the export there, and cannot ({first_line(error)}): copy the run to another place"

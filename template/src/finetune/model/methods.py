@@ -16,6 +16,7 @@ from transformers.pytorch_utils import Conv1D
 from ..config.methods import AdaLora, Adapter, AnyMethod, Full, Head, Ia3, Lora, Prefix, Prompt, QLora
 from ..errors import UserError
 from .bottleneck import insert_adapters
+from .folder_checks import require_finite
 from .layers import KEYS, MLP_OUTPUT, VALUES, find_linear_layers, in_modules, linear_layer_names
 from .quantization import prepare_quantized
 from .soft_prompts import hide_prompt, virtual_token_options
@@ -113,9 +114,11 @@ def save_adapter(method: AnyMethod, model: Any, target: Path, weights: dict[str,
 def load_adapter(method: AnyMethod, model: Any, folder: Path) -> None:
     """Load a saved adapter into a model that `apply_method` has prepared.
 
-    Raises KeyError, OSError or SafetensorError if the file is missing, damaged or has other weights.
+    Raises KeyError, OSError or SafetensorError if the file is missing, damaged or has other weights, and UserError if
+    one is not finite.
     """
     weights = load_file(folder / WEIGHTS_FILE)
+    require_finite(folder / WEIGHTS_FILE)
     differing = adapter_weights(method, model).keys() ^ weights.keys()
     if differing:
         raise KeyError(min(differing))

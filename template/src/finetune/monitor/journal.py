@@ -44,7 +44,7 @@ class Journal:
                     )
             return {}
         try:
-            found = json.loads(self.folder.read(STATE))
+            found = self.folder.read_object(STATE, "delete the folder to begin anew")
             source, state = found["input"], found["state"]
             sizes = {name: int(found["sizes"][name]) for name in self.sizes}  # of no other file: these are truncated
         except (ValueError, KeyError, TypeError) as error:

@@ -18,14 +18,24 @@ from ..config.config import Config
 from ..config.load import read_config
 from ..console import notice, print_line
 from ..errors import UserError
-from ..files import Folder, before, damage, entries, is_folder, is_link, make_folders, move, new_folder, recover
+from ..files import (
+    Folder,
+    before,
+    damage,
+    entries,
+    is_folder,
+    is_link,
+    make_folders,
+    move,
+    new_folder,
+    reads_content,
+    recover,
+)
 from .records import Environment, Evaluation, checked_record, read_record
 
 STEP = re.compile(r"step-(0|[1-9][0-9]{0,17})")
 """Name of a checkpoint."""
 EVALUATION = re.compile(r"evaluation-(.+)\.json")
-NO_CHECKSUMS = "FINETUNE_NO_CHECKSUMS"
-"""Environment variable: with 1, models are loaded without their checksums being verified; sizes always are."""
 STAGES = "stages"
 """In the folder of a run with stages: the folder of the runs of its stages."""
 
@@ -52,6 +62,11 @@ class RunFolder(Folder):
     def metrics_file(self) -> Path:
         """The training log: one JSON object a line."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def lock_file(self) -> Path:
+        """The file that a training locks while it writes to the folder; beside it, because the folder may be moved."""
+        return self.path.with_name(f".{self.path.name}.lock")
 
     @property
     def checkpoints(self) -> Path:
@@ -180,7 +195,7 @@ class RunFolder(Folder):
             raise UserError(
                 f"run.dir: the folder {self.path.parent} cannot be made ({error.strerror}): choose another one"
             ) from error
-        lock = FileLock(self.path.with_name(f".{self.path.name}.lock"))
+        lock = FileLock(self.lock_file)
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
@@ -201,7 +216,7 @@ class RunFolder(Folder):
 def _intact(best: Path, stamps: tuple[tuple[str, int, int], ...]) -> Path:
     """`best`, or the version before it. Cached while the `stamps` of both stay, because checksums take time."""
     earlier = before(best)
-    checksums = os.environ.get(NO_CHECKSUMS, "") in ("", "0")
+    checksums = reads_content()
     wrong = damage(best, checksums=checksums) if os.path.lexists(best) else "is missing"
     if wrong is None or not (os.path.lexists(best) or is_folder(earlier)):
         return best

@@ -177,8 +177,8 @@ def hyperparameters(config: Config) -> dict[str, str | int | float | bool]:
 
 
 def _step_of(line: str) -> float:
-    """The step of a record; infinite for a line truncated by a kill, so that it is deleted."""
+    """The step of a record; infinite for a line that is none, as one that a kill has cut, so that it is deleted."""
     try:
         return float(json.loads(line)["step"])
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return float("inf")

@@ -15,6 +15,7 @@ from ..parsing import LARGEST_NUMBER, SURROGATE, require_depth, shortened
 
 Count = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
 Number = Annotated[int, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)] | float
+Share = Annotated[float, Field(ge=0, le=1)]
 Cell = str | Number | None
 
 
@@ -83,9 +84,11 @@ Interval = Annotated[list[Number], Field(min_length=2, max_length=2)]
 
 
 class Baseline(Typed):
-    """Metrics of a trivial baseline."""
+    """Metrics of a baseline."""
 
     name: str
+    learnt: bool = False
+    """Whether it was fitted to the training data, or else is trivial."""
     metrics: dict[str, Number]
     interval: Interval | None = None
 
@@ -151,6 +154,37 @@ class Curves(Typed):
         return self
 
 
+class Bin(Typed):
+    """A bin of a reliability diagram."""
+
+    confidence: Share
+    accuracy: Share
+    count: Count
+
+
+class Probabilities(Typed):
+    """Measures of probabilities; without answers those of the labels alone."""
+
+    ece: float | None = None
+    bins: list[Bin] = []
+    coverage: list[Share] = []
+    risk: list[Share] = []
+
+    @model_validator(mode="after")
+    def _has_pairs(self) -> Self:
+        if len(self.coverage) != len(self.risk):
+            raise ValueError("its lists must have the same length")
+        return self
+
+
+class Calibration(Typed):
+    """Measures of probabilities as trained, and at the temperature of the model."""
+
+    temperature: float
+    before: Probabilities
+    after: Probabilities
+
+
 class ExplainedWord(Typed):
     """A word, and how much it contributes."""
 
@@ -205,6 +239,7 @@ class Evaluation(Typed):
     matrices: list[Matrix]
     scatters: list[Scatter] = []
     curves: list[Curves] = []
+    calibration: Calibration | None = None
     explanations: list[Explanation] = []
     notes: list[str]
 

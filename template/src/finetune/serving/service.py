@@ -14,6 +14,7 @@ from ..data.features import Encoded
 from ..data.rows import Row
 from ..dataset import columns_of
 from ..errors import UserError
+from ..parsing import DEEPEST, require_depth
 from ..tasks.base import Task
 from ..tasks.settings import Generation
 from .engine import Engine, Job
@@ -107,6 +108,7 @@ class Service:
         truncate: bool | None = None,
         generation: Generation | None = None,
         seed: int | None = None,
+        min_confidence: float | None = None,
     ) -> list[Record]:
         """A record for each row, the same as `finetune predict` writes. Raises Problem."""
         encoding = await self._encode(rows, truncate)
@@ -114,9 +116,12 @@ class Service:
         generation = generation or self.task.generation
         job = Job(encoding.encoded.features, generation, self.task.stop_tokens, seed, windows=windows)
         decoded = await self._submit(job)
-        records: list[Record] = await self._in_turn(
-            lambda: self.model.records(encoding.examples, encoding.encoded, decoded), encoding.characters
+        records: list[Record]
+        records, withheld = await self._in_turn(
+            lambda: self.model.records(encoding.examples, encoding.encoded, decoded, min_confidence),
+            encoding.characters,
         )
+        self.metrics.withheld.inc(withheld)
         self._count(records)
         return records
 
@@ -200,7 +205,7 @@ class Service:
         if len(rows) > self.limits.max_client_batch_size:
             most = self.limits.max_client_batch_size
             raise Problem(413, "too-many-inputs", f"{len(rows)} inputs are more than {most}: send several requests")
-        return sum(_characters(row.original, row.place) for row in rows)
+        return sum(map(_size, rows))
 
     def _too_long(self, truncated: int) -> Problem:
         longest = self.model.max_length
@@ -270,9 +275,7 @@ class Service:
             return
         for record in records:
             found = record["prediction"]
-            withheld = found is None
-            self.metrics.withheld.inc(withheld)
-            labels = [] if withheld else found if isinstance(found, list) else [found]
+            labels = [] if found is None else found if isinstance(found, list) else [found]
             for label in labels:
                 self.metrics.predictions.labels(label["label"] if isinstance(label, dict) else label).inc()
 
@@ -282,8 +285,18 @@ def invalid_row(error: UserError) -> Problem:
     return Problem(422, "invalid-row", str(error))
 
 
+def _size(row: Row) -> int:
+    """The characters of a row, in bytes. Raises Problem for lists and objects in too many levels."""
+    try:
+        require_depth(row.original)
+    except RecursionError:
+        what = f"{row.place}: has lists and objects in more than {DEEPEST} levels: send plain values"
+        raise Problem(422, "invalid-row", what) from None
+    return _characters(row.original, row.place)
+
+
 def _characters(value: Any, place: str) -> int:
-    """How many a row has. Raises Problem for half of a surrogate pair, which JSON may hold, but no tokenizer reads."""
+    """Of a value. Raises Problem for half of a surrogate pair, which JSON may hold, but no tokenizer reads."""
     if isinstance(value, str):
         try:
             return len(value.encode())

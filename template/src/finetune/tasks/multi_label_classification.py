@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,9 +19,10 @@ from .class_loss import binary_cross_entropy, class_weights
 from .intervals import Array, ratio
 from .labels import label_options, require_known
 from .objective import at_least_fp32
+from .probabilities import ProbabilityTask, softmax, with_opposite
 from .results import Curves, ErrorKind, Scores, Summary, Table, WrongPrediction, macro_note
 from .settings import MultiLabelClassification
-from .state import Labels, Share, TextState
+from .state import Labels, ProbabilityState, Share, TextState
 from .tabular import Values
 from .texts import TextTask, is_scored, joined, pair_of
 
@@ -44,7 +46,7 @@ class Prediction:
     probabilities: list[float]
 
 
-class Fitted(TextState):
+class Fitted(TextState, ProbabilityState):
     """Labels in the order of the model's outputs, the most frequent ones, and the threshold of all."""
 
     labels: Labels
@@ -52,7 +54,7 @@ class Fitted(TextState):
     threshold: Share
 
 
-class MultiLabelClassificationTask(TextTask[Example, Prediction]):
+class MultiLabelClassificationTask(ProbabilityTask[Example, Prediction], TextTask[Example, Prediction]):
     """Binary cross-entropy for each label; one threshold for all, chosen on the validation data."""
 
     settings: MultiLabelClassification
@@ -116,33 +118,60 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
         losses = binary_cross_entropy(logits, targets, self.weights, self.settings).mean(-1)
         return (losses * is_scored(labels)).sum()
 
+    def unit_losses(self, logits: Tensor, labels: Tensor, units: Sequence[Sequence[int]]) -> Tensor:
+        targets = labels.to(at_least_fp32(logits).dtype).nan_to_num()
+        losses = F.binary_cross_entropy_with_logits(at_least_fp32(logits), targets, reduction="none").mean(-1)
+        return torch.stack([(losses * is_scored(labels))[list(rows)].sum() for rows in units])
+
     def distillation_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
         soft = (at_least_fp32(targets) / temperature).sigmoid()
         hotter = at_least_fp32(logits) / temperature
         losses = F.binary_cross_entropy_with_logits(hotter, soft, reduction="none").mean(-1)
         return (losses * is_scored(labels)).sum() * temperature**2
 
-    def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
-        return at_least_fp32(logits).sigmoid().tolist()
+    def labelled_logits(
+        self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any]
+    ) -> tuple[Array, NDArray[np.int64]]:
+        """Each label of each example by itself: whether it is absent or present."""
+        true = np.array([self.target(example) for example in examples], np.int64)
+        return with_opposite(self.of_examples(features, decoded)).reshape(-1, 2), true.ravel()
+
+    def at_temperature(self, temperature: float) -> Self:
+        changed = super().at_temperature(temperature)
+        # The sigmoid of its logit, which is multiplied by the power.
+        power = self.temperature / temperature
+        present, absent = self.threshold**power, (1 - self.threshold) ** power
+        changed.threshold = present / (present + absent)
+        return changed
 
     def calibrate(self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any]) -> None:
-        """The threshold with the best micro F1, half-way between two probabilities that occur."""
-        true = np.array([self.target(example) for example in examples]).ravel()
-        probabilities = np.array(self.of_examples(features, decoded)).ravel()
+        """The temperature, and the threshold with the best micro F1.
+
+        The threshold is half-way between two probabilities that occur at a temperature of 1, so that no answer depends
+        on the one that is chosen.
+        """
+        super().calibrate(examples, features, decoded)
+        chosen, self.temperature = self.temperature, 1.0
+        self.threshold = self._best_threshold(*self.labelled_logits(examples, features, decoded))
+        self.threshold, self.temperature = self.at_temperature(chosen).threshold, chosen
+
+    def _best_threshold(self, logits: Array, true: NDArray[np.int64]) -> float:
+        probabilities = softmax(logits, 1.0)[:, 1]
         order = np.argsort(-probabilities, kind="stable")
         sorted_probabilities, hits = probabilities[order], np.cumsum(true[order])
         f1 = 2 * hits / (np.arange(1, len(order) + 1) + true.sum())
         ends = np.flatnonzero(np.append(np.diff(sorted_probabilities) < 0, True))  # equal ones stand or fall together
         best = ends[np.argmax(f1[ends])]
         following = sorted_probabilities[best + 1] if best + 1 < len(order) else 0.0
-        self.threshold = float((sorted_probabilities[best] + following) / 2)
+        return float((sorted_probabilities[best] + following) / 2)
 
     def predictions(
         self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any]
     ) -> list[Prediction]:
+        logits = with_opposite(self.of_examples(features, decoded))
         return [
             Prediction([label for label, p in zip(self.labels, row, strict=True) if p > self.threshold], row)
-            for row in self.of_examples(features, decoded)
+            for row in softmax(logits, self.temperature)[..., 1].tolist()
         ]
 
     def score(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Scores:
@@ -240,6 +269,30 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
                 )
                 found.append(WrongPrediction(row, joined(example), truth, told, max(wrong), kinds))
         return found
+
+    def answers(
+        self, examples: Sequence[Example], predictions: Sequence[Prediction]
+    ) -> tuple[Array, NDArray[np.bool_]]:
+        """The predicted labels."""
+        found = [
+            (probability, label in (example.labels or []))
+            for example, prediction in zip(examples, predictions, strict=True)
+            for label, probability in self._chosen(prediction)
+        ]
+        return np.array([share for share, _ in found]), np.array([right for _, right in found], bool)
+
+    def withhold(self, predictions: Sequence[Prediction], least: float) -> tuple[list[Prediction], int]:
+        """These labels are left out."""
+        kept = [
+            replace(prediction, labels=[label for label, share in self._chosen(prediction) if share >= least])
+            for prediction in predictions
+        ]
+        return kept, sum(len(p.labels) for p in predictions) - sum(len(p.labels) for p in kept)
+
+    def _chosen(self, prediction: Prediction) -> list[tuple[str, float]]:
+        """The predicted labels with their probabilities."""
+        pairs = zip(self.labels, prediction.probabilities, strict=True)
+        return [(label, probability) for label, probability in pairs if label in prediction.labels]
 
     def records(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
         return [

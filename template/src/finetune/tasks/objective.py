@@ -69,7 +69,7 @@ class Objective(ABC):
     def unit_losses(self, logits: Any, labels: Tensor, units: Sequence[Sequence[int]]) -> Tensor:
         """(units,): the loss of each of some rows of a batch, or groups of rows that `group_by_example` demands.
 
-        It tells which examples are hard or mislabelled, so that weights of labels do not count.
+        It tells which examples are hard or mislabelled: class weights and focal loss do not count.
         """
         return torch.stack([self.loss(logits[rows], labels[rows]) for rows in map(list, units)])
 

@@ -83,6 +83,16 @@ class TextSettings(Settings):
     auto_model = "AutoModelForSequenceClassification"
 
 
+class ProbabilitySettings(Settings):
+    """What tasks whose predictions have probabilities have in common."""
+
+    calibration: Literal["temperature", "none"] = "temperature"
+    """Calibration: temperature scaling divides the logits by one number, chosen at each validation, so that of the
+    predictions with a probability of 0.8 about 80 % are right. The predicted labels stay the same. none: the
+    probabilities as trained, which are often too high.
+    """
+
+
 # With the discriminator, an error is reported in the terms of the form that was meant.
 ClassWeights = Annotated[
     Annotated[Literal["none", "balanced"], Tag("word")]
@@ -91,7 +101,7 @@ ClassWeights = Annotated[
 ]
 
 
-class ClassLossSettings(Settings):
+class ClassLossSettings(ProbabilitySettings):
     """How the loss of a classifier counts examples."""
 
     class_weights: ClassWeights = "none"

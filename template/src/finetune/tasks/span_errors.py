@@ -15,7 +15,7 @@ def span_errors(true: Sequence[Span], predicted: Sequence[Span]) -> Iterator[Err
     MUC-5 (Chinchor and Sundheim 1993) and SemEval-2013 task 9. Entities that are predicted exactly are taken out. The
     others that share a word are paired one to one: first those with the same words (`type`: another type), then those
     of the same type (`boundary`: other words), then the rest (`type and boundary`); among equals, those that share
-    more words, then those that come first. True entities without a partner are `missed`, predicted ones `invented`.
+    more words, then those that come first. True entities without a pair are `missed`, predicted ones `invented`.
     """
     exact = {*true} & {*predicted}
     lost, new = ([span for span in spans if span not in exact] for spans in (true, predicted))

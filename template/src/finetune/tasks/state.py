@@ -17,6 +17,8 @@ Labels = Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
+COLDEST, HOTTEST = 0.05, 20.0
+"""The limits of a temperature: beyond them probabilities are 0 or 1, or all equal."""
 
 
 class Typed(BaseModel):
@@ -67,3 +69,10 @@ class TextState(State):
 
     paired: bool | None = None
     """None in models of earlier versions."""
+
+
+class ProbabilityState(State):
+    """Of tasks whose predictions have probabilities."""
+
+    temperature: Annotated[float, Field(ge=COLDEST, le=HOTTEST)] = 1.0
+    """1 in models of earlier versions."""

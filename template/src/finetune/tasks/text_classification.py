@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,9 +19,10 @@ from .class_loss import class_weights, cross_entropy, inverse_frequencies
 from .intervals import Array, ratio
 from .labels import label_options, require_known
 from .objective import at_least_fp32
+from .probabilities import ProbabilityTask, softmax
 from .results import ConfusionMatrix, ErrorKind, Scores, Summary, Table, WrongPrediction, macro_note
 from .settings import TextClassification
-from .state import Labels, TextState
+from .state import Labels, ProbabilityState, TextState
 from .tabular import Values
 from .texts import TextTask, joined, pair_of
 
@@ -40,18 +42,19 @@ class Example:
 class Prediction:
     """The likeliest label and the probabilities of all, in the order of the task's labels."""
 
-    label: str
+    label: str | None
+    """None where it is withheld."""
     probabilities: list[float]
 
 
-class Fitted(TextState):
+class Fitted(TextState, ProbabilityState):
     """Labels in the order of the model's outputs, and the most frequent one."""
 
     labels: Labels
     majority: str
 
 
-class TextClassificationTask(TextTask[Example, Prediction]):
+class TextClassificationTask(ProbabilityTask[Example, Prediction], TextTask[Example, Prediction]):
     """Cross-entropy over the labels found in the training data."""
 
     settings: TextClassification
@@ -110,14 +113,18 @@ class TextClassificationTask(TextTask[Example, Prediction]):
         losses = F.cross_entropy(at_least_fp32(logits), labels, ignore_index=IGNORE, reduction="none")
         return torch.stack([losses[list(rows)].sum() for rows in units])
 
-    def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
-        return at_least_fp32(logits).softmax(-1).tolist()
+    def labelled_logits(
+        self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any]
+    ) -> tuple[Array, NDArray[np.int64]]:
+        true = [self.labels.index(str(example.label)) for example in examples]
+        return np.array(self.of_examples(features, decoded)), np.array(true)
 
     def predictions(
         self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any]
     ) -> list[Prediction]:
-        rows = self.of_examples(features, decoded)
-        return [Prediction(self.labels[max(range(len(row)), key=row.__getitem__)], row) for row in rows]
+        logits = np.array(self.of_examples(features, decoded))
+        rows = zip(logits.argmax(-1), softmax(logits, self.temperature).tolist(), strict=True)
+        return [Prediction(self.labels[best], row) for best, row in rows]
 
     def score(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Scores:
         from sklearn import metrics
@@ -173,13 +180,25 @@ class TextClassificationTask(TextTask[Example, Prediction]):
                 row,
                 joined(example),
                 str(example.label),
-                prediction.label,
+                str(prediction.label),
                 max(prediction.probabilities),
                 (ErrorKind("confusion", f"{example.label} → {prediction.label}"),),
             )
             for row, (example, prediction) in enumerate(zip(examples, predictions, strict=True))
             if prediction.label != example.label
         ]
+
+    def answers(
+        self, examples: Sequence[Example], predictions: Sequence[Prediction]
+    ) -> tuple[Array, NDArray[np.bool_]]:
+        pairs = zip(examples, predictions, strict=True)
+        right = [example.label == prediction.label for example, prediction in pairs]
+        return np.array([max(prediction.probabilities) for prediction in predictions]), np.array(right)
+
+    def withhold(self, predictions: Sequence[Prediction], least: float) -> tuple[list[Prediction], int]:
+        """The label becomes None; its probability stays."""
+        kept = [p if max(p.probabilities) >= least else replace(p, label=None) for p in predictions]
+        return kept, sum(prediction.label is None for prediction in kept)
 
     def records(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
         return [

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -21,21 +22,23 @@ from ..data.features import IGNORE, Encoded, Feature
 from ..data.label_values import label_name
 from ..data.rows import Row
 from ..errors import UserError
-from .base import Task
 from .class_loss import class_weights, cross_entropy, inverse_frequencies
 from .entities import Offsets, Spans, bridge, entities_of, read_entities, split_words, tags_of
 from .intervals import Array, ratio
 from .labels import label_options, require_known
 from .ner_tags import chunks, confusion, entity_level, is_plain, read_tags, to_iob2, token_level
 from .objective import at_least_fp32
+from .probabilities import ProbabilityTask, softmax
 from .results import Scores, Summary, WrongPrediction
 from .settings import Direction, TokenClassification
 from .span_errors import span_errors, word_errors
-from .state import Labels, State
+from .state import Labels, ProbabilityState
 from .texts import text_of
 
 SHOWN = 40
 """Characters of a sentence that a message shows."""
+WITHHELD = "_"
+"""In place of a plain tag that is withheld, as in CoNLL-U."""
 O_FLATTERS = "Each word on its own, O included. Most words are O, which flatters these averages: they are not NER F1."
 
 
@@ -57,14 +60,14 @@ class Prediction:
     probabilities: list[float]
 
 
-class Fitted(State):
+class Fitted(ProbabilityState):
     """Tags in the order of the model's outputs, and the most frequent tag of each word."""
 
     labels: Labels
     dictionary: dict[str, str]
 
 
-class TokenClassificationTask(Task[Example, Prediction]):
+class TokenClassificationTask(ProbabilityTask[Example, Prediction]):
     """Cross-entropy at the first sub-word of each word; every word is scored exactly once."""
 
     settings: TokenClassification
@@ -232,10 +235,15 @@ class TokenClassificationTask(Task[Example, Prediction]):
 
     def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
         scored = labels != IGNORE
-        probability, tag = at_least_fp32(logits[scored]).softmax(-1).max(-1)
-        pairs = list(zip(tag.tolist(), probability.tolist(), strict=True))
-        rows = iter(pairs)
-        return [[next(rows) for _ in range(count)] for count in scored.sum(-1).tolist()]
+        ends = scored.sum(-1).cumsum(0).tolist()
+        return np.split(at_least_fp32(logits[scored].detach()).cpu().numpy(), ends[:-1])
+
+    def labelled_logits(
+        self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any]
+    ) -> tuple[Array, NDArray[np.int64]]:
+        """Of each word that the tokenizer keeps."""
+        true = [label for feature in features for label in feature.labels if label != IGNORE]
+        return np.concatenate(decoded), np.array(true)
 
     def predictions(
         self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any]
@@ -244,7 +252,8 @@ class TokenClassificationTask(Task[Example, Prediction]):
         tags = [self.labels[:1] * len(example.tokens) for example in examples]
         probabilities = [[1.0] * len(example.tokens) for example in examples]
         for feature, row in zip(features, decoded, strict=True):
-            for word, (tag, probability) in zip(feature.words, row, strict=True):
+            shares = softmax(row, self.temperature).max(-1).tolist()
+            for word, tag, probability in zip(feature.words, np.argmax(row, -1), shares, strict=True):
                 tags[feature.example][word] = self.labels[tag]
                 probabilities[feature.example][word] = probability
         for number, example in enumerate(examples):
@@ -304,6 +313,34 @@ class TokenClassificationTask(Task[Example, Prediction]):
                 kinds = word_errors(true, predicted) if self.plain else span_errors(chunks(true), chunks(predicted))
                 found.append(WrongPrediction(row, truth.texts[0], truth.answer, told.answer, max(wrong), tuple(kinds)))
         return found
+
+    def answers(
+        self, examples: Sequence[Example], predictions: Sequence[Prediction]
+    ) -> tuple[Array, NDArray[np.bool_]]:
+        """The predicted entities, each as probable as the least probable of its tags; of plain tags those of words."""
+        shares, right = list[float](), list[bool]()
+        for example, prediction in zip(examples, predictions, strict=True):
+            true = self._spans(example.tags or [])
+            for span in self._spans(prediction.tags):
+                shares.append(min(prediction.probabilities[span[0] : span[1] + 1]))
+                right.append(span in true)
+        return np.array(shares), np.array(right, bool)
+
+    def _spans(self, tags: list[str]) -> list[tuple[int, int, str]]:
+        """First word, last word and type of each answer."""
+        return [(i, i, tag) for i, tag in enumerate(tags)] if self.plain else chunks(read_tags(tags, "prediction"))
+
+    def withhold(self, predictions: Sequence[Prediction], least: float) -> tuple[list[Prediction], int]:
+        """These entities are left out; a plain tag becomes _."""
+        kept, withheld = list[Prediction](), 0
+        for prediction in predictions:
+            tags = read_tags(prediction.tags, "prediction")
+            for first, last, _ in self._spans(tags):
+                if min(prediction.probabilities[first : last + 1]) < least:
+                    tags[first : last + 1] = [WITHHELD if self.plain else "O"] * (last + 1 - first)
+                    withheld += 1
+            kept.append(replace(prediction, tags=tags))
+        return kept, withheld
 
     def records(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
         return [

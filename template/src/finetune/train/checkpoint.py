@@ -14,12 +14,14 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 from safetensors.torch import load_file, save_file
 
 from ..distributed.parallel import is_sharded, shard_like
 from ..distributed.world import World
 from ..errors import UserError
-from ..files import Folder, flush, is_valid, publish
+from ..files import Folder, damage, flush, is_valid, publish
+from ..parsing import parsing
 from ..run.folder import checkpoints_in, step_of
 from ..run.saved_model import Base
 from .background import BackgroundWriter
@@ -30,8 +32,10 @@ from .throughput import StepStats
 
 TRAINER = "trainer"
 """Files of the state beside the weights: optimizer, schedule, loss scale, random numbers."""
+PROGRESS = "progress.json"
 BASE_FILE = "base.json"
 """In a checkpoint without the frozen weights: the fingerprint of their base model."""
+ANEW = "put back an intact checkpoint, or start without --resume"
 
 
 @dataclass(slots=True)
@@ -43,7 +47,7 @@ class TrainingState:
     best_step: int = 0
     best_score: float | None = None
     """The metric that chooses, as a number that rises as the model improves."""
-    best_loss: float | None = None
+    best_loss: float = 0.0
     """The validation loss at the best step."""
     stale: int = 0
     """Validations since the best one that count for early stopping and for the plateau schedule."""
@@ -55,6 +59,9 @@ class TrainingState:
     """Statistics since the last line of the log."""
     recent: list[float] = field(default_factory=list)
     """Losses of the last steps, with which the next ones are compared."""
+
+
+STATE = TypeAdapter(TrainingState)
 
 
 class Checkpointed(Protocol):
@@ -72,13 +79,14 @@ class Checkpointed(Protocol):
     """The changing ranks of AdaLoRA, or None."""
 
 
-def newest_valid(checkpoints: Path) -> tuple[Path | None, list[Path]]:
-    """The newest intact checkpoint, and the damaged ones that are newer."""
-    damaged: list[Path] = []
+def newest_valid(checkpoints: Path) -> tuple[Path | None, dict[Path, str]]:
+    """The newest intact checkpoint, and what is wrong with the damaged ones that are newer."""
+    damaged: dict[Path, str] = {}
     for folder in checkpoints_in(checkpoints):
-        if is_valid(folder):
+        wrong = damage(folder)
+        if wrong is None:
             return folder, damaged
-        damaged.append(folder)
+        damaged[folder] = wrong
     return None, damaged
 
 
@@ -124,7 +132,7 @@ def save_checkpoint(
         else:
             save_file(saved["weights"], target / "model.safetensors")
         save_state(target / TRAINER, saved["trainer"])
-        (target / "progress.json").write_text(progress)
+        (target / PROGRESS).write_text(progress)
         if fingerprint:
             (target / BASE_FILE).write_text(json.dumps(fingerprint, indent=1))
 
@@ -149,7 +157,7 @@ def load_checkpoint(folder: Path, parts: Checkpointed) -> TrainingState:
     """
     base_file = folder / BASE_FILE
     without_frozen = base_file.is_file()  # where nothing is frozen, or of a tiny model, all are saved
-    if without_frozen and (saved := json.loads(base_file.read_text())) != parts.base.fingerprint:
+    if without_frozen and (saved := Folder(folder).read_object(BASE_FILE, ANEW)) != parts.base.fingerprint:
         commit = f" at commit {saved['revision']}" if saved["revision"] else ""
         raise UserError(
             f"{folder}: holds what was learnt on top of the model '{saved['name']}'{commit}, which has changed since: "
@@ -171,8 +179,13 @@ def load_checkpoint(folder: Path, parts: Checkpointed) -> TrainingState:
         parts.allocation.load_state_dict(tensors["ranks"])
     if parts.world.rank < len(tensors["random"]):
         _set_random_states(tensors["random"][parts.world.rank])
-    state = json.loads((folder / "progress.json").read_text())
-    return TrainingState(**{**state, "window": StepStats(**state["window"])})
+    return read_progress(folder)
+
+
+def read_progress(folder: Path) -> TrainingState:
+    """The progress of a checkpoint. Raises UserError where a value has not the type it must."""
+    with parsing(f"{folder / PROGRESS}: is not the progress of a training", ANEW):
+        return STATE.validate_python(Folder(folder).read_object(PROGRESS, ANEW))
 
 
 def _unshared(model: torch.nn.Module) -> dict[str, torch.Tensor]:

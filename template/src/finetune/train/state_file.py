@@ -10,6 +10,8 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ..parsing import parsing
+
 
 def save_state(path: Path, state: Any) -> None:
     """Write PATH.json and PATH.safetensors. `state`: dicts, lists, tuples, tensors, numbers, texts and None."""
@@ -54,4 +56,5 @@ def load_state(path: Path) -> Any:
                 return [*map(nested, value)]
         return value
 
-    return nested(json.loads(path.with_suffix(".json").read_text()))
+    with parsing(f"{path}.json: is not the state of a training", "start without --resume"):
+        return nested(json.loads(path.with_suffix(".json").read_text()))

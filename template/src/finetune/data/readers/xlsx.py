@@ -1,11 +1,12 @@
 """.xlsx files of Excel and LibreOffice."""
 
 import io
+import re
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, time
-from itertools import dropwhile
+from itertools import dropwhile, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ OLE = b"\xd0\xcf\x11\xe0"
 """The first bytes of .xls files, and of .xlsx files with a password."""
 MOST_ROWS = 2**20
 """Rows of a sheet in Excel."""
+ROW = re.compile(rb"<(?:\w+:)?row\s(?:[^<>]*?\s)?r=[\"'](\d+(?:\.\d*)?)[\"']")
+"""The number of a row, in the XML of a sheet."""
 REMEDY = "open it in Excel or LibreOffice and save it as .xlsx without a password, or as .csv"
 
 
@@ -87,9 +90,19 @@ def _open_sheet(path: Path, name: str | None) -> Iterator[Any]:
         with parsing(*_damaged(path)):
             sheet = workbook[name or names[0]]
             sheet.reset_dimensions()  # those that the file tells may be wrong
+            _require_ascending(path, sheet)
         yield sheet
     finally:
         workbook.close()
+
+
+def _require_ascending(path: Path, sheet: Any) -> None:
+    """Raise UserError for rows whose numbers do not ascend: openpyxl would leave them out in silence."""
+    with sheet._get_source() as source:
+        numbers = [float(number) for number in ROW.findall(source.read())]
+    for before, number in pairwise(numbers):
+        if number <= before:
+            raise UserError(f"{path}: row {number:g} comes after row {before:g}, as in no sheet of Excel: {REMEDY}")
 
 
 def _damaged(path: Path) -> tuple[str, str]:
