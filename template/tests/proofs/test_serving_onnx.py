@@ -30,6 +30,19 @@ def test_an_export_answers_as_its_run(task: str, finished: Any) -> None:
         assert_close(answer, [{name: one[name] for name in answer[0]} for one in server.predicted([TEXT])])
 
 
+@needs("explain")
+def test_an_export_is_explained_without_gradients(finished: Any) -> None:
+    finished("text-classification")
+    assert main(["export", RUN, "onnx", "--format", "onnx"]) == 0
+    body = {"rows": [{"text": TEXT}]}
+    with Running(RunFolder(Path(RUN)), onnx=Path("onnx")) as server:
+        [answer] = server.ask("/v1/explain", {**body, "method": "occlusion"})["explanations"]
+        assert server.refused("/v1/explain", body) == (422, "invalid-row")
+    with Running(RunFolder(Path(RUN))) as server:
+        [expected] = server.ask("/v1/explain", {**body, "method": "occlusion"})["explanations"]
+    assert_close(answer, expected)
+
+
 def test_the_export_of_another_run_is_refused(finished: Any) -> None:
     finished("text-classification")
     assert main(["export", RUN, "onnx", "--format", "onnx"]) == 0
