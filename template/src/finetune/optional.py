@@ -3,7 +3,8 @@
 Nothing outside an optional folder imports it: its commands, its config keys and what the core calls in it are looked up
 here. `continual/` trains on from an earlier run, `init_data/` makes a dataset of one file, `check_data/` checks the
 dataset, `report/` writes the HTML report, `export/` writes models for other programs and uploads them, `monitor/`
-watches a stream of texts, `plan/` computes the memory that a training needs, `serving/` answers over HTTP.
+watches a stream of texts, `plan/` computes the memory that a training needs, `serving/` answers over HTTP, `track/`
+sends metrics to experiment trackers.
 """
 
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ PARTS = {
     "monitor": Part(verbs=("monitor",)),
     "serving": Part(verbs=("serve",)),
     "plan": Part(verbs=("plan",)),
+    "track": Part(verbs=("track",)),
 }
 
 

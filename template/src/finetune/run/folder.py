@@ -166,6 +166,19 @@ class RunFolder(Folder):
             number += 1
         return path
 
+    @property
+    def _lock(self) -> FileLock:
+        return FileLock(self.path.with_name(f".{self.path.name}.lock"))
+
+    @property
+    def is_claimed(self) -> bool:
+        """Whether a training writes here. One that starts in this very moment is refused: do not ask often."""
+        try:
+            with self._lock.acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
+
     @contextmanager
     def claimed(self) -> Iterator[None]:
         """Lock the folder against other trainings. Raises UserError if another holds the lock or it cannot be made."""
@@ -175,7 +188,7 @@ class RunFolder(Folder):
             raise UserError(
                 f"run.dir: the folder {self.path.parent} cannot be made ({error.strerror}): choose another one"
             ) from error
-        lock = FileLock(self.path.with_name(f".{self.path.name}.lock"))
+        lock = self._lock
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
