@@ -21,7 +21,7 @@ from pathlib import Path
 from injected import ROOT, Fault
 from injected.hostile import FAULTS as HOSTILE
 
-SECONDS, MEMORY = 240, 6 << 30
+SECONDS, MEMORY = 600, 6 << 30
 PASSED, FAILED = 0, 1
 """Exit codes of pytest."""
 

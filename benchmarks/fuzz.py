@@ -1,6 +1,7 @@
 """Fuzzing: damaged and hostile inputs, each of which must be accepted or refused in a sentence.
 
     python dev.py bench fuzz [TARGET ...] [--cases N] [--seed N] [--seconds S]
+                               [--first N] [--processes N]
     python dev.py bench fuzz --replay build/fuzz/FILE
 
 A failure is whatever else a target raises, more than S seconds of processor time, or more memory than 4 GiB. The input
@@ -26,17 +27,17 @@ SHOWN = 5
 """Failures of a target that are printed; all are saved."""
 
 
-def table(chosen_targets: list[Target], seed: int, cases: int, limits: Limits) -> int:
-    """Run the targets, a process for each processor; the number of failures."""
-    print(f"{platform.platform()}, Python {platform.python_version()}; {cases:,} cases of each target, seed {seed}\n")
+def table(chosen_targets: list[Target], seed: int, numbers: range, limits: Limits, processes: int) -> int:
+    """Run the cases of these numbers, each target in a process of its own; the number of failures."""
+    print(f"{platform.platform()}, Python {platform.python_version()}; seed {seed}, cases from {numbers.start:,} on\n")
     print("| target | cases | accepted | refused | failed | slowest case, s of processor |\n|---|---|---|---|---|---|")
     failed = 0
-    with ThreadPoolExecutor(cpu_count()) as pool:
-        running = [(target, pool.submit(fuzz, target, seed, cases, limits)) for target in chosen_targets]
+    with ThreadPoolExecutor(processes) as pool:
+        running = [(target, pool.submit(fuzz, target, seed, numbers, limits)) for target in chosen_targets]
         for target, future in running:
             result = future.result()
             counts = [f"{result.outcomes[kind]:,}" for kind in (ACCEPTED, REFUSED, "failed")]
-            print(f"| {target.name} | {cases:,} | {' | '.join(counts)} | {result.slowest:.3f} |", flush=True)
+            print(f"| {target.name} | {len(numbers):,} | {' | '.join(counts)} | {result.slowest:.3f} |", flush=True)
             save(target, seed, result)
             failed += len(result.failures)
     return failed
@@ -62,8 +63,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("targets", nargs="*", help=f"all by default: {', '.join(targets())}")
     parser.add_argument("--cases", type=int, default=100_000, help="cases of each target")
+    parser.add_argument("--first", type=int, default=0, help="number of the first case, to go on where a run ended")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=10.0, help="limit of processor time for a case")
+    parser.add_argument("--processes", type=int, default=cpu_count(), help="targets at once")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="run one saved input")
     arguments = parser.parse_args()
     if arguments.replay:
@@ -72,7 +75,8 @@ def main() -> None:
         selected = chosen(arguments.targets)
     except KeyError as error:
         parser.error(f"there is no target {error}: choose from {', '.join(targets())}")
-    if table(selected, arguments.seed, arguments.cases, Limits(arguments.seconds)):
+    numbers = range(arguments.first, arguments.first + arguments.cases)
+    if table(selected, arguments.seed, numbers, Limits(arguments.seconds), arguments.processes):
         raise SystemExit(1)
 
 

@@ -30,14 +30,17 @@ AGENTS.md CLAUDE.md constraints.txt hashes.txt pyproject.toml setup_env.py
 .idea/.gitignore .idea/{slug}.iml .idea/dictionaries/project.xml .idea/jsonSchemas.xml .idea/modules.xml
 .idea/pyProjectModel.xml
 .idea/runConfigurations/All_tests.xml .idea/runConfigurations/Check_data.xml
+.idea/runConfigurations/Compare_last_two_runs.xml
 .idea/runConfigurations/Debug_one_batch.xml .idea/runConfigurations/Doctor.xml
 .idea/runConfigurations/Download_base_model.xml .idea/runConfigurations/Evaluate.xml
+.idea/runConfigurations/Errors.xml .idea/runConfigurations/Explain.xml
 .idea/runConfigurations/Install_dependencies.xml .idea/runConfigurations/Predict.xml .idea/runConfigurations/Proofs.xml
-.idea/runConfigurations/Resume.xml .idea/runConfigurations/Serve.xml .idea/runConfigurations/TensorBoard.xml
+.idea/runConfigurations/Resume.xml .idea/runConfigurations/Serve.xml .idea/runConfigurations/Sweep.xml
+.idea/runConfigurations/TensorBoard.xml
 .idea/runConfigurations/Train.xml .idea/runConfigurations/Train__2_processes_.xml
 .idea/runConfigurations/Train__demo_.xml
 .idea/runConfigurations/Train__demo____TensorBoard.xml
-configs/demo.yaml configs/train.yaml
+configs/demo.yaml configs/train.yaml sweeps/demo.yaml
 data/demo/README.md data/demo/test.{format} data/demo/train.{format} data/demo/validation.{format}
 """
 
@@ -142,9 +145,11 @@ def test_record_holds_the_version_and_the_answers(bake_project: Bake) -> None:
 
 
 def test_first_line_of_a_config_is_its_command(project: Path) -> None:
-    for config in (project / "configs").iterdir():
+    verbs = {"configs": "train", "sweeps": "sweep"}
+    for config in (file for folder in verbs for file in (project / folder).iterdir()):
         lines = config.read_text(encoding="utf-8").splitlines()
-        assert lines[0] == f"# python -m finetune train configs/{config.name}"
+        folder = config.parent.name
+        assert lines[0] == f"# python -m finetune {verbs[folder]} {folder}/{config.name}"
         schema = lines[1].removeprefix("# yaml-language-server: $schema=")
         assert (config.parent / schema).is_file()
 
@@ -231,7 +236,9 @@ def pins_and_needs(project: Path) -> tuple[set[str], set[str]]:
     )
     declared = toml(project / "pyproject.toml")["project"]
     extras = declared["optional-dependencies"]
-    pending = [Requirement(text) for text in declared["dependencies"] + extras["dev"] + extras["onnx"]]
+    pending = [
+        Requirement(text) for text in declared["dependencies"] + extras["dev"] + extras["onnx"] + extras["sweep"]
+    ]
     needed = set()
     while pending:
         requirement = pending.pop()
@@ -276,7 +283,7 @@ def test_the_repository_tests_with_what_the_project_needs(bake_project: Bake) ->
     extras = declared["optional-dependencies"]
     ours = toml(REPOSITORY / "pyproject.toml")["project"]["optional-dependencies"]["test"]
 
-    assert {*declared["dependencies"], *extras["dev"], *extras["onnx"]} <= set(ours)
+    assert {*declared["dependencies"], *extras["dev"], *extras["onnx"], *extras["sweep"]} <= set(ours)
 
 
 def test_two_bakes_give_the_same_bytes(bake_project: Bake, tmp_path: Path) -> None:

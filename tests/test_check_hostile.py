@@ -84,6 +84,21 @@ def test_a_rule_that_fails_is_named_with_its_error(monkeypatch: pytest.MonkeyPat
     assert "(MemoryError: no more)" in fault.message
 
 
+def test_no_secret_of_the_environment_or_of_a_project_is_shown(
+    bake_project: Bake, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_SECRET1")
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:SECRET2@127.0.0.1:9")
+    project = bake_project()
+    (project / ".env").write_text("WANDB_API_KEY=SECRET3\nbroken SECRET4\n", encoding="utf-8")
+    (project / ".gitignore").write_text("", encoding="utf-8")  # so that .env would be committed
+    for arguments in ([str(project)], [str(project), "--json"]):
+        assert main(["check", *arguments]) != 0
+        shown = "".join(capfd.readouterr())
+        assert "SECRET" not in shown
+        assert ".gitignore" in shown
+
+
 # ------------------------------------------------------------------------------------------------------------ readers
 
 

@@ -69,7 +69,7 @@ def target(function: Callable[[bytes, Path], str]) -> Target:
 
 
 def test_inputs_are_accepted_or_refused() -> None:
-    result = fuzz(target(run), seed=1, cases=20, limits=LIMITS)
+    result = fuzz(target(run), seed=1, numbers=range(20), limits=LIMITS)
     odd = sum(int(target(run).case(1, number)) % 2 for number in range(20))
     assert result.outcomes == {ACCEPTED: 20 - odd, REFUSED: odd}
     assert not result.failures
@@ -91,7 +91,7 @@ def test_what_breaks_a_promise_is_a_failure_and_the_rest_goes_on(
 ) -> None:
     fours = [number for number in range(8) if target(function).case(SEED, number) == b"4"]
     assert fours, "the seed has the case that fails"
-    result = fuzz(target(function), seed=SEED, cases=8, limits=LIMITS)
+    result = fuzz(target(function), seed=SEED, numbers=range(8), limits=LIMITS)
     assert [case.number for case in result.failures] == fours
     assert all(said in case.outcome for case in result.failures)
     assert result.outcomes == {ACCEPTED: 8 - len(fours), "failed": len(fours)}
@@ -100,7 +100,7 @@ def test_what_breaks_a_promise_is_a_failure_and_the_rest_goes_on(
 def test_a_target_that_refuses_its_valid_input_is_an_error() -> None:
     refusing = Target("one/two", odd, make, run)
     with pytest.raises(RuntimeError, match="one/two: its valid input is not accepted"):
-        fuzz(refusing, seed=1, cases=1, limits=LIMITS)
+        fuzz(refusing, seed=1, numbers=range(1), limits=LIMITS)
 
 
 def test_failures_are_saved_and_replayed(
@@ -109,7 +109,7 @@ def test_failures_are_saved_and_replayed(
     monkeypatch.setattr(command, "ROOT", tmp_path)
     monkeypatch.setattr(command, "FAILURES", tmp_path / "fuzz")
     failing = target(raises)
-    command.save(failing, SEED, fuzz(failing, seed=SEED, cases=8, limits=LIMITS))
+    command.save(failing, SEED, fuzz(failing, seed=SEED, numbers=range(8), limits=LIMITS))
     saved = sorted((tmp_path / "fuzz").iterdir())
     assert saved
     assert all(path.read_bytes() == b"4" for path in saved)

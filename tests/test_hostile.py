@@ -74,7 +74,7 @@ def here(tmp_path: Path, slim: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return worker.JOBS[job](**arguments)
 
     monkeypatch.setattr(run_job, "run_job", run_here)
-    monkeypatch.setattr(module, "project_faults", lambda project: [])  # of a slim project, that it is slim
+    monkeypatch.setattr(module, "project_faults", lambda project, check: [])  # of a slim project, that it is slim
     return tmp_path / "here"
 
 

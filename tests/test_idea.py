@@ -57,9 +57,13 @@ CONFIGURATIONS = {
         "finetune",
         "train configs/demo.yaml train.max_steps=1 train.batch_size=4 run.name=one-batch run.dir=runs/debug",
     ),
+    "Sweep": ("Training", "finetune", "sweep sweeps/demo.yaml"),
     "TensorBoard": ("Training", "tensorboard.main", "--logdir runs"),
     "Evaluate": ("Evaluation", "finetune", "evaluate latest"),
+    "Compare last two runs": ("Evaluation", "finetune", "compare"),
     "Predict": ("Evaluation", "finetune", "predict latest data/demo/test.{format}"),
+    "Errors": ("Evaluation", "finetune", "errors latest"),
+    "Explain": ("Evaluation", "finetune", "explain latest --split validation"),
     "Serve": ("Serving", "finetune", "serve latest --open"),
 }
 # A debugger needs the plain console, a server shows no progress; all others draw progress bars.

@@ -292,7 +292,11 @@ def test_a_faulty_project_of_ours_is_not_placed(here: Path, faulty: Path, monkey
     assert names(here) == {"neighbour.txt"}
 
 
-def test_a_faulty_project_of_another_template_is_warned_of(here: Path, faulty: Path) -> None:
+def test_a_faulty_project_of_another_template_is_warned_of(
+    here: Path, faulty: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is checked in a process with limits of time and memory."""
+    monkeypatch.setattr("ft_template.create.new.check", None)
     told = Recorder()
     code = new(Request({"environment": "none"}, template=str(faulty)), told)
 

@@ -15,6 +15,10 @@ USERS = {
     "continual": ["configs/continual.yaml"],
     "check_data": [".idea/runConfigurations/Check_data.xml"],
     "serving": [".idea/runConfigurations/Serve.xml"],
+    "compare": [".idea/runConfigurations/Compare_last_two_runs.xml"],
+    "error_analysis": [".idea/runConfigurations/Errors.xml"],
+    "explain": [".idea/runConfigurations/Explain.xml"],
+    "sweep": ["sweeps/demo.yaml", "schemas/sweep.schema.json", ".idea/runConfigurations/Sweep.xml"],
 }
 """Files that use an optional folder, beside its tests."""
 EVERY_MODULE = """

@@ -81,7 +81,10 @@ def test_compound_starts_what_exists(both: Path) -> None:
 
 
 def test_configs_are_completed_by_the_same_schema(both: Path) -> None:
-    assert read(both, "settings.json")["yaml.schemas"] == {"schemas/config.schema.json": "configs/*.yaml"}
+    assert read(both, "settings.json")["yaml.schemas"] == {
+        "schemas/config.schema.json": "configs/*.yaml",
+        "schemas/sweep.schema.json": "sweeps/*.yaml",
+    }
 
 
 def test_nothing_belongs_to_one_machine(both: Path) -> None:

@@ -90,10 +90,10 @@ def task(configuration: Element) -> JSON:
 
 def settings(template: Path) -> JSON:
     """Tests, JSON Schema, spelling, and folders excluded from search and file watching."""
-    schema = {
-        option.attrib["name"]: option.attrib.get("value", "")
-        for option in ElementTree.parse(template / ".idea/jsonSchemas.xml").getroot().iter("option")
-    }
+    mappings = [
+        {option.attrib["name"]: option.attrib.get("value", "") for option in mapping.iter("option")}
+        for mapping in ElementTree.parse(template / ".idea/jsonSchemas.xml").getroot().iter("SchemaInfo")
+    ]
     words = ElementTree.parse(template / ".idea/dictionaries/project.xml").getroot().iter("w")
     (module,) = (template / ".idea").glob("*.iml")
     excluded = [
@@ -105,7 +105,7 @@ def settings(template: Path) -> JSON:
         "python.testing.pytestArgs": ["tests"],
         "python.analysis.extraPaths": ["src"],
         "[python]": {"editor.defaultFormatter": "charliermarsh.ruff"},
-        "yaml.schemas": {schema["relativePathToSchema"]: schema["path"]},
+        "yaml.schemas": {mapping["relativePathToSchema"]: mapping["path"] for mapping in mappings},
         "cSpell.words": [str(word.text) for word in words],
         "search.exclude": dict.fromkeys(excluded, True),
         "files.watcherExclude": {f"{folder}/**": True for folder in excluded},

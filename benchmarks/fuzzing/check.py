@@ -70,12 +70,16 @@ VALUES: tuple[Any, ...] = (
 
 @cache
 def original() -> Path:
-    """A project with all the files, of which each case takes links."""
+    """A project, of which each case takes links; of the run configurations and configs, those that cases change."""
     from ft_template.create.bake import bake
 
     folder = tempfile.mkdtemp(prefix="fuzz-project-")
     answers = {"project_name": "Demo Project", "environment": "none", "editor": "both"}
-    return bake(Path(folder), answers, hooks=False)
+    project = bake(Path(folder), answers, hooks=False)
+    for path in [*project.glob(".idea/runConfigurations/*"), *project.glob("configs/*.yaml")]:
+        if path.relative_to(project).as_posix() not in FILES:
+            path.unlink()
+    return project
 
 
 def unchanged() -> bytes:

@@ -187,7 +187,7 @@ def resume(run: Path) -> None:
     settings = training_settings(run, [], True)
     folder = RunFolder(run)
     require_same_config(folder, settings)
-    require_same_inputs(folder, folder.environment(), Console(quiet=True))
+    require_same_inputs(folder, trained("text-classification").environment(), Console(quiet=True))
     with_same_choices(folder, settings)
     newest_valid(folder.checkpoints)
 

@@ -58,13 +58,13 @@ class Result:
             self.failures.append(case)
 
 
-def fuzz(target: Target, seed: int, cases: int, limits: Limits) -> Result:
-    """Run the cases 0 … cases - 1 of a target; raises RuntimeError if it does not accept its valid input."""
-    result, number = Result(), 0
-    while number < cases:
-        for case in _in_a_process(target, seed, range(number, cases), limits):
+def fuzz(target: Target, seed: int, numbers: range, limits: Limits) -> Result:
+    """Run the cases of a target that have these numbers; raises RuntimeError if its valid input is not accepted."""
+    result = Result()
+    while numbers:
+        for case in _in_a_process(target, seed, numbers, limits):
             result.add(case)
-            number = case.number + 1
+            numbers = range(case.number + 1, numbers.stop)
     return result
 
 

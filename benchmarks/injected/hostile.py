@@ -19,8 +19,8 @@ FAULTS = (
     Fault(
         "the config of a run does not allow its own code",
         "config/load.py",
-        "model.trust_remote_code=false",
-        "model.attention=auto",
+        "Node(False, model.origin)",
+        "Node(True, model.origin)",
         f"{FOREIGN}test_the_config_of_a_run_allows_no_code_wherever_it_is_named",
     ),
     Fault(

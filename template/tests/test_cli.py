@@ -14,6 +14,9 @@ from transformers import AutoModelForSequenceClassification
 from finetune import optional
 from finetune.cli import main
 
+UNLEARNT = ["token-classification", *WRITING]
+"""Tasks without learnt baselines."""
+
 
 @pytest.fixture(params=TASKS)
 def trained(request: pytest.FixtureRequest, finished: Callable[[str], None]) -> str:
@@ -29,7 +32,8 @@ def test_a_run_leaves_these_files(trained: str) -> None:
     assert {path.name for path in run.iterdir()} == {
         *("config.json", "environment.json", "metrics.jsonl", "checkpoints", "best", events.name),
         *(["report"] if optional.is_there("report") else []),
-        "evaluation-validation.json",
+        *("evaluation-validation.json", "evaluation-validation.safetensors"),
+        *(["baselines.json"] if optional.is_there("baselines") and trained not in UNLEARNT else []),
     }
     assert {path.name for path in (run / "best").iterdir()} == {
         *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"),
@@ -45,6 +49,7 @@ def test_a_run_leaves_these_files(trained: str) -> None:
             "task",
             "split",
             "data",
+            "fingerprint",
             "examples",
             "size",
             "truncated",
@@ -52,6 +57,7 @@ def test_a_run_leaves_these_files(trained: str) -> None:
             "headline",
             "lower_is_better",
             "metrics",
+            "interval",
         ),
         *("baseline", "tables", "matrices", "scatters", "curves", "notes"),
     ]

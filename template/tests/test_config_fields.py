@@ -200,6 +200,14 @@ def columns_and_rows_are_chosen(case: Case) -> None:
     assert [example.text for example in chosen] == ["fine day", "dark day"]
 
 
+@checks("Data.slices")
+def the_columns_of_slices_must_be_there(case: Case) -> None:
+    """What is shown of them needs error_analysis/."""
+    case.build("data.slices=[label, length]")
+    with pytest.raises(UserError, match=r"validation\.jsonl:1: no column 'mood', which data\.slices names .*or length"):
+        case.build("data.slices=[mood]")
+
+
 @checks("Data.template", "Data.skip_invalid")
 def texts_are_made_and_invalid_rows_left_out(case: Case) -> None:
     case.project.write("items.csv", "name,colour,label\nscarf,red,good\nlamp,,bad\nmug,blue,\n")
@@ -304,6 +312,16 @@ def half_precision_in_the_forward_pass(case: Case) -> None:
         training.optimizer_step(config, setup, [0, 1])
         assert {*found} == {expected}
         assert {parameter.dtype for parameter in setup.model.parameters()} == {torch.float32}
+
+
+@checks("Train.neftune_alpha")
+def noise_on_embeddings_in_training(case: Case) -> None:
+    setup = case.build("train.neftune_alpha=5", task="chat")
+    embed, ids = setup.model.get_input_embeddings(), torch.tensor([[3, 4]])
+    noisy = (embed(ids) - embed.weight[ids]).abs().max()
+    assert 0 < noisy <= 5 / math.sqrt(2 * embed.embedding_dim)
+    setup.model.eval()
+    assert torch.equal(embed(ids), embed.weight[ids])
 
 
 @checks("Train.device")
@@ -463,17 +481,45 @@ def embeddings_frozen_or_trained(case: Case) -> None:
             assert next(others.parameters()).grad is None
 
 
+@checks("Optim.frozen_layers")
+def lower_layers_stay_as_they_are(case: Case) -> None:
+    config = case.config("optim.frozen_layers=1", "optim.warmup=0")
+    setup = build(config)
+    before = {name: parameter.detach().clone() for name, parameter in setup.model.named_parameters()}
+    training.optimizer_step(config, setup, range(4))
+    same = {name for name, parameter in setup.model.named_parameters() if torch.equal(parameter, before[name])}
+    assert same == {name for name in before if "embeddings." in name or "layer.0." in name}
+    assert config.freezes
+    assert not case.config().freezes
+
+
+@checks("Optim.layer_decay", "Optim.lora_plus")
+def rates_by_layer_and_matrix(case: Case) -> None:
+    """BERT's classifier and pooler learn at lr, the layers below them slower; with LoRA+, B faster than A."""
+    depths = {"classifier": 0, "pooler": 0, "layer.1.": 1, "layer.0.": 2, "embeddings.": 3}
+    for name, rate in rates_by_name(case.build("optim.lr=0.016", "optim.layer_decay=0.5")).items():
+        depth = next(depth for part, depth in depths.items() if part in name)
+        assert rate == 0.016 * 0.5**depth, name
+    low_rank = rates_by_name(case.build("method.type=lora", "optim.lr=0.001", "optim.lora_plus=16"))
+    for name, rate in low_rank.items():
+        assert rate == (0.016 if "lora_B" in name else 0.001), name
+
+
 @checks("Optim.momentum")
 def momentum_by_hand(case: Case) -> None:
     moved = moved_by(Optim(name="sgd", lr=0.1, momentum=0.5, weight_decay=0), [1.0, 3.0])
     assert moved == pytest.approx(2 - 0.1 * 1 - 0.1 * (0.5 * 1 + 3))
 
 
+def rates_by_name(setup: training.Setup) -> dict[str, float]:
+    """The peak learning rate of each trainable parameter."""
+    names = {id(parameter): name for name, parameter in setup.model.named_parameters()}
+    return {names[id(p)]: group["initial_lr"] for group in setup.optimizer.param_groups for p in group["params"]}
+
+
 @checks("Optim.head_lr")
 def the_head_learns_at_its_own_rate(case: Case) -> None:
-    setup = case.build("optim.lr=0.001", "optim.head_lr=0.02")
-    names = {id(parameter): name for name, parameter in setup.model.named_parameters()}
-    rates = {names[id(p)]: group["initial_lr"] for group in setup.optimizer.param_groups for p in group["params"]}
+    rates = rates_by_name(case.build("optim.lr=0.001", "optim.head_lr=0.02"))
     assert {name for name, rate in rates.items() if rate == 0.02} == {"classifier.weight", "classifier.bias"}
     assert {*rates.values()} == {0.001, 0.02}
 
@@ -523,6 +569,13 @@ def folder_of_a_run(case: Case) -> None:
     assert Path("out/mine/config.json").is_file()
 
 
+@checks("Run.track")
+def trackers_of_a_run(case: Case) -> None:
+    """test_track.py trains with one."""
+    assert case.config("run.track=[wandb, mlflow, wandb]").run.trackers == ["wandb", "mlflow"]
+    assert case.config("run.track=trackio").run.trackers == ["trackio"]
+
+
 # -------------------------------------------------------------------------------------------------------------- methods
 
 
@@ -548,6 +601,14 @@ def lora_in_the_words_of_peft(case: Case) -> None:
         assert layer.scaling["default"] == 6 / 3
         assert (layer.r["default"], layer.lora_A["default"].out_features) == (3, 3)
         assert layer.lora_dropout["default"].p == 0.25
+
+
+@checks("Lora.rank_stabilized")
+def rank_stabilized_scale(case: Case) -> None:
+    for stabilized, expected in ((False, 12 / 9), (True, 12 / 3)):
+        setup = case.build("method={type: lora, r: 9, alpha: 12}", f"method.rank_stabilized={stabilized}")
+        found = {module.scaling["default"] for module in setup.model.modules() if hasattr(module, "lora_A")}
+        assert found == {expected}
 
 
 @checks("AdaLora.alpha", "AdaLora.dropout", "AdaLora.targets", "AdaLora.init_r", "AdaLora.target_r", "AdaLora.begin",
@@ -649,12 +710,39 @@ def a_type_chooses_its_section(case: Case) -> None:
                 assert type(getattr(Config.model_validate(values), name)) is section
 
 
+@checks("TextClassification.calibration", "MultiLabelClassification.calibration", "TokenClassification.calibration")
+def calibration_chooses_a_temperature(case: Case) -> None:
+    """How it is chosen is test_probabilities.py."""
+    case.train()
+    case.train("task.calibration=none", "run.name=off")
+    states = [json.loads(Path("runs", run, "best/finetune.json").read_text())["state"] for run in ("config", "off")]
+    assert states[0]["temperature"] != 1 == states[1]["temperature"]
+
+
 @checks("TextClassification.class_weights")
 def class_weights_scale_the_loss(case: Case) -> None:
     """Of equally unsure predictions, the loss of each is ln 2."""
     task = case.build("task.class_weights={good: 3}").task
     labels = torch.tensor([task.labels.index(label) for label in ("bad", "good", "good")])
     assert float(task.loss(torch.zeros(3, 2), labels)) == pytest.approx((1 + 3 + 3) * math.log(2))
+
+
+@checks(
+    *(f"{task}.{name}" for task in ("TokenClassification", "MultiLabelClassification") for name in
+      ("class_weights", "label_smoothing", "focal_gamma")),
+    *(f"TextClassification.{name}" for name in ("label_smoothing", "focal_gamma")),
+    *(f"{task}.label_smoothing" for task in ("TextGeneration", "Chat", "Translation", "Summarization")),
+)  # fmt: skip
+def losses_change(case: Case) -> None:
+    """By which formula is in test_losses.py."""
+    for task in (TEXTS, TAGS, "multi-label-classification", *WRITING):
+        settings = ["task.label_smoothing=0.1"]
+        if task not in WRITING:
+            weights = {TAGS: "{O: 3}", TEXTS: "{good: 3}"}.get(task, "{login: 3}")
+            settings += ["task.focal_gamma=2", f"task.class_weights={weights}"]
+        losses = [training.optimizer_step(case.config(*one, task=task), case.build(*one, task=task), [0, 1]).loss
+                  for one in ([], *([setting] for setting in settings))]  # fmt: skip
+        assert len({*losses}) == len(losses), task
 
 
 @checks("TokenClassification.stride")

@@ -117,6 +117,7 @@ def test_an_alias_repeats_a_value(project: Project) -> None:
         ("a..b=1", "write an override as key.sub=value"),
         ("train.epochs=1e999", "'train.epochs' is Infinity"),
         ("train.epochs=true", "epochs is true: write a number"),
+        ("task.class_weights.x=true", "class_weights.x is true: write a number"),
         ("train.epochs=[1]", "'train.epochs' is [1]: input should be a valid integer"),
         ("train.epochs.x=1", "'train.epochs' is {\"x\": 1}: input should be a valid integer"),
         ("data.train.5=c.csv", "a list of 2 items has no item '5': items count from 0"),

@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
+from finetune.cli import training_settings
 from finetune.config.load import read_config
 from finetune.errors import UserError
 from finetune.files import damage
 from finetune.run.find import find_run
 from finetune.run.folder import RunFolder
 from finetune.run.history import read_history
-from finetune.run.saved_model import load_saved_model
+from finetune.run.saved_model import TASKS, load_saved_model
+from finetune.tasks import make_task
 
 EVALUATION: dict[str, Any] = {
     "task": "text-classification", "split": "test", "data": "test.jsonl", "examples": 4, "loss": 0.5,
@@ -45,6 +47,10 @@ def test_what_an_evaluation_has_written_is_read_as_it_is(tmp_path: Path) -> None
         ({"headline": "f1"}, "the metrics lack the headline"),
         ({"baseline": [{"name": "a", "metrics": {}}]}, "the metrics lack the headline"),
         ({"examples": 10**30}, "examples: "),
+        ({"interval": [0.1]}, "interval: "),
+        ({"interval": [0.1, "0.2"]}, "interval.1"),
+        ({"baseline": [{**EVALUATION["baseline"][0], "interval": {}}]}, "baseline.0.interval: "),
+        ({"fingerprint": 5}, "fingerprint: "),
         ({"tables": [{"title": "a", "columns": ["a", "b"], "rows": [["c"]]}]}, "a cell for each column"),
         ({"matrices": [{**EVALUATION["matrices"][0], "counts": []}]}, "a row and a column for each label"),
         ({"scatters": [{"title": "a", "true": [], "predicted": []}]}, "scatters.0.true"),
@@ -106,6 +112,73 @@ def test_a_description_of_a_model_with_other_values_is_refused(content: str, tmp
     (tmp_path / "finetune.json").write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=r"finetune\.json: .+: put back an intact copy of the folder, or train"):
         load_saved_model(tmp_path)
+
+
+LABELS = {"labels": ["a", "b"]}
+TEXTS = {"vocabulary": 9, "ends": [1], "frequencies": {"3": 5}}
+COLUMN = {"type": "category", "values": ["x", None], "shares": [0.5, 0.5]}
+STATES: dict[str, dict[str, Any]] = {
+    "text-classification": {**LABELS, "majority": "a", "weights": [1, 2.0], "paired": False},
+    "multi-label-classification": {**LABELS, "frequent": ["a"], "threshold": 0.5, "overflow": "windows"},
+    "regression": {"mean": 1.5, "deviation": 2.0, "features": {"c": COLUMN}},
+    "ranking": {"highest": 3.0, "features": {"n": {"type": "number", "mean": 0, "deviation": 1}}},
+    "token-classification": {**LABELS, "dictionary": {"Ada": "b"}},
+    "text-generation": {**TEXTS, "separator": " "},
+    "chat": TEXTS,
+}
+"""By task: what fitting may have found."""
+
+
+@pytest.mark.parametrize("name", list(STATES))
+def test_what_fitting_has_found_is_read_as_it_is(name: str) -> None:
+    task = make_task(TASKS.validate_python({"type": name}))
+    task.load_state(STATES[name])
+    state = task.state()
+    assert {key: state[key] for key in STATES[name]} == STATES[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "said"),
+    [
+        ("text-classification", {"weights": ["1", "2"]}, "state.weights.0: Input should be a valid number"),
+        ("text-classification", {"weights": [1.0]}, "its weights must be as many as its labels"),
+        ("text-classification", {"weights": [1.0, float("nan")]}, "state.weights.1: "),
+        ("text-classification", {"labels": [1, 2]}, "state.labels.0: "),
+        ("text-classification", {"labels": ["a", "a"]}, "state.labels: Value error, a label occurs twice"),
+        ("text-classification", {"overflow": "x"}, "state.overflow: "),
+        ("text-classification", {"paired": "no"}, "state.paired: "),
+        ("multi-label-classification", {"threshold": "0.5"}, "state.threshold: "),
+        ("multi-label-classification", {"frequent": None}, "state.frequent: "),
+        ("regression", {"deviation": 0}, "state.deviation: "),
+        ("regression", {"mean": 10**400}, "state.mean: "),
+        ("regression", {"features": {"c": {**COLUMN, "shares": [1.0]}}}, "its shares must be as many as its values"),
+        ("regression", {"features": {"c": {"type": "x"}}}, "state.features.c: "),
+        ("ranking", {"highest": []}, "state.highest: "),
+        ("token-classification", {"dictionary": {"Ada": 5}}, "state.dictionary.Ada: "),
+        ("text-generation", {"separator": 5}, "state.separator: "),
+        ("chat", {"frequencies": {"x": 5}}, "state.frequencies.x.[key]: "),
+        ("chat", {"ends": "x"}, "state.ends: "),
+    ],
+)
+def test_a_state_with_other_values_is_refused(name: str, changes: dict[str, Any], said: str, tmp_path: Path) -> None:
+    content = SAVED | {"task": {"type": name}, "state": STATES[name] | changes}
+    (tmp_path / "finetune.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        load_saved_model(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path / 'finetune.json'}: state")
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("model", [None, "x", [], 5, {"max_length": 5}, "missing"])
+def test_a_config_without_a_model_is_refused_by_its_file(model: Any, tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "it"
+    run.mkdir(parents=True)
+    content = {"task": {"type": "text-classification"}, "data": {"train": "x"}, "model": model}
+    if model == "missing":
+        del content["model"]
+    (run / "config.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(UserError, match=r"config\.json:1: 'model"):
+        training_settings(run, [], resume=True)
 
 
 def test_a_name_that_no_system_allows_is_no_run() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from finetune import time_limit as time_limits
 from finetune.errors import UserError
 from finetune.tasks import chat_template
 from finetune.tasks.chat_template import Dialogue, rendered, stop_tokens
@@ -85,6 +86,20 @@ def test_a_limit_ends_with_its_block() -> None:
     deadline = time.monotonic() + 0.6
     while time.monotonic() < deadline:  # nothing is raised here
         pass
+
+
+def test_a_limit_holds_where_its_exception_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time_limits, "PERIOD", 0.01)
+    monkeypatch.setattr(time_limits, "AGAIN", 0.02)
+    caught, deadline = 0, time.monotonic() + 10
+    with time_limit(0.01):
+        while caught < 2 and time.monotonic() < deadline:
+            try:
+                while time.monotonic() < deadline:
+                    pass
+            except TimeoutError:
+                caught += 1
+    assert caught == 2
 
 
 def test_limits_hold_for_each_thread_by_itself() -> None:

@@ -96,6 +96,81 @@ def test_balanced_class_weights(project: Project) -> None:
     assert made.weights == pytest.approx([4 / 6, 4 / 2])
 
 
+@pytest.mark.parametrize("task", CATEGORICAL)
+def test_label_smoothing_spreads_a_share_of_the_target_in_training(task: str, project: Project) -> None:
+    made, logits, labels = batch_of(task, project, "task.label_smoothing=0.1")
+    pairs = scored(task, logits, labels)
+    expected = 0.0
+    for row, label in pairs:
+        expected += cross_entropy(row, [0.9 * value + 0.1 / len(row) for value in one_hot(label, len(row))])
+    assert float(made.loss(logits, labels)) == pytest.approx(expected)
+    with torch.inference_mode():
+        plain = sum(cross_entropy(row, one_hot(label, len(row))) for row, label in pairs)
+        assert float(made.loss(logits, labels)) == pytest.approx(plain)
+
+
+@pytest.mark.parametrize("task", ["text-classification", "token-classification"])
+def test_focal_loss(task: str, project: Project) -> None:
+    """Lin et al. 2017: (1 - p)^gamma times the cross-entropy; with weights, and finite where p is 1."""
+    name = {"text-classification": "good", "token-classification": "O"}[task]
+    made, logits, labels = batch_of(task, project, "task.focal_gamma=2", f"task.class_weights={{{name}: 3}}")
+    expected = 0.0
+    for row, label in scored(task, logits, labels):
+        loss = cross_entropy(row, one_hot(label, len(row)))
+        expected += made.weights[label] * (1 - math.exp(-loss)) ** 2 * loss
+    assert float(made.loss(logits, labels)) == pytest.approx(expected)
+    sure = torch.full_like(logits, -1e4).requires_grad_()
+    with torch.no_grad():
+        sure.scatter_(-1, labels.clamp(min=0)[..., None], 1e4)
+    loss = made.loss(sure, labels)
+    loss.backward()
+    assert loss.item() == 0
+    assert sure.grad is not None
+    assert torch.isfinite(sure.grad).all()
+
+
+def test_class_weights_of_tags_are_by_type(project: Project) -> None:
+    made, _, _ = batch_of("token-classification", project, "task.class_weights=balanced")
+    words: dict[str, int] = {}
+    for example in build(load_config(project.config("token-classification"))).train.examples:
+        for tag in example.tags:
+            words[tag[2:] or "O"] = words.get(tag[2:] or "O", 0) + 1
+    expected = [sum(words.values()) / (len(words) * words[label[2:] or "O"]) for label in made.labels]
+    assert made.weights == pytest.approx(expected)
+    weighted, logits, labels = batch_of("token-classification", project, "task.class_weights={O: 0.5}")
+    pairs = scored("token-classification", logits, labels)
+    losses = [(0.5 if label == 0 else 1) * cross_entropy(row, one_hot(label, len(row))) for row, label in pairs]
+    assert weighted.labels[0] == "O"
+    assert float(weighted.loss(logits, labels)) == pytest.approx(sum(losses))
+
+
+def test_weights_smoothing_and_focus_of_several_labels(project: Project) -> None:
+    """A weight counts where an example has the label; balanced: examples without it by those with it."""
+    task = "multi-label-classification"
+    made, logits, labels = batch_of(task, project, "task.class_weights=balanced")
+    examples = build(load_config(project.config(task))).train.examples
+    have = [sum(label in example.labels for example in examples) for label in made.labels]
+    weights = [(len(examples) - count) / count for count in have]
+    assert made.weights == pytest.approx(weights)
+    pairs = [*zip(logits.tolist(), labels.tolist(), strict=True)]
+
+    def total(loss: Any) -> float:
+        return sum(sum(map(loss, row, truth, weights)) / len(row) for row, truth in pairs)
+
+    assert float(made.loss(logits, labels)) == pytest.approx(total(lambda z, y, w: (w if y else 1) * binary(z, y)))
+    made, _, _ = batch_of(task, project, "task.label_smoothing=0.2")
+    smoothed = total(lambda z, y, _: binary(z, 0.8 * y + 0.1))
+    assert float(made.loss(logits, labels)) == pytest.approx(smoothed)
+    made, _, _ = batch_of(task, project, "task.focal_gamma=1.5")
+    focal = total(lambda z, y, _: (1 - math.exp(-binary(z, y))) ** 1.5 * binary(z, y))
+    assert float(made.loss(logits, labels)) == pytest.approx(focal)
+
+
+def test_smoothing_and_focus_exclude_each_other(project: Project, refused: Any) -> None:
+    told = refused("train", project.config("text-classification"), "task.label_smoothing=0.1", "task.focal_gamma=2")
+    assert "label_smoothing and focal_gamma are both set" in told
+
+
 def test_binary_cross_entropy_is_the_mean_over_the_labels_of_an_example(project: Project) -> None:
     made, logits, labels = batch_of("multi-label-classification", project)
 

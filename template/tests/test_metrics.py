@@ -3,8 +3,10 @@
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import TASKS, Project, build
+from scipy.special import logit
 
 from finetune.config.load import load_config
 from finetune.tasks.generative import Generated
@@ -20,8 +22,8 @@ def task_of(task: str, project: Project) -> tuple[Any, list[Any]]:
 def test_accuracy_and_f1(project: Project) -> None:
     """Good, bad, good, bad, of which the first three are predicted to be good."""
     task, examples = task_of("text-classification", project)
-    probabilities = [[0.1, 0.9], [0.4, 0.6], [0.2, 0.8], [0.7, 0.3]]
-    scores = task.score(examples[:4], task.predictions(examples[:4], [], probabilities)).metrics
+    logits = np.log([[0.1, 0.9], [0.4, 0.6], [0.2, 0.8], [0.7, 0.3]])
+    scores = task.score(examples[:4], task.predictions(examples[:4], [], logits)).metrics
     assert scores["accuracy"] == pytest.approx(3 / 4)
     f1_good, f1_bad = 2 * 2 / (3 + 2), 2 * 1 / (1 + 2)
     assert scores["f1_macro"] == pytest.approx((f1_good + f1_bad) / 2)
@@ -31,12 +33,12 @@ def test_accuracy_and_f1(project: Project) -> None:
 def test_f1_of_label_sets_at_the_best_threshold(project: Project) -> None:
     """True: billing; both; login; none. The threshold lies between the lowest right and the highest wrong one."""
     task, examples = task_of("multi-label-classification", project)
-    probabilities = [[0.9, 0.3], [0.8, 0.6], [0.2, 0.7], [0.3, 0.1]]
-    task.calibrate(examples, [], probabilities)
-    assert task.threshold == pytest.approx((0.6 + 0.3) / 2)
-    assert task.score(examples, task.predictions(examples, [], probabilities)).metrics["f1_micro"] == 1
-    task.threshold = 0.65
-    scores = task.score(examples, task.predictions(examples, [], probabilities)).metrics
+    logits = logit([[0.9, 0.3], [0.8, 0.6], [0.2, 0.7], [0.3, 0.1]])
+    task.calibrate(examples, [], logits)
+    assert task.at_temperature(1.0).threshold == pytest.approx((0.6 + 0.3) / 2)
+    assert task.score(examples, task.predictions(examples, [], logits)).metrics["f1_micro"] == 1
+    task.temperature, task.threshold = 1.0, 0.65
+    scores = task.score(examples, task.predictions(examples, [], logits)).metrics
     assert scores["f1_micro"] == pytest.approx(2 * 3 / (3 + 4))
     assert scores["exact_match"] == pytest.approx(3 / 4)
 
@@ -44,8 +46,8 @@ def test_f1_of_label_sets_at_the_best_threshold(project: Project) -> None:
 def test_precision_and_recall_by_threshold(project: Project) -> None:
     """The same as above: of the four true ones, three are above 0.65 and all above 0.25, there with two wrong ones."""
     task, examples = task_of("multi-label-classification", project)
-    probabilities = [[0.9, 0.3], [0.8, 0.6], [0.2, 0.7], [0.3, 0.1]]
-    [curves] = task.score(examples, task.predictions(examples, [], probabilities)).curves
+    logits = logit([[0.9, 0.3], [0.8, 0.6], [0.2, 0.7], [0.3, 0.1]])
+    [curves] = task.score(examples, task.predictions(examples, [], logits)).curves
     at = {
         threshold: {name: line[index] for name, line in curves.lines.items()}
         for index, threshold in enumerate(curves.x)
@@ -65,7 +67,7 @@ def test_macro_averages_leave_out_labels_that_the_data_do_not_have(project: Proj
     """Of two good texts one is predicted to be bad: its F1 of 0 is no result of these data, the recall of good is."""
     task, examples = task_of("text-classification", project)
     good = [example for example in examples if example.label == "good"][:2]
-    scores = task.score(good, task.predictions(good, [], [[0.1, 0.9], [0.9, 0.1]]))
+    scores = task.score(good, task.predictions(good, [], np.log([[0.1, 0.9], [0.9, 0.1]])))
     assert scores.metrics["f1_macro"] == pytest.approx(2 * 1 / (1 + 2))
     assert {row[0]: row[1:] for row in scores.tables[0].rows}["macro avg"] == [1, 0.5, pytest.approx(2 / 3), 2]
     assert scores.tables[0].note == note("bad")
@@ -73,11 +75,13 @@ def test_macro_averages_leave_out_labels_that_the_data_do_not_have(project: Proj
 
     task, examples = task_of("multi-label-classification", project)
     billing = [examples[0], examples[3]]  # billing, and none
-    scores = task.score(billing, task.predictions(billing, [], [[0.9, 0.9], [0.9, 0.1]]))
+    scores = task.score(billing, task.predictions(billing, [], logit([[0.9, 0.9], [0.9, 0.1]])))
     assert scores.metrics["f1_macro"] == pytest.approx(2 * 1 / (2 + 1))
     assert scores.metrics["f1_micro"] == pytest.approx(2 * 1 / (3 + 1)), "a wrong label counts, whichever it is"
     assert scores.tables[0].note.endswith(f"chosen on the validation data. {note('login')}")
-    assert math.isfinite(task.score(examples[3:], task.predictions(examples[3:], [], [[0.9, 0.9]])).metrics["f1_macro"])
+    assert math.isfinite(
+        task.score(examples[3:], task.predictions(examples[3:], [], logit([[0.9, 0.9]]))).metrics["f1_macro"]
+    )
 
     task, examples = task_of("token-classification", project)
     example = examples[2]  # Acme (ORG) hired Ada (PER) .

@@ -175,6 +175,19 @@ def test_weights_that_are_cut_or_of_another_kind_are_named(model: Path) -> None:
     assert refusal().startswith("base: lacks model.safetensors, or model.safetensors.index.json")
 
 
+@pytest.mark.parametrize(("value", "dtype"), [("nan", torch.float32), ("inf", torch.float16), ("-inf", torch.bfloat16)])
+def test_weights_that_are_not_finite_are_named(
+    value: str, dtype: torch.dtype, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = {name: weight.to(dtype) for name, weight in load_file(model / "model.safetensors").items()}
+    name = max(weights)
+    weights[name].view(-1)[-1] = float(value)
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    assert refusal().startswith(f"base/model.safetensors: '{name}' has values that are NaN or infinite: copy it anew")
+    monkeypatch.setenv("FINETUNE_NO_CHECKSUMS", "1")
+    load()
+
+
 def test_pickled_weights_are_refused_with_the_remedy(model: Path) -> None:
     weights = load_file(model / "model.safetensors")
     (model / "model.safetensors").unlink()

@@ -195,7 +195,8 @@ def test_a_damaged_checkpoint_is_passed_over(project: Project) -> None:
     older, newest = (Path(f"runs/config/checkpoints/step-{step}") for step in (1, 2))
     weights = newest / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"?")
-    assert newest_valid(newest.parent) == (older, [newest])
+    found, damaged = newest_valid(newest.parent)
+    assert (found, [*damaged]) == (older, [newest])
 
 
 def test_other_versions_of_packages_are_reported(

@@ -114,7 +114,9 @@ def test_a_split_is_a_plain_name(
     assert contents(Path()) == before
 
 
-@pytest.mark.parametrize("name", [".", "..", ".cache", "a/b", "a\\b", "a.", "a ", " ", "", "a:b", "a\nb"])
+@pytest.mark.parametrize(
+    "name", [".", "..", ".cache", "a/b", "a\\b", "a.", "a ", " ", "", "a:b", "a\nb", "a\n", "NUL", "com1.x"]
+)
 def test_a_run_has_a_plain_name(name: str, project: Project, refused: Callable[..., str]) -> None:
     assert not is_plain(name)
     if name:
@@ -123,7 +125,7 @@ def test_a_run_has_a_plain_name(name: str, project: Project, refused: Callable[.
     assert not Path("runs").exists()
 
 
-@pytest.mark.parametrize("name", ["demo", "demo v1.2", "模型", "a", "a-b_c", "Ünï"])
+@pytest.mark.parametrize("name", ["demo", "demo v1.2", "模型", "a", "a-b_c", "Ünï", "console", "nul1"])
 def test_usual_names_are_plain(name: str, tmp_path: Path) -> None:
     assert is_plain(name)
     assert Folder(tmp_path).at(name) == tmp_path / name

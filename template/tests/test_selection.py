@@ -33,13 +33,6 @@ def test_where_the_metric_ties_the_lower_loss_is_the_best() -> None:
     assert outcomes(Selection("loss", "loss", lower_is_better=True), *values) == by_loss
 
 
-def test_a_tie_with_a_checkpoint_that_has_no_loss_is_not_better() -> None:
-    state = TrainingState(best_score=0.5, best_loss=None)
-    assert outcomes(Selection("m", "m", lower_is_better=False), (0.5, 0.0), (0.6, 1.0), (0.6, 0.9), state=state) == [
-        *(1, True, True),
-    ]
-
-
 def test_validations_count_once_the_baseline_is_beaten() -> None:
     values = [(0.9, 0.5), (0.9, 0.6), (0.8, 0.7), (0.95, 0.7), (0.9, 0.1), (0.94, 0.1)]
     assert outcomes(Selection("m", "m", False, baseline=0.9), *values) == [True, 0, 0, True, 1, 2]

@@ -389,6 +389,7 @@ def test_openai_completions(serving: Any) -> None:
         ("/v1/predict", {"rows": [{"test": "a"}]}, (422, "invalid-row")),
         ("/v1/predict", {"rows": [{"text": "\ud800"}]}, (422, "invalid-text")),
         ("/v1/predict", {"rows": [{"\ud800": "a"}]}, (422, "invalid-row")),
+        ("/v1/predict", b'{"rows": [{"text": ' + b"[" * 500 + b"]" * 500 + b"}]}", (422, "invalid-row")),
         ("/v1/predict", {"rows": [{"text": "a"}] * 33}, (413, "too-many-inputs")),
         ("/v1/predict", {"rows": [{"text": "a" * 2_000_001}]}, (413, "payload-too-large")),
         ("/v1/predict", b"[" * 100_000, (400, "invalid-json")),
@@ -480,13 +481,24 @@ def test_openapi_has_examples_that_work(serving: Any) -> None:
         assert len(server.ask("/v1/predict", {"rows": rows})["predictions"]) == len(rows)
 
 
-def test_what_is_withheld_below_the_threshold(serving: Any) -> None:
+def withheld(server: Running) -> float:
+    """The counter among the metrics."""
+    lines = server.ask("/metrics").splitlines()
+    return float(next(line for line in lines if line.startswith("finetune_withheld_predictions_total")).split()[1])
+
+
+def test_what_is_withheld_below_the_least_confidence(serving: Any) -> None:
     run = serving("text-classification").run
-    with Running(run, threshold=1.0) as server:
+    with Running(run, min_confidence=1.0) as server:
         (record,) = server.ask("/v1/predict", {"rows": [{"text": "a fine day"}]})["predictions"]
         assert record["prediction"] is None
         assert record["probabilities"] == server.predicted(["a fine day"])[0]["probabilities"]
-    with Running(serving("token-classification").run, threshold=1.0) as server:
+        assert withheld(server) == 1
+        answers = server.ask("/v1/predict", {"rows": [{"text": "a fine day"}], "min_confidence": 0})["predictions"]
+        assert answers[0]["prediction"] in ("good", "bad"), "that of the request comes first"
+        assert withheld(server) == 1
+        assert server.refused("/v1/predict", {"rows": [{"text": "a"}], "min_confidence": 2})[0] == 422
+    with Running(serving("token-classification").run, min_confidence=1.0) as server:
         assert server.ask("/v1/predict", {"rows": [{"text": "Ada Byron"}]})["predictions"] == [{"prediction": []}]
-    with Running(serving("multi-label-classification").run, threshold=1.0) as server:
+    with Running(serving("multi-label-classification").run, min_confidence=1.0) as server:
         assert server.ask("/v1/predict", {"rows": [{"text": "a"}]})["predictions"][0]["prediction"] == []

@@ -48,7 +48,7 @@ def test_replies_do_not_wait_for_acknowledgements() -> None:
 def test_options_that_do_not_fit_the_task(finished: Any, refused: Callable[..., str]) -> None:
     finished("chat")
     assert "generates token after token" in refused("serve", RUN, "--onnx", "folder")
-    assert "have no probability" in refused("serve", RUN, "--threshold", "0.9")
+    assert "have no probability" in refused("serve", RUN, "--min-confidence", "0.9")
 
 
 def test_its_packages_are_missing(refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,23 @@ def wait_until(holds: Any, seconds: float = 10) -> None:
         time.sleep(0.005)
 
 
+def test_bytes_that_are_no_http_close_the_connection_without_a_traceback(
+    serving: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where a body was answered already, which is too large."""
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    large = b"1e8480\r\n" + b"a" * 2_000_000 + b"\r\n5\r\nhello\r\n"
+    for start in (head, head + large):
+        with socket.create_connection(("127.0.0.1", serving("text-classification").port), 10) as client:
+            client.sendall(start)
+            time.sleep(0.2)
+            client.sendall(b"no chunk\r\n")
+            with contextlib.suppress(ConnectionError):
+                while client.recv(1000):
+                    pass
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 def test_a_full_queue_is_429_with_retry_after(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         Running(serving("text-classification").run, max_concurrent_requests=3) as server,

@@ -109,7 +109,7 @@ def test_nan_stops_and_the_last_checkpoint_goes_on(project: Project, monkeypatch
         patched.setattr(training, "forward", poisoned)
         with pytest.raises(NotFiniteError):
             project.train(path)
-    assert newest_valid(Path("runs/config/checkpoints")) == (Path("runs/config/checkpoints/step-2"), [])
+    assert newest_valid(Path("runs/config/checkpoints")) == (Path("runs/config/checkpoints/step-2"), {})
     assert training.train(load_config(path), resume=True, console=Console(quiet=True))
 
 

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import FILES, TASKS, WRITING, Project, build
+from scipy.special import logit
 
 from finetune.config.load import load_config
 from finetune.console import notebook_console
@@ -17,7 +19,9 @@ from finetune.predict import Predictor
 from finetune.run.folder import RunFolder
 from finetune.tasks.evaluation import Evaluation
 from finetune.tasks.generative import Generated
-from finetune.tasks.results import Table, WrongPrediction
+from finetune.tasks.ner_tags import chunks
+from finetune.tasks.results import ErrorKind, Table, WrongPrediction
+from finetune.tasks.span_errors import span_errors
 from finetune.tasks.token_classification import Prediction
 
 RUN = RunFolder(Path("runs/config"))
@@ -39,10 +43,12 @@ def errors_of(
 
 def test_a_wrong_label_is_as_large_as_its_probability(project: Project) -> None:
     """Good, bad, good."""
-    errors = errors_of("text-classification", project, 3, [[0.1, 0.9], [0.4, 0.6], [0.7, 0.3]])
+    errors = errors_of("text-classification", project, 3, [*np.log([[0.1, 0.9], [0.4, 0.6], [0.7, 0.3]])])
     assert errors == [
-        WrongPrediction(1, "a grim day", "bad", "good", 0.6),
-        WrongPrediction(2, "what a lovely song it was", "good", "bad", 0.7),
+        WrongPrediction(1, "a grim day", "bad", "good", pytest.approx(0.6), (ErrorKind("confusion", "bad → good"),)),
+        WrongPrediction(
+            2, "what a lovely song it was", "good", "bad", pytest.approx(0.7), (ErrorKind("confusion", "good → bad"),)
+        ),
     ]
 
 
@@ -50,20 +56,26 @@ def test_a_pair_is_shown_as_both_texts(project: Project) -> None:
     setup = build(load_config(project.config("text-classification", train={"device": "cpu"})))
     rows = [Row("pairs:1", {"text": "Why?", "text_pair": "Because.", "label": "bad"}, None)]
     examples = setup.task.parse(rows)
-    errors = setup.task.errors(examples, setup.task.predictions(examples, [], [[0.2, 0.8]]))
-    assert errors == [WrongPrediction(0, "Why? / Because.", "bad", "good", 0.8)]
+    errors = setup.task.errors(examples, setup.task.predictions(examples, [], np.log([[0.2, 0.8]])))
+    assert errors == [
+        WrongPrediction(
+            0, "Why? / Because.", "bad", "good", pytest.approx(0.8), (ErrorKind("confusion", "bad → good"),)
+        )
+    ]
 
 
 def test_of_a_set_of_labels_the_surest_wrong_decision_counts(project: Project) -> None:
     """Billing; billing and login; login; none. A missing label counts by the probability that it is absent."""
-    probabilities = [[0.9, 0.3], [0.8, 0.1], [0.7, 0.2], [0.6, 0.3]]
-    errors = errors_of("multi-label-classification", project, 4, probabilities, threshold=0.5)
+    logits = [*logit([[0.9, 0.3], [0.8, 0.1], [0.7, 0.2], [0.6, 0.3]])]
+    errors = errors_of("multi-label-classification", project, 4, logits, threshold=0.5)
     assert [(error.row, error.truth, error.prediction) for error in errors] == [
         (1, "billing, login", "billing"),
         (2, "login", "billing"),
         (3, "none", "billing"),
     ]
     assert [error.magnitude for error in errors] == pytest.approx([0.9, 0.8, 0.6])
+    missed, invented = ErrorKind("missed", "login"), ErrorKind("invented", "billing")
+    assert [error.kinds for error in errors] == [(missed,), (missed, invented), (invented,)]
 
 
 def test_the_error_of_a_number_is_in_the_unit_of_the_data(project: Project) -> None:
@@ -83,8 +95,11 @@ def test_a_wrong_entity_is_as_large_as_its_surest_wrong_tag(project: Project) ->
     ]
     errors = errors_of("token-classification", project, 3, [], predictions)
     assert errors == [
-        WrongPrediction(0, "Ada Byron lives in Turin .", "Ada Byron (PER), Turin (LOC)", "Ada (PER), Turin (ORG)", 0.8)
-    ]
+        WrongPrediction(
+            0, "Ada Byron lives in Turin .", "Ada Byron (PER), Turin (LOC)", "Ada (PER), Turin (ORG)", 0.8,
+            (ErrorKind("type", "LOC → ORG"), ErrorKind("boundary", "PER")),
+        )
+    ]  # fmt: skip
 
 
 def test_of_a_query_the_clearest_pair_in_the_wrong_order_counts(project: Project) -> None:
@@ -103,7 +118,39 @@ def test_of_a_query_the_clearest_pair_in_the_wrong_order_counts(project: Project
     ]
 
 
-@pytest.mark.parametrize("task", WRITING)
+@pytest.mark.parametrize(
+    ("true", "predicted", "kinds"),
+    [
+        ("B-A I-A O", "B-A I-A O", []),
+        ("B-A I-A O", "B-B I-B O", [("type", "A → B")]),
+        ("B-A I-A O", "B-A O O", [("boundary", "A")]),
+        ("B-A I-A O", "O B-B I-B", [("type and boundary", "A → B")]),
+        ("B-A O O", "O O B-B", [("missed", "A"), ("invented", "B")]),
+        ("B-A I-A B-A", "B-A I-A I-A", [("boundary", "A"), ("missed", "A")]),  # with the one that shares more words
+        ("B-B I-B B-A", "B-A I-A I-A", [("boundary", "A"), ("missed", "B")]),  # the type comes before the words
+        ("B-A B-A I-A I-A", "O B-B B-A I-A", [("boundary", "A"), ("missed", "A"), ("invented", "B")]),
+    ],
+)
+def test_each_entity_is_in_one_error(true: str, predicted: str, kinds: list[tuple[str, str]]) -> None:
+    assert [*span_errors(chunks(true.split()), chunks(predicted.split()))] == kinds
+
+
+def test_a_translation_is_as_large_an_error_as_its_sentence_chrf_is_low(project: Project) -> None:
+    """Popović 2015: F2 of precision 1 and the mean recall of 1 to 5 characters; none has 6. Right ones are no error."""
+    texts = ["guten", "das rote Haus", None]
+    errors = errors_of("translation", project, 3, [], [Generated(6.0, 4, 1, text) for text in texts])
+    recall = (5 / 8 + 4 / 7 + 3 / 6 + 2 / 5 + 1 / 4) / 5
+    size = pytest.approx(1 - 5 * recall / (4 + recall))
+    assert errors == [WrongPrediction(0, "good day", "guten Tag", "guten", size)]
+
+
+def test_a_summary_is_as_large_an_error_as_its_rouge_l_is_low(project: Project) -> None:
+    """F1 of the longest common subsequence: `the` is 1 of 2 words, and 1 of 5."""
+    errors = errors_of("summarization", project, 2, [], [Generated(6.0, 4, 1, text) for text in ("the pool", "x")])
+    assert [error.magnitude for error in errors] == [pytest.approx(1 - 2 / 7), 1.0]
+
+
+@pytest.mark.parametrize("task", ["text-generation", "chat"])
 def test_a_reference_text_is_as_large_an_error_as_its_loss_per_token(task: str, project: Project) -> None:
     predictions = [Generated(6.0, 4, 1, "told"), Generated(1.0, 4, 3)]
     errors = errors_of(task, project, 2, [], predictions)
@@ -111,11 +158,6 @@ def test_a_reference_text_is_as_large_an_error_as_its_loss_per_token(task: str, 
     texts = {
         "text-generation": ("scarf , red", "A red scarf of wool ."),
         "chat": ("user: When do you open ?", "At nine ."),
-        "translation": ("good day", "guten Tag"),
-        "summarization": (
-            "The library opens at nine today . The street is dry .",
-            "The library opens at nine .",
-        ),
     }
     assert (errors[0].text, errors[0].truth) == texts[task]
 

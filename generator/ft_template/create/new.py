@@ -11,6 +11,8 @@ from typing import Any
 from ..answers.ask import ask
 from ..answers.complete import answer_errors, complete
 from ..check.check import check
+from ..check.fault import Fault
+from ..check.limited import check_limited
 from ..errors import FAILED, INTERRUPTED, NO_ENVIRONMENT, OK, UserError
 from ..hooks import without_secrets
 from ..system import interrupts
@@ -163,8 +165,9 @@ class Creation:
 
     def check(self, project: Path) -> None:
         """Reject a faulty project of the bundled template, warn about another template's, and emit its files."""
-        for fault in project_faults(project):
-            if self.template.bundled:
+        bundled = self.template.bundled
+        for fault in project_faults(project, check if bundled else check_limited):
+            if bundled:
                 raise UserError(f"The generated project has a fault: {fault}", FAILED)
             self.listener.emit("warning", code="check", message=fault)
         for path in sorted(path for path in project.rglob("*") if path.is_file()):
@@ -188,8 +191,8 @@ class Creation:
         return NO_ENVIRONMENT
 
 
-def project_faults(project: Path) -> list[str]:
-    """The faults that `check` finds, notes left out; none for a project without .idea, which is not for PyCharm."""
+def project_faults(project: Path, check_project: Callable[[Path], list[Fault]]) -> list[str]:
+    """The faults that a check finds, notes left out; none for a project without .idea, which is not for PyCharm."""
     if not (project / ".idea").is_dir():
         return []
-    return [str(fault) for fault in check(project) if not fault.note]
+    return [str(fault) for fault in check_project(project) if not fault.note]

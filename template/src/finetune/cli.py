@@ -3,14 +3,14 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.markup import escape
 
 from . import __version__, optional
-from .arguments import config_argument, overrides_argument, run_argument, trust_option
+from .arguments import confidence_option, config_argument, overrides_argument, run_argument, trust_option
 from .console import make_console, print_line, quiet_libraries, replace_unencodable, show_notices
 from .env_file import load_env_file
 from .errors import FAILED, INTERRUPTED, OK, WRONG_INPUT, RankError, UserError
@@ -140,6 +140,7 @@ def evaluate(run_name: str, split: str, data: Path | None, trust_remote_code: bo
 @click.option("--output", type=click.Path(path_type=Path), help="Default: predictions/ in the folder of the run.")
 @click.option("--text", multiple=True, help="A single text instead of a file; may be repeated.")
 @click.option("--text-pair", help="The second text of a pair, for tasks on text pairs.")
+@confidence_option
 @trust_option
 def predict(
     run_name: str,
@@ -147,6 +148,7 @@ def predict(
     output: Path | None,
     text: tuple[str, ...],
     text_pair: str | None,
+    min_confidence: float | None,
     trust_remote_code: bool,
 ) -> None:
     """Generate predictions of the best model of RUN (a folder, or latest) for the file INPUT or for single texts."""
@@ -158,14 +160,15 @@ def predict(
     from .predict import Predictor, predict_to_file, show_record
     from .run.find import find_run
 
+    options: Any = {"min_confidence": min_confidence, "trust_remote_code": trust_remote_code}
     if path:
         console = make_console()
-        written = predict_to_file(find_run(run_name, console), path, output, trust_remote_code=trust_remote_code)
+        written = predict_to_file(find_run(run_name, console), path, output, **options)
         print_line(console, f"written: {written}")
         return
     with (errors := make_console(stderr=True)).capture() as chosen:  # shown with the result: an error is one line
         run = find_run(run_name, errors)
-    records = Predictor(run, trust_remote_code=trust_remote_code).predict_texts(text, text_pair)
+    records = Predictor(run, **options).predict_texts(text, text_pair)
     click.echo(chosen.get(), nl=False, err=True)
     for record in records:
         show_record(record)
@@ -233,8 +236,7 @@ def training_settings(config: Path, overrides: list[str], resume: bool) -> "Conf
     if not resume:
         raise UserError(f"{config}: names a run, not a config: add --resume to continue it, or name a config file")
     run = find_interrupted() if latest else RunFolder(config)
-    # A run is data: that its config allowed remote code does not allow it here.
-    settings = load_config(run.config_file, ["model.trust_remote_code=false", *overrides])
+    settings = load_config(run.config_file, overrides)
     if run.needs_remote_code() and not settings.model.trust_remote_code:
         raise UserError(
             f"{run.path}: the model comes with Python code, which runs only if this command allows it: read the code, "

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -24,6 +24,8 @@ Cell = str | int | float | Text
 """Floats are shown with four digits (and -0.00001 as 0.0000); strings are shown as they are, without rich markup."""
 
 
+LONGEST_PLACE = 40
+"""Characters of file:line that a column `place` shows on one line."""
 PATIENCE, REFRESH = 2.0, 0.1
 """Seconds after which a progress bar is shown, and after which it shows what has been done since."""
 
@@ -85,7 +87,9 @@ def print_table(
         else:
             is_text = number < text_columns
         # Folded: a Chinese sentence has no blanks, and would be cut as one word that is too long.
-        table.add_column(Text(column), justify="left" if is_text else "right", overflow="fold")
+        justify: JustifyMethod = "left" if is_text else "right"
+        is_whole = column == "place" and all(len(str(row[number])) <= LONGEST_PLACE for row in rows)  # a link to click
+        table.add_column(Text(column), justify=justify, overflow="fold", no_wrap=is_whole)
     for row in rows:
         table.add_row(*map(_as_text, row))
     console.print(table, highlight=False)

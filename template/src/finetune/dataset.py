@@ -26,6 +26,8 @@ HELD = 2**25
 CHUNK_ROWS, CHUNK_CHARACTERS = 2_000, 2**20
 """Rows, and characters, that are read and tokenized together: many at once for the threads of the tokenizer."""
 
+LENGTH = "length"
+"""In `data.slices`, the length of the text."""
 SHOWN = 16
 """Most examples that an error names."""
 
@@ -65,7 +67,25 @@ def file_options(data: Data) -> FileOptions:
 
 def read_split(config: Config, task: Task[Any, Any], files: Iterable[str | Path]) -> list[Any]:
     """The checked, labelled examples of the files that `data.where` chooses. Raises UserError with file:line."""
-    return task.parse(list(stream_chosen(config.data, task, files)))
+    return task.parse(scored_rows(config.data, task, files))
+
+
+def scored_rows(data: Data, task: Task[Any, Any], files: Iterable[str | Path]) -> list[Row]:
+    """The labelled rows of a split that is evaluated: `stream_chosen`, with the columns of `data.slices`."""
+    rows = list(stream_chosen(data, task, files))
+    for name in data.slices:
+        if name != LENGTH and not any(name in cells_of(row) for row in rows):
+            found = ", ".join(cells_of(rows[0]))
+            raise UserError(
+                f"{rows[0].place}: no column '{name}', which data.slices names (found: {found}): name a column of the "
+                f"file, or {LENGTH}"
+            )
+    return rows
+
+
+def cells_of(row: Row) -> dict[str, Any]:
+    """All columns of a row by name, those of the task and those of the file."""
+    return row.values | row.original if isinstance(row.original, dict) else row.values
 
 
 def require_readable(config: Config, task: Task[Any, Any], files: Iterable[str | Path]) -> None:
@@ -105,7 +125,7 @@ def _chosen(data: Data, task: Task[Any, Any], path: Path, noted: InvalidRows | N
 
 
 def _is_chosen(row: Row, where: dict[str, str]) -> bool:
-    columns = row.values | row.original if isinstance(row.original, dict) else row.values
+    columns = cells_of(row)
     for name, pattern in where.items():
         if name not in columns:
             raise UserError(f"{row.place}: no column '{name}', which data.where names: it has {', '.join(columns)}")

@@ -25,7 +25,12 @@ from .parsing import reason
 from .system_errors import names_path
 
 MANIFEST = "manifest.json"
-PLAIN_NAME = r"^[^\\/:*?\"<>|\x00-\x1f. ]([^\\/:*?\"<>|\x00-\x1f]*[^\\/:*?\"<>|\x00-\x1f .])?$"
+NO_CHECKSUMS = "FINETUNE_NO_CHECKSUMS"
+"""Environment variable: with 1, models are loaded without checksums and values being verified."""
+_NUMBERED = r"([cC][oO][mM]|[lL][pP][tT])[0-9\u00b9\u00b2\u00b3]"
+DEVICES = rf"(?!([cC][oO][nN]|[pP][rR][nN]|[aA][uU][xX]|[nN][uU][lL]|{_NUMBERED})(\.|$))"
+"""Not the names of devices, which Windows gives to no file, whatever its ending."""
+PLAIN_NAME = rf"^{DEVICES}[^\\/:*?\"<>|\x00-\x1f. ]([^\\/:*?\"<>|\x00-\x1f]*[^\\/:*?\"<>|\x00-\x1f .])?$(?!\n)"
 """A name in a folder, on every system: without separators, not hidden, no `.` or blank at its end (nor `..`)."""
 TEMPORARY = re.compile(r"\.(.+)\.(\d+)\.finetune\.tmp")
 """Name of what is not complete: that of the file or folder (its beginning), and the process that writes it."""
@@ -81,6 +86,16 @@ class Folder:
         path = self.at(name)
         _require_regular(path)
         return path.read_text(encoding="utf-8")
+
+    def read_bytes(self, name: str, most: int) -> bytes:
+        """A file of at most so many bytes. Raises OSError if there is none, ValueError if it is larger."""
+        path = self.at(name)
+        _require_regular(path)
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+        if len(content) > most:
+            raise ValueError(f"has more than {most:,} bytes")
+        return content
 
     def read_object(self, name: str, remedy: str) -> dict[str, Any]:
         """The JSON object in a file that this program wrote. Raises UserError, with the remedy, for anything else."""
@@ -145,6 +160,11 @@ class Folder:
         for path in [path for folder in folders for path in entries(folder)]:
             if _is_leftover(path):
                 _remove(path)
+
+
+def reads_content() -> bool:
+    """Whether what models are loaded from is read before to verify it; sizes always are compared."""
+    return os.environ.get(NO_CHECKSUMS, "") in ("", "0")
 
 
 def sha256_of(path: Path) -> str:

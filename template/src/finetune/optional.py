@@ -1,10 +1,17 @@
 """The optional folders of the package. A project deletes those that it does not need, with their tests.
 
 Nothing outside an optional folder imports it: its commands, its config keys and what the core calls in it are looked up
-here. `continual/` trains on from an earlier run, `init_data/` makes a dataset of one file, `check_data/` checks the
-dataset, `report/` writes the HTML report, `export/` writes models for other programs and uploads them, `monitor/`
-watches a stream of texts, `plan/` computes the memory that a training needs, `serving/` answers over HTTP, `track/`
-sends metrics to experiment trackers.
+here.
+
+- `continual/` trains on from an earlier run, `sweep/` searches the best settings.
+- `init_data/` makes a dataset of one file, `check_data/` checks the dataset.
+- `baselines/` fits linear models and BM25 to the training data, to be shown beside each evaluation; `calibration/`
+  measures predicted probabilities, `error_analysis/` shows where a model is wrong, `explain/` how much each word
+  contributes to a prediction, `compare/` whether runs differ by more than chance; `report/` writes the HTML report.
+- `plan/` computes the memory that a training needs.
+- `export/` writes models for other programs and uploads them, `serving/` answers over HTTP, `monitor/` watches a stream
+  of texts.
+- `track/` sends metrics to experiment trackers.
 """
 
 from dataclasses import dataclass
@@ -32,7 +39,12 @@ PARTS = {
     "monitor": Part(verbs=("monitor",)),
     "serving": Part(verbs=("serve",)),
     "plan": Part(verbs=("plan",)),
-    "track": Part(verbs=("track",)),
+    "compare": Part(verbs=("compare",)),
+    "error_analysis": Part(verbs=("errors",)),
+    "explain": Part(verbs=("explain",)),
+    "calibration": Part(),
+    "baselines": Part(),
+    "sweep": Part(verbs=("sweep",)),
 }
 
 

@@ -26,6 +26,7 @@ from .run.folder import RunFolder
 from .run.saved_model import SavedModel, load_saved_model
 from .tasks.base import Task
 from .tasks.entities import Spans
+from .tasks.probabilities import require_probabilities, withheld
 
 Record = dict[str, Any]
 TABLES = (".csv", ".tsv", ".xlsx")
@@ -48,8 +49,11 @@ def infer_examples(
 class Predictor:
     """A run's best model, with the settings of its config."""
 
-    def __init__(self, run: RunFolder, *, trust_remote_code: bool = False) -> None:
-        self._config = run.config()
+    def __init__(self, run: RunFolder, *, min_confidence: float | None = None, trust_remote_code: bool = False) -> None:
+        """`min_confidence`: answers with a lower probability are withheld. Raises UserError where there is none."""
+        self._config, self._least = run.config(), min_confidence
+        if min_confidence is not None:
+            require_probabilities(self._config.task)
         self._saved: SavedModel = load_saved_model(run.model, self._config.train, trust_remote_code=trust_remote_code)
 
     @property
@@ -76,7 +80,8 @@ class Predictor:
         task = self._saved.task
         examples = task.parse(rows, labelled=False)
         encoded, result = infer_examples(self._config, self._saved, examples, "prediction")
-        return examples, task.predictions(examples, encoded.features, result.decoded)
+        predictions = task.predictions(examples, encoded.features, result.decoded)
+        return examples, [*withheld(task, predictions, self._least)[0]]
 
     def predict_file(self, path: Path) -> tuple[list[Row], list[Record]]:
         """The rows of a file, which may be unlabelled, and a record for each."""
@@ -113,7 +118,14 @@ def show_record(record: Record) -> None:
         print_json(shown)
 
 
-def predict_to_file(run: RunFolder, path: Path, output: Path | None, *, trust_remote_code: bool = False) -> Path:
+def predict_to_file(
+    run: RunFolder,
+    path: Path,
+    output: Path | None,
+    *,
+    min_confidence: float | None = None,
+    trust_remote_code: bool = False,
+) -> Path:
     """Write the rows of a file with their predictions in the same format; by default into the run's `predictions/`.
 
     What is no single file, such as a folder of texts, becomes .jsonl.
@@ -132,7 +144,7 @@ def predict_to_file(run: RunFolder, path: Path, output: Path | None, *, trust_re
         raise UserError(f"{output}: the predictions of this input are {suffix}: let its name end in {suffix}")
     if output.exists() and path.exists() and output.samefile(path):
         raise UserError(f"{output}: is the input itself: choose another --output")
-    predictor = Predictor(run, trust_remote_code=trust_remote_code)
+    predictor = Predictor(run, min_confidence=min_confidence, trust_remote_code=trust_remote_code)
     rows, records = zip(*by_word(*predictor.predict_file(path)), strict=True)
     added = [_flat(record) for record in records] if suffix in TABLES else records
     content = compressed(output, content_of(path, predictor.columns, rows, added))

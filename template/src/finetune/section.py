@@ -10,7 +10,9 @@ from .parsing import LARGEST_NUMBER
 class Section(BaseModel):
     """Frozen, and a misspelt key is an error instead of being ignored."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True, regex_engine="python-re"
+    )
 
     @model_validator(mode="wrap")
     @classmethod
@@ -18,10 +20,18 @@ class Section(BaseModel):
         """Refuse true and false as numbers, which they are in Python, and whole numbers that no 64 bits hold."""
         section = validate(given)
         for name, value in section:
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                continue
-            if isinstance(given, dict) and isinstance(given.get(name), bool):
-                raise ValueError(f"{name} is {str(given[name]).lower()}: write a number")
-            if isinstance(value, int) and abs(value) > LARGEST_NUMBER:
-                raise ValueError(f"{name} is a number of more than 64 bits: write a smaller one")
+            written = given.get(name) if isinstance(given, dict) else None
+            _require_number(name, value, written)
+            if isinstance(value, dict) and isinstance(written, dict):
+                for key, inner in value.items():
+                    _require_number(f"{name}.{key}", inner, written.get(key))
         return section
+
+
+def _require_number(name: str, value: Any, written: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    if isinstance(written, bool):
+        raise ValueError(f"{name} is {str(written).lower()}: write a number")
+    if isinstance(value, int) and abs(value) > LARGEST_NUMBER:
+        raise ValueError(f"{name} is a number of more than 64 bits: write a smaller one")

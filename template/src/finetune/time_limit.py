@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-PERIOD = 0.25
-"""Seconds between two looks at the limits."""
+PERIOD, AGAIN = 0.25, 1.0
+"""Seconds between two looks at the limits; after which the exception is raised once more, where something caught it."""
 
 _limits: dict[int, float] = {}
 """The time at which the limit of each thread ends."""
@@ -29,10 +29,13 @@ def time_limit(seconds: float) -> Iterator[None]:
             _watching[0].start()
         _limits[thread] = time.monotonic() + seconds
     try:
-        yield
+        try:
+            yield
+        finally:
+            _limits.pop(thread, None)
     finally:
         with _lock:  # so that nothing is raised behind the block
-            _limits.pop(thread, None)
+            _limits.pop(thread, None)  # again, as the exception may have come just before
 
 
 def _watch() -> None:
@@ -40,6 +43,6 @@ def _watch() -> None:
     while True:
         time.sleep(PERIOD)
         with _lock:
-            for thread in [thread for thread, end in _limits.items() if end < time.monotonic()]:
-                del _limits[thread]
+            for thread in [thread for thread, end in [*_limits.items()] if end < time.monotonic()]:
+                _limits[thread] = time.monotonic() + AGAIN
                 raise_in(ctypes.c_ulong(thread), ctypes.py_object(TimeoutError))

@@ -106,11 +106,12 @@ def test_corrupt_newest_falls_back(damage: str, tmp_path: Path) -> None:
             weights.unlink()
         case "no manifest":
             (tmp_path / "step-2" / MANIFEST).unlink()
-    assert newest_valid(tmp_path) == (tmp_path / "step-1", [tmp_path / "step-2"])
+    newest, damaged = newest_valid(tmp_path)
+    assert (newest, [*damaged]) == (tmp_path / "step-1", [tmp_path / "step-2"])
 
 
 def test_no_checkpoint_is_not_an_error(tmp_path: Path) -> None:
-    assert newest_valid(tmp_path / "nowhere") == (None, [])
+    assert newest_valid(tmp_path / "nowhere") == (None, {})
 
 
 def test_failed_write_leaves_the_old_folder(tmp_path: Path) -> None:
@@ -180,7 +181,7 @@ def assert_whole(folder: Path) -> int:
     """There is a best model, and nothing damaged among the checkpoints; returns the newest step."""
     newest, damaged = newest_valid(folder / "checkpoints")
     assert newest is not None
-    assert damaged == []
+    assert damaged == {}
     recover(folder / "best")
     assert is_valid(folder / "best")
     return int(newest.name.removeprefix("step-"))

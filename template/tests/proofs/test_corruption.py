@@ -58,10 +58,11 @@ def test_each_file_in_each_way(tmp_path: Path) -> None:
     for name in FILES:
         for way, damage_file in WAYS.items():
             damage_file(newest / name)
-            assert newest_valid(newest.parent) == (older, [newest]), (name, way)
+            found, damaged = newest_valid(newest.parent)
+            assert (found, [*damaged]) == (older, [newest]), (name, way)
             shutil.rmtree(newest)
             shutil.copytree(tmp_path / "copy", newest)
-            assert newest_valid(newest.parent) == (newest, [])
+            assert newest_valid(newest.parent) == (newest, {})
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -115,9 +115,10 @@ def test_lora_on_the_output_layer(targets: list[str]) -> None:
 @pytest.mark.parametrize("method", ["full", "lora", "prefix", "prompt", "adapter"])
 @pytest.mark.parametrize("task", WRITING)
 def test_every_method(task: str, method: str, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On each task, as the training loop calls the model."""
+    """On each task, as the training loop calls the model; with label smoothing, too."""
     weights_that_matter(monkeypatch)
-    setup = build(load_config(project.config(task), [f"method.type={method}", "train.device=cpu"]))
+    overrides = [f"method.type={method}", "train.device=cpu", "task.label_smoothing=0.1"]
+    setup = build(load_config(project.config(task), overrides))
     model = setup.model.double().eval()
     made = setup.batching.make_batch(setup.train.features, range(3))
     run = partial(forward, model, setup.task, made, "fp32")

@@ -306,10 +306,25 @@ def test_a_chinese_project_has_a_chinese_page(run: Path) -> None:
     ]
     rows = [["负面", 0.5], ["precision", 0.5], ["macro avg", 0.5]]  # precision is a label here
     table = {"title": "Per label", "note": "", "columns": ["label", "f1"], "rows": rows}
-    save(run, evaluation(labels=("正面", "负面"), baseline=baselines, tables=[table]))
+    kinds = {
+        **{"title": "Errors by kind", "note": "To see more, run: python -m finetune errors runs/demo"},
+        **{"columns": ["kind", "count"], "rows": [["missed", 3]]},
+    }
+    found = evaluation(labels=("正面", "负面"), baseline=baselines, tables=[table, kinds])
+    save(run, {**found, "interval": [0.25, 0.75]})
     page = page_of(run)
     assert '<html lang="zh-CN">' in page
-    for text in ("结果", "混淆矩阵", "标签预测正确的样本所占的比例。", "<dt>设备</dt>", "最佳步"):
+    for text in (
+        "结果",
+        "95% 区间",
+        "0.2500 至 0.7500",
+        "混淆矩阵",
+        "标签预测正确的样本所占的比例。",
+        "<dt>设备</dt>",
+        "最佳步",
+    ):
+        assert text in page
+    for text in ("错误的种类", "查看更多，请运行：python -m finetune errors", '<span dir="auto">遗漏</span>'):
         assert text in page
     for name in ("总是预测 &#39;负面&#39;", "总是预测平均值 3.5", "mine", "宏平均", "precision"):
         assert f'<span dir="auto">{name}</span>' in page

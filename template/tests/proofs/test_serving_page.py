@@ -13,6 +13,7 @@ pytest.importorskip("playwright")
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 
+from conftest import needs
 from test_serving import Running, serving
 
 __all__ = ["serving"]
@@ -92,6 +93,31 @@ def test_entities_are_highlighted_by_code_points(page: Any, serving: Any) -> Non
     assert [mark.evaluate("mark => mark.firstChild.textContent") for mark in marks.all()] == [
         entity["text"] for entity in entities
     ]
+
+
+@needs("explain")
+@pytest.mark.parametrize("task", ["text-classification", "token-classification", "ranking"])
+def test_words_are_highlighted(task: str, page: Any, serving: Any) -> None:
+    server, text = serving(task), "\U0001f600 Ada <b>lives</b> in Turin"
+    texts = [text, "a bar\na farm"] if task == "ranking" else [text]
+    answer = asked(page, server, *texts)
+    page.locator("#explain").click()
+    answer.locator("p").first.wait_for()
+    rows = [{"query": text, "document": one} for one in ("a bar", "a farm")] if task == "ranking" else [{"text": text}]
+    explanations = server.ask("/v1/explain", {"rows": rows})["explanations"]
+    words = [word for one in explanations for target in one["targets"] for word in target["words"]]
+    marks = [mark for mark in answer.locator("mark").all() if "it" not in mark.inner_text().split()[1:]]
+    assert [mark.inner_text() for mark in marks] == [word["text"] for word in words]
+    kinds = [mark.get_attribute("class") for mark in marks]
+    assert kinds == ["lowers" if word["gradients"] < 0 else "raises" for word in words]
+    if words:
+        assert answer.locator("p").first.inner_text() == text
+    assert "/v1/explain" in page.locator("#curl").inner_text()
+
+
+def test_texts_that_are_generated_have_no_button(page: Any, serving: Any) -> None:
+    asked(page, serving("translation"), "the red house")
+    assert not page.locator("#explain").is_visible()
 
 
 def test_documents_are_ranked(page: Any, serving: Any) -> None:

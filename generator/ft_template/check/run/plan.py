@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 from ...parsing import parse_yaml
 from ..project.configuration import Configuration
@@ -19,6 +20,9 @@ NO_DOWNLOAD = re.compile(r"error:.*(HF_HUB_OFFLINE|nothing to fetch)", re.DOTALL
 """The package's error message if it may not download, or has nothing to download."""
 NOTHING_TO_RESUME = re.compile(r"error:.*no run was interrupted", re.DOTALL)
 """The package's error message if `train latest --resume` finds no interrupted run: the trainings before have ended."""
+
+NOTHING_TO_COMPARE = re.compile(r"error:.*compare: ", re.DOTALL)
+"""The package's error message if `compare` finds no two runs, or two that were not scored on the same rows."""
 
 MAX_STEPS = "train.max_steps"
 INSTALLER = "setup_env.py"
@@ -74,8 +78,12 @@ def plan(project: Project, configuration: Configuration, python: Path) -> Plan:
         return Plan(started, "without network, which it must report", Phase.SETUP, refusal=NO_DOWNLOAD)
     if verb == "train" and package_arguments(configuration)[1:2] == ["latest"]:
         return Plan(started, "unchanged; it may find no interrupted run", Phase.RESUME, refusal=NOTHING_TO_RESUME)
+    if verb == "compare":
+        return Plan(started, "unchanged; it may find no two runs to compare", refusal=NOTHING_TO_COMPARE)
     if verb == "train":
         return training_plan(project, configuration, started)
+    if verb == "sweep":
+        return shortened(started, small_sweep(project, configuration), Phase.USE)
     if verb == "check-data":
         return shortened(started, small_model(project, configuration), Phase.SETUP)
     return Plan(started, "unchanged", Phase.SETUP if verb == "doctor" else Phase.USE)
@@ -139,9 +147,27 @@ def package_arguments(configuration: Configuration) -> list[str]:
     return arguments if script == PACKAGE else []
 
 
+def small_sweep(project: Project, configuration: Configuration) -> Iterator[str]:
+    """One trial of two steps in a folder of its own, with a small model."""
+    yield from ("trials=1", "seeds=1", "name=check-run", f"vary.{MAX_STEPS}=[2]")
+    sweep = document_of(project, config_of(configuration))
+    for override in model_overrides(project, str(sweep.get("config", ""))):
+        key, value = override.split("=")
+        yield f"vary.{key}=[{value}]"
+
+
 def small_model(project: Project, configuration: Configuration) -> Iterator[str]:
     """Overrides that replace a model from the Hub by the demo's tiny model, which needs no download."""
-    config = next((argument for argument in configuration.arguments if argument.endswith((".yaml", ".yml"))), "")
+    return model_overrides(project, config_of(configuration))
+
+
+def config_of(configuration: Configuration) -> str:
+    """The YAML file among the arguments; empty if there is none."""
+    return next((argument for argument in configuration.arguments if argument.endswith((".yaml", ".yml"))), "")
+
+
+def model_overrides(project: Project, config: str) -> Iterator[str]:
+    """Overrides of a config, as `small_model` gives them."""
     name = model_of(project, config)
     demo = model_of(project, "configs/demo.yaml")
     if demo and name and not name.startswith("tiny:") and not (project.root / name).is_dir():
@@ -150,9 +176,14 @@ def small_model(project: Project, configuration: Configuration) -> Iterator[str]
 
 def model_of(project: Project, config: str) -> str:
     """The model that a config names; empty if it cannot be read, as the package itself reports that."""
+    model = document_of(project, config).get("model")
+    return str(model.get("name", "")) if isinstance(model, dict) else ""
+
+
+def document_of(project: Project, config: str) -> dict[str, Any]:
+    """The content of a YAML file; nothing if it cannot be read."""
     try:
         document = parse_yaml(project.text(project.root / config) or "")
     except ValueError:
-        return ""
-    model = document.get("model") if isinstance(document, dict) else None
-    return str(model.get("name", "")) if isinstance(model, dict) else ""
+        return {}
+    return document if isinstance(document, dict) else {}

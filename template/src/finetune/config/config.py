@@ -19,7 +19,7 @@ from ..files import PLAIN_NAME
 from ..section import Section
 from ..tasks.settings import AnyTask, FeatureKind, Overflow
 from .continual import AnyContinual, Ewc, Naive, Replay
-from .methods import AdaLora, AnyMethod, Full, Prefix, QLora, soft_prompt_tokens
+from .methods import AdaLora, AnyMethod, Full, Lora, Prefix, QLora, soft_prompt_tokens
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 TrackerName = Literal["mlflow", "wandb", "trackio", "swanlab"]
@@ -142,6 +142,11 @@ class Data(Section):
 
     For text-classification, multi-label-classification, regression and ranking. Missing values are allowed.
     """
+    slices: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Slices: columns by whose values an evaluation is broken down, or length (of the text): [domain, length].
+
+    The most frequent values of a column, and the quartiles of the length in characters, each with its interval.
+    """
     where: dict[str, str] = Field(default_factory=dict)
     """Row filter: keep only rows in which a column matches a regular expression: {domain: ^news$}."""
     template: str | None = None
@@ -247,6 +252,11 @@ class Train(Section):
     """Early stopping: stop after so many validations without improvement, once the model beats the trivial baseline."""
     clip_norm: float | None = Field(default=1.0, gt=0)
     """Gradient clipping: the largest norm of the gradient; larger ones are scaled down. null switches it off."""
+    neftune_alpha: float | None = Field(default=None, gt=0, le=1000)
+    """NEFTune noise on the embedded tokens, for text generation and chat: instruction tuning may answer better with it.
+
+    5 to 15 are usual. Longer answers are a known side effect. null: no noise.
+    """
     log_every: int = Field(default=10, ge=1)
     """Logging interval: optimizer steps between two entries in the log."""
     keep_checkpoints: int = Field(default=1, ge=1)
@@ -274,10 +284,26 @@ class Optim(Section):
 
     Not for models whose output layer shares the matrix (tied weights). Other methods freeze them in any case.
     """
+    frozen_layers: int = Field(default=0, ge=0, le=1000)
+    """Frozen lower layers in full fine-tuning: so many layers from below, and the embeddings, keep their weights.
+
+    Saves their gradients, optimizer state and backward pass; helps where data are few and like those of pretraining.
+    """
     lr: float = Field(default=5e-5, gt=0, le=10)
     """Learning rate at its peak. Pretrained models: 1e-5 to 1e-4; from scratch or head only: about 1e-3."""
     head_lr: float | None = Field(default=None, gt=0, le=10)
     """Learning rate of the head, which starts from random weights, at its peak; null takes lr."""
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    """Layer-wise learning-rate decay: each layer learns this much slower than the one above; 1 switches it off.
+
+    lr is the rate above the top layer, the embeddings have the lowest. 0.8 to 0.95 keep more of what pretraining
+    learnt, which helps with few examples.
+    """
+    lora_plus: float | None = Field(default=None, ge=1, le=1000)
+    """LoRA+ (Hayou et al. 2024): the second matrices of lora (B) learn so many times faster than the first (A).
+
+    16 is usual; it helps where LoRA learns slowly, as on tasks unlike pretraining. null: both learn at lr.
+    """
     weight_decay: float = Field(default=0.01, ge=0, lt=1)
     """Weight decay of matrices; biases and norms have none."""
     beta1: float = Field(default=0.9, ge=0, lt=1)
@@ -410,6 +436,8 @@ class Config(Section):
                 raise ValueError(f"model.dtype is {self.model.dtype}, but {reason}")
             if part.train.packing and (reason := self._unpackable()):
                 raise ValueError(f"train.packing is true, but {reason}: set it to false")
+            if part.train.neftune_alpha and (reason := self._without_noise(part.train)):
+                raise ValueError(f"train.neftune_alpha is set, but {reason}")
             if part.train.parallel == "fsdp" and (reason := self._unshardable(part.optim)):
                 raise ValueError(f"train.parallel is fsdp, but {reason}: set it to ddp")
             if part.train.checkpoint_format == "sharded" and part.train.parallel != "fsdp":
@@ -425,6 +453,11 @@ class Config(Section):
                 raise ValueError(
                     "optim.head_lr is set, but a generative model has no new head with a learning rate of its own: "
                     "remove it, or change optim.lr"
+                )
+            if part.optim.lora_plus and not isinstance(self.method, Lora | QLora):
+                raise ValueError(
+                    f"optim.lora_plus is set, but method.type is {self.method.type}, which has no matrices of LoRA: "
+                    f"remove it, or take lora"
                 )
             if part.optim.schedule == "plateau" and part.data.validation is None:
                 raise ValueError("optim.schedule is plateau, which follows the validation metric: set data.validation")
@@ -477,6 +510,14 @@ class Config(Section):
             return "model.attention is eager, and packed texts need sdpa"
         return None
 
+    def _without_noise(self, train: Train) -> str | None:
+        """Why no noise can be added to the embeddings, if so."""
+        if self.task.auto_model != "AutoModelForCausalLM":
+            return f"{self.task.type} is no task of a decoder: remove it"
+        if train.packing:
+            return "train.packing is true, where the noise does not know the length of a text: set one of them only"
+        return None
+
     def _in_fp32(self, train: Train) -> str | None:
         """Why frozen weights cannot be kept in half precision, if so."""
         kind = self.method.type
@@ -514,7 +555,7 @@ class Config(Section):
     @property
     def freezes(self) -> bool:
         """Whether weights of the base model stay as they are."""
-        return not isinstance(self.method, Full) or self.optim.embeddings == "frozen"
+        return not isinstance(self.method, Full) or self.optim.embeddings == "frozen" or self.optim.frozen_layers > 0
 
     @property
     def run_folder(self) -> Path:

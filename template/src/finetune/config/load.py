@@ -1,7 +1,7 @@
 """Read a config from YAML or from a run; errors are one sentence with place and remedy."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
@@ -27,11 +27,16 @@ def load_config(path: Path, overrides: list[str] | None = None) -> Config:
     Remote code that the config of a run (.json) allows is not allowed: a run is data, only the command can allow it.
     Raises UserError with file:line and key for a syntax error, an unknown or repeated key, and a bad value.
     """
+    return config_with(path, map(parse_override, overrides or []))
+
+
+def config_with(path: Path, changes: Iterable[tuple[tuple[str, ...], Node]]) -> Config:
+    """Read a config as `load_config` does, with other values at some keys; an error in one names the place of it."""
     root = read_yaml(path)
-    if path.suffix == ".json":
-        root.set(*parse_override("model.trust_remote_code=false"))
-    for override in overrides or []:
-        root.set(*parse_override(override))
+    if path.suffix == ".json" and (model := root.children.get("model")):
+        model.children["trust_remote_code"] = Node(False, model.origin)
+    for keys, value in changes:
+        root.set(keys, value)
     for key, folder in deleted_keys().items():
         if key in root.children:
             raise UserError(

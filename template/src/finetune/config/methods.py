@@ -39,6 +39,8 @@ class Lora(LowRank):
     """LoRA: low-rank updates of the body's matrices, and the head; nearly as good as full, with small checkpoints."""
     r: int = Field(default=8, ge=1, le=1024)
     """LoRA rank: a matrix of n by m gets r * (n + m) trainable parameters."""
+    rank_stabilized: bool = False
+    """rsLoRA (Kalajdzievski 2023): scale by alpha / sqrt(rank), so that large ranks (64 and more) learn as fast."""
 
 
 class QLora(LowRank):
@@ -48,6 +50,8 @@ class QLora(LowRank):
     """QLoRA: LoRA on a body quantized to 4 bits, an eighth of the memory. Needs an NVIDIA GPU and bitsandbytes."""
     r: int = Field(default=8, ge=1, le=1024)
     """LoRA rank: a matrix of n by m gets r * (n + m) trainable parameters."""
+    rank_stabilized: bool = False
+    """rsLoRA (Kalajdzievski 2023): scale by alpha / sqrt(rank), so that large ranks (64 and more) learn as fast."""
     quantization: Literal["nf4", "fp4"] = "nf4"
     """Quantization type: the 16 values of a weight; nf4 spaces them for normally distributed weights, fp4 as floats."""
     compute: Literal["bf16", "fp16", "fp32"] = "bf16"

@@ -16,10 +16,11 @@ from ..dataset import Split, concatenate, encode_split, new_task, read_split
 from ..errors import UserError
 from ..files import is_valid, recover
 from ..model.device import Precision, choose_device
+from ..model.freezing import freeze_parts
 from ..model.head import resize_head
 from ..model.layers import unwrap_model
 from ..model.load import set_attention
-from ..model.methods import apply_method, can_be_merged, freeze_embeddings, is_peft
+from ..model.methods import apply_method, can_be_merged, is_peft
 from ..model.packed_attention import use_packed_attention
 from ..model.precision import wanted_precision
 from ..run.folder import RunFolder
@@ -95,7 +96,7 @@ class PreviousRun(FirstRun):
         base, model = Base.read(self.run.model), self.saved.model
         if not is_peft(self.config.method):  # adapters were applied when the model was loaded
             model = apply_method(self.config.method, model, base.head)
-        freeze_embeddings(self.config, model)
+        freeze_parts(self.config, model)
         set_attention(unwrap_model(model), self.config.model)
         self._choose_attention(model)
         resize_head(model, base.head, self.saved.task.model_options(), task.model_options())
@@ -157,7 +158,7 @@ def stored_memory(run: RunFolder, wanted: Replay | Ewc, trust_remote_code: bool 
     if is_valid(folder):
         return folder
     config = run.config()
-    recorded = run.environment()["data"]
+    recorded = run.environment().get("data", {})
     for source in config.data.train:
         if names_network(source) or not _is_unchanged(source, recorded):
             raise UserError(

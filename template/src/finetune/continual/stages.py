@@ -92,8 +92,8 @@ def scores(config: Config, finished: Config) -> list[float | None]:
         stage = stage_config(config, number)
         examples = read_split(stage, new_task(stage), scored_files(stage.data))
         if knows(saved.task, stage, examples):
-            measured, _ = measure(stage, saved, examples)
-            found.append(measured["metrics"][measured["headline"]])
+            scores = measure(stage, saved, examples).scores
+            found.append(scores.metrics[saved.task.main_metric])
         else:
             found.append(None)
     return found

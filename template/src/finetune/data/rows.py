@@ -6,7 +6,9 @@ hold one example per row; .conll, .conllu, .bio and .iob hold one word per line,
 and parallel text.
 """
 
-from collections.abc import Callable, Iterator
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
@@ -30,7 +32,7 @@ from .readers.xlsx import read_xlsx
 from .records import Record
 from .word_rows import sentences
 
-__all__ = ["READERS", "Columns", "Row", "read_rows", "reader_name", "stream_rows"]
+__all__ = ["READERS", "Columns", "Row", "fingerprint", "read_rows", "reader_name", "stream_rows"]
 
 READERS: dict[str, Callable[[Path, Columns], Iterator[Record]]] = {
     ".jsonl": read_jsonl,
@@ -49,6 +51,19 @@ READERS: dict[str, Callable[[Path, Columns], Iterator[Record]]] = {
 }
 BINARY = (".xlsx", ".parquet", ".arrow", ".feather")
 """Formats that are compressed in themselves."""
+
+
+def fingerprint(rows: Iterable[Row], targets: Iterable[str]) -> str:
+    """SHA-256 of rows as they are written in their files, and of their target columns.
+
+    Equal only for the same rows in the same order with the same targets, whatever else a task reads of them.
+    """
+    digest, targets = hashlib.sha256(), [*targets]
+    for row in rows:
+        content = [row.original, *(row.values.get(name) for name in targets)]
+        line = json.dumps(content, ensure_ascii=False, sort_keys=True, default=str)
+        digest.update(f"{line}\n".encode(errors="surrogatepass"))
+    return digest.hexdigest()
 
 
 def reader_name(path: Path) -> str:

@@ -37,6 +37,8 @@ def sentences(records: Iterator[Record], columns: Columns) -> Iterator[Record]:
         return records
     first = list(islice(records, SAMPLE))
     column: Source | None = (columns.renamed or {}).get(columns.grouped_by)
+    if column is not None and _has_lists(first, columns):
+        return chain(first, records)  # a sentence a row already, as `finetune errors` writes them
     if column is None:
         if not _is_of_words(first, columns):
             return chain(first, records)
@@ -87,6 +89,12 @@ def _readable(record: Record) -> Record:
     if record.error:
         raise record.error
     return record
+
+
+def _has_lists(records: Sequence[Record], columns: Columns) -> bool:
+    """Whether the words are lists, so that every row is a sentence."""
+    cells = [_cells(record, columns) for record in records if record.error is None]
+    return any(isinstance(value, list) for one in cells for value in one.values())
 
 
 def _is_of_words(records: Sequence[Record], columns: Columns) -> bool:

@@ -38,7 +38,7 @@ def content_of(source: Path, columns: Columns, rows: Sequence[Row], added: Added
     What has no format of one file, such as a folder, becomes .jsonl. A column that the file has already gets a number:
     prediction_2. Raises UserError for what a format cannot hold.
     """
-    added = _renamed(source, rows, added or [{}] * len(rows))
+    added = renamed(source, rows, added or [{}] * len(rows))
     suffix = suffix_of(source)
     if suffix not in WRITERS:
         return json_lines({**row.original, **record} for row, record in zip(rows, added, strict=True))
@@ -66,7 +66,7 @@ def compressed(target: Path, content: bytes) -> bytes:
     return content
 
 
-def _renamed(source: Path, rows: Sequence[Row], added: Added) -> Added:
+def renamed(source: Path | str, rows: Sequence[Row], added: Added) -> Added:
     """The added columns, with a number where the file has one of that name."""
     taken = {name for row in rows if isinstance(row.original, dict) for name in row.original}
     names = dict.fromkeys(name for record in added for name in record)

@@ -17,6 +17,7 @@ from ..errors import UserError
 from ..hub_client import HUB_NAME
 from ..run.folder import RunFolder
 from ..run.saved_model import SavedModel
+from ..tasks.results import INTERVAL, interval_text
 from .ollama import reads_folder
 
 Kind = Literal["safetensors", "adapter", "onnx"]
@@ -194,10 +195,11 @@ def _metric_table(evaluation: dict[str, Any]) -> str:
     metrics, baselines = evaluation["metrics"], evaluation["baseline"]
     names = sorted(metrics, key=lambda name: name != evaluation["headline"])
     found = [metrics, *(baseline["metrics"] for baseline in baselines)]
-    return _table(
-        ["metric", "this model", *(baseline["name"] for baseline in baselines)],
-        [[name, *(f"{values[name]:.4f}" if name in values else "" for values in found)] for name in names],
-    )
+    rows = [[name, *(f"{values[name]:.4f}" if name in values else "" for values in found)] for name in names]
+    intervals = [interval_text(one.get("interval")) for one in (evaluation, *baselines)]
+    if any(intervals):
+        rows.insert(1, [INTERVAL, *intervals])
+    return _table(["metric", "this model", *(baseline["name"] for baseline in baselines)], rows)
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

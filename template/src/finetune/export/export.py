@@ -15,10 +15,12 @@ from ..dataset import read_split
 from ..errors import UserError
 from ..files import publish
 from ..hub_client import first_line
+from ..model.head import output_layer, scaled
 from ..model.methods import can_be_merged, has_virtual_tokens, merge
 from ..run.folder import RunFolder
 from ..run.named_files import require_named_data
 from ..run.saved_model import TASK_FILE, SavedModel, load_saved_model, to_data_units
+from ..tasks.probabilities import ProbabilityTask
 from .adapter import require_peft, write_adapter
 from .card import CardOptions, Kind, write_card
 from .generation import decoding, ignored_settings, set_generation
@@ -129,6 +131,7 @@ def _export(run: RunFolder, folder: Path, config: Config, options: Options) -> l
             known["int8"] = quantize(target, config, saved, examples, in_data_units=in_data_units)
         if saved.task.standardization():
             known["data_units"] = in_data_units
+        known["state"] |= {name: saved.task.state()[name] for name in known["state"].keys() & {"temperature"}}
         saved.tokenizer.save_pretrained(target)
         (target / TASK_FILE).write_text(json.dumps(known, indent=1, ensure_ascii=False), encoding="utf-8")
         write_card(target, folder.name, run, saved, kind, options.card, known.get("int8"))
@@ -154,6 +157,7 @@ def _write_merged(target: Path, saved: SavedModel) -> bool:
     """The model, with what the method has learnt merged. Returns whether its numbers are in the unit of the data."""
     model = merge(saved.method, saved.model)
     in_data_units = to_data_units(saved, model)
+    _fold_temperature(saved, model)
     if saved.task.generation:
         set_generation(saved, model)
     model.save_pretrained(target)
@@ -168,6 +172,7 @@ def _write_onnx(target: Path, saved: SavedModel, known: dict[str, Any], notes: l
     if can_be_merged(saved.method):  # a graph can hold the layers of a method that cannot be
         model = merge(saved.method, model)
     in_data_units = to_data_units(saved, model)
+    _fold_temperature(saved, model)
     saved.tokenizer.padding_side = "right"  # from which position on a graph without a cache counts
     if saved.task.generation:
         _write_generator(target, saved, model, notes)
@@ -182,6 +187,17 @@ def _write_onnx(target: Path, saved: SavedModel, known: dict[str, Any], notes: l
     else:
         notes.append(f"{SCRIPT.name} is left out: the tokenizer of this model is none of the library tokenizers")
     return in_data_units
+
+
+def _fold_temperature(saved: SavedModel, model: Any) -> None:
+    """Divide the output layer by the temperature of the task, which is 1 then: softmax and sigmoid are calibrated.
+
+    A head that does not end in a linear layer stays as it is, and so does the temperature.
+    """
+    _, layers = output_layer(model, saved.head)
+    if isinstance(saved.task, ProbabilityTask) and layers:
+        layers[-1].load_state_dict(scaled(layers[-1].state_dict(), 1 / saved.task.temperature, 0.0))
+        saved.task.temperature = 1.0
 
 
 def _write_generator(target: Path, saved: SavedModel, model: Any, notes: list[str]) -> None:
@@ -213,6 +229,11 @@ def _notes(folder: Path, saved: SavedModel, known: dict[str, Any], options: Opti
             f"model.overflow is {saved.task.overflow}, which other programs do not have: they read the beginning of a "
             f"text of more than {saved.max_length} tokens, and their answer may differ; predict and serve read it as "
             f"in the training, and so does the script of --format onnx"
+        )
+    if (temperature := known["state"].get("temperature", 1.0)) != 1.0:
+        notes.append(
+            f"the probabilities of this export are not calibrated: divide its logits by {temperature}, the temperature "
+            f"in {folder / TASK_FILE}"
         )
     if int8 := known.get("int8"):
         notes.append(

@@ -68,8 +68,8 @@ def _measured(task: Task[Any, Any], in_data_units: bool) -> Task[Any, Any]:
 def _metric(folder: Path, config: Config, saved: SavedModel, examples: list[Any]) -> float:
     """The main metric of the ONNX model in a folder."""
     model = OnnxModel(folder, saved.model.config)
-    measured, _ = measure(config, replace(saved, model=model), examples)
-    return float(measured["metrics"][saved.task.main_metric])
+    scores = measure(config, replace(saved, model=model), examples).scores
+    return scores.metrics[saved.task.main_metric]
 
 
 def _quantize(source: Path, target: Path) -> None:

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import try_to_load_from_cache
 from safetensors import safe_open
 
 from ..errors import UserError
+from ..files import reads_content
 from ..hub_client import HUB_NAME
 from ..parsing import parsing, require_regular
 
@@ -47,6 +49,7 @@ PROBABILITY = re.compile(r"dropout|drop_prob|pdrop")
 PARAMETERS_PER_BYTE = 16
 """More parameters than that for each byte of the weights, and some millions for a head, belong to another model."""
 SMALL = 2**27
+FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
 def require_sound_settings(source: str) -> None:
@@ -68,11 +71,24 @@ def require_sound_settings(source: str) -> None:
 
 
 def require_sound_weights(source: str) -> None:
-    """Raise UserError if the weights of the folder `source`, if it is one, are damaged; headers are read."""
+    """Raise UserError if the weights of the folder `source`, if it is one, are damaged or not finite."""
     folder = Path(source)
     if folder.is_dir():
         for path in weight_files(folder):
             _require_header(path)
+            require_finite(path)
+
+
+def require_finite(path: Path) -> None:
+    """Raise UserError for a weight that is NaN or infinite, from which all that is computed is NaN."""
+    if not reads_content():
+        return
+    with parsing(f"{path}: is damaged or cut", ANEW), safe_open(path, framework="pt") as file:
+        for name in file.keys():  # noqa: SIM118
+            tensor = file.get_tensor(name)
+            is_weight = tensor.dtype in FLOATS and tensor.numel() and "mask" not in name  # a mask may be infinite
+            if is_weight and not torch.stack(tensor.aminmax()).isfinite().all():
+                raise UserError(f"{path}: '{name}' has values that are NaN or infinite: {ANEW}")
 
 
 def weight_files(folder: Path) -> list[Path]:

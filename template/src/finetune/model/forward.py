@@ -22,7 +22,8 @@ def forward(model: Any, task: Task[Any, Any], batch: Batch, precision: Precision
     inputs = task.model_inputs(model, batch.inputs, batch.labels)
     with autocast(precision, model.device):
         if not whole_logits and in_chunks(model, task, batch.labels):
-            return token_scores(model, inputs, batch.labels, partial(task.scored, labels=batch.labels))
+            scored = partial(task.scored, labels=batch.labels)
+            return token_scores(model, inputs, batch.labels, scored, task.label_smoothing)
         logits = model(**inputs).logits
     return task.example_logits(logits, batch.labels)
 

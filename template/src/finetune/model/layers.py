@@ -84,6 +84,27 @@ def find_layers(model: Any) -> dict[str, nn.Module]:
     return {f"{name}.{index}": layer for name, stack in stacks.items() for index, layer in enumerate(stack)}
 
 
+def layers_by_depth(model: Any) -> list[list[nn.Module]]:
+    """The transformer layers of each stack (encoder, decoder), the lowest first."""
+    stacks: dict[str, list[nn.Module]] = {}
+    for name, layer in find_layers(model).items():
+        stacks.setdefault(name.rpartition(".")[0], []).append(layer)
+    return [*stacks.values()]
+
+
+def embedding_modules(model: Any) -> list[nn.Module]:
+    """What is below the first layer: embeddings, and the modules right around them, such as their norm."""
+    layers = {*find_layers(model).values()}
+    inside = {part for layer in layers for part in layer.modules()}
+    return [
+        module
+        for module in model.base_model.modules()
+        if any(isinstance(part, nn.Embedding) for part in (module, *module.children()))
+        and module not in inside
+        and layers.isdisjoint(module.modules())
+    ]
+
+
 def linear_layer_names(model: Any, method: str) -> dict[str, str]:
     """All linear layers inside the transformer layers: full name to name inside the layer."""
     return {

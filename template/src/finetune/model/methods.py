@@ -11,14 +11,13 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.nn import Embedding
 from transformers.pytorch_utils import Conv1D
 
-from ..config.config import Config
 from ..config.methods import AdaLora, Adapter, AnyMethod, Full, Head, Ia3, Lora, Prefix, Prompt, QLora
 from ..errors import UserError
 from .bottleneck import insert_adapters
-from .layers import KEYS, MLP_OUTPUT, VALUES, find_linear_layers, in_modules, linear_layer_names, unwrap_model
+from .folder_checks import require_finite
+from .layers import KEYS, MLP_OUTPUT, VALUES, find_linear_layers, in_modules, linear_layer_names
 from .quantization import prepare_quantized
 from .soft_prompts import hide_prompt, virtual_token_options
 from .tabular_head import NAME, accept_features
@@ -64,24 +63,6 @@ def apply_method(method: AnyMethod, model: Any, head: Sequence[str], total_steps
             return model
 
 
-def freeze_embeddings(config: Config, model: Any) -> None:
-    """`optim.embeddings`: freeze the token embeddings in full fine-tuning; the other methods have frozen them.
-
-    Raises UserError if another layer shares them, such as a tied output layer.
-    """
-    if config.optim.embeddings == "trained" or not isinstance(config.method, Full):
-        return
-    table = unwrap_model(model).get_input_embeddings().weight
-    if any(
-        getattr(module, "weight", None) is table and not isinstance(module, Embedding) for module in model.modules()
-    ):
-        raise UserError(
-            f"optim.embeddings is frozen, but the output layer of '{config.model.name}' has the same matrix (tied "
-            f"weights), and would be frozen as well: set it to trained"
-        )
-    table.requires_grad_(False)
-
-
 def peft_config(method: PeftMethod, model: Any, head: Sequence[str], total_steps: int) -> Any:
     """The method as peft's config. Target modules are full names, so that no module of the head is targeted."""
     import peft
@@ -93,7 +74,7 @@ def peft_config(method: PeftMethod, model: Any, head: Sequence[str], total_steps
     low_rank = _low_rank(method, model) if isinstance(method, Lora | QLora | AdaLora) else {}
     match method:
         case Lora() | QLora():
-            return peft.LoraConfig(r=method.r, **low_rank, **common)
+            return peft.LoraConfig(r=method.r, use_rslora=method.rank_stabilized, **low_rank, **common)
         case AdaLora():
             total_steps = max(2, total_steps)  # the last pruning needs a step before it to score the ranks
             begin, end = int(method.begin * total_steps), max(2, ceil(method.end * total_steps))
@@ -133,9 +114,11 @@ def save_adapter(method: AnyMethod, model: Any, target: Path, weights: dict[str,
 def load_adapter(method: AnyMethod, model: Any, folder: Path) -> None:
     """Load a saved adapter into a model that `apply_method` has prepared.
 
-    Raises KeyError, OSError or SafetensorError if the file is missing, damaged or has other weights.
+    Raises KeyError, OSError or SafetensorError if the file is missing, damaged or has other weights, and UserError if
+    one is not finite.
     """
     weights = load_file(folder / WEIGHTS_FILE)
+    require_finite(folder / WEIGHTS_FILE)
     differing = adapter_weights(method, model).keys() ^ weights.keys()
     if differing:
         raise KeyError(min(differing))

@@ -62,7 +62,9 @@ def chunk_bytes(model: Any, tokens: int) -> int:
     return torch.float32.itemsize * (logits + (weight.numel() if weight.requires_grad else 0))
 
 
-def token_scores(model: Any, inputs: dict[str, Any], labels: Tensor, scored_of: ScoredOf) -> TokenScores:
+def token_scores(
+    model: Any, inputs: dict[str, Any], labels: Tensor, scored_of: ScoredOf, smoothing: float = 0.0
+) -> TokenScores:
     """A forward pass, with the scores of tokens in place of logits.
 
     `labels` are (rows, tokens); soft prompts may stand before these tokens. A model that is sharded (FSDP2) has the
@@ -73,7 +75,7 @@ def token_scores(model: Any, inputs: dict[str, Any], labels: Tensor, scored_of: 
 
     def score(layer: Any, arguments: tuple[Tensor]) -> Tensor:
         states, truth = scored_of(arguments[0][:, -labels.shape[1] :])
-        found.append(_score(partial(_logits, body, layer), states, truth, layer))
+        found.append(_score(partial(_logits, body, layer), states, truth, layer, smoothing))
         return arguments[0][:, :0]  # the model itself goes on with the logits of no token
 
     def add_loss(_: Any, __: Any, output: Any) -> None:
@@ -101,10 +103,12 @@ def _logits(model: Any, layer: Any, states: Tensor) -> Tensor:
     return logits
 
 
-def _score(logits_of: Callable[[Tensor], Tensor], states: Tensor, labels: Tensor, layer: Any) -> TokenScores:
+def _score(
+    logits_of: Callable[[Tensor], Tensor], states: Tensor, labels: Tensor, layer: Any, smoothing: float
+) -> TokenScores:
     parameters = [parameter for parameter in layer.parameters() if parameter.requires_grad]
     if torch.is_grad_enabled() and (states.requires_grad or parameters):
-        loss: Tensor = _ChunkedLoss.apply(logits_of, labels, states, *parameters)  # type: ignore[no-untyped-call]
+        loss: Tensor = _ChunkedLoss.apply(logits_of, labels, smoothing, states, *parameters)  # type: ignore[no-untyped-call]
         return TokenScores(loss, labels.new_empty(0), labels.new_empty(0))
     chunks = zip(states.split(CHUNK), labels.split(CHUNK), strict=True)
     return join([score_tokens(logits_of(part), truth) for part, truth in chunks])
@@ -115,7 +119,12 @@ class _ChunkedLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, logits_of: Callable[[Tensor], Tensor], labels: Tensor, states: Tensor, *parameters: Tensor
+        ctx: Any,
+        logits_of: Callable[[Tensor], Tensor],
+        labels: Tensor,
+        smoothing: float,
+        states: Tensor,
+        *parameters: Tensor,
     ) -> Tensor:
         losses: list[Tensor] = []
         by_states: list[Tensor] = []
@@ -123,7 +132,7 @@ class _ChunkedLoss(torch.autograd.Function):
         for part, truth in zip(states.split(CHUNK), labels.split(CHUNK), strict=True):
             with torch.enable_grad():
                 part = part.detach().requires_grad_(states.requires_grad)
-                loss = cross_entropy(logits_of(part), truth)
+                loss = cross_entropy(logits_of(part), truth, smoothing)
             wanted = [part, *parameters] if states.requires_grad else [*parameters]
             gradients = [*torch.autograd.grad(loss, wanted)]
             if states.requires_grad:
@@ -138,4 +147,4 @@ class _ChunkedLoss(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
         # In place: they are as large as the weights, and no second backward pass can ask for them.
-        return None, None, *(None if saved is None else saved.mul_(gradient) for saved in ctx.saved_tensors)
+        return None, None, None, *(None if saved is None else saved.mul_(gradient) for saved in ctx.saved_tensors)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from filelock import FileLock, Timeout
 
-from ..arguments import run_argument, trust_option
+from ..arguments import confidence_option, run_argument, trust_option
 from ..console import counted, make_console, quiet_libraries
 from ..errors import UserError
 from ..files import Folder, make_folders
@@ -52,7 +52,7 @@ class Pace:
               help="Length of the reference window before it, in windows.")  # fmt: skip
 @click.option("--topic", help="Column of the topic; default: topic, if there is one.")
 @click.option("--time", "time_column", help="Column of the time: ISO 8601 or seconds since 1970; default: arrival.")
-@click.option("--min-confidence", type=click.FloatRange(0, 1), help="Below this probability: unsure, not the label.")
+@confidence_option
 @click.option("--alarm", "alarms", metavar="RULE", multiple=True,
               help='"[TOPIC:] LABEL > 0.4", "... < 0.1", "... jumps 4" or "... drops 4"; may be repeated.')  # fmt: skip
 @click.option(

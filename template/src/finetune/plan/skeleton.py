@@ -10,9 +10,10 @@ from ..config.methods import Lora, QLora, soft_prompt_tokens
 from ..dataset import Examples, new_task
 from ..model.cpu_attention import use_cpu_attention
 from ..model.first_token import compute_first_token_only
+from ..model.freezing import freeze_parts
 from ..model.layers import head_modules
 from ..model.load import load_model_config, load_tokenizer, on_meta
-from ..model.methods import apply_method, freeze_embeddings
+from ..model.methods import apply_method
 from ..model.requirements import require_architecture
 from ..model.tabular_head import join_features
 from ..model.tiny import is_tiny, tiny_config
@@ -51,5 +52,5 @@ def make_skeleton(config: Config) -> tuple[Any, torch.dtype | None]:
     compute_first_token_only(model)
     if config.model.attention == "auto" and config.train.device == "cpu":
         use_cpu_attention(model)
-    freeze_embeddings(config, model)
+    freeze_parts(config, model)
     return model, stored

@@ -8,19 +8,22 @@ from typing import Any
 
 import yaml
 
+from .. import optional
 from ..errors import UserError
 from ..files import MANIFEST, Folder, entries, is_plain
 from ..run.folder import RunFolder, data_check_folder
 from ..run.history import TrainingHistory, read_history
 from ..run.records import DataCheck, Recorded, Stages, read_record
+from ..tasks.verdict import verdict
 from . import plots
+from .explanations import explained
 from .facts import environment_facts, main_facts
 from .matrices import confusions, stage_matrix
 from .page import render
 from .words import Translate, translator
 
 INDEX = "index.html"
-PICTURE = re.compile(r"(loss|metric|learning-rate|(scatter|curve)-.+-[0-9]+)\.(svg|png)")
+PICTURE = re.compile(r"(loss|metric|learning-rate|(scatter|curve)-.+-[0-9]+|(reliability|coverage)-.+)\.(svg|png)")
 """Names of plots; earlier versions drew .png."""
 
 
@@ -45,6 +48,7 @@ def write_report(run: Path) -> Path:
         page = render(
             language,
             name_of_run=config.get("run", {}).get("name") or run.resolve().name,
+            verdicts=verdicts(evaluations, _),
             facts=main_facts(config, environment, examples_of_test(config, evaluations), history, main_metric, _),
             environment=environment_facts(config, environment, _),
             curves=[embed(path) for path in draw_curves(history, main_metric, target, _)],
@@ -52,6 +56,7 @@ def write_report(run: Path) -> Path:
                 {
                     **evaluation,
                     "matrices": [confusions(matrix) for matrix in evaluation["matrices"]],
+                    "explanations": [explained(one) for one in evaluation.get("explanations", [])],
                     "drawn": draw_results(evaluation, target, _),
                 }
                 for evaluation in evaluations
@@ -68,6 +73,12 @@ def write_report(run: Path) -> Path:
         if PICTURE.fullmatch(path.name) and path.name not in drawn:
             report.remove(path.name)
     return report.path / INDEX
+
+
+def verdicts(evaluations: list[dict[str, Any]], _: Translate) -> list[str]:
+    """What is to be said first: on which split a baseline is better, or as good."""
+    told = {evaluation["split"]: verdict(evaluation, _) for evaluation in evaluations}
+    return [_("{split}: {sentence}").format(split=_(split), sentence=text) for split, text in told.items() if text]
 
 
 def advice(run: Path, config: dict[str, Any], _: Translate) -> dict[str, str]:
@@ -139,6 +150,9 @@ def draw_results(evaluation: dict[str, Any], folder: Path, _: Translate) -> list
         for number, content in enumerate(evaluation.get(kind, []), start=1):
             path = folder / f"{kind.removesuffix('s')}-{evaluation['split']}-{number}.svg"
             drawn.append({"title": content["title"], "picture": embed(draw(content, path, _))})
+    if part := optional.find("calibration", "plots"):
+        pictures = part.draw(evaluation, folder, _).items()
+        drawn += [{"title": title, "picture": embed(picture)} for title, picture in pictures]
     return drawn
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from ..tasks.verdict import CLOSE, LOSES, REMEDY, TIES
 from .metrics import MEANINGS
 
 Translate = Callable[[str], str]
@@ -20,8 +21,11 @@ def _into_chinese(text: str) -> str:
     return CHINESE.get(text, text)
 
 
-CHINESE_BEGINNINGS = {"always the mean, ": "总是预测平均值 ", "always ": "总是预测 "}
-"""Names of baselines that end in a label or a number, the longest beginning first."""
+CHINESE_BEGINNINGS = {
+    **{"always the mean, ": "总是预测平均值 ", "always ": "总是预测 "},
+    "To see more, run: ": "查看更多，请运行：",
+}
+"""Names of baselines that end in a label or a number, the longest beginning first, and notes that end in a command."""
 
 
 CHINESE = {
@@ -63,6 +67,10 @@ CHINESE = {
     "test": "测试集",
     "this model": "本模型",
     "lower is better": "越低越好",
+    "95 % interval": "95% 区间",
+    "{low} to {high}": "{low} 至 {high}",
+    "Where the metric lies in 95 % of resamples of the examples (bootstrap).":
+        "对样本重新抽样（自助法）时，95% 的抽样结果的指标落在此范围内。",
     "{examples} of {file}": "{file}，{examples}",
     "Nothing was evaluated yet: run": "尚未评估，请运行：",
     "Nothing was evaluated: the config names no validation or test data. With a file of labelled examples, run":
@@ -83,6 +91,15 @@ CHINESE = {
     "frequency of each token": "各词元的频率",
     "the source as it stands": "原文照抄",
     "the first sentence": "第一句",
+    "TF-IDF with logistic regression": "TF-IDF 加逻辑回归",
+    "TF-IDF with ridge regression": "TF-IDF 加岭回归",
+    "BM25 with features": "BM25 加特征",
+    "{split}: {sentence}": "{split}：{sentence}",
+    LOSES: "基线“{baseline}”更好：{metric} 为 {theirs}，本模型为 {ours}。",
+    TIES: "基线“{baseline}”同样好：{metric} 为 {theirs}。",
+    CLOSE:
+        "与基线“{baseline}”难分高下：它的 {metric} 为 {theirs}，落在本模型 {ours} 的 95% 区间（{low} 至 {high}）之内。",
+    REMEDY: "可以试试更多训练数据、更多轮次或别的基础模型。",
     # Titles, columns and averages of the tables of the tasks
     "Confusion matrix": "混淆矩阵",
     "Per label": "各标签",
@@ -93,12 +110,55 @@ CHINESE = {
     "Predicted against true": "预测值与真实值",
     "Precision and recall by threshold (micro average)": "不同阈值下的精确率与召回率（微平均）",
     "threshold": "阈值",
+    "Calibration": "概率校准",
+    "temperature": "温度",
+    "as trained": "训练所得",
+    "temperature {value}": "温度 {value}",
+    "ECE, bins of equal size": "ECE（等频分箱）",
+    "Brier score": "Brier 分数",
+    "Precision by confidence": "不同置信度下的精确率",
+    "wanted": "期望值",
+    "coverage": "覆盖率",
+    "Reliability diagram": "可靠性图",
+    "probability": "概率",
+    "share of right answers": "正确回答的比例",
+    "Risk by coverage": "风险与覆盖率",
+    "coverage: share of the answers that are given": "覆盖率：给出的回答所占的比例",
+    "share of wrong ones": "其中错误的比例",
     "chosen: {value}": "所选：{value}",
     "Rank of the first relevant document": "第一个相关文档的名次",
     "Scored": "计分范围",
     "Samples": "示例",
     "queries with a relevant document": "有相关文档的查询",
     "their documents": "这些查询的文档",
+    # Errors and slices
+    "Most confident mistakes": "最自信的错误",
+    "Largest errors": "最大的误差",
+    "Errors by kind": "错误的种类",
+    "Most frequent errors": "最常见的错误",
+    "Worst queries": "排序最差的查询",
+    "Slices": "分组评估",
+    "place": "位置",
+    "text": "文本",
+    "query": "查询",
+    "absolute error": "绝对误差",
+    "loss per token": "每个词元的损失",
+    "kind": "种类",
+    "error": "错误",
+    "for example": "例如",
+    "true → predicted": "真实 → 预测",
+    "slice": "分组",
+    "95 % from": "95% 区间：从",
+    "to": "到",
+    "confusion": "混淆",
+    "missed": "遗漏",
+    "invented": "多报",
+    "boundary": "边界",
+    "type and boundary": "类型和边界",
+    "type: the same words, but another type. boundary: overlapping words. missed: a true entity for which no "
+    "overlapping prediction is left. invented: the reverse (Nejadgholi et al. 2020).":
+        "类型：词相同，类型不同。边界：词有重叠。遗漏：真实的实体，没有与之重叠的预测可以配对。多报：与遗漏相反"
+        "（Nejadgholi 等，2020）。",
     "micro avg": "微平均",
     "macro avg": "宏平均",
     "weighted avg": "加权平均",
@@ -115,6 +175,12 @@ CHINESE = {
     "source": "原文",
     "reference": "参考",
     "generated": "生成",
+    # Explanations
+    "Explanations": "解释",
+    "How much each word contributes to what the model predicts:": "每个词对模型预测的贡献：",
+    "raises it": "支持",
+    "lowers it": "不支持",
+    "completeness error": "完备性误差",
     # Curves
     "training": "训练",
     "Loss": "损失",

@@ -18,14 +18,24 @@ from ..config.config import Config
 from ..config.load import read_config
 from ..console import notice, print_line
 from ..errors import UserError
-from ..files import Folder, before, damage, entries, is_folder, is_link, make_folders, move, new_folder, recover
+from ..files import (
+    Folder,
+    before,
+    damage,
+    entries,
+    is_folder,
+    is_link,
+    make_folders,
+    move,
+    new_folder,
+    reads_content,
+    recover,
+)
 from .records import Environment, Evaluation, checked_record, read_record
 
 STEP = re.compile(r"step-(0|[1-9][0-9]{0,17})")
 """Name of a checkpoint."""
 EVALUATION = re.compile(r"evaluation-(.+)\.json")
-NO_CHECKSUMS = "FINETUNE_NO_CHECKSUMS"
-"""Environment variable: with 1, models are loaded without their checksums being verified; sizes always are."""
 STAGES = "stages"
 """In the folder of a run with stages: the folder of the runs of its stages."""
 
@@ -52,6 +62,11 @@ class RunFolder(Folder):
     def metrics_file(self) -> Path:
         """The training log: one JSON object a line."""
         return self.path / "metrics.jsonl"
+
+    @property
+    def lock_file(self) -> Path:
+        """The file that a training locks while it writes to the folder; beside it, because the folder may be moved."""
+        return self.path.with_name(f".{self.path.name}.lock")
 
     @property
     def checkpoints(self) -> Path:
@@ -92,6 +107,11 @@ class RunFolder(Folder):
     def evaluation_name(split: str) -> str:
         """The name of the file with the metrics on a split."""
         return f"evaluation-{split}.json"
+
+    @staticmethod
+    def contributions_name(split: str) -> str:
+        """The name of the file with the contributions of the examples of a split to the main metric."""
+        return f"evaluation-{split}.safetensors"
 
     def config(self) -> Config:
         """The resolved config of the run. It does not allow remote code: only the command that is running can."""
@@ -167,14 +187,10 @@ class RunFolder(Folder):
         return path
 
     @property
-    def _lock(self) -> FileLock:
-        return FileLock(self.path.with_name(f".{self.path.name}.lock"))
-
-    @property
     def is_claimed(self) -> bool:
         """Whether a training writes here. One that starts in this very moment is refused: do not ask often."""
         try:
-            with self._lock.acquire(timeout=0):
+            with FileLock(self.lock_file).acquire(timeout=0):
                 return False
         except Timeout:
             return True
@@ -188,7 +204,7 @@ class RunFolder(Folder):
             raise UserError(
                 f"run.dir: the folder {self.path.parent} cannot be made ({error.strerror}): choose another one"
             ) from error
-        lock = self._lock
+        lock = FileLock(self.lock_file)
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
@@ -209,7 +225,7 @@ class RunFolder(Folder):
 def _intact(best: Path, stamps: tuple[tuple[str, int, int], ...]) -> Path:
     """`best`, or the version before it. Cached while the `stamps` of both stay, because checksums take time."""
     earlier = before(best)
-    checksums = os.environ.get(NO_CHECKSUMS, "") in ("", "0")
+    checksums = reads_content()
     wrong = damage(best, checksums=checksums) if os.path.lexists(best) else "is missing"
     if wrong is None or not (os.path.lexists(best) or is_folder(earlier)):
         return best

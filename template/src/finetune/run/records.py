@@ -15,6 +15,7 @@ from ..parsing import LARGEST_NUMBER, SURROGATE, require_depth, shortened
 
 Count = Annotated[int, Field(ge=0, le=LARGEST_NUMBER)]
 Number = Annotated[int, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)] | float
+Share = Annotated[float, Field(ge=0, le=1)]
 Cell = str | Number | None
 
 
@@ -78,11 +79,18 @@ class Environment(Typed):
     parameters: Parameters | None = None
 
 
+Interval = Annotated[list[Number], Field(min_length=2, max_length=2)]
+"""Low and high."""
+
+
 class Baseline(Typed):
-    """Metrics of a trivial baseline."""
+    """Metrics of a baseline."""
 
     name: str
+    learnt: bool = False
+    """Whether it was fitted to the training data, or else is trivial."""
     metrics: dict[str, Number]
+    interval: Interval | None = None
 
 
 class Table(Typed):
@@ -146,6 +154,70 @@ class Curves(Typed):
         return self
 
 
+class Bin(Typed):
+    """A bin of a reliability diagram."""
+
+    confidence: Share
+    accuracy: Share
+    count: Count
+
+
+class Probabilities(Typed):
+    """Measures of probabilities; without answers those of the labels alone."""
+
+    ece: float | None = None
+    bins: list[Bin] = []
+    coverage: list[Share] = []
+    risk: list[Share] = []
+
+    @model_validator(mode="after")
+    def _has_pairs(self) -> Self:
+        if len(self.coverage) != len(self.risk):
+            raise ValueError("its lists must have the same length")
+        return self
+
+
+class Calibration(Typed):
+    """Measures of probabilities as trained, and at the temperature of the model."""
+
+    temperature: float
+    before: Probabilities
+    after: Probabilities
+
+
+class ExplainedWord(Typed):
+    """A word, and how much it contributes."""
+
+    part: str
+    start: Count
+    end: Count
+    gradients: Number | None = None
+    occlusion: Number | None = None
+
+
+class ExplainedTarget(Typed):
+    """What is explained of a text."""
+
+    target: str
+    unit: str
+    probability: Number | None = None
+    value: Number | None = None
+    baseline: Number | None = None
+    baseline_token: str = ""
+    error: Number | None = None
+    steps: Count | None = None
+    words: list[ExplainedWord]
+
+
+class Explanation(Typed):
+    """An explained example."""
+
+    texts: dict[str, str]
+    targets: list[ExplainedTarget]
+    place: str = ""
+    truth: str | None = None
+
+
 class Evaluation(Typed):
     """evaluation-<split>.json."""
 
@@ -158,11 +230,17 @@ class Evaluation(Typed):
     headline: str
     lower_is_better: bool
     metrics: dict[str, Number]
+    interval: Interval | None = None
+    """95 % interval of the main metric."""
+    fingerprint: str | None = None
+    """SHA-256 of the rows."""
     baseline: list[Baseline]
     tables: list[Table]
     matrices: list[Matrix]
     scatters: list[Scatter] = []
     curves: list[Curves] = []
+    calibration: Calibration | None = None
+    explanations: list[Explanation] = []
     notes: list[str]
 
     @model_validator(mode="after")
@@ -244,6 +322,13 @@ def read_record(folder: Folder, name: str, model: type[Typed], remedy: str) -> d
     return checked_record(folder, name, folder.read_object(name, remedy), model, remedy)
 
 
+def first_problem(error: ValidationError, *section: str) -> str:
+    """The key and what is wrong with its value; `section`: the keys above those that were validated."""
+    first = error.errors()[0]
+    place = ".".join(map(str, (*section, *first["loc"])))
+    return f"{shortened(place)}: {first['msg']}" if place else first["msg"]
+
+
 def checked_record(
     folder: Folder, name: str, content: dict[str, Any], model: type[Typed], remedy: str
 ) -> dict[str, Any]:
@@ -256,9 +341,7 @@ def checked_record(
     except RecursionError as error:
         raise UserError(f"{folder.path / name}: is nested too deeply: {remedy}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise UserError(f"{folder.path / name}: {shortened(place)}: {first['msg']}: {remedy}") from error
+        raise UserError(f"{folder.path / name}: {first_problem(error)}: {remedy}") from error
     except ValueError as error:
         raise UserError(f"{folder.path / name}: {shortened(str(error))}: {remedy}") from error
     return content

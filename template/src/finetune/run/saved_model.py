@@ -10,6 +10,8 @@ folded into its last layer. Here a model predicts standardized labels, and loads
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +29,7 @@ from torch import Tensor
 from ..config import config as settings
 from ..config.config import Config
 from ..config.methods import AnyMethod, QLora
+from ..console import counted
 from ..distributed.parallel import gather_full
 from ..distributed.world import World
 from ..errors import UserError
@@ -44,12 +47,11 @@ from ..model.quantization import dequantize, quantization_config, require_quanti
 from ..model.remote_code import code_not_allowed
 from ..model.tabular_head import NAME, join_features
 from ..model.tiny import is_tiny
-from ..parsing import parsing
 from ..tasks import make_task
 from ..tasks.base import Task
 from ..tasks.settings import AnyTask
 from .named_files import names_network
-from .records import Saved, read_record
+from .records import Saved, first_problem, read_record
 
 TASK_FILE = "finetune.json"
 STANDARDIZED = "standardized_head.safetensors"
@@ -189,16 +191,14 @@ def load_saved_model(
         description = _description(folder)
     except OSError as error:
         raise no_model_yet(folder) from error
-    with parsing(f"{folder / TASK_FILE}: cannot be used", DAMAGED):  # each task knows the types of its state
-        task = make_task(TASKS.validate_python(description["task"]))
-        task.load_state(description["state"])
-        method = METHODS.validate_python(description["method"])
+    task, method = _task_and_method(folder, description)
     base = _base_model(folder, description)
     if base.trust_remote_code and not trust_remote_code:  # the library's class of that name might compute otherwise
         raise code_not_allowed(folder)
     local = _local(folder, trust_remote_code).model_copy(update={"attention": base.attention})
     auto = getattr(transformers, task.settings.auto_model)
     config = load_model_config(local)
+    _require_outputs(folder, task, config)
     vars(config).pop("quantization_config", None)  # none is saved here; it may name a kernel that would be downloaded
     trained_in: Precision = description.get("precision", "fp32")  # models of earlier versions do not have it
     if is_peft(method):
@@ -222,6 +222,33 @@ def load_saved_model(
         fuse_gelu(model)
     tokenizer = load_pretrained(transformers.AutoTokenizer, local)
     return SavedModel(task, model, tokenizer, description["max_length"], method, description["head"], trained_in)
+
+
+def _task_and_method(folder: Path, description: dict[str, Any]) -> tuple[Task[Any, Any], AnyMethod]:
+    """Raises UserError where a value has not the type it must."""
+    with _section(folder, "task"):
+        task = make_task(TASKS.validate_python(description["task"]))
+    with _section(folder, "state"):
+        task.load_state(description["state"])
+    with _section(folder, "method"):
+        return task, METHODS.validate_python(description["method"])
+
+
+@contextmanager
+def _section(folder: Path, name: str) -> Iterator[None]:
+    """Raise a ValidationError of the block as UserError with file and key."""
+    try:
+        yield
+    except ValidationError as error:
+        raise UserError(f"{folder / TASK_FILE}: {first_problem(error, name)}: {DAMAGED}") from error
+
+
+def _require_outputs(folder: Path, task: Task[Any, Any], config: Any) -> None:
+    """Raise UserError unless the model has an output for each label."""
+    labels = task.model_options().get("num_labels", config.num_labels)
+    if labels != config.num_labels:
+        wrong = f"{counted(labels, 'label')} for a model with {counted(config.num_labels, 'output')}"
+        raise UserError(f"{folder / TASK_FILE}: state: has {wrong}: {DAMAGED}")
 
 
 def no_model_yet(folder: Path) -> UserError:
@@ -290,10 +317,8 @@ def _save_added(target: Path, method: AnyMethod, model: Any, base: Base, weights
 
 def _base_model(folder: Path, description: dict[str, Any]) -> settings.Model:
     """The base model of a saved model. Raises UserError for one whose code no commit pins."""
-    try:
+    with _section(folder, "base"):
         return settings.Model.model_validate(description["base"])
-    except ValidationError as error:
-        raise UserError(f"{folder / TASK_FILE}: base: {error.errors()[0]['msg']}: train the run again") from error
 
 
 def _local(folder: Path, trust_remote_code: bool = False) -> settings.Model:

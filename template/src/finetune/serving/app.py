@@ -8,12 +8,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from .. import __version__
+from .. import __version__, optional
 from .examples import rows_of
 from .gate import Gate
 from .limits import Problem
 from .problems import problem_response
-from .protocols import hf, openai, openinference, own, rerank, tei
+from .protocols import explain, hf, openai, openinference, own, rerank, tei
 from .protocols.scores import SCORED
 from .service import Service
 
@@ -34,6 +34,7 @@ def make_app(service: Service, key: str | None) -> Gate:
     task = service.config.task.type
     for protocol in (
         own,
+        *((explain,) if explains(service) else ()),
         *((tei, openinference) if task in SCORED else ()),
         hf,
         *((rerank,) if task == "ranking" else ()),
@@ -42,6 +43,11 @@ def make_app(service: Service, key: str | None) -> Gate:
         app.include_router(protocol.make_router(service))
     _add_operations(app, gate, service)
     return gate
+
+
+def explains(service: Service) -> bool:
+    """Whether the server explains its predictions. A generated text takes too long for a pass of the engine."""
+    return optional.is_there("explain") and not hasattr(service.config.task, "generation")
 
 
 def _add_errors(app: FastAPI) -> None:
@@ -133,5 +139,6 @@ def describe(service: Service) -> dict[str, Any]:
         "version": __version__,
         "task": settings.type,
         "device": model.description["device"],
+        "explains": explains(service),
         "example": [{**row, **dict.fromkeys(service.task.trained_columns or (), "")} for row in rows_of(settings)],
     }

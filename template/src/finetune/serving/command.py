@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from ..arguments import run_argument, trust_option
+from ..arguments import confidence_option, run_argument, trust_option
 from ..console import make_console, print_line, quiet_libraries
 from ..errors import INTERRUPTED, OK, UserError
 from ..packages import require_packages
@@ -28,7 +28,7 @@ SPARE_FILES = 64
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Default: that of the run.")
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), help="Default: that of the run.")
 @click.option("--onnx", type=click.Path(path_type=Path), help="Folder of the run's ONNX export, to compute with it.")
-@click.option("--threshold", type=click.FloatRange(0, 1), help="Withhold answers with a lower probability.")
+@confidence_option
 @click.option("--max-concurrent-requests", type=click.IntRange(1), default=512, show_default=True,
               envvar="MAX_CONCURRENT_REQUESTS", help="More get 429.")  # fmt: skip
 @click.option("--max-batch-tokens", type=click.IntRange(1), default=16384, show_default=True,
@@ -52,7 +52,7 @@ def serve(
     device: str | None,
     precision: str | None,
     onnx: Path | None,
-    threshold: float | None,
+    min_confidence: float | None,
     trust_remote_code: bool,
     **limits: Any,
 ) -> int:
@@ -79,7 +79,7 @@ def serve(
     config = run.config()
     chosen = {name: value for name, value in (("device", device), ("precision", precision)) if value}
     config = config.model_copy(update={"train": config.train.model_copy(update=chosen)})
-    source = Source(run, config, onnx, threshold, trust_remote_code)
+    source = Source(run, config, onnx, min_confidence, trust_remote_code)
     source.check()
     most, files = limits["max_concurrent_requests"], allow_open_files()
     if files is not None and files < most + SPARE_FILES:

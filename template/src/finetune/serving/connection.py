@@ -4,6 +4,7 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
+from h11 import LocalProtocolError
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEAD_SECONDS = 10.0
@@ -28,6 +29,14 @@ class Connection(H11Protocol):
         """Called with what has come."""
         super().data_received(data)
         self._limit_head()
+
+    def send_400_response(self, msg: str) -> None:
+        """Called for bytes that are no HTTP. What is still to be answered of the requests before them is dropped."""
+        if self.cycle:
+            self.cycle.disconnected = True
+        with suppress(LocalProtocolError):  # in the midst of an answer
+            super().send_400_response(msg)
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called once, at the end."""

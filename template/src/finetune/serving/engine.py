@@ -1,14 +1,16 @@
 """The engine: a queue of features and the one thread that owns the model.
 
 Batches have no time window: while one is computed, requests queue; the next one takes the oldest feature and those
-nearest to it in length that fit the token budget and waste little on padding.
+nearest to it in length that fit the token budget and waste little on padding. Work of many passes, such as an
+explanation, has one pass after each batch.
 """
 
 import asyncio
 import logging
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from secrets import randbits
@@ -16,6 +18,7 @@ from time import perf_counter
 from typing import Any, Protocol
 
 from ..data.features import Feature
+from ..errors import UserError
 from ..generate import Watch
 from ..tasks.settings import Generation
 from .limits import Problem
@@ -109,6 +112,14 @@ class Job:
         return self is other or (self.generation == other.generation and self.seed is None and other.seed is None)
 
 
+@dataclass(eq=False, slots=True)
+class Turns:
+    """Work of many passes: it pauses after each, and returns its result."""
+
+    work: Generator[None, None, Any]
+    done: "asyncio.Future[Any]"
+
+
 def choose_batch(queue: Iterable[Item], capacity: Capacity) -> list[Item]:
     """The first item of the queue, and those nearest to it in length, the older ones first.
 
@@ -139,6 +150,7 @@ class Engine:
     def __init__(self, load: Callable[[], Computes], metrics: Metrics) -> None:
         self._load, self._metrics = load, metrics
         self._queue: dict[Item, None] = {}
+        self._turns: deque[Turns] = deque()
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
@@ -186,6 +198,18 @@ class Engine:
             raise
         return job.decoded
 
+    async def run(self, work: Generator[None, None, Any]) -> Any:
+        """The result of work of many passes. Raises Problem if it fails.
+
+        When the task that waits here is cancelled, the work ends after its current pass.
+        """
+        assert self._loop
+        turns = Turns(work, self._loop.create_future())
+        with self._changed:
+            self._turns.append(turns)
+            self._changed.notify()
+        return await turns.done
+
     def _drop(self, job: Job) -> None:
         job.cancelled = True
         with self._changed:
@@ -199,20 +223,47 @@ class Engine:
         except Exception as error:
             self.error = error
         self._loop.call_soon_threadsafe(self.loaded.set)
-        while self.model and (batch := self._next()):
-            self._compute(batch)
+        while self.model and not self._closed:
+            batch, turns = self._next()
+            if batch:
+                self._compute(batch)
+            if turns:
+                self._advance(turns)
 
-    def _next(self) -> list[Item]:
-        """The next batch, when there is one; nothing when the engine is closed."""
+    def _next(self) -> tuple[list[Item], Turns | None]:
+        """The next batch, and whose turn comes after it, when there is any of the two or the engine is closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._queue or self._closed)
+            self._changed.wait_for(lambda: self._queue or self._turns or self._closed)
             if self._closed:
-                return []
-            batch = choose_batch(self._queue, self.model.capacity)
+                return [], None
+            batch = choose_batch(self._queue, self.model.capacity) if self._queue else []
             for item in batch:
                 del self._queue[item]
+            turns = self._turns.popleft() if self._turns else None
         self._metrics.queue_size.set(len(self._queue))
-        return batch
+        return batch, turns
+
+    def _advance(self, turns: Turns) -> None:
+        """Do one pass, unless nobody waits for it any more."""
+        if turns.done.cancelled():
+            turns.work.close()
+            return
+        result: Any = None
+        try:
+            next(turns.work)
+        except StopIteration as end:
+            result = end.value
+        except UserError as error:
+            result = Problem(422, "invalid-row", str(error))
+        except Exception as error:
+            result = _failed(error)
+        else:
+            with self._changed:
+                self._turns.append(turns)
+            return
+        if not self._closed:
+            assert self._loop
+            self._loop.call_soon_threadsafe(_settle, turns, result)
 
     def _compute(self, batch: list[Item]) -> None:
         started = perf_counter()
@@ -264,6 +315,15 @@ def _resolve(job: Job, problem: Problem | None) -> None:
         job.done.set_exception(problem)
     else:
         job.done.set_result(None)
+
+
+def _settle(turns: Turns, result: Any) -> None:
+    if turns.done.done():  # cancelled
+        return
+    if isinstance(result, Problem):
+        turns.done.set_exception(result)
+    else:
+        turns.done.set_result(result)
 
 
 def _failed(error: Exception) -> Problem:

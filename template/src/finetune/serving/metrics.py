@@ -32,7 +32,9 @@ class Metrics:
         self.batch_size = Histogram("finetune_batch_size", "Inputs of a batch", buckets=SIZES, registry=registry)
         self.batch_tokens = Histogram("finetune_batch_tokens", "Tokens of a batch", buckets=TOKENS, registry=registry)
         self.truncated = Counter("finetune_truncated_inputs", "Inputs that were truncated", registry=registry)
-        self.withheld = Counter("finetune_withheld_predictions", "Labels below the threshold", registry=registry)
+        self.withheld = Counter(
+            "finetune_withheld_predictions", "Labels and entities below the least confidence", registry=registry
+        )
         self.predictions = Counter("finetune_predictions", "Predicted labels", ["label"], registry=registry)
 
     def observe_batch(self, tokens: Sequence[int], seconds: float) -> None:

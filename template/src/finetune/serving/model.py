@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from .. import optional
 from ..config.config import Config
 from ..data.features import Encoded, Feature
 from ..data.rows import Row
@@ -19,11 +21,11 @@ from ..model.precision import inference_precision
 from ..run.folder import RunFolder
 from ..run.saved_model import load_saved_model, no_model_yet
 from ..tasks.base import Task
+from ..tasks.probabilities import require_probabilities, withheld
 from ..tasks.settings import Generation
 from .engine import Capacity
 from .examples import rows_of
 from .onnx import load_onnx
-from .threshold import require_threshold, withhold
 
 Record = dict[str, Any]
 ENOUGH = 256
@@ -41,15 +43,15 @@ class Source:
     """That of the run, with the device and the precision of the server."""
     onnx: Path | None = None
     """Folder of an ONNX export, which then computes the logits."""
-    threshold: float | None = None
+    min_confidence: float | None = None
     """Answers with a lower probability are withheld."""
     trust_remote_code: bool = False
 
     def check(self) -> None:
         """Raises UserError for options that do not fit the task or the machine; the model is not loaded yet."""
         choose_device(self.config.train.device)
-        if self.threshold is not None:
-            require_threshold(self.config.task)
+        if self.min_confidence is not None:
+            require_probabilities(self.config.task)
         if self.onnx and hasattr(self.config.task, "generation"):
             raise UserError(
                 f"--onnx: a model of {self.config.task.type} generates token after token, which the server does "
@@ -68,13 +70,28 @@ class ServedModel:
         self.task: Task[Any, Any] = saved.task
         self.tokenizer, self.max_length = saved.tokenizer, saved.max_length
         self._padding_tokenizer = deepcopy(saved.tokenizer)
-        self._budget, self._threshold = budget, source.threshold
+        self._budget, self._least = budget, source.min_confidence
+        self._gradient_budget = min(budget, source.config.train.micro_batch_tokens)
         if source.onnx:
             self._model: Any = load_onnx(source.onnx, saved)
             self._precision: Precision = "fp32"
         else:
             self._model = saved.model.to(choose_device(source.config.train.device)).eval()
             self._precision = inference_precision(source.config.train.precision, saved.precision, self._model.device)
+
+    @cached_property
+    def explainers(self) -> tuple[Any, Any] | None:
+        """For the thread that encodes, and the one that computes; None if the project has no `explain/`."""
+        module = optional.find("explain", "explain")
+        if module is None:
+            return None
+        tokenizers = self.tokenizer, self._padding_tokenizer
+        budget, precision = self._gradient_budget, self._precision
+        encoding, computing = (
+            module.Explainer(self.task, self._model, tokenizer, self.max_length, budget, precision)
+            for tokenizer in tokenizers
+        )
+        return encoding, computing
 
     @property
     def capacity(self) -> Capacity:
@@ -140,9 +157,13 @@ class ServedModel:
         )
         return [(None, text) for text in texts]
 
-    def records(self, examples: list[Any], encoded: Encoded, decoded: Sequence[Any]) -> list[Record]:
-        """A record for each row, as `finetune predict` writes it; with the threshold, less what is too uncertain."""
+    def records(
+        self, examples: list[Any], encoded: Encoded, decoded: Sequence[Any], least: float | None
+    ) -> tuple[list[Record], int]:
+        """A record for each row, as `finetune predict` writes it, and how many answers are withheld.
+
+        `least`: the least probability of an answer, in place of that of the server.
+        """
         predictions = self.task.predictions(examples, encoded.features, decoded)
-        if self._threshold is None:
-            return self.task.records(examples, predictions)
-        return withhold(self.task, examples, predictions, self._threshold)
+        kept, count = withheld(self.task, predictions, self._least if least is None else least)
+        return self.task.records(examples, kept), count

@@ -14,6 +14,7 @@ from ..data.features import Encoded
 from ..data.rows import Row
 from ..dataset import columns_of
 from ..errors import UserError
+from ..parsing import DEEPEST, require_depth
 from ..tasks.base import Task
 from ..tasks.settings import Generation
 from .engine import Engine, Job
@@ -107,6 +108,7 @@ class Service:
         truncate: bool | None = None,
         generation: Generation | None = None,
         seed: int | None = None,
+        min_confidence: float | None = None,
     ) -> list[Record]:
         """A record for each row, the same as `finetune predict` writes. Raises Problem."""
         encoding = await self._encode(rows, truncate)
@@ -114,11 +116,32 @@ class Service:
         generation = generation or self.task.generation
         job = Job(encoding.encoded.features, generation, self.task.stop_tokens, seed, windows=windows)
         decoded = await self._submit(job)
-        records: list[Record] = await self._in_turn(
-            lambda: self.model.records(encoding.examples, encoding.encoded, decoded), encoding.characters
+        records: list[Record]
+        records, withheld = await self._in_turn(
+            lambda: self.model.records(encoding.examples, encoding.encoded, decoded, min_confidence),
+            encoding.characters,
         )
+        self.metrics.withheld.inc(withheld)
         self._count(records)
         return records
+
+    async def explain(
+        self, rows: Sequence[Row], methods: Sequence[str], label: str | None, word: int | None
+    ) -> list[Any]:
+        """The words of each row with their contributions, as `finetune explain` writes them. Raises Problem."""
+        characters = self._require_rows(rows)
+        assert self.model.explainers
+        encoding, computing = self.model.explainers
+        try:
+            choice = encoding.choice(label, word)
+            readings = await self._in_turn(lambda: [encoding.read(row) for row in rows], characters)
+        except UserError as error:
+            raise invalid_row(error) from error
+        if not self.limits.auto_truncate and (truncated := sum(reading.truncated for _, reading in readings)):
+            raise self._too_long(truncated)
+        return [
+            await self.engine.run(computing.explain(example, reading, methods, choice)) for example, reading in readings
+        ]
 
     async def write(
         self, row: Row, generation: Generation, *, stop: Sequence[str] = (), seed: int | None = None
@@ -175,14 +198,22 @@ class Service:
         assert isinstance(whole, Written)
         return whole
 
-    async def _encode(self, rows: Sequence[Row], truncate: bool | None) -> Encoding:
+    def _require_rows(self, rows: Sequence[Row]) -> int:
+        """The characters of all rows. Raises Problem where there are none, or too many."""
         if not rows:
             raise replace(EMPTY)
         if len(rows) > self.limits.max_client_batch_size:
             most = self.limits.max_client_batch_size
             raise Problem(413, "too-many-inputs", f"{len(rows)} inputs are more than {most}: send several requests")
+        return sum(map(_size, rows))
+
+    def _too_long(self, truncated: int) -> Problem:
+        longest = self.model.max_length
+        return Problem(422, "input-too-long", f"{truncated} of the inputs are longer than {longest} tokens")
+
+    async def _encode(self, rows: Sequence[Row], truncate: bool | None) -> Encoding:
+        characters = self._require_rows(rows)
         start = perf_counter()
-        characters = sum(_characters(row.original, row.place) for row in rows)
         try:
             examples, encoded = await self._in_turn(lambda: self.model.encode(rows), characters)
         except UserError as error:
@@ -198,8 +229,7 @@ class Service:
         headers["x-truncated-inputs"] = str(truncated)
         headers["x-compute-tokens"] = str(sum(feature.length for feature in encoded.features))
         if truncated and not (self.limits.auto_truncate if truncate is None else truncate):
-            longest = self.model.max_length
-            raise Problem(422, "input-too-long", f"{truncated} of the inputs are longer than {longest} tokens")
+            raise self._too_long(truncated)
         self.metrics.truncated.inc(truncated)
         return Encoding(examples, encoded, characters)
 
@@ -245,9 +275,7 @@ class Service:
             return
         for record in records:
             found = record["prediction"]
-            withheld = found is None
-            self.metrics.withheld.inc(withheld)
-            labels = [] if withheld else found if isinstance(found, list) else [found]
+            labels = [] if found is None else found if isinstance(found, list) else [found]
             for label in labels:
                 self.metrics.predictions.labels(label["label"] if isinstance(label, dict) else label).inc()
 
@@ -257,8 +285,18 @@ def invalid_row(error: UserError) -> Problem:
     return Problem(422, "invalid-row", str(error))
 
 
+def _size(row: Row) -> int:
+    """The characters of a row, in bytes. Raises Problem for lists and objects in too many levels."""
+    try:
+        require_depth(row.original)
+    except RecursionError:
+        what = f"{row.place}: has lists and objects in more than {DEEPEST} levels: send plain values"
+        raise Problem(422, "invalid-row", what) from None
+    return _characters(row.original, row.place)
+
+
 def _characters(value: Any, place: str) -> int:
-    """How many a row has. Raises Problem for half of a surrogate pair, which JSON may hold, but no tokenizer reads."""
+    """Of a value. Raises Problem for half of a surrogate pair, which JSON may hold, but no tokenizer reads."""
     if isinstance(value, str):
         try:
             return len(value.encode())

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from ..data.features import IGNORE, Feature
 from .base import E
-from .generative import Generated, GenerativeTask, sample_table
+from .generative import LARGEST_LOSS, Generated, GenerativeTask, sample_table
+from .intervals import Array
 from .results import Scores
 
 
@@ -39,6 +41,14 @@ class CausalLMTask(GenerativeTask[E]):
             if prediction.text is not None
         ]
         return Scores(self.token_metrics(predictions), sample_table(["prompt", "reference", "generated"], rows))
+
+    def contributions(self, examples: Sequence[E], predictions: Sequence[Generated]) -> Array:
+        """Of each text its loss and its scored tokens."""
+        return np.array([[prediction.loss, prediction.scored_tokens] for prediction in predictions], dtype=float)
+
+    def headline(self, sums: Array) -> Array:
+        """Perplexity."""
+        return np.exp(np.minimum(sums[..., 0] / np.maximum(1, sums[..., 1]), LARGEST_LOSS))
 
     def baselines(self, examples: Sequence[E], features: Sequence[Feature]) -> dict[str, list[Generated]]:
         return {"frequency of each token": self.unigram_baseline(examples, features)}

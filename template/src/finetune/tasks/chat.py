@@ -44,7 +44,7 @@ class ChatTask(CausalLMTask[Dialogue]):
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
         if text_pair is not None:
-            raise UserError("predict: the model reads single texts: leave out --text-pair")
+            raise UserError("--text: the model reads single texts: leave out --text-pair")
         return {"messages": [{"role": "user", "content": text}]}
 
     def to_rows(self, example: Dialogue) -> list[dict[str, Any]]:

@@ -1,14 +1,17 @@
 """Evaluation: how a task turns logits into predictions, scores them and shows them."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
+import numpy as np
 from torch import Tensor
 
 from ..console import counted
 from ..data.features import Feature
 from ..errors import UserError
+from .intervals import Array, bootstrap
 from .preprocessing import E
 from .results import Scores, WrongPrediction
 from .settings import Direction, Generation, Settings
@@ -23,6 +26,8 @@ class Evaluation(ABC, Generic[E, P]):
     settings: Settings
     generation: Generation | None = None
     """How texts are generated, for tasks whose predictions are texts."""
+    error_measure: ClassVar[str] = "probability"
+    """What the magnitude of a wrong prediction is."""
     stop_tokens: Sequence[int] = ()
     """The tokens that end a generated text."""
 
@@ -59,6 +64,31 @@ class Evaluation(ABC, Generic[E, P]):
     @abstractmethod
     def score(self, examples: Sequence[E], predictions: Sequence[P]) -> Scores:
         """Metrics and tables of labelled examples."""
+
+    def contributions(self, examples: Sequence[E], predictions: Sequence[P]) -> Array:
+        """(units, k): what each labelled example adds to the sums of which the main metric is a function, `headline`.
+
+        No columns where it is no function of sums: such a metric has no interval.
+        """
+        return np.zeros((len(examples), 0))
+
+    def headline(self, sums: Array) -> Array:
+        """The main metric, of shape (...), from the sums of contributions, of shape (..., k)."""
+        raise NotImplementedError
+
+    def has_headline(self, contributions: Array, value: float) -> bool:
+        """Whether contributions sum up to the value of the main metric; not where a subclass has another one."""
+        return contributions.size > 0 and math.isclose(self.headline(contributions.sum(0)), value, abs_tol=1e-9)
+
+    def interval(self, contributions: Array, value: float) -> tuple[float, float] | None:
+        """The 95 % bootstrap interval of the main metric, whose `value` is given; None where it has none.
+
+        Where all examples contribute the same, such as all are right, resamples cannot tell how far it may be off.
+        """
+        if len(contributions) < 2 or not self.has_headline(contributions, value):
+            return None
+        low, high = bootstrap(contributions, self.headline)
+        return (low, high) if low < high < math.inf else None  # False also for nan
 
     def size(self, examples: Sequence[E]) -> str:
         """How many examples there are, in words."""

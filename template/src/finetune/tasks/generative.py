@@ -5,21 +5,26 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from ..console import progress
 from ..data.features import IGNORE, Feature
 from ..errors import UserError
 from .base import E, Task
+from .class_loss import smoothing_in_training
 from .results import Table, WrongPrediction
 from .settings import Generation, GenerativeSettings
+from .state import State
 from .token_scores import TokenScores, cross_entropy, score_tokens
 
 LONGEST_SHOWN = 400
 """Characters of a text that a table of samples shows."""
+LARGEST_LOSS = 700.0
+"""Of a larger one, the perplexity has no float."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +41,24 @@ class Generated:
     """The text generated after the prompt; None where none was generated."""
 
 
+class Fitted(State):
+    """Size of the vocabulary, the tokens that end a text, and how often each token was seen."""
+
+    vocabulary: Annotated[int, Field(ge=1)]
+    ends: list[int]
+    frequencies: dict[Annotated[str, Field(pattern=r"^[0-9]{1,18}$")], Annotated[int, Field(ge=0)]]
+
+
 class GenerativeTask(Task[E, Generated]):
     """Cross-entropy of each token of the reference text; the head comes with the pretrained model."""
 
     generation: Generation
+    error_measure = "loss per token"
+    fitted: ClassVar[type[Fitted]] = Fitted
 
     def __init__(self, settings: GenerativeSettings) -> None:
         super().__init__(settings)
-        self.generation = settings.generation
+        self.generation, self.label_smoothing = settings.generation, settings.label_smoothing
         self.frequencies: dict[int, int] = {}
         self.vocabulary = 1
 
@@ -67,6 +82,7 @@ class GenerativeTask(Task[E, Generated]):
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
+        self.fitted.model_validate(state)
         self.vocabulary, self.stop_tokens = state["vocabulary"], state["ends"]
         self.frequencies = {int(token): count for token, count in state["frequencies"].items()}
 
@@ -106,7 +122,9 @@ class GenerativeTask(Task[E, Generated]):
         return values[kept], labels[kept]
 
     def loss(self, logits: Tensor | TokenScores, labels: Tensor) -> Tensor:
-        return logits.loss if isinstance(logits, TokenScores) else cross_entropy(*self.scored(logits, labels))
+        if isinstance(logits, TokenScores):
+            return logits.loss
+        return cross_entropy(*self.scored(logits, labels), smoothing_in_training(self.label_smoothing))
 
     def distillation_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
         (logits, aligned), (targets, _) = self.align(logits, labels), self.align(targets, labels)
@@ -120,6 +138,10 @@ class GenerativeTask(Task[E, Generated]):
         sums = torch.zeros(len(labels), 3, dtype=torch.float64, device="cpu")
         sums.index_add_(0, rows, torch.stack([losses, torch.ones_like(losses), correct], 1))
         return [(loss, int(scored), int(correct)) for loss, scored, correct in sums.tolist()]
+
+    def unit_losses(self, logits: Tensor | TokenScores, labels: Tensor, units: Sequence[Sequence[int]]) -> Tensor:
+        rows = self.decode(logits, labels)
+        return torch.tensor([sum(rows[row][0] for row in unit) for unit in units], dtype=torch.float64)
 
     def predictions(
         self, examples: Sequence[E], features: Sequence[Feature], decoded: Sequence[Any]
@@ -139,7 +161,7 @@ class GenerativeTask(Task[E, Generated]):
         scored = max(1, sum(prediction.scored_tokens for prediction in predictions))
         loss = sum(prediction.loss for prediction in predictions) / scored
         return {
-            "perplexity": math.exp(min(loss, 700)),  # a larger one has no float
+            "perplexity": math.exp(min(loss, LARGEST_LOSS)),
             "token_accuracy": sum(prediction.correct_tokens for prediction in predictions) / scored,
         }
 

@@ -1,13 +1,13 @@
 """Multi-label classification: any number of labels for a text or a pair of texts."""
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -15,10 +15,14 @@ from ..data.features import Feature
 from ..data.label_values import labels_of
 from ..data.rows import Row
 from ..errors import UserError
+from .class_loss import binary_cross_entropy, class_weights
+from .intervals import Array, ratio
 from .labels import label_options, require_known
 from .objective import at_least_fp32
-from .results import Curves, Scores, Summary, Table, WrongPrediction, macro_note
+from .probabilities import ProbabilityTask, softmax, with_opposite
+from .results import Curves, ErrorKind, Scores, Summary, Table, WrongPrediction, macro_note
 from .settings import MultiLabelClassification
+from .state import Labels, ProbabilityState, Share, TextState
 from .tabular import Values
 from .texts import TextTask, is_scored, joined, pair_of
 
@@ -42,10 +46,19 @@ class Prediction:
     probabilities: list[float]
 
 
-class MultiLabelClassificationTask(TextTask[Example, Prediction]):
+class Fitted(TextState, ProbabilityState):
+    """Labels in the order of the model's outputs, the most frequent ones, and the threshold of all."""
+
+    labels: Labels
+    frequent: list[str]
+    threshold: Share
+
+
+class MultiLabelClassificationTask(ProbabilityTask[Example, Prediction], TextTask[Example, Prediction]):
     """Binary cross-entropy for each label; one threshold for all, chosen on the validation data."""
 
-    fitted = ("labels", "frequent", "threshold")
+    settings: MultiLabelClassification
+    fitted = Fitted
 
     def __init__(self, settings: MultiLabelClassification) -> None:
         super().__init__(settings)
@@ -64,7 +77,7 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
         return Example(text, pair, labels, extra)
 
     def fit_targets(self, examples: Iterable[Example]) -> None:
-        self.labels = []
+        self.labels, self.weights = [], None
         self.extend_targets(examples)
 
     def extend_targets(self, examples: Iterable[Example]) -> None:
@@ -72,10 +85,13 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
         for example in examples:
             counts.update(example.labels or [])
             size += 1
+        earlier = dict(zip(self.labels, self.weights or [], strict=False))
         self.labels += sorted(counts.keys() - self.labels)
         if not self.labels:
             raise UserError("data.train: no example has a label: add labels to some")
         self.frequent = self._frequent(counts, size)
+        balanced = {label: (size - count) / count for label, count in counts.items() if count < size}
+        self.weights = class_weights(self.settings, self.labels, balanced, earlier)
 
     def _frequent(self, counts: Counter[str], examples: int) -> list[str]:
         """The labels that most examples have, or at least the most frequent one."""
@@ -99,34 +115,63 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
         logits = at_least_fp32(logits)
         # The mean over labels: one example weighs the same however many labels there are.
         targets = labels.to(logits.dtype).nan_to_num()
-        losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(-1)
+        losses = binary_cross_entropy(logits, targets, self.weights, self.settings).mean(-1)
         return (losses * is_scored(labels)).sum()
+
+    def unit_losses(self, logits: Tensor, labels: Tensor, units: Sequence[Sequence[int]]) -> Tensor:
+        targets = labels.to(at_least_fp32(logits).dtype).nan_to_num()
+        losses = F.binary_cross_entropy_with_logits(at_least_fp32(logits), targets, reduction="none").mean(-1)
+        return torch.stack([(losses * is_scored(labels))[list(rows)].sum() for rows in units])
 
     def distillation_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
         soft = (at_least_fp32(targets) / temperature).sigmoid()
-        return self.loss(logits / temperature, torch.where(is_scored(labels)[:, None], soft, math.nan)) * temperature**2
+        hotter = at_least_fp32(logits) / temperature
+        losses = F.binary_cross_entropy_with_logits(hotter, soft, reduction="none").mean(-1)
+        return (losses * is_scored(labels)).sum() * temperature**2
 
-    def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
-        return at_least_fp32(logits).sigmoid().tolist()
+    def labelled_logits(
+        self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any]
+    ) -> tuple[Array, NDArray[np.int64]]:
+        """Each label of each example by itself: whether it is absent or present."""
+        true = np.array([self.target(example) for example in examples], np.int64)
+        return with_opposite(self.of_examples(features, decoded)).reshape(-1, 2), true.ravel()
+
+    def at_temperature(self, temperature: float) -> Self:
+        changed = super().at_temperature(temperature)
+        # The sigmoid of its logit, which is multiplied by the power.
+        power = self.temperature / temperature
+        present, absent = self.threshold**power, (1 - self.threshold) ** power
+        changed.threshold = present / (present + absent)
+        return changed
 
     def calibrate(self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any]) -> None:
-        """The threshold with the best micro F1, half-way between two probabilities that occur."""
-        true = np.array([self.target(example) for example in examples]).ravel()
-        probabilities = np.array(self.of_examples(features, decoded)).ravel()
+        """The temperature, and the threshold with the best micro F1.
+
+        The threshold is half-way between two probabilities that occur at a temperature of 1, so that no answer depends
+        on the one that is chosen.
+        """
+        super().calibrate(examples, features, decoded)
+        chosen, self.temperature = self.temperature, 1.0
+        self.threshold = self._best_threshold(*self.labelled_logits(examples, features, decoded))
+        self.threshold, self.temperature = self.at_temperature(chosen).threshold, chosen
+
+    def _best_threshold(self, logits: Array, true: NDArray[np.int64]) -> float:
+        probabilities = softmax(logits, 1.0)[:, 1]
         order = np.argsort(-probabilities, kind="stable")
         sorted_probabilities, hits = probabilities[order], np.cumsum(true[order])
         f1 = 2 * hits / (np.arange(1, len(order) + 1) + true.sum())
         ends = np.flatnonzero(np.append(np.diff(sorted_probabilities) < 0, True))  # equal ones stand or fall together
         best = ends[np.argmax(f1[ends])]
         following = sorted_probabilities[best + 1] if best + 1 < len(order) else 0.0
-        self.threshold = float((sorted_probabilities[best] + following) / 2)
+        return float((sorted_probabilities[best] + following) / 2)
 
     def predictions(
         self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any]
     ) -> list[Prediction]:
+        logits = with_opposite(self.of_examples(features, decoded))
         return [
             Prediction([label for label, p in zip(self.labels, row, strict=True) if p > self.threshold], row)
-            for row in self.of_examples(features, decoded)
+            for row in softmax(logits, self.temperature)[..., 1].tolist()
         ]
 
     def score(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Scores:
@@ -166,6 +211,15 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
             ],
             curves=[self._by_threshold(true, predictions)],
         )
+
+    def contributions(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Array:
+        """True positives, false positives, false negatives."""
+        pairs = [(set(e.labels or []), set(p.labels)) for e, p in zip(examples, predictions, strict=True)]
+        return np.array([[len(t & p), len(p - t), len(t - p)] for t, p in pairs], dtype=float)
+
+    def headline(self, sums: Array) -> Array:
+        """Micro F1."""
+        return ratio(2 * sums[..., 0], 2 * sums[..., 0] + sums[..., 1] + sums[..., 2])
 
     def _by_threshold(self, true: "np.ndarray[Any, Any]", predictions: Sequence[Prediction]) -> Curves:
         """Micro precision, recall and F1 at thresholds from 0 to the last of 0.99 above which a label is predicted.
@@ -209,8 +263,36 @@ class MultiLabelClassificationTask(TextTask[Example, Prediction]):
             wrong = [p if label in chosen else 1 - p for label, p in pairs if (label in chosen) != (label in true)]
             if wrong:
                 truth, told = (", ".join(sorted(labels)) or "none" for labels in (true, chosen))
-                found.append(WrongPrediction(row, joined(example), truth, told, max(wrong)))
+                kinds = (
+                    *(ErrorKind("missed", label) for label in sorted(true - chosen)),
+                    *(ErrorKind("invented", label) for label in sorted(chosen - true)),
+                )
+                found.append(WrongPrediction(row, joined(example), truth, told, max(wrong), kinds))
         return found
+
+    def answers(
+        self, examples: Sequence[Example], predictions: Sequence[Prediction]
+    ) -> tuple[Array, NDArray[np.bool_]]:
+        """The predicted labels."""
+        found = [
+            (probability, label in (example.labels or []))
+            for example, prediction in zip(examples, predictions, strict=True)
+            for label, probability in self._chosen(prediction)
+        ]
+        return np.array([share for share, _ in found]), np.array([right for _, right in found], bool)
+
+    def withhold(self, predictions: Sequence[Prediction], least: float) -> tuple[list[Prediction], int]:
+        """These labels are left out."""
+        kept = [
+            replace(prediction, labels=[label for label, share in self._chosen(prediction) if share >= least])
+            for prediction in predictions
+        ]
+        return kept, sum(len(p.labels) for p in predictions) - sum(len(p.labels) for p in kept)
+
+    def _chosen(self, prediction: Prediction) -> list[tuple[str, float]]:
+        """The predicted labels with their probabilities."""
+        pairs = zip(self.labels, prediction.probabilities, strict=True)
+        return [(label, probability) for label, probability in pairs if label in prediction.labels]
 
     def records(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
         return [

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -33,6 +33,9 @@ class Objective(ABC):
         """Whether `loss` and `decode` also take the `TokenScores` of what is `scored`, in place of logits."""
         return False
 
+    label_smoothing: float = 0.0
+    """Label smoothing of the loss that is computed of `TokenScores`."""
+
     def scored(self, values: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """For `scores_tokens`: what predicts a scored token (of logits or hidden states), and these tokens' labels."""
         raise NotImplementedError
@@ -59,6 +62,16 @@ class Objective(ABC):
     @abstractmethod
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Sum of the losses of all scored labels (a scalar, fp32)."""
+
+    worst_label_counts: ClassVar[bool] = False
+    """Whether an example of several labels is as hard as the hardest of them (`unit_losses`), not as their mean."""
+
+    def unit_losses(self, logits: Any, labels: Tensor, units: Sequence[Sequence[int]]) -> Tensor:
+        """(units,): the loss of each of some rows of a batch, or groups of rows that `group_by_example` demands.
+
+        It tells which examples are hard or mislabelled: class weights and focal loss do not count.
+        """
+        return torch.stack([self.loss(logits[rows], labels[rows]) for rows in map(list, units)])
 
     def distillation_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
         """Knowledge distillation: sum of the cross-entropies with a teacher's logits, where a label is scored.

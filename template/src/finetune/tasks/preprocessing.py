@@ -10,6 +10,7 @@ from ..data.rows import Row
 from ..errors import UserError
 from .results import Summary
 from .settings import Overflow, Settings
+from .state import State
 from .tabular import TabularFeatures, Values
 
 E = TypeVar("E")
@@ -28,9 +29,11 @@ class Preprocessing(ABC, Generic[E]):
     """Whether the batch size counts features instead of examples: for long texts that are a row of windows."""
     groups_rows: ClassVar[bool] = False
     """Whether rows form one example wherever they stand: then all of them are read before the first is encoded."""
-    fitted: ClassVar[tuple[str, ...]] = ()
-    """Names of the attributes that fitting sets; `state` saves them with the model."""
+    fitted: ClassVar[type[State]] = State
+    """The attributes that fitting sets, with their types; `state` saves them with the model."""
 
+    weights: list[float] | None = None
+    """Class weights in the order of the labels, where they are not all 1."""
     overflow: Overflow = "cut"
     """`model.overflow` of the config: how a text is read that is longer than the model reads."""
 
@@ -55,6 +58,10 @@ class Preprocessing(ABC, Generic[E]):
         """The row from which each example was parsed, or the first of them."""
         return range(len(examples))
 
+    def rows_of(self, examples: Sequence[E]) -> Sequence[Sequence[int]]:
+        """All rows from which each example was parsed."""
+        return [(row,) for row in self.first_rows(examples)]
+
     @abstractmethod
     def example(self, row: Row) -> E:
         """A row as a validated example. Raises UserError with file:line."""
@@ -72,15 +79,15 @@ class Preprocessing(ABC, Generic[E]):
         """The columns of a text, or a pair, that was given without a file. Raises UserError where that does not fit."""
         if self.tabular:
             raise UserError(
-                f"predict: the model reads the columns {', '.join(self.tabular.names)} beside the text: name a file "
+                f"--text: the model reads the columns {', '.join(self.tabular.names)} beside the text: name a file "
                 f"with these columns in place of --text"
             )
         required, trained = self.settings.input_columns, self.trained_columns
         first, *others = required + self.settings.optional_columns
         if text_pair is None and (len(required) > 1 or trained):
-            raise UserError(f"predict: the model reads {first} and {others[0]}: give the {others[0]} with --text-pair")
+            raise UserError(f"--text: the model reads {first} and {others[0]}: give the {others[0]} with --text-pair")
         if text_pair is not None and (not others or trained == ()):
-            raise UserError("predict: the model reads single texts: leave out --text-pair")
+            raise UserError("--text: the model reads single texts: leave out --text-pair")
         return {first: text} if text_pair is None else {first: text, others[0]: text_pair}
 
     def tabular_values(self, examples: Sequence[E]) -> list[Values]:
@@ -98,15 +105,16 @@ class Preprocessing(ABC, Generic[E]):
 
     def state(self) -> dict[str, Any]:
         """What fitting has set, as JSON."""
-        fitted = {name: getattr(self, name) for name in self.fitted}
+        fitted = {name: getattr(self, name) for name in self.fitted.model_fields if name not in State.model_fields}
         overflow = {} if self.overflow == "cut" else {"overflow": self.overflow}
-        return {**fitted, **overflow, **({"features": self.tabular.columns} if self.tabular else {})}
+        weights = {} if self.weights is None else {"weights": self.weights}
+        return {**fitted, **weights, **overflow, **({"features": self.tabular.columns} if self.tabular else {})}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """The inverse of `state`."""
-        for name in self.fitted:
-            setattr(self, name, state[name])
-        self.overflow = state.get("overflow", "cut")
+        """The inverse of `state`. Raises pydantic's ValidationError where a value has not the type it must."""
+        found = self.fitted.model_validate(state)
+        for name in self.fitted.model_fields.keys() - {"features"}:
+            setattr(self, name, getattr(found, name))
         self.tabular.load(state.get("features", {}))
 
     def model_options(self) -> dict[str, Any]:

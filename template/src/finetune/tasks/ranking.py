@@ -16,9 +16,11 @@ from ..data.numbers import number_of
 from ..data.rows import Row
 from ..errors import UserError
 from .base import Task
+from .intervals import Array, ratio
 from .objective import at_least_fp32
 from .results import Scores, Summary, Table, WrongPrediction
 from .settings import Ranking
+from .state import Finite, State
 from .tabular import Values
 from .texts import text_of, tokenize
 
@@ -39,12 +41,18 @@ class Example:
         self.extra = self.extra or [()] * len(self.documents)
 
 
+class Fitted(State):
+    """The highest relevance."""
+
+    highest: Finite
+
+
 class RankingTask(Task[Example, list[float]]):
     """A score for each document of a query; the higher, the earlier it comes."""
 
     settings: Ranking
     groups_rows = True
-    fitted = ("highest",)
+    fitted = Fitted
 
     def __init__(self, settings: Ranking) -> None:
         super().__init__(settings)
@@ -67,6 +75,9 @@ class RankingTask(Task[Example, list[float]]):
 
     def first_rows(self, examples: Sequence[Example]) -> Sequence[int]:
         return [example.rows[0] for example in examples]
+
+    def rows_of(self, examples: Sequence[Example]) -> Sequence[Sequence[int]]:
+        return [example.rows for example in examples]
 
     def example(self, row: Row) -> Example:
         """A list of one document."""
@@ -158,6 +169,16 @@ class RankingTask(Task[Example, list[float]]):
         scored = Table("Scored", columns, [[len(pairs), documents]], "The metrics are means over queries.")
         return Scores(means, [scored, _first_ranks([round(1 / metrics["mrr"]) for metrics in per_query])])
 
+    def contributions(self, examples: Sequence[Example], predictions: Sequence[list[float]]) -> Array:
+        """Of each query NDCG@10, 1; zeros without a relevant document."""
+        pairs = zip(examples, predictions, strict=True)
+        values = [(_ndcg(np.array(e.labels), np.array(s), 10), 1.0) if any(e.labels) else (0.0, 0.0) for e, s in pairs]
+        return np.array(values)
+
+    def headline(self, sums: Array) -> Array:
+        """Mean NDCG@10."""
+        return ratio(sums[..., 0], sums[..., 1])
+
     def size(self, examples: Sequence[Example]) -> str:
         documents = sum(len(example.documents) for example in examples)
         return f"{counted(len(examples), 'query', 'queries')} with {counted(documents, 'document')}"
@@ -215,17 +236,25 @@ def _softmax_loss(scores: Tensor, relevance: Tensor) -> Tensor:
 
 
 def _metrics(relevance: "np.ndarray[Any, Any]", scores: "np.ndarray[Any, Any]") -> dict[str, float]:
-    """Of one query. NDCG has linear gains, as in Järvelin and Kekäläinen (2002) and in scikit-learn."""
-    from sklearn.metrics import average_precision_score, ndcg_score
+    """Of one query."""
+    from sklearn.metrics import average_precision_score
 
     relevant = relevance[np.argsort(-scores, kind="stable")] > 0
-    alone = len(relevance) == 1  # scikit-learn refuses a list of one, whose order is right
     return {
-        **{f"ndcg@{k}": 1.0 if alone else float(ndcg_score([relevance], [scores], k=k)) for k in (3, 10)},
+        **{f"ndcg@{k}": _ndcg(relevance, scores, k) for k in (3, 10)},
         "mrr": 1 / (int(np.argmax(relevant)) + 1),
         "map": float(average_precision_score(relevance > 0, scores)),
         **{f"recall@{k}": float(relevant[:k].sum() / relevant.sum()) for k in (1, 3)},
     }
+
+
+def _ndcg(relevance: "np.ndarray[Any, Any]", scores: "np.ndarray[Any, Any]", k: int) -> float:
+    """NDCG@k of one query, with linear gains, as in Järvelin and Kekäläinen (2002) and in scikit-learn."""
+    from sklearn.metrics import ndcg_score
+
+    if len(relevance) == 1:  # scikit-learn refuses a list of one, whose order is right
+        return 1.0
+    return float(ndcg_score([relevance], [scores], k=k))
 
 
 def _first_ranks(ranks: list[int]) -> Table:

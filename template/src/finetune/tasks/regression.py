@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -13,9 +14,11 @@ from ..data.features import Feature
 from ..data.numbers import number_of
 from ..data.rows import Row
 from ..errors import UserError
+from .intervals import Array
 from .objective import at_least_fp32
 from .results import Scatter, Scores, Summary, WrongPrediction
 from .settings import Regression
+from .state import Finite, Positive, TextState
 from .tabular import Values
 from .texts import TextTask, is_scored, joined, pair_of
 
@@ -31,11 +34,19 @@ class Example:
     """Its tabular features."""
 
 
+class Fitted(TextState):
+    """By which the labels are standardized."""
+
+    mean: Finite
+    deviation: Positive
+
+
 class RegressionTask(TextTask[Example, float]):
     """Squared or Huber error on standardized numbers; metrics and predictions are in the unit of the data."""
 
     settings: Regression
-    fitted = ("mean", "deviation")
+    fitted = Fitted
+    error_measure = "absolute error"
 
     def __init__(self, settings: Regression) -> None:
         super().__init__(settings)
@@ -110,6 +121,20 @@ class RegressionTask(TextTask[Example, float]):
             },
             scatters=[Scatter("Predicted against true", true, list(predictions))],
         )
+
+    def contributions(self, examples: Sequence[Example], predictions: Sequence[float]) -> Array:
+        """y, y^2, squared error, 1; y less its mean, for R2 stays the same and rounds less."""
+        true = np.array([example.label or 0.0 for example in examples])
+        y, ones = true - true.mean(), np.ones(len(true))
+        return np.stack([y, y * y, np.square(true - np.array(predictions)), ones], 1)
+
+    def headline(self, sums: Array) -> Array:
+        """R2; as in scikit-learn, where all true values are equal 0, and 1 for predictions without error."""
+        y, squares, errors, count = np.moveaxis(sums, -1, 0)
+        spread = squares - y * y / count
+        is_equal = spread <= 1e-12 * squares  # but for rounding
+        r2: Array = np.where(is_equal, (errors == 0) & (count > 1), 1 - errors / np.where(is_equal, 1.0, spread))
+        return r2
 
     def baselines(self, examples: Sequence[Example], features: Sequence[Feature]) -> dict[str, list[float]]:
         return {f"always the mean, {self.mean:.3g}": [self.mean] * len(examples)}

@@ -4,7 +4,10 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
+from typing import NamedTuple
 
+INTERVAL = "95 % interval"
+"""Name of the interval of a main metric."""
 MOST_NAMED = 10
 """Absent labels that a note names."""
 
@@ -67,6 +70,11 @@ class Scores:
     curves: list[Curves] = field(default_factory=list)
 
 
+def interval_text(interval: Sequence[float] | None) -> str:
+    """Low to high; nothing where there is no interval."""
+    return f"{interval[0]:z.4f} to {interval[1]:z.4f}" if interval else ""
+
+
 def _html_line(tag: str, cells: Sequence[str | int | float]) -> str:
     """A line of an HTML table, with line breaks as in the texts."""
     shown = (escape(f"{cell:z.4f}" if isinstance(cell, float) else str(cell)) for cell in cells)
@@ -84,6 +92,15 @@ def macro_note(labels: Sequence[str], present: Sequence[str], note: str = "") ->
     return f"{note} Macro averages leave out what does not occur in these data: {names}{more}.".lstrip()
 
 
+class ErrorKind(NamedTuple):
+    """What is wrong in a prediction, in words that can be counted."""
+
+    kind: str
+    """Such as confusion, missed or invented."""
+    detail: str
+    """Of what: a label, a type of entities, or two of them, `true → predicted`."""
+
+
 @dataclass(frozen=True, slots=True)
 class WrongPrediction:
     """A labelled example that the model predicts wrongly."""
@@ -95,6 +112,8 @@ class WrongPrediction:
     prediction: str
     magnitude: float
     """How large the error is. Where the task has probabilities, the one that the model gives to what is wrong."""
+    kinds: tuple[ErrorKind, ...] = ()
+    """The errors in it, for tasks that tell kinds of them."""
 
 
 @dataclass(frozen=True, slots=True)

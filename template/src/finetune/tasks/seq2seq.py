@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..data.features import IGNORE, Encoded, Feature
 from ..data.rows import Row
 from .generative import Generated, GenerativeTask, sample_table
-from .results import Scores, Summary
+from .intervals import Array
+from .results import Scores, Summary, WrongPrediction
 from .settings import Seq2SeqSettings
 from .texts import text_of, tokenize
 
@@ -64,6 +66,19 @@ class Seq2SeqTask(GenerativeTask[Example]):
     def prompt_and_reference(self, example: Example) -> tuple[str, str]:
         return example.source, str(example.target)
 
+    def errors(self, examples: Sequence[Example], predictions: Sequence[Generated]) -> list[WrongPrediction]:
+        """The generated texts that differ from the reference, sized by 1 - `similarity`."""
+        found = []
+        for row, (example, prediction) in enumerate(zip(examples, predictions, strict=True)):
+            size = 0.0 if prediction.text is None else 1 - self.similarity(str(example.target), prediction.text)
+            if size > 0:
+                found.append(WrongPrediction(row, *self.prompt_and_reference(example), str(prediction.text), size))
+        return found
+
+    @abstractmethod
+    def similarity(self, reference: str, generated: str) -> float:
+        """How close a generated text is to the reference, from 0 to 1."""
+
     @abstractmethod
     def text_metrics(self, references: list[str], generated: list[str]) -> dict[str, float]:
         """Metrics of generated texts, the main metric first."""
@@ -75,6 +90,15 @@ class Seq2SeqTask(GenerativeTask[Example]):
             metrics |= self.token_metrics(predictions)
         shown = [[e.source, str(e.target), text] for e, text in pairs[: self.generation.samples]]
         return Scores(metrics, sample_table(["source", "reference", "generated"], shown))
+
+    def contributions(self, examples: Sequence[Example], predictions: Sequence[Generated]) -> Array:
+        """`text_sums` of each generated text."""
+        texts = [prediction.text or "" for prediction in predictions]
+        return np.array(self.text_sums([str(example.target) for example in examples], texts), dtype=float)
+
+    @abstractmethod
+    def text_sums(self, references: list[str], generated: list[str]) -> list[list[float]]:
+        """What each generated text adds to the sums of the main metric."""
 
 
 def _shift_right(config: Any, labels: Tensor) -> Tensor:

@@ -3,9 +3,9 @@
 Nothing here imports torch: a config is checked, and its JSON Schema written, in a fraction of a second.
 """
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from ..section import Section
 
@@ -83,6 +83,16 @@ class TextSettings(Settings):
     auto_model = "AutoModelForSequenceClassification"
 
 
+class ProbabilitySettings(Settings):
+    """What tasks whose predictions have probabilities have in common."""
+
+    calibration: Literal["temperature", "none"] = "temperature"
+    """Calibration: temperature scaling divides the logits by one number, chosen at each validation, so that of the
+    predictions with a probability of 0.8 about 80 % are right. The predicted labels stay the same. none: the
+    probabilities as trained, which are often too high.
+    """
+
+
 # With the discriminator, an error is reported in the terms of the form that was meant.
 ClassWeights = Annotated[
     Annotated[Literal["none", "balanced"], Tag("word")]
@@ -91,7 +101,35 @@ ClassWeights = Annotated[
 ]
 
 
-class TextClassification(TextSettings):
+class ClassLossSettings(ProbabilitySettings):
+    """How the loss of a classifier counts examples."""
+
+    class_weights: ClassWeights = "none"
+    """Class weights: how much an example counts in the loss, by its label: {spam: 3} (others: 1), or balanced.
+
+    The weighted sum is divided by the number of examples, not by the sum of their weights: so the weight of an example
+    does not depend on the other labels in its batch. For tags, the names are types of entities, and O. With several
+    labels, a weight counts where an example has the label. balanced helps where rare labels matter as much as others.
+    """
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Label smoothing: share of the target that is spread over all labels, in training; 0.1 is usual.
+
+    Helps where labels are noisy, and against overconfidence (Müller et al. 2019).
+    """
+    focal_gamma: float = Field(default=0.0, ge=0, le=10)
+    """Focal loss (Lin et al. 2017): examples that the model has right with probability p count (1 - p)^gamma.
+
+    2 is usual; it helps where most examples are easy, such as words that are no entity. 0 is cross-entropy.
+    """
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.label_smoothing and self.focal_gamma:
+            raise ValueError("label_smoothing and focal_gamma are both set: one demands sure answers, remove the other")
+        return self
+
+
+class TextClassification(TextSettings, ClassLossSettings):
     """Text classification: one label for a text or a pair of texts. Columns: text, (text_pair), label."""
 
     label_column = "label"
@@ -100,12 +138,6 @@ class TextClassification(TextSettings):
 
     type: Literal["text-classification"]
     """Text classification: one label for a text or a pair of texts."""
-    class_weights: ClassWeights = "none"
-    """Class weights: how much an example counts in the loss, by its label: {spam: 3} (others: 1), or balanced.
-
-    The weighted sum is divided by the number of examples, not by the sum of their weights: so the weight of an example
-    does not depend on the other labels in its batch. Balanced weights have a mean of 1 over the training data.
-    """
 
     @property
     def selection_metric(self) -> str:
@@ -113,7 +145,7 @@ class TextClassification(TextSettings):
         return "f1_macro"
 
 
-class MultiLabelClassification(TextSettings):
+class MultiLabelClassification(TextSettings, ClassLossSettings):
     """Multi-label classification: any number of labels for a text. Columns: text, (text_pair), labels."""
 
     target_columns = ("labels",)
@@ -140,7 +172,7 @@ class Regression(TextSettings):
     """Loss function: mse is the squared error; huber is linear for large errors, so that wrong labels pull less."""
 
 
-class TokenClassification(Settings):
+class TokenClassification(ClassLossSettings):
     """Token classification: a tag for every word, such as named entities. Columns: tokens, tags; or text, entities."""
 
     input_columns = ("tokens",)
@@ -215,6 +247,11 @@ class GenerativeSettings(Settings):
 
     generation: Generation = Generation()
     """Text generation: how the model decodes samples and predictions."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Label smoothing: share of the target that is spread over all tokens, in training; 0.1 is usual in translation.
+
+    Perplexity and the validation loss are computed without it.
+    """
 
 
 class CausalLMSettings(GenerativeSettings):

@@ -2,10 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -13,10 +15,14 @@ from ..data.features import IGNORE, Feature
 from ..data.label_values import label_name
 from ..data.rows import Row
 from ..errors import UserError
+from .class_loss import class_weights, cross_entropy, inverse_frequencies
+from .intervals import Array, ratio
 from .labels import label_options, require_known
 from .objective import at_least_fp32
-from .results import ConfusionMatrix, Scores, Summary, Table, WrongPrediction, macro_note
+from .probabilities import ProbabilityTask, softmax
+from .results import ConfusionMatrix, ErrorKind, Scores, Summary, Table, WrongPrediction, macro_note
 from .settings import TextClassification
+from .state import Labels, ProbabilityState, TextState
 from .tabular import Values
 from .texts import TextTask, joined, pair_of
 
@@ -36,21 +42,28 @@ class Example:
 class Prediction:
     """The likeliest label and the probabilities of all, in the order of the task's labels."""
 
-    label: str
+    label: str | None
+    """None where it is withheld."""
     probabilities: list[float]
 
 
-class TextClassificationTask(TextTask[Example, Prediction]):
+class Fitted(TextState, ProbabilityState):
+    """Labels in the order of the model's outputs, and the most frequent one."""
+
+    labels: Labels
+    majority: str
+
+
+class TextClassificationTask(ProbabilityTask[Example, Prediction], TextTask[Example, Prediction]):
     """Cross-entropy over the labels found in the training data."""
 
     settings: TextClassification
-    fitted = ("labels", "majority", "weights")
+    fitted = Fitted
 
     def __init__(self, settings: TextClassification) -> None:
         super().__init__(settings)
         self.labels: list[str] = []
         self.majority = ""
-        self.weights: list[float] | None = None
 
     def example(self, row: Row) -> Example:
         (text, pair), extra = pair_of(row), self.tabular.read(row)
@@ -78,22 +91,7 @@ class TextClassificationTask(TextTask[Example, Prediction]):
         earlier = dict(zip(self.labels, self.weights or [], strict=False))
         self.labels += [label for label in _sorted(counts) if label not in self.labels]
         self.majority = max(self.labels, key=lambda label: counts[label])
-        self.weights = self._weights(counts, earlier)
-
-    def _weights(self, counts: Counter[str], earlier: dict[str, float]) -> list[float] | None:
-        """One for each label; None if all are 1. A label that does not occur this time keeps its earlier weight."""
-        chosen = self.settings.class_weights
-        if chosen == "none":
-            return None
-        if chosen == "balanced":
-            return [
-                counts.total() / (len(counts) * counts[label]) if counts[label] else earlier[label]
-                for label in self.labels
-            ]
-        chosen = {str(label_name(label)): weight for label, weight in chosen.items()}
-        for label in chosen:
-            require_known("label", label, self.labels, "task.class_weights")
-        return [chosen.get(label, 1.0) for label in self.labels]
+        self.weights = class_weights(self.settings, self.labels, inverse_frequencies(counts), earlier)
 
     def model_options(self) -> dict[str, Any]:
         # problem_type: a single label must not be taken for a regression where there happen to be few labels.
@@ -109,18 +107,24 @@ class TextClassificationTask(TextTask[Example, Prediction]):
         return torch.tensor([feature.labels[0] for feature in features])
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        logits = at_least_fp32(logits)
-        weights = None if self.weights is None else torch.tensor(self.weights).to(logits)
-        return F.cross_entropy(logits, labels, weights, ignore_index=IGNORE, reduction="sum")
+        return cross_entropy(logits, labels, self.weights, self.settings)
 
-    def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
-        return at_least_fp32(logits).softmax(-1).tolist()
+    def unit_losses(self, logits: Tensor, labels: Tensor, units: Sequence[Sequence[int]]) -> Tensor:
+        losses = F.cross_entropy(at_least_fp32(logits), labels, ignore_index=IGNORE, reduction="none")
+        return torch.stack([losses[list(rows)].sum() for rows in units])
+
+    def labelled_logits(
+        self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any]
+    ) -> tuple[Array, NDArray[np.int64]]:
+        true = [self.labels.index(str(example.label)) for example in examples]
+        return np.array(self.of_examples(features, decoded)), np.array(true)
 
     def predictions(
         self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any]
     ) -> list[Prediction]:
-        rows = self.of_examples(features, decoded)
-        return [Prediction(self.labels[max(range(len(row)), key=row.__getitem__)], row) for row in rows]
+        logits = np.array(self.of_examples(features, decoded))
+        rows = zip(logits.argmax(-1), softmax(logits, self.temperature).tolist(), strict=True)
+        return [Prediction(self.labels[best], row) for best, row in rows]
 
     def score(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Scores:
         from sklearn import metrics
@@ -156,6 +160,15 @@ class TextClassificationTask(TextTask[Example, Prediction]):
             matrices=[ConfusionMatrix("Confusion matrix", self.labels, counts.tolist())],
         )
 
+    def contributions(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Array:
+        """Right, 1."""
+        pairs = zip(examples, predictions, strict=True)
+        return np.array([[prediction.label == example.label, 1] for example, prediction in pairs], dtype=float)
+
+    def headline(self, sums: Array) -> Array:
+        """Accuracy."""
+        return ratio(sums[..., 0], sums[..., 1])
+
     def baselines(self, examples: Sequence[Example], features: Sequence[Feature]) -> dict[str, list[Prediction]]:
         certain = [float(label == self.majority) for label in self.labels]
         return {f"always '{self.majority}'": [Prediction(self.majority, certain)] * len(examples)}
@@ -163,10 +176,29 @@ class TextClassificationTask(TextTask[Example, Prediction]):
     def errors(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[WrongPrediction]:
         """Sized by the probability of the wrong label."""
         return [
-            WrongPrediction(row, joined(example), str(example.label), prediction.label, max(prediction.probabilities))
+            WrongPrediction(
+                row,
+                joined(example),
+                str(example.label),
+                str(prediction.label),
+                max(prediction.probabilities),
+                (ErrorKind("confusion", f"{example.label} → {prediction.label}"),),
+            )
             for row, (example, prediction) in enumerate(zip(examples, predictions, strict=True))
             if prediction.label != example.label
         ]
+
+    def answers(
+        self, examples: Sequence[Example], predictions: Sequence[Prediction]
+    ) -> tuple[Array, NDArray[np.bool_]]:
+        pairs = zip(examples, predictions, strict=True)
+        right = [example.label == prediction.label for example, prediction in pairs]
+        return np.array([max(prediction.probabilities) for prediction in predictions]), np.array(right)
+
+    def withhold(self, predictions: Sequence[Prediction], least: float) -> tuple[list[Prediction], int]:
+        """The label becomes None; its probability stays."""
+        kept = [p if max(p.probabilities) >= least else replace(p, label=None) for p in predictions]
+        return kept, sum(prediction.label is None for prediction in kept)
 
     def records(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
         return [

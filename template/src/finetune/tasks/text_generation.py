@@ -6,6 +6,7 @@ from typing import Any
 
 from ..data.features import IGNORE, Encoded, Feature
 from ..data.rows import Row
+from . import generative
 from .causal_lm import CausalLMTask
 from .results import Summary
 from .settings import TextGeneration
@@ -23,6 +24,12 @@ class Example:
     completion: str | None
 
 
+class Fitted(generative.Fitted):
+    """Also what separates a prompt from its completion."""
+
+    separator: str
+
+
 class TextGenerationTask(CausalLMTask[Example]):
     """All tokens of a text are scored; of a prompt with a completion, those of the completion.
 
@@ -30,6 +37,7 @@ class TextGenerationTask(CausalLMTask[Example]):
     """
 
     trains_on_windows = True
+    fitted = Fitted
 
     def __init__(self, settings: TextGeneration) -> None:
         super().__init__(settings)

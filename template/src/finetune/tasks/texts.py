@@ -3,7 +3,7 @@
 import math
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from torch import Tensor
 
@@ -14,6 +14,7 @@ from ..errors import UserError
 from .base import P, Task
 from .objective import at_least_fp32
 from .settings import Overflow
+from .state import TextState
 from .tabular import Values
 
 Text = tuple[str, str | None]
@@ -37,6 +38,7 @@ T = TypeVar("T", bound=HasText)
 class TextTask(Task[T, P]):
     """A task with one target for a text or a pair of texts."""
 
+    fitted: ClassVar[type[TextState]] = TextState
     paired: bool | None = None
     """Whether the training examples had a second text; None if that is not known."""
 
@@ -75,13 +77,6 @@ class TextTask(Task[T, P]):
     @abstractmethod
     def extend_targets(self, examples: Iterable[T]) -> None:
         """The same for further training."""
-
-    def state(self) -> dict[str, Any]:
-        return {**super().state(), "paired": self.paired}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        super().load_state(state)
-        self.paired = state.get("paired")  # models of earlier versions do not have it
 
     @abstractmethod
     def target(self, example: T) -> list[int] | list[float]:

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -20,17 +22,23 @@ from ..data.features import IGNORE, Encoded, Feature
 from ..data.label_values import label_name
 from ..data.rows import Row
 from ..errors import UserError
-from .base import Task
+from .class_loss import class_weights, cross_entropy, inverse_frequencies
 from .entities import Offsets, Spans, bridge, entities_of, read_entities, split_words, tags_of
+from .intervals import Array, ratio
 from .labels import label_options, require_known
 from .ner_tags import chunks, confusion, entity_level, is_plain, read_tags, to_iob2, token_level
 from .objective import at_least_fp32
+from .probabilities import ProbabilityTask, softmax
 from .results import Scores, Summary, WrongPrediction
 from .settings import Direction, TokenClassification
+from .span_errors import span_errors, word_errors
+from .state import Labels, ProbabilityState
 from .texts import text_of
 
 SHOWN = 40
 """Characters of a sentence that a message shows."""
+WITHHELD = "_"
+"""In place of a plain tag that is withheld, as in CoNLL-U."""
 O_FLATTERS = "Each word on its own, O included. Most words are O, which flatters these averages: they are not NER F1."
 
 
@@ -52,12 +60,20 @@ class Prediction:
     probabilities: list[float]
 
 
-class TokenClassificationTask(Task[Example, Prediction]):
+class Fitted(ProbabilityState):
+    """Tags in the order of the model's outputs, and the most frequent tag of each word."""
+
+    labels: Labels
+    dictionary: dict[str, str]
+
+
+class TokenClassificationTask(ProbabilityTask[Example, Prediction]):
     """Cross-entropy at the first sub-word of each word; every word is scored exactly once."""
 
     settings: TokenClassification
     splits_into_words = True
-    fitted = ("labels", "dictionary")
+    fitted = Fitted
+    worst_label_counts = True
 
     def __init__(self, settings: TokenClassification) -> None:
         super().__init__(settings)
@@ -98,7 +114,7 @@ class TokenClassificationTask(Task[Example, Prediction]):
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
         if text_pair is not None:
-            raise UserError("predict: the model reads single texts: leave out --text-pair")
+            raise UserError("--text: the model reads single texts: leave out --text-pair")
         return {"text": text}
 
     def to_rows(self, example: Example) -> list[dict[str, Any]]:
@@ -112,6 +128,7 @@ class TokenClassificationTask(Task[Example, Prediction]):
         if not counts.keys() - {"O"}:
             raise UserError("data.train: every tag is O: tag at least one entity")
         self.labels = [tag for tag, _ in counts.most_common(1)] if is_plain(counts) else ["O"]
+        self.weights = None
         if is_plain(counts):
             self.labels += sorted(counts.keys() - self.labels)
             found = counted(len(self.labels), "plain tag")
@@ -127,8 +144,19 @@ class TokenClassificationTask(Task[Example, Prediction]):
             for token, tag in zip(example.tokens, example.tags or [], strict=True):
                 counts[token][tag] += 1
         new = sorted(names.difference(self._types()))
+        earlier = dict(zip(map(self._type_of, self.labels), self.weights or [], strict=False))
         self.labels += new if self.plain else [f"{prefix}-{name}" for name in new for prefix in "BI"]
         self.dictionary |= _dictionary(counts, self.labels[0])
+        words = Counter[str]()
+        for tags in counts.values():
+            for tag, count in tags.items():
+                words[self._type_of(tag)] += count
+        types = [self._type_of(label) for label in self.labels]
+        self.weights = class_weights(self.settings, types, inverse_frequencies(words), earlier)
+
+    def _type_of(self, tag: str) -> str:
+        """The type of entity of a tag, or O; a plain tag is its own."""
+        return tag if self.plain or tag == "O" else tag[2:]
 
     def _require_scheme(self, example: Example) -> None:
         """Refuse plain tags among those of entities, and the reverse."""
@@ -151,19 +179,20 @@ class TokenClassificationTask(Task[Example, Prediction]):
         return (" ".join(example.tokens) for example in examples)
 
     def summary(self, example: Example) -> Summary:
-        text, words = _text_and_words(example)
+        text, words = text_and_words(example)
         entities = entities_of(example.tags or [], words)
         answer = ", ".join(f"{text[start:end]} ({label})" for start, end, label in entities) or "no entity"
         return Summary((text,), answer, tuple(entity.label for entity in entities))
 
-    def encode(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoded:
+    def windows(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Any:
+        """The words of the examples in overlapping windows, as the tokenizer gives them."""
         if not tokenizer.is_fast:
             raise UserError(
                 "model.name: this model has no fast tokenizer, which token-classification needs to tell words apart: "
                 "choose one with a tokenizer.json"
             )
         overlap = min(self.settings.stride, (max_length - tokenizer.num_special_tokens_to_add()) // 2)
-        batch = tokenizer(
+        return tokenizer(
             [example.tokens for example in examples],
             is_split_into_words=True,
             truncation=True,
@@ -172,6 +201,9 @@ class TokenClassificationTask(Task[Example, Prediction]):
             return_overflowing_tokens=True,
             return_attention_mask=False,
         )
+
+    def encode(self, examples: Sequence[Example], tokenizer: Any, max_length: int) -> Encoded:
+        batch = self.windows(examples, tokenizer, max_length)
         windows: dict[int, list[int]] = defaultdict(list)
         for window, number in enumerate(batch.pop("overflow_to_sample_mapping")):
             windows[number].append(window)
@@ -191,16 +223,27 @@ class TokenClassificationTask(Task[Example, Prediction]):
         return torch.tensor([feature.labels + [IGNORE] * (length - feature.length) for feature in features])
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(
-            at_least_fp32(logits).flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum"
-        )
+        return cross_entropy(logits.flatten(0, 1), labels.flatten(), self.weights, self.settings)
+
+    def unit_losses(self, logits: Tensor, labels: Tensor, units: Sequence[Sequence[int]]) -> Tensor:
+        """Of the word with the highest loss: one wrong tag would not show in the mean of a long sentence.
+
+        Of several scores of sentences, the one of the worst word finds the most wrong ones (Wang and Mueller 2022).
+        """
+        words = F.cross_entropy(at_least_fp32(logits).transpose(1, 2), labels, ignore_index=IGNORE, reduction="none")
+        return torch.stack([words[list(rows)].max() for rows in units])
 
     def decode(self, logits: Tensor, labels: Tensor) -> list[Any]:
         scored = labels != IGNORE
-        probability, tag = at_least_fp32(logits[scored]).softmax(-1).max(-1)
-        pairs = list(zip(tag.tolist(), probability.tolist(), strict=True))
-        rows = iter(pairs)
-        return [[next(rows) for _ in range(count)] for count in scored.sum(-1).tolist()]
+        ends = scored.sum(-1).cumsum(0).tolist()
+        return np.split(at_least_fp32(logits[scored].detach()).cpu().numpy(), ends[:-1])
+
+    def labelled_logits(
+        self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any]
+    ) -> tuple[Array, NDArray[np.int64]]:
+        """Of each word that the tokenizer keeps."""
+        true = [label for feature in features for label in feature.labels if label != IGNORE]
+        return np.concatenate(decoded), np.array(true)
 
     def predictions(
         self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any]
@@ -209,7 +252,8 @@ class TokenClassificationTask(Task[Example, Prediction]):
         tags = [self.labels[:1] * len(example.tokens) for example in examples]
         probabilities = [[1.0] * len(example.tokens) for example in examples]
         for feature, row in zip(features, decoded, strict=True):
-            for word, (tag, probability) in zip(feature.words, row, strict=True):
+            shares = softmax(row, self.temperature).max(-1).tolist()
+            for word, tag, probability in zip(feature.words, np.argmax(row, -1), shares, strict=True):
                 tags[feature.example][word] = self.labels[tag]
                 probabilities[feature.example][word] = probability
         for number, example in enumerate(examples):
@@ -232,6 +276,23 @@ class TokenClassificationTask(Task[Example, Prediction]):
             metrics, [entity_table, table], [confusion("Types, word by word", [*self._types(), "O"], true, predicted)]
         )
 
+    def contributions(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> Array:
+        """Of each sentence right, predicted and true entities; of plain tags right words, words, words."""
+        rows = []
+        for example, prediction in zip(examples, predictions, strict=True):
+            true, predicted = example.tags or [], prediction.tags
+            if self.plain:
+                right = sum(map(str.__eq__, true, predicted))
+                rows.append((right, len(true), len(true)))
+            else:
+                expected, found = set(chunks(true)), set(chunks(read_tags(predicted, "prediction")))
+                rows.append((len(expected & found), len(found), len(expected)))
+        return np.array(rows, dtype=float)
+
+    def headline(self, sums: Array) -> Array:
+        """F1 of entities; of plain tags the accuracy, which this formula is for them."""
+        return ratio(2 * sums[..., 0], sums[..., 1] + sums[..., 2])
+
     def baselines(self, examples: Sequence[Example], features: Sequence[Feature]) -> dict[str, list[Prediction]]:
         usual = self.labels[0]
         return {
@@ -249,8 +310,37 @@ class TokenClassificationTask(Task[Example, Prediction]):
             triples = zip(true, predicted, prediction.probabilities, strict=True)
             if wrong := [probability for right, tag, probability in triples if right != tag]:
                 truth, told = self.summary(example), self.summary(replace(example, tags=predicted))
-                found.append(WrongPrediction(row, truth.texts[0], truth.answer, told.answer, max(wrong)))
+                kinds = word_errors(true, predicted) if self.plain else span_errors(chunks(true), chunks(predicted))
+                found.append(WrongPrediction(row, truth.texts[0], truth.answer, told.answer, max(wrong), tuple(kinds)))
         return found
+
+    def answers(
+        self, examples: Sequence[Example], predictions: Sequence[Prediction]
+    ) -> tuple[Array, NDArray[np.bool_]]:
+        """The predicted entities, each as probable as the least probable of its tags; of plain tags those of words."""
+        shares, right = list[float](), list[bool]()
+        for example, prediction in zip(examples, predictions, strict=True):
+            true = self._spans(example.tags or [])
+            for span in self._spans(prediction.tags):
+                shares.append(min(prediction.probabilities[span[0] : span[1] + 1]))
+                right.append(span in true)
+        return np.array(shares), np.array(right, bool)
+
+    def _spans(self, tags: list[str]) -> list[tuple[int, int, str]]:
+        """First word, last word and type of each answer."""
+        return [(i, i, tag) for i, tag in enumerate(tags)] if self.plain else chunks(read_tags(tags, "prediction"))
+
+    def withhold(self, predictions: Sequence[Prediction], least: float) -> tuple[list[Prediction], int]:
+        """These entities are left out; a plain tag becomes _."""
+        kept, withheld = list[Prediction](), 0
+        for prediction in predictions:
+            tags = read_tags(prediction.tags, "prediction")
+            for first, last, _ in self._spans(tags):
+                if min(prediction.probabilities[first : last + 1]) < least:
+                    tags[first : last + 1] = [WITHHELD if self.plain else "O"] * (last + 1 - first)
+                    withheld += 1
+            kept.append(replace(prediction, tags=tags))
+        return kept, withheld
 
     def records(self, examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
         return [
@@ -299,7 +389,7 @@ def _example_of_text(row: Row) -> Example:
     return Example(tokens, tags_of(read_entities(entities, text, words, row.place), words), text)
 
 
-def _text_and_words(example: Example) -> tuple[str, list[Offsets]]:
+def text_and_words(example: Example) -> tuple[str, list[Offsets]]:
     """The text of an example, given words joined by spaces, and where its words stand."""
     if example.text is not None:
         return example.text, split_words(example.text)

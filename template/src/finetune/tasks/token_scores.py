@@ -21,9 +21,9 @@ class TokenScores:
     """Whether the token has the highest logit, (scored tokens,); empty in training."""
 
 
-def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Sum over (tokens, vocabulary) and (tokens,)."""
-    return F.cross_entropy(at_least_fp32(logits), labels, reduction="sum")
+def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Sum over (tokens, vocabulary) and (tokens,), with label smoothing."""
+    return F.cross_entropy(at_least_fp32(logits), labels, reduction="sum", label_smoothing=smoothing)
 
 
 def score_tokens(logits: Tensor, labels: Tensor) -> TokenScores:

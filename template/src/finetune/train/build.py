@@ -19,6 +19,7 @@ from ..feature_cache import FeatureCache
 from ..model.activation_checkpointing import checkpoint_activations, checkpoints_activations
 from ..model.compile import is_compiled
 from ..model.device import Precision, choose_device
+from ..model.embedding_noise import add_embedding_noise
 from ..model.feature_extraction import extract_features
 from ..model.frozen import frozen_dtype, keep_frozen
 from ..model.layers import unwrap_model
@@ -111,6 +112,7 @@ def build(config: Config, world: World = SINGLE_PROCESS) -> Setup:
         dtype = frozen_dtype(config.model.dtype, config.method, precision)
         model, base = start.load_model(task, tokenizer, total_steps, dtype, shards(config, world))
         keep_frozen(model, base.head, dtype)
+        add_embedding_noise(model, config.train.neftune_alpha)
         batching = make_batching(config, task, tokenizer, model)
         teacher = start.load_teacher(device)
         if checkpoints_activations(config):

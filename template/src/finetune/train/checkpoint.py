@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from ..distributed.parallel import is_sharded, shard_like
 from ..distributed.world import World
 from ..errors import UserError
-from ..files import Folder, flush, is_valid, publish
+from ..files import Folder, damage, flush, is_valid, publish
 from ..run.folder import checkpoints_in, step_of
 from ..run.saved_model import Base
 from .background import BackgroundWriter
@@ -43,7 +43,7 @@ class TrainingState:
     best_step: int = 0
     best_score: float | None = None
     """The metric that chooses, as a number that rises as the model improves."""
-    best_loss: float | None = None
+    best_loss: float = 0.0
     """The validation loss at the best step."""
     stale: int = 0
     """Validations since the best one that count for early stopping and for the plateau schedule."""
@@ -72,13 +72,14 @@ class Checkpointed(Protocol):
     """The changing ranks of AdaLoRA, or None."""
 
 
-def newest_valid(checkpoints: Path) -> tuple[Path | None, list[Path]]:
-    """The newest intact checkpoint, and the damaged ones that are newer."""
-    damaged: list[Path] = []
+def newest_valid(checkpoints: Path) -> tuple[Path | None, dict[Path, str]]:
+    """The newest intact checkpoint, and what is wrong with the damaged ones that are newer."""
+    damaged: dict[Path, str] = {}
     for folder in checkpoints_in(checkpoints):
-        if is_valid(folder):
+        wrong = damage(folder)
+        if wrong is None:
             return folder, damaged
-        damaged.append(folder)
+        damaged[folder] = wrong
     return None, damaged
 
 

@@ -29,7 +29,7 @@ from .clipping import clip_and_sum
 from .guards import find_spike, not_finite, require_finite
 from .interrupt import stop_signal
 from .memory import micro_batch_tokens, within_memory
-from .optim import Plateau
+from .optim import Plateau, learning_rate
 from .resume import require_same_config, require_same_inputs, restore, with_same_choices
 from .seed import separate_random_numbers, set_seed
 from .selection import validation_values
@@ -179,7 +179,7 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> StepSta
         raise not_finite(step_loss, norm, setup.train.where(rows))
 
     # Optimizer and scheduler
-    lr = float(setup.schedule.get_last_lr()[0])
+    lr = learning_rate(config.optim, setup.schedule)
     with setup.embeddings.filled():
         taken = setup.scaler.step(setup.optimizer, norm)
     if taken:

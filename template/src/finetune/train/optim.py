@@ -12,9 +12,9 @@ from transformers import get_scheduler
 from ..config.config import Optim
 from ..distributed.parallel import is_sharded
 from ..errors import UserError
-from ..model.layers import in_modules
 from ..model.size import nbytes, numel
 from ..packages import require_packages
+from .parameter_groups import parameter_groups
 
 SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
 BLOCK, SMALL = 256, 4096
@@ -88,20 +88,6 @@ def state_bytes(config: Optim, model: nn.Module) -> int:
     )
 
 
-def parameter_groups(config: Optim, model: torch.nn.Module, head: Sequence[str]) -> list[dict[str, Any]]:
-    """Weight decay for matrices; not for biases, norm scales and those of IA3. The head has its own learning rate."""
-    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            # What does not decay has one dimension, except the scales of IA3, which decay would pull from 1 to 0, and
-            # T5's relative position bias.
-            decays = parameter.ndim >= 2 and "ia3_l" not in name and "bias" not in name
-            decay = config.weight_decay if decays else 0.0
-            rate = config.head_lr if config.head_lr and in_modules(name, head) else config.lr
-            groups.setdefault((rate, decay), []).append(parameter)
-    return [{"params": group, "lr": rate, "weight_decay": decay} for (rate, decay), group in groups.items()]
-
-
 def make_schedule(config: Optim, optimizer: torch.optim.Optimizer, total_steps: int) -> LambdaLR:
     """Learning-rate schedule: warm-up from 0, rounded up to full steps, then the schedule until `total_steps`."""
     warmup = math.ceil(config.warmup * total_steps) if config.warmup < 1 else int(config.warmup)
@@ -111,6 +97,11 @@ def make_schedule(config: Optim, optimizer: torch.optim.Optimizer, total_steps: 
         SCHEDULES[config.schedule], optimizer, num_warmup_steps=warmup, num_training_steps=total_steps
     )
     return schedule
+
+
+def learning_rate(config: Optim, schedule: LambdaLR) -> float:
+    """The present one of parameters whose peak is `optim.lr`."""
+    return config.lr * float(schedule.lr_lambdas[0](schedule.last_epoch))
 
 
 class Plateau(LambdaLR):

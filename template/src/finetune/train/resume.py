@@ -10,7 +10,6 @@ from rich.console import Console
 from ..config.config import Config
 from ..config.load import read_config
 from ..errors import UserError
-from ..files import damage
 from ..run.folder import RunFolder
 from .checkpoint import Checkpointed, TrainingState, load_checkpoint, newest_valid
 
@@ -101,8 +100,8 @@ def restore(run: RunFolder, parts: Checkpointed, console: Console) -> TrainingSt
 
 def _newest(run: RunFolder, console: Console) -> Path | None:
     folder, damaged = newest_valid(run.checkpoints)
-    for path in damaged:
-        console.print(f"{path} is passed over: {damage(path)}")
+    for path, wrong in damaged.items():
+        console.print(f"{path} is passed over: {wrong}")
     if damaged and folder is None:
         raise UserError(f"{run.path}: no checkpoint is intact: put one back, or start without --resume")
     return folder

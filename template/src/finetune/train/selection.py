@@ -38,7 +38,11 @@ class Selection:
     def update(self, state: TrainingState, values: dict[str, float]) -> bool:
         """Note the values of a validation in `state`; returns whether it is the best so far."""
         score, loss = self._score(values[self.logged]), values["loss"]
-        if state.best_score is None or score > state.best_score or (score == state.best_score and loss < _loss(state)):
+        if (
+            state.best_score is None
+            or score > state.best_score
+            or (score == state.best_score and loss < state.best_loss)
+        ):
             state.best_score, state.best_loss, state.stale = score, loss, 0
             return True
         if self.baseline is None or state.best_score > self._score(self.baseline):
@@ -50,11 +54,6 @@ class Selection:
         if math.isnan(value):
             return -math.inf
         return -value if self.lower_is_better else value
-
-
-def _loss(state: TrainingState) -> float:
-    """The loss of the best validation; checkpoints of earlier versions do not have it, and a tie is not better then."""
-    return -math.inf if state.best_loss is None else state.best_loss
 
 
 def make_selection(config: Config, task: Task[Any, Any], validation: Split | None) -> Selection:

@@ -14,10 +14,11 @@ from ..dataset import Split, new_task
 from ..model.cpu_attention import use_cpu_attention
 from ..model.device import Precision, choose_device
 from ..model.first_token import compute_first_token_only
+from ..model.freezing import freeze_parts
 from ..model.head import output_layer, scaled
 from ..model.layers import head_modules
 from ..model.load import load_model, load_tokenizer, make_skeleton
-from ..model.methods import apply_method, freeze_embeddings
+from ..model.methods import apply_method
 from ..model.tabular_head import join_features
 from ..model.tiny import is_tiny
 from ..model.unread import to_meta
@@ -104,7 +105,7 @@ class FreshStart:
         if task.standardization() and all(layer.bias is None for layer in layers):
             self.notes.append("head: it has no bias, so in other programs best/ gives standardized numbers")
         model = apply_method(self.config.method, model, base.head, total_steps)
-        freeze_embeddings(self.config, model)
+        freeze_parts(self.config, model)
         if not to_meta(model) and to_shard and not is_tiny(self.config.model.name):
             self.notes.append("sharding: each process reads all weights first, for they are converted on loading")
         return model, base

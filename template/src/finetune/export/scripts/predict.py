@@ -110,7 +110,7 @@ def predict(text: str, partner: str | None = None) -> Any:
     if TASK["type"] == "text-classification":
         return STATE["labels"][found.argmax()]
     if TASK["type"] == "multi-label-classification":
-        chosen = 1 / (1 + np.exp(-found)) > STATE["threshold"]
+        chosen = 1 / (1 + np.exp(-found / STATE.get("temperature", 1))) > STATE["threshold"]
         return [label for label, is_chosen in zip(STATE["labels"], chosen, strict=True) if is_chosen]
     return float(found[0]) if KNOWN.get("data_units", True) else float(found[0]) * STATE["deviation"] + STATE["mean"]
 

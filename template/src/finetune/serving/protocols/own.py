@@ -5,13 +5,13 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from ...tasks.settings import Settings
+from ...tasks.settings import ProbabilitySettings, Settings
 from ..examples import rows_of
 from ..service import Service
 
 
 class Classified(BaseModel):
-    """The likeliest label; null where its probability is below the threshold of the server."""
+    """The likeliest label; null where its probability is below the least confidence."""
 
     prediction: str | None
     probability: float
@@ -85,7 +85,9 @@ def make_router(service: Service) -> APIRouter:
     @router.post("/v1/predict", response_model=answer)
     async def predict(body: request) -> Any:  # type: ignore[valid-type]
         """Rows of the task's own data format, without the label → predictions in their order."""
-        return {"predictions": await service.predict(service.rows(body.rows))}  # type: ignore[attr-defined]
+        asked: Any = body
+        least = getattr(asked, "min_confidence", None)
+        return {"predictions": await service.predict(service.rows(asked.rows), min_confidence=least)}
 
     return router
 
@@ -94,5 +96,7 @@ def _models(settings: Settings, most: int) -> tuple[type[BaseModel], type[BaseMo
     answers: Any = list[ANSWERS.get(settings.type, Text)]  # type: ignore[misc]
     answer = create_model("Predictions", predictions=(answers, ...))
     rows = Field(description=f"At most {most} rows.", examples=[rows_of(settings)])
-    request = create_model("Rows", __config__=ConfigDict(extra="forbid"), rows=(list[dict[str, Any]], rows))
+    least = Field(None, ge=0, le=1, description="Withhold answers with a lower probability; default: the server's.")
+    fields: Any = {"min_confidence": (float | None, least)} if isinstance(settings, ProbabilitySettings) else {}
+    request = create_model("Rows", __config__=ConfigDict(extra="forbid"), rows=(list[dict[str, Any]], rows), **fields)
     return answer, request

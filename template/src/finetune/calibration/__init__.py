@@ -1,0 +1,1 @@
+"""Calibration: whether predicted probabilities are as often right as they say."""

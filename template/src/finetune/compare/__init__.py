@@ -1,0 +1,1 @@
+"""Compare runs on the same rows: settings, metrics, and whether their difference may be chance."""

@@ -1,0 +1,1 @@
+"""Explanations: how much each word of a text contributes to a prediction."""
