@@ -109,7 +109,7 @@ def test_a_resumed_run_stays_one_run(run: RunFolder, recorder: type[Recorder]) -
     lines = run.metrics_file.read_text("utf-8").splitlines(keepends=True)
     main(["track", RUN, "--to", "trackio"])
     last = records(run)[-1]["step"]
-    more = {"kind": "train", "step": last + 1, "loss": 0.5, "seconds": 1e6}
+    more = {"kind": "train", "step": last + 1, "loss": 0.5, "seconds": 1e6, "epoch": 9.0}
     run.metrics_file.write_text("".join([*lines[:-1], lines[-1], json.dumps(more) + "\n"]), "utf-8")
     main(["track", RUN, "--to", "trackio"])
     (points,) = recorder.runs.values()

@@ -45,6 +45,7 @@ PARTS = {
     "calibration": Part(),
     "baselines": Part(),
     "sweep": Part(verbs=("sweep",)),
+    "track": Part(verbs=("track",)),
 }
 
 

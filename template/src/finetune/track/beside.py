@@ -53,7 +53,8 @@ class Child:
     def _wait(self) -> None:
         """Show the last line of what it said if it failed."""
         assert self._process.stderr
-        said = self._process.stderr.read().decode("utf-8", "replace").strip().splitlines()
+        with self._process.stderr as stream:
+            said = stream.read().decode("utf-8", "replace").strip().splitlines()
         if self._process.wait() != 0:
             rest = f"to send the rest: python -m finetune track {self._run.path} --to {self._to}"
             print_line(self._console, f"[yellow]{escape(said[-1] if said else f'{self._to}: was ended: {rest}')}[/]")
