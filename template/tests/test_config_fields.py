@@ -569,6 +569,13 @@ def folder_of_a_run(case: Case) -> None:
     assert Path("out/mine/config.json").is_file()
 
 
+@checks("Run.track")
+def trackers_of_a_run(case: Case) -> None:
+    """test_track.py trains with one."""
+    assert case.config("run.track=[wandb, mlflow, wandb]").run.trackers == ["wandb", "mlflow"]
+    assert case.config("run.track=trackio").run.trackers == ["trackio"]
+
+
 # -------------------------------------------------------------------------------------------------------------- methods
 
 

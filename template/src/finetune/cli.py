@@ -109,6 +109,8 @@ def train(config: Path, overrides: tuple[str, ...], resume: bool) -> int:
     if settings.data.validation and not settings.stages:
         evaluate(run, "validation", None, console, trust_remote_code=settings.model.trust_remote_code)
     write_report(run, console)
+    if beside := optional.find("track", "beside"):
+        beside.send_evaluations(run, settings.run.trackers, console)
     if settings.data.test:
         allowance = " --trust-remote-code" if settings.model.trust_remote_code else ""
         print_line(console, f"next: python -m finetune evaluate {run.path}{allowance}")
@@ -223,7 +225,6 @@ for folder, part in optional.PARTS.items():
 
 def training_settings(config: Path, overrides: list[str], resume: bool) -> "Config":
     """The settings of a config file, or those of a run to resume, by its folder or as the newest interrupted one."""
-    from .config.config import Run
     from .config.load import load_config
     from .run.find import LATEST, find_interrupted
     from .run.folder import RunFolder
@@ -243,7 +244,8 @@ def training_settings(config: Path, overrides: list[str], resume: bool) -> "Conf
         )
     require_named_files(run, settings)
     # The folder may have been renamed since.
-    return settings.model_copy(update={"run": Run(name=run.path.name, dir=run.path.parent)})
+    place = {"name": run.path.name, "dir": run.path.parent}
+    return settings.model_copy(update={"run": settings.run.model_copy(update=place)})
 
 
 def write_report(run: "RunFolder", console: Console) -> None:

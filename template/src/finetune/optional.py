@@ -11,6 +11,7 @@ here.
 - `plan/` computes the memory that a training needs.
 - `export/` writes models for other programs and uploads them, `serving/` answers over HTTP, `monitor/` watches a stream
   of texts.
+- `track/` sends metrics to experiment trackers.
 """
 
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ PARTS = {
     "calibration": Part(),
     "baselines": Part(),
     "sweep": Part(verbs=("sweep",)),
+    "track": Part(verbs=("track",)),
 }
 
 

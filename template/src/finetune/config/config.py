@@ -8,7 +8,7 @@ import codecs
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, field_validator, model_validator
 
@@ -22,6 +22,8 @@ from .continual import AnyContinual, Ewc, Naive, Replay
 from .methods import AdaLora, AnyMethod, Full, Lora, Prefix, QLora, soft_prompt_tokens
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
+TrackerName = Literal["mlflow", "wandb", "trackio", "swanlab"]
+TRACKERS: tuple[str, ...] = get_args(TrackerName)
 
 
 class Model(Section):
@@ -334,6 +336,13 @@ class Run(Section):
     """Run name: the run's folder inside run.dir; by default the name of the config file."""
     dir: Path = Path("runs")
     """Output directory of all runs; TensorBoard reads it."""
+    track: TrackerName | list[TrackerName] = Field(default_factory=list)
+    """Experiment tracking: tracker, or list of them, to which a process beside the training sends its metrics."""
+
+    @property
+    def trackers(self) -> list[str]:
+        """The trackers, each once."""
+        return list(dict.fromkeys([self.track] if isinstance(self.track, str) else self.track))
 
 
 class Stage(Section):

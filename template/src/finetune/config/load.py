@@ -44,6 +44,11 @@ def config_with(path: Path, changes: Iterable[tuple[tuple[str, ...], Node]]) -> 
                 f"put the folder back or remove the key"
             )
     config = _validated(root)
+    if config.run.track and not optional.is_there("track"):
+        raise UserError(
+            f"{root.place(('run', 'track'))}: 'run.track' needs src/finetune/track, which this project has deleted: "
+            f"put the folder back or remove the key"
+        )
     run = config.run.model_copy(update={"name": config.run.name or path.stem})
     if not is_plain(str(run.name)):
         raise UserError(f"{path}: its name is no name for the folder of a run: set run.name")

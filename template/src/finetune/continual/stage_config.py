@@ -14,7 +14,7 @@ def stage_config(config: Config, number: int) -> Config:
             "data": stage.data,
             "train": stage.train,
             "optim": stage.optim,
-            "run": Run(name=run_name(number, stage), dir=folder),
+            "run": Run(name=run_name(number, stage), dir=folder, track=config.run.track),
             "continue_from": before,
             "stages": [],
         }

@@ -186,6 +186,15 @@ class RunFolder(Folder):
             number += 1
         return path
 
+    @property
+    def is_claimed(self) -> bool:
+        """Whether a training writes here. One that starts in this very moment is refused: do not ask often."""
+        try:
+            with FileLock(self.lock_file).acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
+
     @contextmanager
     def claimed(self) -> Iterator[None]:
         """Lock the folder against other trainings. Raises UserError if another holds the lock or it cannot be made."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +12,7 @@ from rich.table import Column
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
+from .. import optional
 from ..config.config import Config
 from ..errors import UserError
 from ..system_errors import naming
@@ -42,9 +43,11 @@ HYPERPARAMETERS = ("task", "model", "method", "optim", "train", "continual")
 class TrainingLog:
     """Writes each record to all three. A terminal has one live line; other output has a line per record."""
 
-    def __init__(self, run: RunFolder, console: Console, total_steps: int, done: int) -> None:
+    def __init__(
+        self, run: RunFolder, console: Console, total_steps: int, done: int, trackers: Sequence[str] = ()
+    ) -> None:
         self.console = console
-        self._run = run
+        self._run, self._trackers = run, trackers
         self._drop_after(run, done)
         self._path = run.metrics_file
         self._file = run.append(self._path.name)
@@ -74,7 +77,9 @@ class TrainingLog:
     @contextmanager
     def live(self) -> Iterator[None]:
         """Show the progress line inside the block, and close the files at its end."""
-        with self._bar, self._job.sent():
+        beside = optional.find("track", "beside")
+        tracked = beside.tracked(self._run, self._trackers, self.console) if beside else nullcontext()
+        with self._bar, self._job.sent(), tracked:
             try:
                 yield
             finally:

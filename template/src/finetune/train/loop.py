@@ -80,7 +80,9 @@ def open_folder(config: Config, run: RunFolder, setup: Setup, resume: bool, cons
 
 def fit(config: Config, run: RunFolder, setup: Setup, state: TrainingState, console: Console) -> bool:
     """Steps, validations and checkpoints until the last step. Returns False if a signal interrupted it."""
-    log = TrainingLog(run, console, setup.total_steps, done=state.step) if setup.world.is_main else NullLog()
+    log: TrainingLog = NullLog()
+    if setup.world.is_main:
+        log = TrainingLog(run, console, setup.total_steps, done=state.step, trackers=config.run.trackers)
     watch = Stopwatch(state.seconds)
     with log.live(), stop_signal() as stopped, background_writer(setup.world) as writer:
         setup.stops = lambda: stopped.is_set() or writer.failed
