@@ -116,7 +116,7 @@ BAD_CONFIGS = {
     "misspelt section": ("tarin: {epochs: 3}\n", "bad.yaml:7: unknown key 'tarin': did you mean 'train'?"),
     "unlike any key": (
         "optim: {zzz: 1}\n",
-        "bad.yaml:7: unknown key 'optim.zzz': known keys here are name, embeddings, lr,",
+        "bad.yaml:7: unknown key 'optim.zzz': known keys here are name, embeddings, frozen_layers, lr,",
     ),
     "out of bounds": ("optim:\n  lr: -1\n", "bad.yaml:8: 'optim.lr' is -1: input should be greater than 0"),
     "wrong type": (
