@@ -304,7 +304,10 @@ MUTANTS: list[tuple[str, Change]] = [
     ("links.cycle", replace(BOARD, METHOD, task_before("CompoundRunConfigurationType", "Train (demo) + TensorBoard"))),
     # The schema
     ("schema.mapping", delete(SCHEMAS)),
-    ("schema.mapping", every(replace(SCHEMAS, "<SchemaInfo>", "<Info>"), replace(SCHEMAS, "</SchemaInfo>", "</Info>"))),
+    (
+        "schema.mapping",
+        every(*2 * [replace(SCHEMAS, "<SchemaInfo>", "<Info>"), replace(SCHEMAS, "</SchemaInfo>", "</Info>")]),
+    ),
     ("schema.file", replace(SCHEMAS, "schemas/config.schema.json", "schemas/schema.json")),
     ("schema.file", delete(SCHEMA)),
     ("schema.version", replace(SCHEMAS, "JSON Schema version 7", "draft-07")),

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -27,7 +28,11 @@ import finetune
 from importlib import import_module
 for module in pkgutil.walk_packages(finetune.__path__, "finetune."):
     if not module.name.endswith("__main__"):
-        import_module(module.name)
+        try:
+            import_module(module.name)
+        except ModuleNotFoundError as error:
+            if error.name.startswith("finetune"):  # another name is that of an extra which is not installed
+                raise
 """
 FAST_TESTS = ["tests/test_cli.py", "tests/test_project.py"]
 """Those of the fast tests that concern what a verb leaves behind and what a project holds."""
@@ -49,6 +54,13 @@ def delete(project: Path, folders: tuple[str, ...]) -> None:
         shutil.rmtree(project / "src" / "finetune" / folder)
         for path in [*own_tests(project, folder), *(project / name for name in USERS.get(folder, []))]:
             path.unlink()
+    if "sweep" in folders:
+        mapping = project / ".idea" / "jsonSchemas.xml"
+        tree = ElementTree.parse(mapping)
+        (entries,) = tree.iter("map")
+        (entry,) = [entry for entry in entries if entry.get("key") == "Sweep"]
+        entries.remove(entry)
+        tree.write(mapping, "UTF-8", xml_declaration=True)
     schema = run(project, "finetune", "schema")
     (project / "schemas" / "config.schema.json").write_text(schema, "utf-8")
 
