@@ -12,15 +12,21 @@ from typing import Any
 
 from pydantic import Field
 
+from ..config.flat import flat
 from ..errors import UserError
 from ..run.folder import RunFolder
 from ..run.history import NO_METRIC, Record, TrainingHistory, read_history
 from ..run.records import Count, Number, Typed, read_record
-from ..train.resume import flat
+from ..urls import without_secrets
 from .tracker import About, Point, Tracker
 
-PACKAGES = {"mlflow": "mlflow-skinny", "wandb": "wandb", "trackio": "trackio", "swanlab": "swanlab"}
-"""What pip installs for each tracker."""
+PACKAGES = {
+    "mlflow": "-c constraints.txt mlflow-skinny",
+    "wandb": "-c constraints.txt wandb",
+    "trackio": "trackio",
+    "swanlab": "swanlab",
+}
+"""What pip installs for each tracker; the last two need older versions of pillow and protobuf than constraints.txt."""
 POLL = 2.0
 """Seconds between two looks at metrics.jsonl."""
 QUIET = 30.0
@@ -89,14 +95,16 @@ def reported(to: str) -> Iterator[None]:
 def require_tracker(to: str) -> None:
     """Raise UserError if the package of the tracker is not installed."""
     if find_spec(to) is None:
-        raise UserError(f"track --to {to}: needs {PACKAGES[to]}: pip install {PACKAGES[to]}")
+        raise UserError(f"track --to {to}: needs {to}: pip install {PACKAGES[to]}")
 
 
 def about(run: RunFolder) -> About:
     """What the tracker shows of the run."""
     config, environment = run.config(), run.environment()
     values = flat(config.model_dump(mode="json"))
-    settings = {key: value if isinstance(value, str | int | float) else str(value) for key, value in values.items()}
+    settings = {
+        key: value if isinstance(value, int | float) else without_secrets(str(value)) for key, value in values.items()
+    }
     commit = (environment.get("git") or {}).get("commit")
     tags = {"task": config.task.type, "model": config.model.name, **({"git": commit} if commit else {})}
     started = environment.get("started")
