@@ -17,6 +17,7 @@ from ..errors import UserError
 from ..run.folder import RunFolder
 from ..run.history import NO_METRIC, Record, TrainingHistory, read_history
 from ..run.records import Count, Number, Typed, read_record
+from ..time_limit import time_limit
 from ..urls import without_secrets
 from .tracker import About, Point, Tracker
 
@@ -29,6 +30,8 @@ PACKAGES = {
 """What pip installs for each tracker; the last two need older versions of pillow and protobuf than constraints.txt."""
 POLL = 2.0
 """Seconds between two looks at metrics.jsonl."""
+START = 60.0
+"""Seconds until a tracker has to have its run; a wait inside a library's own thread is not interrupted."""
 QUIET = 30.0
 """Seconds without a new record after which a training that did not reach its last step may have ended."""
 
@@ -59,7 +62,7 @@ def send(run: RunFolder, to: str, has_ended: Callable[[], bool]) -> int:
         state.update(changes)
         run.write(name, Sent.model_validate(state).model_dump_json(indent=2) + "\n")
 
-    with reported(to):
+    with reported(to), time_limit(START):
         tracker: Tracker = import_module(f".{to}", __package__).Tracker(about(run), state.get("id"))
     note(id=tracker.id)
     count, seen, ended = 0, None, False
@@ -88,7 +91,7 @@ def reported(to: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        said = " ".join(str(error).split())
+        said = " ".join(str(error).split()) or "no answer"
         raise TrackerError(f"{to}: {type(error).__name__}: {said[:300]}") from error
 
 
