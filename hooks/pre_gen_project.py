@@ -29,22 +29,26 @@ BIDIRECTIONAL = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u206
 # Dependencies of a project: pip would take a project of the same name for the dependency and not install that.
 PACKAGES = """
 absl-py accelerate alembic annotated-doc annotated-types anyio appnope argon2-cffi argon2-cffi-bindings arrow asttokens
-async-lru attrs babel beautifulsoup4 bitsandbytes bleach certifi cffi charset-normalizer click cloudpickle colorama
-colorlog comm contourpy cycler debugpy defusedxml et-xmlfile execnet executing fastapi fastjsonschema filelock finetune
-flatbuffers fonttools fqdn fsspec grpcio h11 hf-xet httpcore httpcore2 httpx httpx2 huggingface-hub hypothesis idna
-iniconfig ipykernel ipython ipython-pygments-lexers isoduration jedi jinja2 joblib json5 jsonpointer jsonschema
-jsonschema-specifications jupyter-builder jupyter-client jupyter-core jupyter-events jupyter-lsp jupyter-server
-jupyter-server-terminals jupyterlab jupyterlab-pygments jupyterlab-server kiwisolver lark lxml mako markdown
-markdown-it-py markupsafe matplotlib matplotlib-inline mdurl mistune ml-dtypes mpmath narwhals nbclient nbconvert
-nbformat nest-asyncio2 networkx nltk notebook notebook-shim numpy onnx onnx-ir onnxruntime onnxscript openpyxl
-opentelemetry-api optuna overrides packaging pandocfilters parso peft pexpect pillow pip platformdirs pluggy portalocker
-prometheus-client prompt-toolkit protobuf psutil ptyprocess pure-eval pyarrow pycparser pydantic pydantic-core pygments
-pyparsing pytest pytest-xdist python-dateutil python-dotenv python-json-logger pywinpty pyyaml pyzmq referencing regex
-requests rfc3339-validator rfc3986-validator rfc3987-syntax rich rouge-score rpds-py ruff sacrebleu safetensors
-scikit-learn scipy send2trash sentencepiece seqeval setuptools shellingham six sortedcontainers soupsieve sqlalchemy
-stack-data starlette sympy tabulate tensorboard tensorboard-data-server terminado threadpoolctl tiktoken tinycss2
-tokenizers torch tornado tqdm traitlets transformers triton truststore typer typing-extensions typing-inspection tzdata
-uri-template urllib3 uv uvicorn wcwidth webcolors webencodings websocket-client werkzeug wheel
+async-lru attrs babel beautifulsoup4 bitsandbytes bleach cachetools certifi cffi charset-normalizer click cloudpickle
+colorama colorlog comm contourpy cryptography cwevals cycler databricks-sdk debugpy defusedxml distro et-xmlfile execnet
+executing fastapi fastjsonschema filelock finetune flatbuffers fonttools fqdn fsspec gitdb gitpython google-auth
+googleapis-common-protos grpcio h11 hf-xet httpcore httpcore2 httpx httpx2 huggingface-hub hypothesis idna
+importlib-metadata iniconfig ipykernel ipython ipython-pygments-lexers isoduration jedi jinja2 joblib json5 jsonpointer
+jsonschema jsonschema-specifications jupyter-builder jupyter-client jupyter-core jupyter-events jupyter-lsp
+jupyter-server jupyter-server-terminals jupyterlab jupyterlab-pygments jupyterlab-server kiwisolver lark lxml mako
+markdown markdown-it-py markupsafe matplotlib matplotlib-inline mdurl mistune ml-dtypes mlflow-skinny mpmath narwhals
+nbclient nbconvert nbformat nest-asyncio2 networkx nltk notebook notebook-shim numpy onnx onnx-ir onnxruntime onnxscript
+openpyxl opentelemetry-api opentelemetry-exporter-http-transport opentelemetry-exporter-otlp-common
+opentelemetry-exporter-otlp-proto-common opentelemetry-exporter-otlp-proto-http opentelemetry-proto opentelemetry-sdk
+opentelemetry-semantic-conventions optuna overrides packaging pandocfilters parso peft pexpect pillow pip platformdirs
+pluggy portalocker prometheus-client prompt-toolkit protobuf psutil ptyprocess pure-eval pyarrow pyasn1 pyasn1-modules
+pycparser pydantic pydantic-core pygments pyparsing pytest pytest-xdist python-dateutil python-dotenv python-json-logger
+pywinpty pyyaml pyzmq referencing regex requests rfc3339-validator rfc3986-validator rfc3987-syntax rich rouge-score
+rpds-py ruff sacrebleu safetensors scikit-learn scipy send2trash sentencepiece seqeval setuptools shellingham six smmap
+sniffio sortedcontainers soupsieve sqlalchemy sqlparse stack-data starlette sympy tabulate tensorboard
+tensorboard-data-server terminado threadpoolctl tiktoken tinycss2 tokenizers torch tornado tqdm traitlets transformers
+triton truststore typer typing-extensions typing-inspection tzdata uri-template urllib3 uv uvicorn wandb wcwidth
+webcolors webencodings websocket-client werkzeug wheel xxhash zipp
 """
 RESERVED_NAMES = frozenset(PACKAGES.split())
 

@@ -1,11 +1,13 @@
 """Trackers: every point is sent once, whatever stops in between; each library in its local mode; live trainings."""
 
 import json
+import os
 import shutil
 import sqlite3
+import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
+from collections.abc import Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -82,9 +84,13 @@ def test_every_metric_goes_out_once(run: RunFolder, recorder: type[Recorder]) ->
 
 
 def test_settings_and_tags(run: RunFolder, recorder: type[Recorder]) -> None:
+    config = json.loads(run.config_file.read_text("utf-8"))
+    config["data"]["test"] = "https://user:secret@host/test.jsonl"
+    run.write("config.json", json.dumps(config))
     main(["track", RUN, "--to", "trackio"])
     about = recorder.about
     assert about.settings["optim.name"] == run.config().optim.name
+    assert about.settings["data.test"] == "https://host/test.jsonl"
     assert about.tags["task"] == "text-classification"
     assert (about.tags["model"], about.name) == ("tiny:bert", run.path.name)
     assert about.started > 1.6e12
@@ -148,7 +154,7 @@ def test_live_it_ends_when_a_training_was_killed(run: RunFolder, monkeypatch: py
 def test_wrong_input(run: RunFolder, refused: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["track", RUN, "--to", "tensorboard"]) == 2
     monkeypatch.setattr(follow, "find_spec", lambda name: None)
-    assert "pip install mlflow-skinny" in refused("track", RUN, "--to", "mlflow")
+    assert "pip install -c constraints.txt mlflow-skinny" in refused("track", RUN, "--to", "mlflow")
     monkeypatch.setattr(follow, "find_spec", lambda name: True)
     run.write("tracker-wandb.json", "[]")
     assert "tracker-wandb.json" in refused("track", RUN, "--to", "wandb")
@@ -156,73 +162,138 @@ def test_wrong_input(run: RunFolder, refused: Any, monkeypatch: pytest.MonkeyPat
     assert "has no metrics.jsonl" in refused("track", RUN, "--to", "trackio")
 
 
-@pytest.fixture
-def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Each library writes below the folder of the test, and asks no server."""
-    for name, value in {
-        "MLFLOW_TRACKING_URI": (tmp_path / "mlruns").as_uri(),
-        "MLFLOW_ALLOW_FILE_STORE": "true",
-        "WANDB_MODE": "offline",
-        "TRACKIO_DIR": str(tmp_path / "trackio"),
-        "SWANLAB_MODE": "local",
-        "PYTHONPATH": str(ROOT / "src"),
-    }.items():
-        monkeypatch.setenv(name, value)
-    return tmp_path
+Sent = tuple[set[str], list[tuple[int, str, float]], dict[str, float], str]
+"""What a library keeps: its runs, points as (step, name, value), evaluations, and the settings as text."""
 
 
-def needs_library(name: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(find_spec(name) is None, reason=f"needs {follow.PACKAGES[name]}")
-
-
-@needs_library("mlflow")
-def test_mlflow(run: RunFolder, local: Path) -> None:
-    for _ in range(2):
-        assert main(["track", RUN, "--to", "mlflow"]) == 0
+def sent_to_mlflow(run: RunFolder) -> Sent:
     from mlflow import MlflowClient
 
     client = MlflowClient()
     (experiment,) = [each for each in client.search_experiments() if each.name == Path.cwd().name]
     (found,) = client.search_runs([experiment.experiment_id])
     assert (found.info.status, found.info.run_name) == ("FINISHED", run.path.name)
-    assert (found.data.params["optim.name"], found.data.tags["task"]) == ("adamw", "text-classification")
-    expected = [(record["step"], record["loss"]) for record in records(run) if record["kind"] == "train"]
-    history = client.get_metric_history(found.info.run_id, "train/loss")
-    assert [(metric.step, metric.value) for metric in history] == expected
-    assert found.data.metrics["evaluation/validation/accuracy"] == run.evaluations()[0]["metrics"]["accuracy"]
+    assert found.data.tags["task"] == "text-classification"
+    points = [(one.step, name, one.value) for name in found.data.metrics
+              for one in client.get_metric_history(found.info.run_id, name)]  # fmt: skip
+    return {found.info.run_id}, *without_evaluations(points), str(found.data.params)
 
 
-@needs_library("mlflow")
-def test_a_server_that_is_not_there(run: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    assert main(["track", RUN, "--to", "mlflow"]) == 1
-    said = capsys.readouterr().err.splitlines()
-    assert said[-1].startswith("failed: mlflow: ")
+def sent_to_wandb(run: RunFolder) -> Sent:
+    """Read the files of two starts: a header of 7 bytes, then records, each after checksum, length and type."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    ids, points, evaluations, settings = set(), [], {}, ""
+    for path in sorted(run.path.glob("wandb/offline-run-*/*.wandb")):
+        content, at = path.read_bytes(), 7
+        while at < len(content):
+            end = at + 7 + int.from_bytes(content[at + 4 : at + 6], "little")
+            record, at = Record.FromString(content[at + 7 : end]), end
+            if record.HasField("run"):
+                ids.add(record.run.run_id)
+                settings = str(record.run.config)
+            values = {"/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
+            points += [(values["step"], name, value) for name, value in values.items() if "/" in name]
+            for item in record.summary.update:
+                if item.key.startswith("evaluation/"):
+                    evaluations[item.key] = json.loads(item.value_json)
+    return ids, points, evaluations, settings
 
 
-@needs_library("wandb")
-def test_wandb(run: RunFolder, local: Path) -> None:
-    for _ in range(2):
-        assert main(["track", RUN, "--to", "wandb"]) == 0
-    first, second = sorted(run.path.glob("wandb/offline-run-*/*.wandb"))
-    assert first.name == second.name, "one run"
+def sent_to_trackio(run: RunFolder) -> Sent:
+    (path,) = Path("trackio").glob("*.db")
+    with closing(sqlite3.connect(path)) as database:
+        rows = database.execute("select run_name, step, metrics from metrics").fetchall()
+        settings = str(database.execute("select config from configs").fetchall())
+    points = [(step, name, value) for _, step, text in rows for name, value in json.loads(text).items()]
+    return {row[0] for row in rows}, *without_evaluations(points), settings
 
 
-@needs_library("trackio")
-def test_trackio(run: RunFolder, local: Path) -> None:
-    for _ in range(2):
-        assert main(["track", RUN, "--to", "trackio"]) == 0
-    (database,) = (local / "trackio").glob("*.db")
-    rows = sqlite3.connect(database).execute("select step, metrics from metrics order by step").fetchall()
-    losses = [(step, json.loads(text)["train/loss"]) for step, text in rows if "train/loss" in text]
-    assert losses == [(record["step"], record["loss"]) for record in records(run) if record["kind"] == "train"]
+def sent_to_swanlab(run: RunFolder) -> Sent:
+    from swanlab.proto.swanlab.record.v1.record_pb2 import Record
+    from swanlab.sdk.internal.core_python.store import DataStoreReader
+
+    ids, points, settings = set(), [], ""
+    for path in sorted(run.path.glob("swanlab/*/*.swanlab")):
+        ids.add(path.stem)
+        settings = (path.parent / "files" / "config.yaml").read_text("utf-8")
+        reader = DataStoreReader()
+        reader.open(path)
+        scalars = [record.scalar for record in map(Record.FromString, reader) if record.HasField("scalar")]
+        points += [(one.step, one.key, one.value.number) for one in scalars]
+        reader.close()
+    return ids, *without_evaluations(points), settings
 
 
-@needs_library("swanlab")
-def test_swanlab(run: RunFolder, local: Path) -> None:
-    for _ in range(2):
-        assert main(["track", RUN, "--to", "swanlab"]) == 0
-    assert list(run.path.glob("swanlab/**/*"))
+def without_evaluations(
+    points: list[tuple[int, str, float]],
+) -> tuple[list[tuple[int, str, float]], dict[str, float]]:
+    """Points, and the evaluations of a library that keeps them as points."""
+    train = [point for point in points if not point[1].startswith("evaluation/")]
+    return train, {name: value for _, name, value in points if name.startswith("evaluation/")}
+
+
+@pytest.mark.parametrize("name", follow.PACKAGES)
+def test_each_library_in_its_local_mode(
+    run: RunFolder, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Two starts, and a record of a resumed training in between: one run, and nothing twice."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "mlruns").as_uri())
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+    monkeypatch.setenv("SWANLAB_MODE", "offline")
+    pytest.importorskip(name, reason=f"pip install {follow.PACKAGES[name]}")
+    assert main(["track", RUN, "--to", name]) == 0
+    with run.metrics_file.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"kind": "train", "step": 7, "loss": 0.25, "seconds": 9.0, "epoch": 3.0}) + "\n")
+    assert main(["track", RUN, "--to", name]) == 0
+    ids, points, evaluations, settings = globals()[f"sent_to_{name}"](run)
+    assert len(ids) == 1
+    expected = [(record["step"], f"{record['kind']}/{key}", value)
+                for record in records(run) for key, value in follow.numbers(record)]  # fmt: skip
+    assert sorted(points) == [(step, key, pytest.approx(value, rel=1e-6)) for step, key, value in sorted(expected)]
+    assert evaluations["evaluation/validation/accuracy"] == run.evaluations()[0]["metrics"]["accuracy"]
+    assert "optim.lr" in settings
+
+
+@pytest.mark.parametrize(
+    ("name", "variables"),
+    [
+        ("mlflow", {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}),
+        ("wandb", {}),
+        ("swanlab", {"SWANLAB_ROOT": "swanlab-settings"}),
+    ],
+)
+def test_without_a_server_or_a_key_it_is_one_sentence(
+    run: RunFolder, name: str, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in a terminal it asks for nothing."""
+    pytest.importorskip(name, reason=f"pip install {follow.PACKAGES[name]}")
+    for key in ("WANDB_MODE", "WANDB_API_KEY", "SWANLAB_MODE", "SWANLAB_API_KEY"):
+        monkeypatch.delenv(key, raising=False)
+    environment = os.environ | variables | {"PYTHONPATH": str(ROOT / "src"), "HOME": str(Path.cwd())}
+    command = [sys.executable, "-m", "finetune", "track", RUN, "--to", name]
+    code, said = in_a_terminal(command, environment)
+    assert code == 1
+    assert said.count(f"failed: {name}: ") == 1
+    assert "Traceback" not in said
+
+
+def in_a_terminal(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
+    """Exit code and output of a program whose standard streams are a terminal."""
+    pty = pytest.importorskip("pty", reason="a terminal of Unix")
+    ours, theirs = pty.openpty()
+    streams: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
+    with subprocess.Popen(command, env=environment | {"TERM": "dumb"}, **streams) as process:
+        os.close(theirs)
+        said = b""
+        with suppress(OSError):  # the terminal has ended
+            while part := os.read(ours, 4096):
+                said += part
+        os.close(ours)
+        return process.wait(), said.decode()
 
 
 STUB = """

@@ -11,6 +11,7 @@ import torch
 
 from ..config.config import Config
 from ..config.continual import Distillation, Ewc, Replay
+from ..config.flat import flat
 from ..data.files import checksum, files_of
 from ..dataset import Split, concatenate, encode_split, new_task, read_split
 from ..errors import UserError
@@ -27,7 +28,6 @@ from ..run.folder import RunFolder
 from ..run.named_files import knows_earlier_run, names_network
 from ..run.saved_model import Base, SavedModel, load_saved_model
 from ..tasks.base import Task
-from ..train.resume import flat
 from ..train.start import FreshStart
 from .distillation import Teacher
 from .ewc import EwcPenalty, estimate_fisher, read_fisher, sum_fisher, write_fisher

@@ -12,17 +12,26 @@ from typing import Any
 
 from pydantic import Field
 
+from ..config.flat import flat
 from ..errors import UserError
 from ..run.folder import RunFolder
 from ..run.history import NO_METRIC, Record, TrainingHistory, read_history
 from ..run.records import Count, Number, Typed, read_record
-from ..train.resume import flat
+from ..time_limit import time_limit
+from ..urls import without_secrets
 from .tracker import About, Point, Tracker
 
-PACKAGES = {"mlflow": "mlflow-skinny", "wandb": "wandb", "trackio": "trackio", "swanlab": "swanlab"}
-"""What pip installs for each tracker."""
+PACKAGES = {
+    "mlflow": "-c constraints.txt mlflow-skinny",
+    "wandb": "-c constraints.txt wandb",
+    "trackio": "trackio",
+    "swanlab": "swanlab",
+}
+"""What pip installs for each tracker; the last two need older versions of pillow and protobuf than constraints.txt."""
 POLL = 2.0
 """Seconds between two looks at metrics.jsonl."""
+START = 60.0
+"""Seconds until a tracker has to have its run; a wait inside a library's own thread is not interrupted."""
 QUIET = 30.0
 """Seconds without a new record after which a training that did not reach its last step may have ended."""
 
@@ -53,7 +62,7 @@ def send(run: RunFolder, to: str, has_ended: Callable[[], bool]) -> int:
         state.update(changes)
         run.write(name, Sent.model_validate(state).model_dump_json(indent=2) + "\n")
 
-    with reported(to):
+    with reported(to), time_limit(START):
         tracker: Tracker = import_module(f".{to}", __package__).Tracker(about(run), state.get("id"))
     note(id=tracker.id)
     count, seen, ended = 0, None, False
@@ -82,21 +91,23 @@ def reported(to: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        said = " ".join(str(error).split())
+        said = " ".join(str(error).split()) or "no answer"
         raise TrackerError(f"{to}: {type(error).__name__}: {said[:300]}") from error
 
 
 def require_tracker(to: str) -> None:
     """Raise UserError if the package of the tracker is not installed."""
     if find_spec(to) is None:
-        raise UserError(f"track --to {to}: needs {PACKAGES[to]}: pip install {PACKAGES[to]}")
+        raise UserError(f"track --to {to}: needs {to}: pip install {PACKAGES[to]}")
 
 
 def about(run: RunFolder) -> About:
     """What the tracker shows of the run."""
     config, environment = run.config(), run.environment()
     values = flat(config.model_dump(mode="json"))
-    settings = {key: value if isinstance(value, str | int | float) else str(value) for key, value in values.items()}
+    settings = {
+        key: value if isinstance(value, int | float) else without_secrets(str(value)) for key, value in values.items()
+    }
     commit = (environment.get("git") or {}).get("commit")
     tags = {"task": config.task.type, "model": config.model.name, **({"git": commit} if commit else {})}
     started = environment.get("started")

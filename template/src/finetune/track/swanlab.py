@@ -1,4 +1,4 @@
-"""SwanLab. Its own variables are SWANLAB_API_KEY, SWANLAB_PROJ_NAME, SWANLAB_MODE=local or offline and others."""
+"""SwanLab. Its own variables are SWANLAB_API_KEY, SWANLAB_PROJ_NAME, SWANLAB_MODE=offline and others."""
 
 import os
 from collections.abc import Sequence
@@ -7,6 +7,15 @@ from uuid import uuid4
 import swanlab
 
 from .tracker import About, Point
+
+PRIVATE = swanlab.Settings(
+    interactive=False,  # no question for a key
+    probe=swanlab.Settings.Probe(
+        hardware=False, runtime=False, requirements=False, git=False, swanlab=False, monitor=False
+    ),
+    terminal=swanlab.Settings.Terminal(proxy_type="none"),
+)
+"""Nothing of the machine, its packages and the terminal is sent."""
 
 
 class Tracker:
@@ -21,6 +30,7 @@ class Tracker:
             resume="allow",
             config=dict(about.settings),
             tags=[f"{name}:{value}" for name, value in about.tags.items()],
+            settings=PRIVATE,
             log_dir=os.environ.get("SWANLAB_LOG_DIR", str(about.folder / "swanlab")),
         )
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from typing import Any
 from uuid import uuid4
 
 from .tracker import TIMEOUT, About, Point
@@ -10,6 +11,18 @@ os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
 os.environ.setdefault("WANDB_SILENT", "true")
 
 import wandb
+
+PRIVATE: dict[str, Any] = {
+    "console": "off",
+    "disable_git": True,
+    "x_disable_machine_info": True,
+    "x_disable_meta": True,
+    "x_disable_stats": True,
+    "x_save_requirements": False,
+}
+"""Nothing of the machine and its packages is sent."""
+LIMIT = 60.0
+"""Seconds until it gives up on sending the rest, which stays in its folder for `wandb sync`."""
 
 
 class Tracker:
@@ -25,7 +38,7 @@ class Tracker:
             config=dict(about.settings),
             tags=[f"{name}:{value}"[:64] for name, value in about.tags.items()],
             dir=os.environ.get("WANDB_DIR", str(about.folder)),
-            settings=wandb.Settings(console="off", disable_git=True, x_disable_stats=True, init_timeout=TIMEOUT),
+            settings=wandb.Settings(**PRIVATE, init_timeout=TIMEOUT, finish_timeout=LIMIT, finish_timeout_raises=True),
         )
         # By the step of the training: the counter of Weights & Biases refuses steps that come again.
         self._run.define_metric("step")

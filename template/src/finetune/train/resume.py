@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from ..config.config import Config
+from ..config.flat import flat
 from ..config.load import read_config
 from ..errors import UserError
 from ..run.folder import RunFolder
@@ -36,17 +37,6 @@ def require_same_config(run: RunFolder, config: Config) -> None:
 def _is_free(key: str) -> bool:
     key = re.sub(r"^stages\.\d+\.", "", key)
     return key in FREE_TO_CHANGE or key.split(".")[0] in FREE_TO_CHANGE
-
-
-def flat(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """All values of nested sections, by keys such as `train.epochs` and `stages.0.name`."""
-    result: dict[str, Any] = {}
-    for name, value in section.items():
-        key = f"{prefix}{name}"
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            value = {str(number): part for number, part in enumerate(value)}
-        result |= flat(value, f"{key}.") if isinstance(value, dict) else {key: value}
-    return result
 
 
 def require_same_inputs(run: RunFolder, environment: dict[str, Any], console: Console) -> None:
