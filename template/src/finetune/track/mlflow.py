@@ -5,13 +5,12 @@ from collections.abc import Sequence
 
 from .tracker import TIMEOUT, About, Point
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(TIMEOUT))
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-
-from mlflow import MlflowClient
-from mlflow.entities import Metric, Param
-
+VARIABLES = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": str(TIMEOUT),
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+}
+"""Read when MLflow is imported."""
 PARAMETERS, METRICS, LENGTH = 100, 1000, 6000
 """Limits of MLflow: parameters and metrics of a request, characters of a parameter."""
 
@@ -20,6 +19,10 @@ class Tracker:
     """A run of MLflow, which drops a metric that it has already, by name, time, step and value."""
 
     def __init__(self, about: About, known: str | None) -> None:
+        os.environ |= VARIABLES | os.environ
+        from mlflow import MlflowClient
+        from mlflow.entities import Param
+
         self._client, self._started = MlflowClient(), about.started
         self._last = Point(0, 0.0, {})
         if known:
@@ -36,6 +39,8 @@ class Tracker:
             self._client.log_batch(self.id, params=parameters[start : start + PARAMETERS])
 
     def log(self, points: Sequence[Point]) -> None:
+        from mlflow.entities import Metric
+
         self._last = points[-1]
         metrics = [
             Metric(name, value, self._started + round(1000 * point.seconds), point.step)

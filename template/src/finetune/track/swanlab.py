@@ -4,24 +4,23 @@ import os
 from collections.abc import Sequence
 from uuid import uuid4
 
-import swanlab
-
 from .tracker import About, Point
 
-PRIVATE = swanlab.Settings(
-    interactive=False,  # no question for a key
-    probe=swanlab.Settings.Probe(
-        hardware=False, runtime=False, requirements=False, git=False, swanlab=False, monitor=False
-    ),
-    terminal=swanlab.Settings.Terminal(proxy_type="none"),
-)
-"""Nothing of the machine, its packages and the terminal is sent."""
+PROBES = ("hardware", "runtime", "requirements", "git", "swanlab", "monitor")
+"""What is looked at otherwise."""
 
 
 class Tracker:
     """A run of SwanLab. Its files are in the folder of the run, unless SWANLAB_LOG_DIR names another."""
 
     def __init__(self, about: About, known: str | None) -> None:
+        import swanlab
+
+        private = swanlab.Settings(
+            interactive=False,  # no question for a key
+            probe=swanlab.Settings.Probe(**dict.fromkeys(PROBES, False)),
+            terminal=swanlab.Settings.Terminal(proxy_type="none"),
+        )
         self.id, self._last = known or uuid4().hex[:21], 0
         self._run = swanlab.init(
             project=os.environ.get("SWANLAB_PROJ_NAME", about.project),
@@ -30,7 +29,7 @@ class Tracker:
             resume="allow",
             config=dict(about.settings),
             tags=[f"{name}:{value}" for name, value in about.tags.items()],
-            settings=PRIVATE,
+            settings=private,
             log_dir=os.environ.get("SWANLAB_LOG_DIR", str(about.folder / "swanlab")),
         )
 

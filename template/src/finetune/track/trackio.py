@@ -6,15 +6,14 @@ from uuid import uuid4
 
 from .tracker import About, Point
 
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-
-import trackio
-
 
 class Tracker:
     """A run of Trackio, which knows it by its name."""
 
     def __init__(self, about: About, known: str | None) -> None:
+        os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+        import trackio
+
         self.id, self._last = known or f"{about.name}-{uuid4().hex[:8]}", 0
         self._run = trackio.init(
             project=os.environ.get("TRACKIO_PROJECT", about.project),

@@ -7,11 +7,8 @@ from uuid import uuid4
 
 from .tracker import TIMEOUT, About, Point
 
-os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-os.environ.setdefault("WANDB_SILENT", "true")
-
-import wandb
-
+VARIABLES = {"WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true"}
+"""Read when wandb is imported."""
 PRIVATE: dict[str, Any] = {
     "console": "off",
     "disable_git": True,
@@ -29,6 +26,9 @@ class Tracker:
     """A run of Weights & Biases. Its files are in the folder of the run, unless WANDB_DIR names another."""
 
     def __init__(self, about: About, known: str | None) -> None:
+        os.environ |= VARIABLES | os.environ
+        import wandb
+
         self.id = known or uuid4().hex
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", about.project),
