@@ -227,7 +227,7 @@ def without_times(path: Path) -> Any:
     content = path.read_bytes()
     if path.name == MANIFEST and path.parent.parent.name == "checkpoints":  # it has the checksum of progress.json
         return is_valid(path.parent)
-    if path.name in ("progress.json", "environment.json", "state.json"):
+    if path.name in ("progress.json", "environment.json", "state.json", "baselines.json"):
         return stripped(json.loads(content))
     if path.suffix == ".jsonl":
         return [stripped(json.loads(line)) for line in content.splitlines()]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import Project
@@ -45,7 +46,8 @@ def steps(config: Config, setup: training.Setup) -> list[tuple[float, float]]:
 
 def looked_through(setup: training.Setup) -> Any:
     parts = (setup.model, setup.task, setup.tokenizer, setup.train.features)
-    return infer(*parts, "validation", budget=50, precision="fp32")
+    found = infer(*parts, "validation", budget=50, precision="fp32")
+    return found.loss, [value.tolist() if isinstance(value, np.ndarray) else value for value in found.decoded]
 
 
 def assert_equals_eager(project: Project, task: str, *overrides: str) -> None:

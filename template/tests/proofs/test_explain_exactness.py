@@ -141,7 +141,7 @@ def test_of_a_linear_model_both_are_gradient_times_input(project: Project) -> No
     one = Explainer(one.task, linear, one.tokenizer, one.max_length, 512)
     [target] = explained(one, ROWS["text-classification"], "gradients", "occlusion", choice=Choice(label="good"))
     assert target["steps"] == attribution.FEWEST
-    direction = (linear.output.weight[1] - linear.output.weight[0]).detach()  # of the log-odds
+    direction = (linear.output.weight[1] - linear.output.weight[0]).detach() / one.task.temperature  # of the log-odds
     mask = table.weight[baseline_token(one.tokenizer)]
     for word in target["words"]:
         ids = one.tokenizer(word["text"], add_special_tokens=False)["input_ids"]

@@ -50,14 +50,14 @@ def texts(tokenizer: Any, *lengths: int) -> dict[str, torch.Tensor]:
     return {name: inputs[name] for name in inputs if name in tokenizer.model_input_names}
 
 
-def assert_same_logits(path: Path, model: Any, tokenizer: Any) -> None:
-    """Batches of 1 and of 3 texts, where something is read."""
+def assert_same_logits(path: Path, model: Any, tokenizer: Any, temperature: float = 1.0) -> None:
+    """Batches of 1 and of 3 texts, where something is read; the graph divides by the temperature."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     for inputs in (texts(tokenizer, 9), texts(tokenizer, 2, 12, 5)):
         with torch.no_grad():
-            expected = model.eval()(**inputs).logits
+            expected = model.eval()(**inputs).logits / temperature
         found = torch.from_numpy(session.run(["logits"], {name: value.numpy() for name, value in inputs.items()})[0])
         if expected.ndim == 3:
             expected, found = (logits[inputs["attention_mask"].bool()] for logits in (expected, found))
@@ -86,7 +86,8 @@ def test_export_parity_onnx(
     finetuned = exported(task, method)
     slow = "the ONNX model has no key-value cache: the virtual tokens of prefix take its place"
     assert (slow in capsys.readouterr().out) == (method == "prefix")
-    assert_same_logits(Path("onnx/model.onnx"), finetuned.model, finetuned.tokenizer)
+    temperature = getattr(finetuned.task, "temperature", 1.0)
+    assert_same_logits(Path("onnx/model.onnx"), finetuned.model, finetuned.tokenizer, temperature)
     assert b"site-packages" not in Path("onnx/model.onnx").read_bytes()  # no paths of this machine
     config = transformers.AutoConfig.from_pretrained("onnx")
     assert config.id2label == finetuned.model.config.id2label
@@ -232,5 +233,6 @@ def test_what_the_task_has_learnt_lies_beside_safetensors_too(finished: Callable
     assert main(["export", "latest", "new"]) == 0
     known = json.loads(Path("new/finetune.json").read_text())
     task = load_saved_model(Path("runs/config/best")).task
-    assert known == {"task": task.settings.model_dump(), "max_length": 32, "state": task.state()}
+    state = {**task.state(), "temperature": 1.0}  # that of the run is in the weights
+    assert known == {"task": task.settings.model_dump(), "max_length": 32, "state": state}
     assert known["state"]["labels"] == ["bad", "good"]

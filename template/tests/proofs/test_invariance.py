@@ -8,6 +8,7 @@ import json
 import random
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import GOOD, TASKS, WRITING, Project, with_prices
@@ -121,6 +122,8 @@ def run(setup: training.Setup, budget: int, order: list[int] | None = None) -> I
 
 def numbers(value: Any) -> list[float]:
     """All numbers in what a task has decoded."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     if isinstance(value, (list, tuple)):
         return [number for part in value for number in numbers(part)]
     return [float(value)] if isinstance(value, (int, float)) else []

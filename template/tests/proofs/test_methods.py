@@ -277,7 +277,8 @@ def test_export_parity(task: str, method: str, project: Project, refused: Callab
     assert not info["missing_keys"]
     assert not info["unexpected_keys"]
     assert plain.config.id2label == dict(enumerate(setup.task.labels))
-    torch.testing.assert_close(logits(setup, plain), logits(setup, finetuned.model), rtol=1e-3, atol=1e-3)
+    expected = logits(setup, finetuned.model) / finetuned.task.temperature
+    torch.testing.assert_close(logits(setup, plain), expected, rtol=1e-3, atol=1e-3)
     assert "plain: exists already" in refused("export", "runs/config", "plain")
 
 
