@@ -98,6 +98,8 @@ def test_export_parity_onnx(
     if task == "text-generation":
         state["frequencies"] = {}  # the tokens of the training data are not given away
         decoding = {"decoding": {"prompt": ["", state["separator"]], "never": [], "max_new_tokens": 9}}
+    else:
+        state["temperature"] = 1.0  # that of the run is in the graph
     settings = finetuned.task.settings.model_dump()
     assert known == {"task": settings, "max_length": 32, "state": state, **decoding}
     assert not [path for path in Path.cwd().iterdir() if path.name.startswith("onnx.")]
