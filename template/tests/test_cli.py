@@ -16,6 +16,8 @@ from finetune.cli import main
 
 UNLEARNT = ["token-classification", *WRITING]
 """Tasks without learnt baselines."""
+WITH_PROBABILITIES = ["text-classification", "multi-label-classification", "token-classification"]
+"""Tasks whose evaluations measure calibration."""
 
 
 @pytest.fixture(params=TASKS)
@@ -59,7 +61,9 @@ def test_a_run_leaves_these_files(trained: str) -> None:
             "metrics",
             "interval",
         ),
-        *("baseline", "tables", "matrices", "scatters", "curves", "notes"),
+        *("baseline", "tables", "matrices", "scatters", "curves"),
+        *(["calibration"] if trained in WITH_PROBABILITIES and optional.is_there("calibration") else []),
+        "notes",
     ]
 
 

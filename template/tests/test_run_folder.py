@@ -400,9 +400,9 @@ NEW_FOLDER = {"target", "staging"}
 ELSEWHERE = {
     "cache_entries.py": {"shutil.rmtree", "self.folder.with_name(f'{self.folder.name}.lock').unlink"},
     "data/hub_files.py": {"note.parent.mkdir"},
+    "error_analysis/analysis.py": {"output.parent.mkdir"},
     "data/store.py": {"(self._folder / name).open"},
     "export/int8.py": {"source.with_name(f'{source.name}.data').unlink"},
-    "export/push.py": {"tempfile.TemporaryDirectory"},
     "feature_cache.py": {"self.folder.mkdir", "(self.folder / '.gitignore').write_text", "tempfile.TemporaryDirectory",
                          "tokenizer.save_pretrained"},
     "hub/download.py": {"path.unlink"},
@@ -411,6 +411,7 @@ ELSEWHERE = {
     "init_data/pieces.py": {"path.parent.mkdir"},
     "predict.py": {"output.parent.mkdir"},
     "run/log.py": {"SummaryWriter"},
+    "sweep/child.py": {"log.open"},
     "train/state_file.py": {"save_file", "path.with_suffix('.json').write_text"},
     "train/sharded_checkpoint.py": {"save_file"},
 }  # fmt: skip
@@ -437,7 +438,8 @@ def test_one_module_writes_in_runs() -> None:
         for path in SOURCE.rglob("*.py")
         if path != SOURCE / "files.py"
     }
-    assert {module: calls for module, calls in found.items() if calls} == ELSEWHERE
+    expected = {module: calls for module, calls in ELSEWHERE.items() if (SOURCE / module).parent.is_dir()}
+    assert {module: calls for module, calls in found.items() if calls} == expected
 
 
 @pytest.mark.parametrize(

@@ -83,13 +83,15 @@ def test_the_result_is_shown_last(finished: Callable[[str], None], capsys: pytes
     start = next(number for number, line in enumerate(lines) if line.startswith("test: "))
     assert lines.index("Tokens, O included") < start
     evaluation = json.loads(Path("runs/config/evaluation-test.json").read_text())
-    table = lines[start + 1 : start + 3 + len(evaluation["metrics"])]
+    others = [name for name in evaluation["metrics"] if name != "f1"]
+    shown = ["f1", *(["95"] if evaluation["interval"] else []), *others]
+    table = lines[start + 1 : start + 3 + len(shown)]
     assert table[0].startswith("this model   always O")
-    assert [line.split()[0] for line in table[2:]] == ["f1", *(name for name in evaluation["metrics"] if name != "f1")]
-    end = lines[start + 3 + len(evaluation["metrics"]) :]
+    assert [line.split()[0] for line in table[2:]] == shown
+    end = lines[start + 3 + len(shown) :]
     result = f"Result: f1 {evaluation['metrics']['f1']:.4f} (always O: 0.0000; each word's most frequent tag: "
     assert " ".join(end).startswith(result)
-    end = end[next(number for number, line in enumerate(end) if line.endswith(f"{evaluation['loss']:.4f}.")) + 1 :]
+    end = end[next(number for number, line in enumerate(end) if f"Loss {evaluation['loss']:.4f}." in line) + 1 :]
     assert [line.split(":")[0] for line in end] == (["report"] if optional.is_there("report") else [])
 
 

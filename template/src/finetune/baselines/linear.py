@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from ..tasks.base import Task
 from ..tasks.multi_label_classification import MultiLabelClassificationTask
+from ..tasks.probabilities import ProbabilityTask
 from ..tasks.text_classification import TextClassificationTask
 from ..tasks.texts import TextTask
 from .text_features import TextFeatures
@@ -29,6 +30,8 @@ REGULARIZATION = 1.0
 """alpha of the ridge regression."""
 CHUNK = 5_000
 """Examples whose features are in memory at once while they are predicted."""
+CERTAIN = 30.0
+"""Log-odds of a label that is certain: a probability of 1 - 1e-13."""
 HELD_OUT = 5
 """Of several labels, one in so many training examples chooses the threshold for the model of all the others."""
 
@@ -40,6 +43,9 @@ class LinearModel:
         targets = np.array([task.target(example) for example in examples])
         self._task = task = copy(task)
         task.overflow = "cut"  # an output for each example, not for each window
+        if isinstance(task, ProbabilityTask):  # the temperature is that of the transformer
+            task.temperature = 1.0
+            task.settings = task.settings.model_copy(update={"calibration": "none"})
         self.features = TextFeatures(task.tabular, outputs_of(task))
         self.features.fit(examples)
         rows = self.features.transform(examples)
@@ -79,22 +85,27 @@ def _logistic(rows: Any, targets: Array, weights: Array | None = None) -> Logist
 
 
 def _classifier(rows: Any, targets: Array, labels: int, weights: Array | None) -> Apply:
-    """Probabilities (rows, labels); a label that no training example has, as in further training, has 0."""
+    """Log-probabilities (rows, labels); a label that no training example has, as in further training, has -inf."""
     known = np.unique(targets)
     model = _logistic(rows, targets, weights) if len(known) > 1 else None
 
     def apply(features: Any) -> Array:
-        probabilities = np.zeros((features.shape[0], labels))
-        probabilities[:, known] = model.predict_proba(features) if model else 1.0
-        return probabilities
+        logits = np.full((features.shape[0], labels), -np.inf)
+        logits[:, known] = model.predict_log_proba(features) if model else 0.0
+        return logits
 
     return apply
 
 
 def _one_vs_rest(rows: Any, targets: Array) -> Apply:
-    """Probabilities (rows, labels)."""
+    """Log-odds (rows, labels); a label that all training examples have, or none, is certain."""
     of_labels = [_classifier(rows, column.astype(int), 2, None) for column in targets.T]
-    return lambda features: np.stack([apply(features)[:, 1] for apply in of_labels], axis=1)
+
+    def apply(features: Any) -> Array:
+        outputs = (one(features) for one in of_labels)
+        return np.stack([np.clip(logits[:, 1] - logits[:, 0], -CERTAIN, CERTAIN) for logits in outputs], axis=1)
+
+    return apply
 
 
 def _threshold(task: MultiLabelClassificationTask, rows: Any, targets: Array, examples: Sequence[Any]) -> float:
