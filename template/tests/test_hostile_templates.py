@@ -1,7 +1,9 @@
 """Chat templates come with models: one that never ends, or fails in its own way, is refused in a sentence."""
 
+import sys
 import threading
 import time
+import weakref
 from typing import Any
 
 import pytest
@@ -100,6 +102,25 @@ def test_a_limit_holds_where_its_exception_is_caught(monkeypatch: pytest.MonkeyP
             except TimeoutError:
                 caught += 1
     assert caught == 2
+
+
+def test_a_limit_that_ends_in_a_callback_prints_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing can be raised, it is raised again behind it."""
+    printed: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", printed.append)
+    monkeypatch.setattr(time_limits, "_watching", [])
+    deadline, targets = time.monotonic() + 10, [set[int]()]
+
+    def spin(_: Any = None) -> None:
+        while time.monotonic() < deadline:
+            pass
+
+    callback = weakref.ref(targets[0], spin)
+    with pytest.raises(TimeoutError), time_limit(0.01):
+        spin(targets.clear())  # the callback, and then the function itself
+    assert callback() is None
+    assert time.monotonic() < deadline
+    assert printed == []
 
 
 def test_limits_hold_for_each_thread_by_itself() -> None:

@@ -5,13 +5,20 @@ two instructions of Python: a single call of a function in C is not interrupted.
 """
 
 import ctypes
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 PERIOD, AGAIN = 0.25, 1.0
 """Seconds between two looks at the limits; after which the exception is raised once more, where something caught it."""
+
+
+class LimitReachedError(TimeoutError):
+    """The time of a block is over."""
+
 
 _limits: dict[int, float] = {}
 """The time at which the limit of each thread ends."""
@@ -25,6 +32,7 @@ def time_limit(seconds: float) -> Iterator[None]:
     thread = threading.get_ident()
     with _lock:
         if not (_watching and _watching[-1].is_alive()):
+            _ignore_where_nothing_can_be_raised()
             _watching[:] = [threading.Thread(target=_watch, name="time limits", daemon=True)]
             _watching[0].start()
         _limits[thread] = time.monotonic() + seconds
@@ -38,6 +46,17 @@ def time_limit(seconds: float) -> Iterator[None]:
             _limits.pop(thread, None)  # again, as the exception may have come just before
 
 
+def _ignore_where_nothing_can_be_raised() -> None:
+    """In a callback of the garbage collector Python would print the exception; it is raised again soon behind it."""
+    report = sys.unraisablehook
+
+    def hook(found: Any) -> None:
+        if found.exc_type is not LimitReachedError:
+            report(found)
+
+    sys.unraisablehook = hook
+
+
 def _watch() -> None:
     raise_in = ctypes.pythonapi.PyThreadState_SetAsyncExc
     while True:
@@ -45,4 +64,4 @@ def _watch() -> None:
         with _lock:
             for thread in [thread for thread, end in [*_limits.items()] if end < time.monotonic()]:
                 _limits[thread] = time.monotonic() + AGAIN
-                raise_in(ctypes.c_ulong(thread), ctypes.py_object(TimeoutError))
+                raise_in(ctypes.c_ulong(thread), ctypes.py_object(LimitReachedError))
