@@ -90,9 +90,11 @@ def _decode(
         batch = padding.make_batch(features, rows).to(model.device)
         logits = forward(model, task, batch, precision)
         if counts:
-            total += task.loss(logits, batch.labels).to(total.device)
+            if not task.compares_examples:
+                total += task.loss(logits, batch.labels).to(total.device)
             decoded |= zip(rows, task.decode(logits, batch.labels), strict=True)
     for others in world.gather(decoded):
         decoded |= others
-    loss = world.reduce(float(total))[0] / max(1, sum(feature.scored_labels for feature in features))
-    return Inference([decoded[row] for row in range(len(features))], loss)
+    values = [decoded[row] for row in range(len(features))]
+    loss = task.split_loss(features, values) if task.compares_examples else world.reduce(float(total))[0]
+    return Inference(values, loss / max(1, sum(feature.scored_labels for feature in features)))

@@ -24,7 +24,7 @@ def forward(model: Any, task: Task[Any, Any], batch: Batch, precision: Precision
         if not whole_logits and in_chunks(model, task, batch.labels):
             scored = partial(task.scored, labels=batch.labels)
             return token_scores(model, inputs, batch.labels, scored, task.label_smoothing)
-        logits = model(**inputs).logits
+        logits = task.logits(model(**inputs), inputs)
     return task.example_logits(logits, batch.labels)
 
 

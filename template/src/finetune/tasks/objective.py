@@ -33,6 +33,17 @@ class Objective(ABC):
         """Whether `loss` and `decode` also take the `TokenScores` of what is `scored`, in place of logits."""
         return False
 
+    compares_examples: ClassVar[bool] = False
+    """Whether the loss of an example depends on the others of the step, see `row_losses` and `train/contrastive.py`."""
+
+    def row_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """(rows,): for `compares_examples`, the loss of each row among all rows of a step, whose sum is `loss`."""
+        raise NotImplementedError
+
+    def split_loss(self, features: Sequence[Feature], decoded: Sequence[Any]) -> float:
+        """For `compares_examples`: the sum of the losses of all rows of a split, of what was decoded of each."""
+        raise NotImplementedError
+
     label_smoothing: float = 0.0
     """Label smoothing of the loss that is computed of `TokenScores`."""
 
@@ -51,6 +62,11 @@ class Objective(ABC):
     def model_inputs(self, model: Any, inputs: dict[str, Tensor], labels: Tensor) -> dict[str, Any]:
         """The arguments of the model's forward pass."""
         return inputs
+
+    def logits(self, output: Any, inputs: dict[str, Tensor]) -> Tensor:
+        """What the model's output for a batch says: (rows, ...)."""
+        logits: Tensor = output.logits
+        return logits
 
     def example_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
         """What loss and predictions are computed from: the logits of the rows, unless an example has several (windows).

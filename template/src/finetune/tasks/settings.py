@@ -213,6 +213,43 @@ class Ranking(Settings):
     """Loss function: pointwise scores each document by itself, listwise the documents of a query against each other."""
 
 
+class Prefixes(Section):
+    """Prefixes: what stands before a text, so that the encoder knows queries from documents."""
+
+    query: str = ""
+    """Query prefix: such as "query: " for E5."""
+    document: str = ""
+    """Document prefix: such as "passage: " for E5."""
+
+
+class Retrieval(Settings):
+    """Retrieval: find the documents that answer a query. Columns: query, document, (negatives: a list of texts)."""
+
+    input_columns = ("query",)
+    target_columns = ("document",)
+    optional_columns = ("negatives",)
+    metrics: ClassVar = dict.fromkeys(("ndcg@10", "mrr@10", "recall@1", "recall@5", "recall@10"), "max")
+    main_metric = "ndcg@10"
+    auto_model = "AutoModel"
+    new_head = False
+    refused_methods: ClassVar = {
+        "head": "but retrieval has no head, its vectors come from the body: use lora",
+        "prompt": "whose added tokens would be averaged with those of the text: use prefix or lora",
+    }
+
+    type: Literal["retrieval"]
+    """Retrieval: a bi-encoder turns queries and documents into vectors; near ones belong together."""
+    pooling: Literal["mean", "cls", "last"] = "mean"
+    """Pooling: how the vectors of the tokens become one: their mean, the first token (cls), or the last one.
+
+    Take what the base model was trained with: mean for E5 and MiniLM, cls for BGE, last for decoders.
+    """
+    temperature: float = Field(default=0.05, gt=0, le=10)
+    """Temperature: divides the cosine similarities in the loss; lower counts the hardest negatives more."""
+    prefixes: Prefixes = Prefixes()
+    """Prefixes: what stands before a text, as the base model was trained with it."""
+
+
 class Generation(Section):
     """Text generation: how the model decodes, token after token."""
 
@@ -335,6 +372,7 @@ AnyTask = Annotated[
     | MultiLabelClassification
     | Ranking
     | Regression
+    | Retrieval
     | Summarization
     | TextClassification
     | TextGeneration

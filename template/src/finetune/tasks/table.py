@@ -9,6 +9,7 @@ from .chat import ChatTask
 from .multi_label_classification import MultiLabelClassificationTask
 from .ranking import RankingTask
 from .regression import RegressionTask
+from .retrieval import RetrievalTask
 from .summarization import SummarizationTask
 from .text_classification import TextClassificationTask
 from .text_generation import TextGenerationTask
@@ -20,6 +21,7 @@ TASKS: dict[type[settings.Settings], Callable[[Any], Task[Any, Any]]] = {
     settings.MultiLabelClassification: MultiLabelClassificationTask,
     settings.Ranking: RankingTask,
     settings.Regression: RegressionTask,
+    settings.Retrieval: RetrievalTask,
     settings.Summarization: SummarizationTask,
     settings.TextClassification: TextClassificationTask,
     settings.TextGeneration: TextGenerationTask,
