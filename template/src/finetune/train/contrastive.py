@@ -37,9 +37,7 @@ def loss_functions(setup: Setup, micro_batches: Sequence[tuple[Any, bool]]) -> l
     start, sizes = sum(len(found) for found, _ in parts[: world.rank]), [len(one) for one in vectors]
     values = losses.detach()[start : start + len(own)]
     of_batches = zip(micro_batches, gradient.split(sizes), values.split(sizes), strict=True)
-    return [
-        partial(_with_gradient, found, value.sum()) if counts else task.loss for (_, counts), found, value in of_batches
-    ]
+    return [partial(_with_gradient, found if counts else 0.0, value.sum()) for (_, counts), found, value in of_batches]
 
 
 def _first_pass(setup: Setup, micro_batches: Sequence[tuple[Any, bool]]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -57,7 +55,7 @@ def _first_pass(setup: Setup, micro_batches: Sequence[tuple[Any, bool]]) -> Iter
             yield vectors[:rows], batch.labels[:rows]
 
 
-def _with_gradient(gradient: Tensor, value: Tensor, vectors: Tensor, labels: Tensor) -> Tensor:
+def _with_gradient(gradient: Tensor | float, value: Tensor, vectors: Tensor, labels: Tensor) -> Tensor:
     """`value`, with this gradient in respect of `vectors`."""
     product = (vectors * gradient).sum()
     return product + (value - product).detach()
