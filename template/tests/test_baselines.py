@@ -13,13 +13,14 @@ from conftest import Project, needs
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from finetune.baselines import learnt
-from finetune.baselines.bm25 import BM25, K1, B, characters, trigrams, words
+from finetune.baselines.bm25 import trigrams
 from finetune.baselines.sample import sample
-from finetune.baselines.text_features import Ngrams, is_spaceless
+from finetune.baselines.text_features import Ngrams
 from finetune.cli import main
 from finetune.data.rows import Row
 from finetune.tasks import make_task
 from finetune.tasks.base import Task
+from finetune.tasks.bm25 import BM25, K1, B, characters, is_spaceless, words
 from finetune.tasks.settings import (
     MultiLabelClassification,
     Ranking,
