@@ -19,7 +19,7 @@ from ..errors import UserError
 from ..run.folder import RunFolder
 from .documents import one_file, read_queries
 from .quality import DEPTH, answers_of, bm25_metrics, first_stage, mean_metrics, quality_rows
-from .searcher import Hit, Searcher
+from .searcher import Hit, Searcher, require_texts
 
 SHOWN = 10
 """Queries of a file whose documents are shown."""
@@ -54,6 +54,7 @@ class Found:
 def show_search(run: RunFolder, corpus: Path, rerank: RunFolder | None, request: Request, console: Console) -> None:
     """Do what is asked for. Raises UserError before anything is written where the input is wrong."""
     output = _output(request, run)
+    require_texts(request.queries)
     searcher = Searcher(
         run,
         corpus,
@@ -171,7 +172,10 @@ def _document(searcher: Searcher, corpus: Path, found: Found) -> dict[str, Any]:
 
 def _content(output: OutputFile, columns: Columns, rows: Sequence[Row], results: dict[str, list[Hit]]) -> bytes:
     """A row for each document that was found, behind the columns of its query; one for a query without any."""
-    pairs = [(row, hit) for row in rows for hit in results[row.values["query"]] or [None]]
+    pairs: list[tuple[Row, Hit | None]] = []
+    for row in rows:
+        found = results[row.values["query"]]
+        pairs += [(row, hit) for hit in found] or [(row, None)]
     reranked = any(hit and hit.rerank_score is not None for _, hit in pairs)
     added = [*_added([hit for _, hit in pairs], reranked, flat=output.suffix not in (".jsonl", ".json"))]
     if output.source == output.path:  # there is no file of queries

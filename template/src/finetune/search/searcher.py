@@ -76,8 +76,7 @@ class Searcher:
         self, queries: Sequence[str], top: int, candidates: int, min_score: float | None = None
     ) -> Iterator[list[Hit]]:
         """The same, one query after the other, with the candidates beyond `top`."""
-        if any(not query.strip() for query in queries):
-            raise UserError("the query is empty: write what to look for")
+        require_texts(queries)
         depth = max(top, candidates) if self.reranks else top
         for start in range(0, len(queries), TOGETHER):
             some = queries[start : start + TOGETHER]
@@ -117,3 +116,9 @@ class Searcher:
         sources = {name: self._predictor.columns.source(name) for name in self._predictor.task.tabular.names}
         features = {name: document.columns.get(str(source)) for name, source in sources.items()}
         return {"query": query, "document": document.text, **features}
+
+
+def require_texts(queries: Sequence[str]) -> None:
+    """Raise UserError for a query without a text."""
+    if any(not query.strip() for query in queries):
+        raise UserError("the query is empty: write what to look for")
