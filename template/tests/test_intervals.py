@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,9 @@ def predicted(task: str, project: Project) -> tuple[Any, list[Any], list[Any]]:
             decoded = RANDOM.normal(size=size).tolist()
         case "ranking":
             return setup.task, examples, [RANDOM.normal(size=len(example.documents)) for example in examples]
+        case "retrieval":  # queries with the same text count once
+            examples = [replace(example, query=f"{example.query} {i}") for i, example in enumerate(examples)]
+            decoded = RANDOM.normal(size=(3 * len(setup.train.features), 5))
         case "token-classification":  # I- also without B-
             predictions, *_ = setup.task.baselines(examples, []).values()
             for prediction in predictions:

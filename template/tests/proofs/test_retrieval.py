@@ -95,9 +95,7 @@ def test_a_cut_step_with_dropout_is_the_step_of_its_masks(
     rows = [*range(len(setup.train))]
     expected_setup, batches = copy.deepcopy(setup), []
     make = type(setup.batching).make_batch
-    monkeypatch.setattr(
-        type(setup.batching), "make_batch", lambda *a: batches.append(made := make(*a)) or made
-    )
+    monkeypatch.setattr(type(setup.batching), "make_batch", lambda *a: batches.append(made := make(*a)) or made)
     torch.manual_seed(7)
     found = gradients(config, setup, rows)
     batches = batches[len(batches) // 2 :]
