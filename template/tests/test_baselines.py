@@ -277,26 +277,16 @@ def test_the_encoder_before_the_training_is_that_of_step_0(project: Project, met
     np.testing.assert_allclose([one.scores for one in found], [one.scores for one in expected], rtol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"name": "/etc"}, "lies outside of the current folder"),
-        ({"trust_remote_code": True, "name": "./x", "revision": None}, "a run does not allow code"),
-    ],
-)
-def test_the_encoder_before_the_training_is_no_model_that_the_run_names(
-    project: Project, change: dict[str, Any], told: str
-) -> None:
+def test_the_encoder_before_the_training_is_none_outside_of_the_project(project: Project) -> None:
     project.train(project.config("retrieval", train={"max_steps": 1}))
-    Path("x").mkdir()
     path = Path("runs/config/config.json")
     config = json.loads(path.read_text())
-    config["model"] |= change
+    config["model"]["name"] = "/etc"
     path.write_text(json.dumps(config))
     assert main(["evaluate", "latest", "--split", "validation"]) == 0
     found = evaluation("validation")
     assert learnt_names(found) == ["BM25"]
-    assert told in " ".join(found["notes"])
+    assert "lies outside of the current folder" in " ".join(found["notes"])
 
 
 @pytest.fixture

@@ -30,12 +30,10 @@ def require_named_data(run: RunFolder, sources: Iterable[str], remedy: str) -> N
 
 
 def require_named_model(run: RunFolder, model: Model) -> None:
-    """Raise UserError for a base model that a run must not name: with code of its own, or outside of the project."""
-    path, outside = Path(model.name), "which lies outside of the current folder"
-    if model.trust_remote_code:
-        raise UserError(f"{run.config_file}: model.trust_remote_code: a run does not allow code to run")
+    """Raise UserError for a base model outside of the project."""
+    path = Path(model.name)
     if names_network(model.name) or (path.exists() and not _is_of_project(path.resolve(), run)):
-        raise UserError(f"{run.config_file}: model.name is {model.name}, {outside}")
+        raise UserError(f"{run.config_file}: model.name is {model.name}, which lies outside of the current folder")
 
 
 def require_named_files(run: RunFolder, config: Config) -> None:
