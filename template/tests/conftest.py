@@ -267,8 +267,10 @@ def filled(folder: Path) -> Project:
         "multi-label-classification": [{"text": text, "labels": labels} for text, labels in TAGGED],
         "regression": [{"text": text, "label": label} for text, label in SCORED],
         "ranking": lists,
-        "retrieval": [{"query": query, "document": document, **({"negatives": others} if others else {})}
-                      for query, document, others in ANSWERED],
+        "retrieval": [
+            {"query": query, "document": document, **({"negatives": others} if others else {})}
+            for query, document, others in ANSWERED
+        ],
         "text-generation": [{"prompt": prompt, "completion": completion} for prompt, completion in COMPLETED],
         "chat": [{"messages": messages(*turns)} for turns in DIALOGUES],
         "translation": [{"source": source, "target": target} for source, target in PHRASES],

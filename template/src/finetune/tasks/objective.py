@@ -33,15 +33,12 @@ class Objective(ABC):
         """Whether `loss` and `decode` also take the `TokenScores` of what is `scored`, in place of logits."""
         return False
 
-    compares_examples: ClassVar[bool] = False
-    """Whether the loss of an example depends on the others of the step, see `row_losses` and `train/contrastive.py`."""
-
     def row_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """(rows,): for `compares_examples`, the loss of each row among all rows of a step, whose sum is `loss`."""
+        """(rows,): where examples are compared, the loss of each row among all rows of a step; its sum is `loss`."""
         raise NotImplementedError
 
-    def split_loss(self, features: Sequence[Feature], decoded: Sequence[Any]) -> float:
-        """For `compares_examples`: the sum of the losses of all rows of a split, of what was decoded of each."""
+    def split_losses(self, features: Sequence[Feature], decoded: Sequence[Any]) -> Tensor:
+        """(features,): where examples are compared, the loss of each feature of a split among all of them."""
         raise NotImplementedError
 
     label_smoothing: float = 0.0

@@ -43,7 +43,6 @@ class RetrievalTask(Task[Example, Retrieved]):
     """Vectors of norm 1; the larger their product, the better a document answers a query."""
 
     settings: Retrieval
-    compares_examples = True
 
     def example(self, row: Row) -> Example:
         document = text_of(row, "document") if row.values.get("document") is not None else None
@@ -95,8 +94,10 @@ class RetrievalTask(Task[Example, Retrieved]):
         return torch.tensor([[feature.example, *feature.labels] for feature in features])
 
     def logits(self, output: Any, inputs: dict[str, Tensor]) -> Tensor:
-        """(rows, width): the vectors, of norm 1."""
-        return pooled(output.last_hidden_state, inputs["attention_mask"], self.settings.pooling)
+        """(rows, width): the vectors, of norm 1; an ONNX graph gives them as they are."""
+        if (states := getattr(output, "last_hidden_state", None)) is None:
+            return super().logits(output, inputs)
+        return pooled(states, inputs["attention_mask"], self.settings.pooling)
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return self.row_losses(logits, labels).sum()
@@ -104,16 +105,16 @@ class RetrievalTask(Task[Example, Retrieved]):
     def row_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
         return row_losses(logits, labels, self.settings.temperature)
 
-    def split_loss(self, features: Sequence[Feature], decoded: Sequence[Any]) -> float:
+    def split_losses(self, features: Sequence[Feature], decoded: Sequence[Any]) -> Tensor:
         """Each query against all documents of the split."""
         labels = self.batch_labels(features, 0)
         vectors = torch.from_numpy(np.stack(decoded))
         queries, others = (labels[:, 1] == QUERY).nonzero()[:, 0], (labels[:, 1] != QUERY).nonzero()[:, 0]
-        total = 0.0
+        losses = vectors.new_zeros(len(vectors))
         for some in queries.split(max(1, BLOCK // max(1, len(others)))):
             rows = torch.cat([some, others])
-            total += float(self.row_losses(vectors[rows], labels[rows]).sum())
-        return total
+            losses[some] = self.row_losses(vectors[rows], labels[rows])[: len(some)]
+        return losses
 
     def distillation_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
         return F.mse_loss(logits, targets.to(logits), reduction="sum")
@@ -138,7 +139,10 @@ class RetrievalTask(Task[Example, Retrieved]):
         return [replace(one, vector=vector) for one, vector in zip(found, queries, strict=True)]
 
     def score(self, examples: Sequence[Example], predictions: Sequence[Retrieved]) -> Scores:
-        found = {example.query: one.ranks for example, one in zip(examples, predictions, strict=True) if one.ranks}
+        found: dict[str, list[int]] = {}
+        for example, one in zip(examples, predictions, strict=True):
+            if one.ranks:
+                found.setdefault(example.query, one.ranks)
         per_query = [metrics(ranks) for ranks in found.values()]
         means = {name: float(np.mean([one[name] for one in per_query] or [0.0])) for name in self.settings.metrics}
         rows: list[list[str | int | float]] = [[len(found), len(corpus_of(examples))]]

@@ -55,6 +55,8 @@ class Settings(Section):
     """Whether `model.overflow` can be head_tail or windows."""
     joins_features: ClassVar[bool] = False
     """Whether other columns can be joined to the text (`data.features`)."""
+    compares_examples: ClassVar[bool] = False
+    """Whether the loss of an example depends on the others of the optimizer step."""
     refused_methods: ClassVar[dict[str, str]] = {}
     """Methods that cannot train the task, each with the reason and the remedy."""
 
@@ -232,6 +234,7 @@ class Retrieval(Settings):
     main_metric = "ndcg@10"
     auto_model = "AutoModel"
     new_head = False
+    compares_examples = True
     refused_methods: ClassVar = {
         "head": "but retrieval has no head, its vectors come from the body: use lora",
         "prompt": "whose added tokens would be averaged with those of the text: use prefix or lora",

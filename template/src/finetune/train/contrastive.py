@@ -26,7 +26,7 @@ def loss_functions(setup: Setup, micro_batches: Sequence[tuple[Any, bool]]) -> l
     The value of the latter is the sum of the losses of its rows, of all that the step compares them with.
     """
     task, world = setup.task, setup.world
-    if not task.compares_examples or (len(micro_batches) == 1 and world.size == 1):
+    if not task.settings.compares_examples or (len(micro_batches) == 1 and world.size == 1):
         return [task.loss] * len(micro_batches)
     vectors, labels = zip(*_first_pass(setup, micro_batches), strict=True)
     own = torch.cat(vectors).requires_grad_()
