@@ -77,7 +77,7 @@ def test_a_prompt_may_be_a_text_with_a_system_message_and_tools(project: Project
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ({"prompt": "a", "chosen": "b"}, "no column 'rejected'"),
+        ({"prompt": "a", "chosen": "b"}, "no value in column 'rejected'"),
         ({"prompt": "a", "chosen": "b", "rejected": " "}, "rejected: messages.0.: the content is empty"),
         ({"chosen": "b", "rejected": "c"}, "differ before a reply|messages must be a list"),
         ({"chosen": messages("a", "b"), "rejected": messages("c", "d")}, "differ before a reply"),

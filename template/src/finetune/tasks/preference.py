@@ -184,7 +184,8 @@ class PreferenceTask(ChatTask):
         """(rows, tokens of the longest reply), in fp64, which holds tokens and log-probabilities."""
         labels = super().batch_labels(features, length).double()
         known = self.reference
-        labels[:, 0] = torch.tensor([math.nan if known is None else known.value(one) for one in features]).double()
+        values = [math.nan if known is None else known.value(one) for one in features]
+        labels[:, 0] = torch.tensor(values, dtype=torch.float64)
         return labels
 
     def scored(self, values: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
+from torch import nn
+from torch.distributed.fsdp import FSDPModule
 
 from ..config.config import Config
 from ..console import counted, progress
@@ -32,7 +34,26 @@ def prepare_reference(config: Config, run: RunFolder, setup: Setup, console: Con
     checkpoints has lost them.
     """
     if isinstance(setup.task, PreferenceTask):
+        _without_dropout(setup)
+        _gather_once(setup)
         setup.task.reference = _stored(run, setup) or _computed(config, run, setup, console)
+
+
+def _without_dropout(setup: Setup) -> None:
+    """As TRL does: the reference is computed without, and the sum over a reply would add up the noise of its tokens."""
+    layers = [module for module in setup.model.modules() if isinstance(module, nn.Dropout) and module.p > 0]
+    for layer in layers:
+        layer.p = 0.0
+    if layers:
+        setup.start.notes.append("dropout: none, because the reference is computed without")
+
+
+def _gather_once(setup: Setup) -> None:
+    """FSDP2 keeps the tensors into which it first gathers: those of a pass in inference mode could not be trained."""
+    for module in setup.model.modules():
+        if isinstance(module, FSDPModule):
+            module.unshard()
+            module.reshard()
 
 
 def _stored(run: RunFolder, setup: Setup) -> Reference | None:
