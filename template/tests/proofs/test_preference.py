@@ -48,8 +48,8 @@ from finetune.train.reference import prepare_reference
 BETA = 0.3
 STEPS = 6
 TEMPLATE = (  # without a line break behind the end of a reply, which TRL would score
-    "{% for m in messages %}{{ m.role }}: {{ m.content }}{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}"
-    "{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+    "{% for m in messages %}{{ m.role }}:\n{{ m.content }}{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}assistant:\n{% endif %}"
 )
 
 
@@ -239,7 +239,7 @@ def test_steps_are_those_of_trl(
     tokenizer = tiny_tokenizer("tiny:gpt2", words * 2)
     tokenizer.chat_template = TEMPLATE
     model_config = tiny_config(architecture, tokenizer)
-    model_config.initializer_range = 0.3
+    model_config.update({"initializer_range": 0.3, "vocab_size": len(tokenizer)})
     AutoModelForCausalLM.from_config(model_config).save_pretrained("base")
     tokenizer.save_pretrained("base")
     config = config_of(project, "model.name=base", f"method.type={method}", "optim.lr=1e-3", "train.clip_norm=1")
@@ -277,17 +277,19 @@ def test_steps_are_those_of_trl(
         reference,
         args=arguments,
         train_dataset=datasets.Dataset.from_list(json.loads(json.dumps(rows))),
-        processing_class=tokenizer,
+        processing_class=setup.tokenizer,
         optimizers=(optimizer, make_schedule(config.optim, optimizer, STEPS)),
     )
     trainer.train()
     logged = [record for record in trainer.state.log_history if "rewards/margins" in record]
-    assert [step.loss / step.count for step in stats] == pytest.approx([one["loss"] for one in logged], rel=1e-4)
+    assert [step.loss / step.count for step in stats] == pytest.approx([one["loss"] for one in logged], rel=1e-5)
     assert stats[-1].loss / stats[-1].count < 0.9 * math.log(2)
-    got, moved = dict(setup.model.named_parameters()), 0.0
     before = dict((reference or AutoModelForCausalLM.from_pretrained("base")).named_parameters())
+    got, changes = dict(setup.model.named_parameters()), []
     for name, parameter in trainer.model.named_parameters():
-        torch.testing.assert_close(got[name], parameter, rtol=1e-4, atol=1e-5, msg=name)
-        if parameter.requires_grad and name in before:
-            moved = max(moved, float((parameter - before[name]).abs().max()))
-    assert method == "lora" or moved > 1e-3
+        if ".ref." in name:  # TRL's copy of the adapter
+            continue
+        torch.testing.assert_close(got[name], parameter, rtol=1e-4, atol=2e-6, msg=name)
+        if name in before:
+            changes.append(float((parameter.detach() - before[name].detach()).abs().max()))
+    assert method == "lora" or max(changes) > 1e-3
