@@ -68,6 +68,13 @@ LISTS = {
     "tea": [("green tea", 1), ("coffee", 0)],
     "something with horses": [("a farm with horses and more", 1), ("a harbour", 0), ("a bar", 0), ("riding", 1)],
 }
+ANSWERED = [
+    ("quiet room by the sea", "a quiet house at the beach with a room", ["a loud bar"]),
+    ("quiet room by the sea", "rooms with a view of the sea", []),
+    ("tea", "green tea", ["coffee", "a loud bar"]),
+    ("something hot to drink , please", "green tea", []),
+    ("something with horses", "a farm with horses and more", ["a harbour"]),
+]
 COMPLETED = [
     ("scarf , red", "A red scarf of wool ."),
     ("lamp , small and green , for a desk", "This small lamp is green . It stands on a desk ."),
@@ -99,6 +106,7 @@ FILES = {
     "regression": ("scored.jsonl", "scored-validation.jsonl"),
     "token-classification": ("train.conll", "validation.conll"),
     "ranking": ("lists.jsonl", "lists-validation.jsonl"),
+    "retrieval": ("answered.jsonl", "answered-validation.jsonl"),
     "text-generation": ("completed.jsonl", "completed-validation.jsonl"),
     "chat": ("dialogues.jsonl", "dialogues-validation.jsonl"),
     "translation": ("phrases.jsonl", "phrases-validation.jsonl"),
@@ -123,6 +131,7 @@ METRICS = {
         *("f1", "precision", "recall", "f1_macro", "f1_strict", "token_accuracy", "token_f1_weighted"),
     ],
     "ranking": ["ndcg@10", "ndcg@3", "mrr", "map", "recall@1", "recall@3"],
+    "retrieval": ["ndcg@10", "mrr@10", "recall@1", "recall@5", "recall@10"],
     "text-generation": ["perplexity", "token_accuracy"],
     "chat": ["perplexity", "token_accuracy"],
     "translation": ["bleu", "chrf", "perplexity", "token_accuracy"],
@@ -258,6 +267,10 @@ def filled(folder: Path) -> Project:
         "multi-label-classification": [{"text": text, "labels": labels} for text, labels in TAGGED],
         "regression": [{"text": text, "label": label} for text, label in SCORED],
         "ranking": lists,
+        "retrieval": [
+            {"query": query, "document": document, **({"negatives": others} if others else {})}
+            for query, document, others in ANSWERED
+        ],
         "text-generation": [{"prompt": prompt, "completion": completion} for prompt, completion in COMPLETED],
         "chat": [{"messages": messages(*turns)} for turns in DIALOGUES],
         "translation": [{"source": source, "target": target} for source, target in PHRASES],

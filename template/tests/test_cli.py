@@ -91,6 +91,7 @@ def test_predictions_have_the_format_of_the_input(trained: str, project: Project
         "multi-label-classification": {"prediction", "probabilities"},
         "regression": {"prediction"},
         "ranking": {"score", "rank"},
+        "retrieval": {"embedding"},
         **{task: {"prediction"} for task in WRITING},
     }[trained]
     for line, original in zip(lines, source, strict=True):

@@ -771,6 +771,24 @@ def losses_by_name(case: Case) -> None:
         assert float(setup.task.loss(torch.tensor([[0.0]]), labels)) == pytest.approx(expected)
 
 
+@checks("Retrieval.pooling", "Retrieval.temperature", "Prefixes.query", "Prefixes.document")
+def vectors_of_texts(case: Case) -> None:
+    """The first token's vector or the last one's; similarities of 1 and 0 divided by the temperature; prefixes."""
+    states, mask = torch.tensor([[[3.0, 0], [0, 2.0]]]), {"attention_mask": torch.ones(1, 2, dtype=torch.long)}
+    for pooling, expected in (("cls", [1, 0]), ("last", [0, 1]), ("mean", [3 / 13**0.5, 2 / 13**0.5])):
+        task = case.build(f"task.pooling={pooling}", task="retrieval").task
+        vector = task.logits(SimpleNamespace(last_hidden_state=states), mask)
+        assert vector[0].tolist() == pytest.approx(expected)
+    labels = torch.tensor([[0, 0, 1, 1], [0, 1, 1, 2], [1, 2, 3, 3]])
+    for temperature in (1.0, 0.5):
+        task = case.build(f"task.temperature={temperature}", task="retrieval").task
+        loss = task.loss(torch.tensor([[1.0, 0], [1.0, 0], [0, 1.0]]), labels)
+        assert float(loss) == pytest.approx(math.log1p(math.exp(-1 / temperature)), rel=1e-4)
+    setup = case.build("task.prefixes={query: 'q ', document: 'd '}", task="retrieval")
+    written = [setup.tokenizer.decode(feature.inputs["input_ids"][1:-1]) for feature in setup.train.features[:3]]
+    assert [text.split()[0] for text in written] == ["q", "d", "d"]
+
+
 @checks("TextGeneration.separator")
 def separator_ends_the_prompt(case: Case) -> None:
     setup = case.build("task.separator=' => '", task="text-generation")

@@ -86,7 +86,7 @@ def test_of_a_target_all_tokens_are_scored(task: str, project: Project) -> None:
 def test_as_many_labels_count_as_the_loss_has_terms(task: str, max_length: int, project: Project) -> None:
     """Also where a reply or a completion is truncated: equal logits cost ln(classes) for each label."""
     setup = setup_of(task, project, f"model.max_length={max_length}")
-    if task in ("regression", "ranking", "multi-label-classification"):
+    if task in ("regression", "ranking", "retrieval", "multi-label-classification"):
         assert all(feature.scored_labels in (0, 1) for feature in setup.train.features)
         return
     for feature in setup.train.features:

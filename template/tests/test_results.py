@@ -24,6 +24,10 @@ TABLES = {
     "multi-label-classification": {"Per label": ["label", *SCORES]},
     "regression": {},
     "token-classification": {"Entities": ["type", *SCORES], "Tokens, O included": ["tag", *SCORES]},
+    "retrieval": {
+        "Scored": ["queries", "documents of the corpus"],
+        "Rank of the first relevant document": ["rank", "queries", "share"],
+    },
     "ranking": {
         "Scored": ["queries with a relevant document", "their documents"],
         "Rank of the first relevant document": ["rank", "queries", "share"],
@@ -51,6 +55,7 @@ RECORDS = {
     "regression": {"prediction"},
     "token-classification": {"prediction", "probability"},
     "ranking": {"score", "rank"},
+    "retrieval": {"embedding"},
     **{name: {"prediction"} for name in WRITING},
 }
 """What `predict` adds to a row."""
@@ -85,7 +90,8 @@ def test_rows_without_a_target_are_predicted(name: str, project: Project) -> Non
     path = project.config(name, train={"max_steps": 1})
     project.train(path)
     rows = [json.loads(line) for line in Path(FILES[name][1]).read_text().splitlines()]
-    unlabelled = [{key: value for key, value in row.items() if key not in TARGETS} for row in rows]
+    targets = TARGETS | ({"document"} if name == "retrieval" else set())
+    unlabelled = [{key: value for key, value in row.items() if key not in targets} for row in rows]
     assert unlabelled != rows
     project.write("rows.jsonl", "".join(f"{json.dumps(row)}\n" for row in unlabelled))
     assert main(["predict", "latest", "rows.jsonl", "--output", "out.jsonl"]) == 0

@@ -81,7 +81,7 @@ def _decode(
     precision: Precision,
     world: World,
 ) -> Inference:
-    padding = Padding(tokenizer, task.batch_labels, task.group_by_example)
+    padding, compares = Padding(tokenizer, task.batch_labels, task.group_by_example), task.settings.compares_examples
     decoded: dict[int, Any] = {}
     total = torch.zeros((), dtype=torch.float64, device=model.device if model.device.type != "mps" else "cpu")
     tokens = pass_tokens(budget, model.device)
@@ -90,9 +90,11 @@ def _decode(
         batch = padding.make_batch(features, rows).to(model.device)
         logits = forward(model, task, batch, precision)
         if counts:
-            total += task.loss(logits, batch.labels).to(total.device)
+            if not compares:
+                total += task.loss(logits, batch.labels).to(total.device)
             decoded |= zip(rows, task.decode(logits, batch.labels), strict=True)
     for others in world.gather(decoded):
         decoded |= others
-    loss = world.reduce(float(total))[0] / max(1, sum(feature.scored_labels for feature in features))
-    return Inference([decoded[row] for row in range(len(features))], loss)
+    values = [decoded[row] for row in range(len(features))]
+    loss = float(task.split_losses(features, values).sum()) if compares else world.reduce(float(total))[0]
+    return Inference(values, loss / max(1, sum(feature.scored_labels for feature in features)))

@@ -182,7 +182,7 @@ def test_nothing_is_nearer_to_the_teacher_than_the_teacher(task: str, project: P
     setup.task.distillation_loss(logits, targets, batch.labels, 2.0).backward()
     assert logits.grad is not None
     _, scored = getattr(setup.task, "aligned", lambda a, b: (a, b))(logits, batch.labels)
-    if scored.dtype == torch.long:  # a label a position: where there is none, nothing pulls
+    if scored.dtype == torch.long and task != "retrieval":  # a label a position: where there is none, nothing pulls
         assert int(logits.grad.any(-1).sum()) == int((scored != -100).sum())
 
 

@@ -80,7 +80,7 @@ def test_ddp_equals_single(project: Project) -> None:
     """The penalty of AdaLoRA counts once, not once a rank."""
     with_prices(project, "regression")
     assert_equals_single(
-        *(config_of(project, task) for task in (*SOME, "ranking")),
+        *(config_of(project, task) for task in (*SOME, "ranking", "retrieval")),
         *(config_of(project, task, *WINDOWS) for task in ("text-classification", "regression")),
         config_of(project, "regression", JOINED),
         config_of(project, "text-classification", "method={type: adalora}"),
@@ -100,6 +100,7 @@ def test_fsdp2_equals_single(project: Project) -> None:
         config_of(project, "text-classification", fsdp, *WINDOWS, *few),
         config_of(project, "regression", fsdp, JOINED, *few),
         config_of(project, "token-classification", fsdp, *few),
+        config_of(project, "retrieval", fsdp, *few),
         config_of(project, "text-generation", fsdp, "train.packing=true", "optim.name=sgd", *few),
         config_of(project, "text-generation", fsdp, "method={type: lora}", *few),
         config_of(project, "text-classification", fsdp, "method={type: adapter, width: 4}", *few),

@@ -14,7 +14,7 @@ from finetune.model.forward import forward
 from finetune.run.saved_model import SavedModel
 
 CASES: list[tuple[str, list[str]]] = [
-    *((task, []) for task in TASKS),
+    *((task, []) for task in TASKS if task != "retrieval"),
     ("text-classification", ["model.max_length=8", "model.overflow=windows"]),
     ("text-classification", ["task.class_weights={good: 7}"]),
     ("text-classification", ["task.focal_gamma=2"]),
@@ -50,6 +50,19 @@ def test_an_example_has_the_loss_that_it_has_alone(
         saved.task.settings = saved.task.settings.model_copy(update={"focal_gamma": 0})
     for loss, example in zip(losses, examples, strict=True):
         assert loss == pytest.approx(alone(saved, example), rel=1e-12)
+
+
+def test_a_query_has_the_loss_among_all_documents(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights_that_matter(monkeypatch)
+    config = load_config(project.config("retrieval", train={"device": "cpu", "micro_batch_tokens": 30}))
+    saved, examples = in_fp64(config)
+    losses, _ = losses_and_predictions(config, saved, examples)
+    features = saved.task.encode(examples, saved.tokenizer, saved.max_length).features
+    batch = Padding(saved.tokenizer, saved.task.batch_labels).make_batch(features, range(len(features)))
+    with torch.inference_mode():
+        found = saved.task.row_losses(forward(saved.model, saved.task, batch, "fp32"), batch.labels)
+    assert losses == pytest.approx(found[batch.labels[:, 1] == 0].tolist(), rel=1e-12)
+    assert min(losses) > 0
 
 
 def alone(saved: SavedModel, example: Any) -> float:

@@ -21,7 +21,10 @@ from finetune.run.folder import RunFolder
 
 MISSING = [name for name in export_onnx.PACKAGES if importlib.util.find_spec(name) is None]
 needs_onnx = pytest.mark.skipif(bool(MISSING), reason=f"pip install {' '.join(MISSING)}, which are optional")
-PAIRS = {"ranking": ("a query", "a document")}
+PAIRS: dict[str, tuple[str, str | None]] = {
+    "ranking": ("a query", "a document"),
+    "retrieval": ("a query", None),
+}
 WITHOUT_TORCH = """
 import runpy, sys
 sys.modules.update(dict.fromkeys(["torch", "transformers", "finetune", "huggingface_hub"]))  # cannot be imported
@@ -42,6 +45,8 @@ def trained(project: Project, task: str, monkeypatch: pytest.MonkeyPatch, *overr
 def test_the_code_of_the_card_says_what_predict_says(
     task: str, project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if task == "retrieval":
+        pytest.importorskip("sentence_transformers")
     predictor = trained(project, task, monkeypatch)
     assert main(["export", "latest", "new"]) == 0
     code = re.findall(r"```python\n(.*?)```", Path("new/README.md").read_text(), re.DOTALL)[0]
@@ -57,6 +62,9 @@ def test_the_code_of_the_card_says_what_predict_says(
             assert answer[0][0]["score"] == pytest.approx(record["prediction"], rel=1e-5)
         case "ranking":
             assert answer[0]["score"] == pytest.approx(record["score"], rel=1e-5)
+        case "retrieval":
+            assert names["queries"][0].tolist() == pytest.approx(record["embedding"], abs=1e-6)
+            assert answer.shape == (1, 2)
         case "token-classification":
             assert {one["entity_group"] for one in answer} <= {"PER", "LOC", "ORG"}
         case "chat":
@@ -102,6 +110,8 @@ def test_the_script_runs_without_torch(task: str, project: Project, monkeypatch:
             assert len(words) > 4
             if len(words) == len(record["tags"]):  # the script reads the first window of a long text
                 assert list(tags) == record["tags"]
+        elif task == "retrieval":
+            assert found == pytest.approx(record["embedding"], abs=1e-5)
         elif task in ("regression", "ranking"):
             # A prediction near 0 is a difference of larger numbers: it has their rounding.
             assert found == pytest.approx(record["score" if task == "ranking" else "prediction"], rel=1e-4, abs=1e-4)

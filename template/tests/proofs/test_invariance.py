@@ -179,7 +179,7 @@ def test_batch_order_irrelevant(task: str, project: Project, monkeypatch: pytest
             assert_same(shuffled.decoded[place], expected.decoded[row])
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", [task for task in TASKS if task != "retrieval"])  # which compares examples
 def test_validation_loss_is_a_mean_over_labels_not_over_batches(task: str, project: Project) -> None:
     setup = set_up(config_of(project, task))
     features = setup.train.features

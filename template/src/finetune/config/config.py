@@ -439,6 +439,10 @@ class Config(Section):
                 )
             if self.model.dtype in ("bf16", "fp16") and (reason := self._in_fp32(part.train)):
                 raise ValueError(f"model.dtype is {self.model.dtype}, but {reason}")
+            if self.task.compares_examples and part.train.batch_size == 1:
+                raise ValueError(
+                    f"train.batch_size is 1, but {self.task.type} compares the examples of a step: set it to 2 or more"
+                )
             if part.train.packing and (reason := self._unpackable()):
                 raise ValueError(f"train.packing is true, but {reason}: set it to false")
             if part.train.neftune_alpha and (reason := self._without_noise(part.train)):
@@ -466,6 +470,11 @@ class Config(Section):
                 )
             if part.optim.schedule == "plateau" and part.data.validation is None:
                 raise ValueError("optim.schedule is plateau, which follows the validation metric: set data.validation")
+            if isinstance(self.continual, Ewc) and self.task.compares_examples:
+                raise ValueError(
+                    f"continual.type is ewc, which needs the loss of a single example, and {self.task.type} compares "
+                    f"examples: take replay"
+                )
             if isinstance(self.continual, Replay) and part.train.batch_size < 2:
                 raise ValueError("train.batch_size is 1, but replay mixes the examples of a step: set it to 2 or more")
         return self

@@ -70,9 +70,11 @@ def _reservoir(items: Iterable[T], most: int, random: Random) -> tuple[list[T], 
 def losses_and_predictions(config: Config, saved: SavedModel, examples: Sequence[Any]) -> tuple[list[float], list[Any]]:
     """The loss of each example, the mean of its labels (of tags: the highest), and its prediction, in one pass.
 
-    Nothing is generated. An example without a label that is scored has a loss of 0.
+    Nothing is generated. Where a loss compares examples, it is that among all of these. An example without a label that
+    is scored has a loss of 0.
     """
     task, model = saved.task, saved.model.to(choose_device(config.train.device))
+    compares = task.settings.compares_examples
     model.eval()
     features = task.encode(examples, saved.tokenizer, saved.max_length).features
     precision = inference_precision(config.train.precision, saved.precision, model.device)
@@ -86,14 +88,17 @@ def losses_and_predictions(config: Config, saved: SavedModel, examples: Sequence
             logits = forward(model, task, batch, precision)
             for row, value in zip(rows, task.decode(logits, batch.labels), strict=True):
                 decoded[row] = (value, None) if task.generation else value
+            advance(len(rows))
             scored = [
                 unit for unit in _units(task, features, rows) if any(features[rows[i]].scored_labels for i in unit)
             ]
-            if scored:
+            if scored and not compares:
                 losses = task.unit_losses(logits, batch.labels, scored).tolist()
                 for unit, loss in zip(scored, losses, strict=True):
                     parts[features[rows[unit[0]]].example].append(loss)
-            advance(len(rows))
+    if compares:
+        for feature, loss in zip(features, task.split_losses(features, decoded).tolist(), strict=True):
+            parts[feature.example].append(loss)
     counts = [0] * len(examples)
     for feature in features:
         counts[feature.example] += feature.scored_labels

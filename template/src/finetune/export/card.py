@@ -31,6 +31,7 @@ LIBRARIES: dict[Kind, str] = {"safetensors": "transformers", "adapter": "peft", 
 PIPELINES = {
     **dict.fromkeys(("text-classification", "multi-label-classification", "regression"), "text-classification"),
     "ranking": "text-classification",
+    "retrieval": "feature-extraction",
     "token-classification": "token-classification",
     **dict.fromkeys(("text-generation", "chat"), "text-generation"),
 }
@@ -135,7 +136,7 @@ def _metadata(
         base_model=base["name"] if base["on_hub"] else None,
         base_model_relation=("adapter" if kind == "adapter" else "finetune") if base["on_hub"] else None,
         language=languages or None,
-        library_name=LIBRARIES[kind],
+        library_name="sentence-transformers" if kind == "safetensors" and task == "retrieval" else LIBRARIES[kind],
         license=options.license,
         model_name=name.rsplit("/", 1)[-1],
         pipeline_tag=PIPELINES.get(task),

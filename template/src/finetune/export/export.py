@@ -28,6 +28,7 @@ from .int8 import quantize, require_validation
 from .ollama import write_modelfile
 from .onnx import NotConvertedError, require_onnx, write_logits
 from .onnx_cache import write_decoder, write_encoder_decoder
+from .sentence_transformers import write_modules
 
 Format = Literal["safetensors", "onnx"]
 SCRIPT = Path(__file__).parent / "scripts" / "predict.py"
@@ -163,6 +164,8 @@ def _write_merged(target: Path, saved: SavedModel) -> bool:
     model.save_pretrained(target)
     if saved.task.settings.type == "chat":
         write_modelfile(target, saved)
+    if saved.task.settings.type == "retrieval":
+        write_modules(target, saved)
     return in_data_units
 
 

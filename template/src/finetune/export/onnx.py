@@ -45,16 +45,17 @@ def require_onnx() -> None:
 def write_logits(folder: Path, task: Task[Any, Any], model: Any, tokenizer: Any) -> None:
     """Write `model.onnx`, one pass over whole texts, to the folder.
 
-    The inputs are those of the tokenizer, the output is `logits`; batch size and length are dynamic. Raises
-    NotConvertedError if the conversion fails or the logits differ.
+    The inputs are those of the tokenizer, the output is `logits`, or `sentence_embedding` of a bi-encoder; batch size
+    and length are dynamic. Raises NotConvertedError if the conversion fails or the logits differ.
     """
 
     def logits(model: Any, inputs: dict[str, Tensor]) -> Sequence[Tensor]:
-        return [model(**task.model_inputs(model, inputs, inputs["input_ids"])).logits]
+        return [task.logits(model(**task.model_inputs(model, inputs, inputs["input_ids"])), inputs)]
 
+    output = "sentence_embedding" if task.settings.compares_examples else "logits"
     inputs = texts(model, tokenizer, TRACED)
     lengths = dict.fromkeys(inputs, "length")
-    convert(folder / FILE, model, logits, {**inputs, **features(task, len(TRACED))}, lengths, ["logits"])
+    convert(folder / FILE, model, logits, {**inputs, **features(task, len(TRACED))}, lengths, [output])
     exported = load_exported(folder, model.config)
     for checked in CHECKED:
         inputs = {**texts(model, tokenizer, checked), **features(task, len(checked))}

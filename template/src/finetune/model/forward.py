@@ -25,7 +25,7 @@ def forward(model: Any, task: Task[Any, Any], batch: Batch, precision: Precision
             scored = partial(task.scored, labels=batch.labels)
             loss_of = task.loss_of_tokens(batch.labels)
             return token_scores(model, inputs, batch.labels, scored, task.label_smoothing, loss_of)
-        logits = model(**inputs).logits
+        logits = task.logits(model(**inputs), inputs)
     return task.example_logits(logits, batch.labels)
 
 

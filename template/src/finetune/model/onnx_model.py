@@ -42,7 +42,7 @@ class OnnxModel(torch.nn.Module):
         feed = {**self._empty_cache(len(arrays["input_ids"])), **(past or {}), **arrays}
         found = self._session.run(self._outputs, {name: feed[name] for name in self._inputs})
         outputs = dict(zip(self._outputs, found, strict=True))
-        logits = torch.from_numpy(outputs.pop("logits"))
+        logits = torch.from_numpy(outputs.pop(self._outputs[0]))
         cache = {name.replace(PRESENT, PAST, 1): value for name, value in outputs.items()}
         return SimpleNamespace(logits=logits, past={**(past or {}), **cache})
 

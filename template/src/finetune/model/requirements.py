@@ -10,6 +10,7 @@ from ..errors import UserError
 from ..tasks.settings import Seq2SeqSettings, Settings
 
 SUGGESTED = {
+    "AutoModel": "choose an encoder such as sentence-transformers/all-MiniLM-L6-v2, or tiny:bert",
     "AutoModelForCausalLM": "choose a decoder such as openai-community/gpt2, or tiny:gpt2",
     "AutoModelForSeq2SeqLM": "choose an encoder-decoder such as google-t5/t5-small, or tiny:t5",
     "AutoModelForSequenceClassification": "choose an encoder such as google-bert/bert-base-cased, or tiny:bert",
@@ -32,8 +33,13 @@ UNFIT = {
 BIDIRECTIONAL = ("bert-generation", "cpmant", "xlnet")
 """Other architectures with a causal head whose attention sees the tokens to predict."""
 
-READS_PADDING = ("t5gemma", "t5gemma2", "xlnet")
-"""Architectures whose head for a text gives it another result where padding follows."""
+READS_PADDING = {
+    "AutoModelForSequenceClassification": ("t5gemma", "t5gemma2", "xlnet"),
+    "AutoModel": ("cpmant",),
+}
+"""Architectures that give a text another result where padding follows, by the class that loads them."""
+WITHOUT_STATES = ("llama4", "perceiver")
+"""Architectures whose class without a head takes no texts, or gives no hidden states."""
 
 
 def require_architecture(task: Settings, config: Any, name: str) -> None:
@@ -49,6 +55,10 @@ def _unfit(auto_model: str, config: Any) -> str | None:
     if auto_model in (getattr(config, "auto_map", None) or {}):  # it brings its own code for the head
         return None
     fits = _is_known(config, auto_model)
+    if auto_model == "AutoModel":  # transformers has models of images and speech there, too
+        of_texts = ("AutoModelForMaskedLM", "AutoModelForCausalLM", "AutoModelForSequenceClassification")
+        fits = fits and not config.is_encoder_decoder and any(_is_known(config, name) for name in of_texts)
+        fits = fits and config.model_type not in WITHOUT_STATES
     if auto_model == "AutoModelForSeq2SeqLM":  # transformers has models of speech there that have no encoder
         fits = fits and config.is_encoder_decoder
     if auto_model == "AutoModelForCausalLM":
@@ -58,7 +68,7 @@ def _unfit(auto_model: str, config: Any) -> str | None:
             return "sees the tokens that it has to predict"
     if not fits:
         return "does not fit this task"
-    if auto_model == "AutoModelForSequenceClassification" and config.model_type in READS_PADDING:
+    if config.model_type in READS_PADDING.get(auto_model, ()):
         return "gives a text another result where padding follows it"
     return UNFIT.get(config.model_type)
 
@@ -90,14 +100,14 @@ def require_pretrained_weights(model: Any, info: dict[str, Any], name: str) -> N
     """Raise UserError if the checkpoint lacks weights other than those of the head and the pooler, or if they have
     another shape than config.json gives them: transformers would take random numbers.
     """
-    prefix = f"{model.base_model_prefix}."
+    prefix = "" if model.base_model is model else f"{model.base_model_prefix}."
     for key, found, wanted in sorted(info["mismatched_keys"]):
         if key.startswith(prefix):
             raise UserError(
                 f"model.name: {key} of '{name}' has the shape {[*found]}, but its config.json asks for {[*wanted]}: "
                 f"copy both files from the same model"
             )
-    missing = [key for key in info["missing_keys"] if key.startswith(prefix) and ".pooler." not in key]
+    missing = [key for key in info["missing_keys"] if key.startswith(prefix) and ".pooler." not in f".{key}"]
     if missing:
         raise UserError(
             f"model.name: '{name}' lacks {counted(len(missing), 'weight')} of the model, such as {missing[0]}: "

@@ -100,7 +100,7 @@ def _forward(
             layer = unwrap_model(model).get_output_embeddings()
             gradient = sum(parameter.nbytes for parameter in layer.parameters() if parameter.requires_grad)
             return _size(saved) - gradient, chunk_bytes(model, labels.numel())
-        logits: Tensor = model(**arguments).logits
+        logits = task.logits(model(**arguments), inputs)
     activations = _size(saved)
     scores = logits.float().flatten(0, -2)
     F.cross_entropy(scores, torch.zeros(len(scores), dtype=torch.long), reduction="sum")

@@ -33,6 +33,14 @@ class Objective(ABC):
         """Whether `loss` and `decode` also take the `TokenScores` of what is `scored`, in place of logits."""
         return False
 
+    def row_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """(rows,): where examples are compared, the loss of each row among all rows of a step; its sum is `loss`."""
+        raise NotImplementedError
+
+    def split_losses(self, features: Sequence[Feature], decoded: Sequence[Any]) -> Tensor:
+        """(features,): where examples are compared, the loss of each feature of a split among all of them."""
+        raise NotImplementedError
+
     label_smoothing: float = 0.0
     """Label smoothing of the loss that is computed of `TokenScores`."""
 
@@ -55,6 +63,11 @@ class Objective(ABC):
     def model_inputs(self, model: Any, inputs: dict[str, Tensor], labels: Tensor) -> dict[str, Any]:
         """The arguments of the model's forward pass."""
         return inputs
+
+    def logits(self, output: Any, inputs: dict[str, Tensor]) -> Tensor:
+        """What the model's output for a batch says: (rows, ...)."""
+        logits: Tensor = output.logits
+        return logits
 
     def example_logits(self, logits: Tensor, labels: Tensor) -> Tensor:
         """What loss and predictions are computed from: the logits of the rows, unless an example has several (windows).

@@ -18,6 +18,7 @@ from ..errors import UserError
 from .base import Task
 from .intervals import Array, ratio
 from .objective import at_least_fp32
+from .ranks import first_ranks
 from .results import Scores, Summary, Table, WrongPrediction
 from .settings import Ranking
 from .state import Finite, State
@@ -167,7 +168,7 @@ class RankingTask(Task[Example, list[float]]):
         documents = sum(len(relevance) for relevance, _ in pairs)
         columns = ["queries with a relevant document", "their documents"]
         scored = Table("Scored", columns, [[len(pairs), documents]], "The metrics are means over queries.")
-        return Scores(means, [scored, _first_ranks([round(1 / metrics["mrr"]) for metrics in per_query])])
+        return Scores(means, [scored, first_ranks([round(1 / metrics["mrr"]) for metrics in per_query])])
 
     def contributions(self, examples: Sequence[Example], predictions: Sequence[list[float]]) -> Array:
         """Of each query NDCG@10, 1; zeros without a relevant document."""
@@ -255,18 +256,6 @@ def _ndcg(relevance: "np.ndarray[Any, Any]", scores: "np.ndarray[Any, Any]", k: 
     if len(relevance) == 1:  # scikit-learn refuses a list of one, whose order is right
         return 1.0
     return float(ndcg_score([relevance], [scores], k=k))
-
-
-def _first_ranks(ranks: list[int]) -> Table:
-    """How many queries have their first relevant document at which rank."""
-    bins = [(1, 1), (2, 2), (3, 3), (4, 5), (6, 10), (11, max([11, *ranks]))]
-    counts = [sum(low <= rank <= high for rank in ranks) for low, high in bins]
-    rows: list[list[str | int | float]] = [
-        [str(low) if low == high else f"{low} to {high}", count, count / len(ranks)]
-        for (low, high), count in zip(bins, counts, strict=True)
-        if ranks and low <= max(ranks)
-    ]
-    return Table("Rank of the first relevant document", ["rank", "queries", "share"], rows)
 
 
 def _overlap(query: str, document: str) -> float:

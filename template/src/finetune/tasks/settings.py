@@ -55,6 +55,8 @@ class Settings(Section):
     """Whether `model.overflow` can be head_tail or windows."""
     joins_features: ClassVar[bool] = False
     """Whether other columns can be joined to the text (`data.features`)."""
+    compares_examples: ClassVar[bool] = False
+    """Whether the loss of an example depends on the others of the optimizer step."""
     refused_methods: ClassVar[dict[str, str]] = {}
     """Methods that cannot train the task, each with the reason and the remedy."""
 
@@ -216,6 +218,44 @@ class Ranking(Settings):
     """Ranking: a cross-encoder scores how well each document answers a query."""
     loss: Literal["pointwise", "listwise"] = "listwise"
     """Loss function: pointwise scores each document by itself, listwise the documents of a query against each other."""
+
+
+class Prefixes(Section):
+    """Prefixes: what stands before a text, so that the encoder knows queries from documents."""
+
+    query: str = ""
+    """Query prefix: such as "query: " for E5."""
+    document: str = ""
+    """Document prefix: such as "passage: " for E5."""
+
+
+class Retrieval(Settings):
+    """Retrieval: find the documents that answer a query. Columns: query, document, (negatives: a list of texts)."""
+
+    input_columns = ("query",)
+    target_columns = ("document",)
+    optional_columns = ("negatives",)
+    metrics: ClassVar = dict.fromkeys(("ndcg@10", "mrr@10", "recall@1", "recall@5", "recall@10"), "max")
+    main_metric = "ndcg@10"
+    auto_model = "AutoModel"
+    new_head = False
+    compares_examples = True
+    refused_methods: ClassVar = {
+        "head": "but retrieval has no head, its vectors come from the body: use lora",
+        "prompt": "whose added tokens would be averaged with those of the text: use prefix or lora",
+    }
+
+    type: Literal["retrieval"]
+    """Retrieval: a bi-encoder turns queries and documents into vectors; near ones belong together."""
+    pooling: Literal["mean", "cls", "last"] = "mean"
+    """Pooling: how the vectors of the tokens become one: their mean, the first token (cls), or the last one.
+
+    Take what the base model was trained with: mean for E5 and MiniLM, cls for BGE, last for decoders.
+    """
+    temperature: float = Field(default=0.05, gt=0, le=10)
+    """Temperature: divides the cosine similarities in the loss; lower counts the hardest negatives more."""
+    prefixes: Prefixes = Prefixes()
+    """Prefixes: what stands before a text, as the base model was trained with it."""
 
 
 class Generation(Section):
@@ -388,6 +428,7 @@ AnyTask = Annotated[
     | MultiLabelClassification
     | Ranking
     | Regression
+    | Retrieval
     | Summarization
     | TextClassification
     | TextGeneration

@@ -10,6 +10,7 @@ from .multi_label_classification import MultiLabelClassificationTask
 from .preference import PreferenceTask
 from .ranking import RankingTask
 from .regression import RegressionTask
+from .retrieval import RetrievalTask
 from .summarization import SummarizationTask
 from .text_classification import TextClassificationTask
 from .text_generation import TextGenerationTask
@@ -26,6 +27,7 @@ TASKS: dict[type[settings.Settings], Callable[[Any], Task[Any, Any]]] = {
     settings.MultiLabelClassification: MultiLabelClassificationTask,
     settings.Ranking: RankingTask,
     settings.Regression: RegressionTask,
+    settings.Retrieval: RetrievalTask,
     settings.Summarization: SummarizationTask,
     settings.TextClassification: TextClassificationTask,
     settings.TextGeneration: TextGenerationTask,

@@ -26,6 +26,7 @@ from .background import background_writer
 from .build import Setup, build
 from .checkpoint import TrainingState, save_checkpoint
 from .clipping import clip_and_sum
+from .contrastive import loss_functions
 from .guards import find_spike, not_finite, require_finite
 from .interrupt import stop_signal
 from .memory import micro_batch_tokens, within_memory
@@ -155,14 +156,15 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> StepSta
         ]
     )
     total, padded_tokens = torch.zeros((), dtype=setup.trainable[0].dtype, device=model.device), 0
-    for number, ((part, chosen), counts) in enumerate(micro_batches, 1):
+    losses = loss_functions(setup, micro_batches)
+    for number, (((part, chosen), counts), loss_of) in enumerate(zip(micro_batches, losses, strict=True), 1):
         batch = setup.batching.make_batch(part, chosen).to(model.device)
         share = counts / max(1, scored_labels)  # 0 for another rank's micro-batch, computed to keep step with it
         with accumulate_only(setup.ddp, unless=number == len(micro_batches)), setup.embeddings.by_rows():
             # Forward
             logits = forward(model, task, batch, setup.precision, whole_logits=bool(setup.teacher))
             # Loss
-            loss = objective = task.loss(logits, batch.labels) * share
+            loss = objective = loss_of(logits, batch.labels) * share
             if setup.teacher:
                 objective = loss + setup.teacher.loss(task, batch, logits, setup.precision) * share
             del logits  # (tokens, vocabulary) may be the largest tensor; the graph keeps what backward needs of it

@@ -106,7 +106,9 @@ def predict(text: str, partner: str | None = None) -> Any:
         tags = [STATE["labels"][best] for best in found.argmax(-1)]
         first = dict(reversed([*zip(words.word_ids, tags, strict=True)]))  # a word has the tag of its first token
         return [[word, first[number]] for number, word in enumerate(text.split()) if number in first]
-    found = logits_of(text, partner)
+    found = logits_of(TASK.get("prefixes", {}).get("query", "") + text, partner)
+    if TASK["type"] == "retrieval":
+        return found.tolist()
     if TASK["type"] == "text-classification":
         return STATE["labels"][found.argmax()]
     if TASK["type"] == "multi-label-classification":
