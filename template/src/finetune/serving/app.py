@@ -9,11 +9,12 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from .. import __version__, optional
+from ..tasks.settings import Retrieval
 from .examples import rows_of
 from .gate import Gate
 from .limits import Problem
 from .problems import problem_response
-from .protocols import explain, hf, openai, openinference, own, rerank, tei
+from .protocols import embeddings, explain, hf, openai, openai_embeddings, openinference, own, rerank, tei
 from .protocols.scores import SCORED
 from .service import Service
 
@@ -36,7 +37,7 @@ def make_app(service: Service, key: str | None) -> Gate:
         own,
         *((explain,) if explains(service) else ()),
         *((tei, openinference) if task in SCORED else ()),
-        hf,
+        *((embeddings, openai_embeddings) if task == "retrieval" else (hf,)),
         *((rerank,) if task == "ranking" else ()),
         *((openai,) if task in ("chat", "text-generation") else ()),
     ):
@@ -123,12 +124,17 @@ def describe(service: Service) -> dict[str, Any]:
     labels: list[str] = getattr(service.task, "labels", ["score"])
     kind = {"ranking": "reranker", "token-classification": "token_classifier"}.get(settings.type, "classifier")
     names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
+    model_type: dict[str, Any] = {kind: names}
+    if isinstance(settings, Retrieval):
+        model_type = {"embedding": {"pooling": "last_token" if settings.pooling == "last" else settings.pooling}}
+    elif hasattr(settings, "generation"):
+        model_type = {"generator": {}}
     return {
         "model_id": service.name,
         "served_model_name": service.name,
         "model_sha": None,
         "model_dtype": model.description["dtype"],
-        "model_type": {"generator": {}} if hasattr(settings, "generation") else {kind: names},
+        "model_type": model_type,
         "max_concurrent_requests": limits.max_concurrent_requests,
         "max_input_length": model.max_length,
         "max_batch_tokens": limits.max_batch_tokens,
