@@ -21,7 +21,7 @@ INPUTS = {
     "multi-label-classification": ["--text", "the invoice is wrong"],
     "regression": ["--text", "very good indeed"],
     "ranking": ["--text", "tea", "--text-pair", "green tea"],
-    "retrieval": ["--text", "When do you open", "--text-pair", "We open at nine"],
+    "retrieval": ["--text", "something with horses", "--text-pair", "a farm with horses"],
     "token-classification": ["--text", ENTITIES, "--word", "1"],
     "text-generation": ["--text", "lamp , small and green"],
     "chat": ["--text", "When do you open ?"],

@@ -23,7 +23,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "multi-label-classification": {"text": "the invoice is wrong"},
     "regression": {"text": "very good indeed"},
     "ranking": {"query": "tea", "document": "green tea"},
-    "retrieval": {"query": "When do you open ?", "document": "We open at nine , but not on Sunday ."},
+    "retrieval": {"query": "something with horses", "document": "a farm with horses and more rooms"},
     "token-classification": {"text": "Ada Byron lives in Turin ."},
     "text-generation": {"prompt": "lamp , small and green"},
     "chat": {"messages": [{"role": "user", "content": "When do you open ?"}]},
@@ -111,7 +111,7 @@ def test_long_sentences_of_words(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "budget"), [("text-classification", 1), ("token-classification", 1), ("retrieval", 40)]
+    ("task", "budget"), [("text-classification", 1), ("token-classification", 1), ("retrieval", 32)]
 )
 def test_the_budget_changes_nothing(task: str, budget: int, project: Project) -> None:
     one = explainer(project, task, budget=budget)
