@@ -9,15 +9,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Project, needs
+from conftest import Project, build, needs
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from finetune.baselines import learnt
+from finetune.baselines import retrieval as retrieval_baselines
 from finetune.baselines.bm25 import BM25, K1, B, characters, trigrams, words
 from finetune.baselines.sample import sample
 from finetune.baselines.text_features import Ngrams, is_spaceless
 from finetune.cli import main
+from finetune.config.load import load_config
 from finetune.data.rows import Row
+from finetune.dataset import read_split
+from finetune.inference import infer
+from finetune.run.folder import RunFolder
+from finetune.run.saved_model import load_saved_model
 from finetune.tasks import make_task
 from finetune.tasks.base import Task
 from finetune.tasks.settings import (
@@ -235,6 +241,7 @@ def learnt_names(found: dict[str, Any]) -> list[str]:
         ("multi-label-classification", ["TF-IDF with logistic regression"]),
         ("regression", ["TF-IDF with ridge regression"]),
         ("ranking", ["BM25", "BM25 with features"]),
+        ("retrieval", ["BM25", "the encoder before the training"]),
         ("token-classification", []),
         ("translation", []),
     ],
@@ -242,6 +249,44 @@ def learnt_names(found: dict[str, Any]) -> list[str]:
 def test_an_evaluation_shows_them(finished: Callable[[str], None], task: str, names: list[str]) -> None:
     finished(task)
     assert learnt_names(evaluation()) == names
+
+
+def test_bm25_of_all_pairs_is_that_of_each() -> None:
+    documents = ["the cat sat on the mat", "a dog", "the dog and the cat", ""]
+    queries = ["the cat", "dog dog", "nothing known", "the the mat"]
+    one = BM25(documents, words)
+    expected = [[one.score(query, document) for document in documents] for query in queries]
+    np.testing.assert_allclose(one.matrix(queries, documents).toarray(), expected, rtol=1e-12)
+    assert one.matrix(queries, ["", "?"]).toarray().tolist() == [[0, 0]] * 4
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_the_encoder_before_the_training_is_that_of_step_0(project: Project, method: str) -> None:
+    """The vectors that the first validation would have had, with a tiny model from the seed of the run."""
+    config = project.config("retrieval", method={"type": method}, train={"max_steps": 1, "device": "cpu"})
+    start = build(load_config(config))
+    project.train(config)
+    run = RunFolder(Path("runs/config"))
+    saved = load_saved_model(run.model)
+    examples = read_split(run.config(), saved.task, run.config().data.test)
+    found = retrieval_baselines.by_untrained_encoder(run, saved, examples)
+    features = start.task.encode(examples, start.tokenizer, 32).features
+    result = infer(start.model, start.task, start.tokenizer, features, "evaluation", budget=10**6, precision="fp32")
+    expected = start.task.predictions(examples, features, result.decoded)
+    assert [one.documents for one in found] == [one.documents for one in expected]
+    np.testing.assert_allclose([one.scores for one in found], [one.scores for one in expected], rtol=1e-5)
+
+
+def test_the_encoder_before_the_training_is_none_outside_of_the_project(project: Project) -> None:
+    project.train(project.config("retrieval", train={"max_steps": 1}))
+    path = Path("runs/config/config.json")
+    config = json.loads(path.read_text())
+    config["model"]["name"] = "/etc"
+    path.write_text(json.dumps(config))
+    assert main(["evaluate", "latest", "--split", "validation"]) == 0
+    found = evaluation("validation")
+    assert learnt_names(found) == ["BM25"]
+    assert "lies outside of the current folder" in " ".join(found["notes"])
 
 
 @pytest.fixture

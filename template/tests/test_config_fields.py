@@ -779,7 +779,7 @@ def vectors_of_texts(case: Case) -> None:
         vector = task.logits(SimpleNamespace(last_hidden_state=states), mask)
         assert vector[0].tolist() == pytest.approx(expected)
     labels = torch.tensor([[0, 0, 1, 1], [0, 1, 1, 2], [1, 2, 3, 3]])
-    for temperature in (1.0, 0.1):
+    for temperature in (1.0, 0.5):
         task = case.build(f"task.temperature={temperature}", task="retrieval").task
         loss = task.loss(torch.tensor([[1.0, 0], [1.0, 0], [0, 1.0]]), labels)
         assert float(loss) == pytest.approx(math.log1p(math.exp(-1 / temperature)), rel=1e-4)

@@ -51,7 +51,7 @@ def evaluate(
     measured = measure(config, saved, examples)
     rows_scored = fingerprint(rows, config.task.target_columns + config.task.text_targets)
     if learnt := optional.find("baselines", "learnt"):
-        found = learnt.learnt_baselines(run, saved.task, shown(files), rows_scored, examples, baseline)
+        found = learnt.learnt_baselines(run, saved, shown(files), rows_scored, examples, baseline)
         measured.record["baseline"] += found["baseline"]
         measured.record["notes"] += found["notes"]
     evaluation = {

@@ -1,4 +1,4 @@
-"""Retrieval: the contrastive loss by its definition, the same step however it is cut, with dropout; ranks and metrics."""
+"""Retrieval: the contrastive loss by its definition, the same step however it is cut; ranks and metrics."""
 
 import copy
 import math
@@ -88,7 +88,7 @@ def set_up(project: Project, *overrides: str) -> Any:
 def test_a_cut_step_with_dropout_is_the_step_of_its_masks(
     project: Project, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The gradient of autograd through all micro-batches at once, of which each has drawn its masks in the same order."""
+    """The gradient of autograd through all micro-batches at once, which have drawn their masks in the same order."""
     weights_that_matter(monkeypatch, hidden_dropout_prob=0.3, attention_probs_dropout_prob=0.3)
     config, setup = set_up(project, "train.micro_batch_tokens=30", f"method={{type: {method}}}")
     setup.model.train()
@@ -148,7 +148,7 @@ def test_metrics_of_ranks_are_those_of_scikit_learn() -> None:
         if not relevant.any():
             continue
         answers = [int(i) for i in np.flatnonzero(relevant)]
-        [found] = nearest(lambda _: scores[None], [str(i) for i in range(30)], [answers])
+        [found] = nearest(lambda _, scores=scores: scores[None], [str(i) for i in range(30)], [answers])
         values = metrics(found.ranks)
         assert values["ndcg@10"] == pytest.approx(ndcg_score([relevant], [scores], k=10), rel=1e-12)
         order = np.argsort(-scores)

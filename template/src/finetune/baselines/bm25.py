@@ -12,6 +12,7 @@ import regex
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, hstack, vstack
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from ..tasks.ranking import Example, RankingTask
@@ -54,6 +55,19 @@ class BM25:
             for token, times in Counter(self._tokenize(query)).items()
             if token in counts
         )
+
+    def matrix(self, queries: Sequence[str], documents: Sequence[str]) -> csr_matrix:
+        """(queries, documents): the scores of all pairs, 0 where they have no token in common."""
+        counter = CountVectorizer(analyzer=self._tokenize)
+        try:
+            found = counter.fit_transform(documents).tocoo()
+        except ValueError:  # no document has a token
+            return csr_matrix((len(queries), len(documents)))
+        norms = K1 * (1 - B + B * np.asarray(found.sum(1)).ravel() / self._mean)
+        idf = np.array([self.idf(token) for token in counter.get_feature_names_out()])
+        gains = idf[found.col] * found.data * (K1 + 1) / (found.data + norms[found.row])
+        weights = csr_matrix((gains, (found.row, found.col)), found.shape)
+        return (counter.transform(queries) @ weights.T).tocsr()
 
 
 def words(text: str) -> list[str]:

@@ -22,11 +22,14 @@ from ..errors import UserError
 from ..run.folder import RunFolder
 from ..run.named_files import require_named_data
 from ..run.records import Baseline, Typed, read_record
+from ..run.saved_model import SavedModel
 from ..tasks.base import Task
 from ..tasks.ranking import RankingTask
+from ..tasks.retrieval import RetrievalTask
 from ..tasks.texts import TextTask
 from .bm25 import BM25Model, BM25WithFeatures, has_pairs
 from .linear import LinearModel, outputs_of
+from .retrieval import compared
 from .sample import sample
 
 CACHE = "baselines.json"
@@ -71,23 +74,26 @@ class Cache(Typed):
 
 
 def learnt_baselines(
-    run: RunFolder, task: Task[Any, Any], data: str, scored: str, examples: Sequence[Any], entry: Entry
+    run: RunFolder, saved: SavedModel, data: str, scored: str, examples: Sequence[Any], entry: Entry
 ) -> dict[str, Any]:
     """The entries of the learnt baselines in an evaluation (`baseline`) and what is to be said of them (`notes`).
 
-    `task` knows the labels of the run; `data` names the files of the examples, and `scored` is their fingerprint.
+    `saved` is the model of the run; `data` names the files of the examples, and `scored` is their fingerprint.
     Where the training data cannot be read any more, or the run must not name them, there are none, and a note says why.
     """
-    if not isinstance(task, TextTask | RankingTask):
+    task = saved.task
+    if not isinstance(task, TextTask | RankingTask | RetrievalTask):
         return {"baseline": [], "notes": []}
     try:
         key = _key(run, scored)
         known = _cached(run)
         if data not in known or known[data]["key"] != key:
-            known[data] = {"key": key, **_learn(run, task, examples, entry)}
+            if isinstance(task, RetrievalTask):
+                known[data] = {"key": key, **compared(run, saved, examples, entry)}
+            else:
+                known[data] = {"key": key, **_learn(run, task, examples, entry)}
             run.write(CACHE, json.dumps({"format": FORMAT, "evaluations": known}, indent=1, ensure_ascii=False) + "\n")
-        found: dict[str, Any] = known[data]
-        return found
+        return known[data]  # type: ignore[no-any-return]
     except UserError as error:
         return {"baseline": [], "notes": [f"No baseline was learnt: {error}."]}
 

@@ -70,7 +70,8 @@ def _reservoir(items: Iterable[T], most: int, random: Random) -> tuple[list[T], 
 def losses_and_predictions(config: Config, saved: SavedModel, examples: Sequence[Any]) -> tuple[list[float], list[Any]]:
     """The loss of each example, the mean of its labels (of tags: the highest), and its prediction, in one pass.
 
-    Nothing is generated. Where a loss compares examples, it is that among all of these. An example without a label that is scored has a loss of 0.
+    Nothing is generated. Where a loss compares examples, it is that among all of these. An example without a label that
+    is scored has a loss of 0.
     """
     task, model = saved.task, saved.model.to(choose_device(config.train.device))
     compares = task.settings.compares_examples

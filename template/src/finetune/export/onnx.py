@@ -45,8 +45,8 @@ def require_onnx() -> None:
 def write_logits(folder: Path, task: Task[Any, Any], model: Any, tokenizer: Any) -> None:
     """Write `model.onnx`, one pass over whole texts, to the folder.
 
-    The inputs are those of the tokenizer, the output is `logits`, or `sentence_embedding` of a bi-encoder; batch size and length are dynamic. Raises
-    NotConvertedError if the conversion fails or the logits differ.
+    The inputs are those of the tokenizer, the output is `logits`, or `sentence_embedding` of a bi-encoder; batch size
+    and length are dynamic. Raises NotConvertedError if the conversion fails or the logits differ.
     """
 
     def logits(model: Any, inputs: dict[str, Tensor]) -> Sequence[Tensor]:

@@ -1,4 +1,4 @@
-"""The files of sentence-transformers beside a bi-encoder, which Text Embeddings Inference, vLLM and others read, too."""
+"""The files of sentence-transformers beside a bi-encoder; Text Embeddings Inference, vLLM and others read them, too."""
 
 import json
 from pathlib import Path

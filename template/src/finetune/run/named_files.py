@@ -9,7 +9,7 @@ import os
 from collections.abc import Collection, Iterable
 from pathlib import Path, PureWindowsPath
 
-from ..config.config import Config
+from ..config.config import Config, Model
 from ..data.files import checksum, files_of
 from ..errors import UserError
 from ..files import MANIFEST
@@ -27,6 +27,13 @@ def require_named_data(run: RunFolder, sources: Iterable[str], remedy: str) -> N
                 f"{run.config_file}: names {source}, which lies outside of the current folder and is not the file that "
                 f"the run recorded: {remedy}"
             )
+
+
+def require_named_model(run: RunFolder, model: Model) -> None:
+    """Raise UserError for a base model outside of the project."""
+    path = Path(model.name)
+    if names_network(model.name) or (path.exists() and not _is_of_project(path.resolve(), run)):
+        raise UserError(f"{run.config_file}: model.name is {model.name}, which lies outside of the current folder")
 
 
 def require_named_files(run: RunFolder, config: Config) -> None:
