@@ -15,7 +15,9 @@ from .gate import Gate
 from .limits import Problem
 from .problems import problem_response
 from .protocols import embeddings, explain, hf, openai, openai_embeddings, openinference, own, rerank, tei
+from .protocols import search as search_route
 from .protocols.scores import SCORED
+from .search import Search
 from .service import Service
 
 LOADING = Problem(503, "loading", "the model is being loaded: try again soon", {"retry-after": "1"})
@@ -26,7 +28,7 @@ PAGE_POLICY = (
 """The page may call this server, and loads nothing from anywhere."""
 
 
-def make_app(service: Service, key: str | None) -> Gate:
+def make_app(service: Service, key: str | None, search: Search | None = None) -> Gate:
     """The application, closed until the model is loaded; `key`: the API key that requests must have."""
     app = FastAPI(title=f"finetune serve: {service.name}", version=__version__, docs_url=None, redoc_url=None)
     gate = Gate(app, service.limits, service.metrics, key)
@@ -42,7 +44,9 @@ def make_app(service: Service, key: str | None) -> Gate:
         *((openai,) if task in ("chat", "text-generation") else ()),
     ):
         app.include_router(protocol.make_router(service))
-    _add_operations(app, gate, service)
+    if search:
+        app.include_router(search_route.make_router(search))
+    _add_operations(app, gate, service, search)
     return gate
 
 
@@ -81,7 +85,7 @@ def _invalid(error: RequestValidationError) -> Problem:
     return Problem(422, "invalid-body", f"{place}: {first['msg']}")
 
 
-def _add_operations(app: FastAPI, gate: Gate, service: Service) -> None:
+def _add_operations(app: FastAPI, gate: Gate, service: Service, search: Search | None) -> None:
     @app.get("/health", tags=["operations"])
     async def health() -> Any:
         """Whether the process is alive."""
@@ -109,7 +113,7 @@ def _add_operations(app: FastAPI, gate: Gate, service: Service) -> None:
     async def info() -> Any:
         """Model, task and limits, by the names of Text Embeddings Inference."""
         gate.require_open()
-        return describe(service)
+        return {**describe(service), **({"search": search.describe()} if search else {})}
 
     @app.get("/ui", include_in_schema=False)
     async def page() -> HTMLResponse:

@@ -201,6 +201,15 @@ class Service:
         assert isinstance(whole, Written)
         return whole
 
+    async def fits(self, row: Row) -> bool:
+        """Whether the model reads all of a row. Raises Problem for one that it cannot read."""
+        characters = self._require_rows([row])
+        try:
+            _, encoded = await self._in_turn(lambda: self.model.encode([row]), characters)
+        except UserError as error:
+            raise invalid_row(error) from error
+        return not encoded.truncated
+
     def _require_rows(self, rows: Sequence[Row]) -> int:
         """The characters of all rows. Raises Problem where there are none, or too many."""
         if not rows:
