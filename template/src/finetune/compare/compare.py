@@ -1,6 +1,5 @@
 """Runs on the same rows: evaluate what is missing, refuse what cannot be compared, and compute the differences."""
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +13,6 @@ from ..console import print_line
 from ..dataset import new_task
 from ..errors import UserError
 from ..evaluate import evaluate
-from ..files import MANIFEST
 from ..run.contributions import read_contributions
 from ..run.find import find_run, newest_first
 from ..run.folder import RunFolder
@@ -76,7 +74,7 @@ def compare_runs(
         evaluations = [_evaluate(run, split, data, console, trust_remote_code) for run in runs]
     else:
         split = split or ("test" if all(config.data.test for config in configs) else "validation")
-        evaluations = [_evaluated(run, split, console, trust_remote_code) for run in runs]
+        evaluations = [run.evaluation(split) or _evaluate(run, split, None, console, trust_remote_code) for run in runs]
     _require_equal(
         "have different main metrics, {} and {}",
         names,
@@ -131,17 +129,6 @@ def _names(runs: Sequence[RunFolder]) -> list[str]:
     """The folders' names; their paths, where some have the same name."""
     names = [run.path.resolve().name for run in runs]
     return names if len({*names}) == len(names) else [str(run.path) for run in runs]
-
-
-def _evaluated(run: RunFolder, split: str, console: Console, trust_remote_code: bool) -> dict[str, Any]:
-    """The evaluation of a run on a split: what `evaluate` wrote, unless it is missing, or older than the model."""
-    found = next((one for one in run.evaluations() if one["split"] == split), None)
-    written = [run.path / run.evaluation_name(split), run.path / run.contributions_name(split), run.model / MANIFEST]
-    if found and found.get("fingerprint") and all(map(os.path.isfile, written)):
-        evaluated, contributed, trained = (path.stat().st_mtime for path in written)
-        if min(evaluated, contributed) >= trained:
-            return found
-    return _evaluate(run, split, None, console, trust_remote_code)
 
 
 def _evaluate(
