@@ -140,8 +140,16 @@ def _evaluated(run: RunFolder, split: str, console: Console, trust_remote_code: 
     if found and found.get("fingerprint") and all(map(os.path.isfile, written)):
         evaluated, contributed, trained = (path.stat().st_mtime for path in written)
         if min(evaluated, contributed) >= trained:
+            _complete_report(run, evaluated)
             return found
     return _evaluate(run, split, None, console, trust_remote_code)
+
+
+def _complete_report(run: RunFolder, evaluated: float) -> None:
+    """Write the report of a run unless it is newer than the evaluation: a kill may have come between the two."""
+    page = run.path / "report" / "index.html"
+    if not page.is_file() or page.stat().st_mtime < evaluated:
+        write_report(run, Console(quiet=True))
 
 
 def _evaluate(
