@@ -257,7 +257,7 @@ def test_bm25_of_all_pairs_is_that_of_each() -> None:
     queries = ["the cat", "dog dog", "nothing known", "the the mat"]
     one = BM25(documents, words)
     expected = [[one.score(query, document) for document in documents] for query in queries]
-    np.testing.assert_allclose(one.score_all(queries, documents)(slice(0, len(queries))), expected, rtol=1e-12)
+    np.testing.assert_allclose(one.score_all(queries, documents)(slice(0, 4)), expected, rtol=1e-12)
     assert one.score_all(queries, ["", "?"])(slice(0, 4)).tolist() == [[0, 0]] * 4
 
 
