@@ -16,6 +16,7 @@ from ..data.rows import Row
 from ..errors import UserError
 from ..retrieval_prompt import cited, question_with_passages
 from ..tasks.settings import Chat, Ranking, Retrieval, Settings
+from .command import CANDIDATES, TOP
 from .engine import Engine
 from .limits import Limits, Problem
 from .metrics import Metrics
@@ -38,9 +39,9 @@ class Corpus:
     """A run of ranking."""
     answer: Source | None = None
     """A run of chat."""
-    top: int = 5
+    top: int = TOP
     """Passages of a query, unless a request names another number."""
-    candidates: int = 50
+    candidates: int = CANDIDATES
     """Passages that the run of ranking scores."""
 
     def check(self, settings: Settings) -> None:
