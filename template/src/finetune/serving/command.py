@@ -14,9 +14,9 @@ from ..arguments import confidence_option, run_argument, trust_option
 from ..console import make_console, print_line, quiet_libraries
 from ..errors import INTERRUPTED, OK, UserError
 from ..packages import require_packages
+from .limits import CANDIDATES, TOP
 
 PACKAGES = ("fastapi", "uvicorn", "prometheus_client")
-TOP, CANDIDATES = 5, 50
 SPARE_FILES = 64
 """Open files beside the connections of requests."""
 

@@ -16,9 +16,8 @@ from ..data.rows import Row
 from ..errors import UserError
 from ..retrieval_prompt import cited, question_with_passages
 from ..tasks.settings import Chat, Ranking, Retrieval, Settings
-from .command import CANDIDATES, TOP
 from .engine import Engine
-from .limits import Limits, Problem
+from .limits import CANDIDATES, TOP, Limits, Problem
 from .metrics import Metrics
 from .model import ServedModel, Source
 from .service import Service
