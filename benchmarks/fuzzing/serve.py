@@ -53,9 +53,13 @@ BODIES: dict[str, dict[str, list[Any]]] = {
         "/": [{"inputs": [TEXT, "b"], "normalize": True, "prompt_name": "query"},
               {"inputs": {"source_sentence": "a", "sentences": ["b", "c"]}, "parameters": {"truncate": True}}],
         "/embed": [{"inputs": TEXT, "truncate": True, "truncation_direction": "Right", "dimensions": None}],
-        "/similarity": [{"inputs": {"source_sentence": "a", "sentences": ["b"]}, "parameters": {"prompt_name": "query"}}],
-        "/v1/embeddings": [{"input": [TEXT, "b"], "model": "x", "encoding_format": "base64", "input_type": "search_query"},
-                           {"input": "a", "user": "u", "dimensions": 32, "prompt_name": "document"}],
+        "/similarity": [
+            {"inputs": {"source_sentence": "a", "sentences": ["b"]}, "parameters": {"prompt_name": "query"}},
+        ],
+        "/v1/embeddings": [
+            {"input": [TEXT, "b"], "model": "x", "encoding_format": "base64", "input_type": "search_query"},
+            {"input": "a", "user": "u", "dimensions": 32, "prompt_name": "document"},
+        ],
         "/v1/search": [{"query": "tea", "top_n": 1, "answer": True}, {"queries": ["tea", "a bar"], "top_n": 2}],
         "/v1/explain": [{"rows": [{"query": "tea", "document": "green tea"}], "method": "occlusion"}],
     },
