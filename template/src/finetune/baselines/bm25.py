@@ -1,7 +1,6 @@
 """BM25, and with features: how well the words of a document match a query, by the training data's word frequencies."""
 
 import math
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
@@ -11,11 +10,10 @@ import numpy as np
 import regex
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, hstack, vstack
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.linear_model import LogisticRegression
 
 from ..tasks.ranking import Example, RankingTask
+from .linear import logistic
 from .text_features import is_spaceless, tabular_matrix
 
 Tokenize = Callable[[str], list[str]]
@@ -123,10 +121,7 @@ class BM25WithFeatures:
         first, second = _ordered_pairs(examples)
         differences = (rows[first] - rows[second]).multiply(self._scale).tocsr()
         signs = np.repeat([1, -1], len(first))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model = LogisticRegression(fit_intercept=False).fit(vstack([differences, -differences]), signs)
-        self._weights = model.coef_[0]
+        self._weights = logistic(vstack([differences, -differences]), signs, fit_intercept=False).coef_[0]
 
     def predictions(self, examples: Sequence[Example]) -> list[list[float]]:
         scores = iter((self._matrix(examples).multiply(self._scale).tocsr() @ self._weights).tolist())
