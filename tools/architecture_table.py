@@ -23,6 +23,7 @@ HEADS = {
     "A class for each word": "token-classification",
     "Text generation, chat": "text-generation",
     "Translation, summarization": "translation",
+    "Vectors of texts": "retrieval",
 }
 
 

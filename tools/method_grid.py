@@ -51,6 +51,7 @@ KINDS = {
     "a class for each word": TASK_OF["token-classification"],
     "writes": TASK_OF["text-generation"],
     "writes, an encoder reads": TASK_OF["translation"],
+    "vectors of texts": TASK_OF["retrieval"],
 }
 
 

@@ -12,6 +12,7 @@ HEADS = {
     "AutoModelForTokenClassification": "token-classification",
     "AutoModelForCausalLM": "text-generation",
     "AutoModelForSeq2SeqLM": "translation",
+    "AutoModel": "retrieval",
 }
 """A task for each class of transformers that loads a model with a head."""
 SIZES = {
@@ -51,6 +52,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "dots3_note_audio_encoder": {"adapter_input_size": 32, "adapter_out_dim": 32},
     "dots3_note_vision_encoder": {"pyramid_num_routed": [-1, -1], "adapter_in_dim": 32, "adapter_out_dim": 32},
     "esm": {"vocab_size": 128},
+    "funnel": {"architectures": ["FunnelModel"]},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
     "jamba": {"attn_layer_offset": 1},
     "mamba2": {"num_heads": 4},
@@ -63,9 +65,9 @@ OTHER: dict[str, dict[str, Any]] = {
 """Values that make an architecture with small sizes, or with defaults that are not complete, consistent."""
 MIX_PADDING = (
     *("canine", "convbert", "fnet", "funnel", "nystromformer", "yoso"),
-    *("axk2", "dots3_note", "dots3_note_text", "glm_moe_dsa"),
+    *("axk2", "deepseek_v32", "dots3_note", "dots3_note_text", "glm_moe_dsa"),
 )
-"""Architectures that mix padding into a text by design; the last four only at so small a size."""
+"""Architectures that mix padding into a text by design; the last five only at so small a size."""
 PACKAGES = {"gemma3n": "timm"}
 """Packages that an architecture needs besides the dependencies."""
 

@@ -29,6 +29,7 @@ SHORT = {"generation": {"max_new_tokens": 3}}
 ROWS: dict[str, list[dict[str, Any]]] = {
     "text-classification": [{"text": GOOD[0], "label": "a"}, {"text": GOOD[2], "label": "b"}],
     "token-classification": [{"tokens": ["a", "fine"], "tags": ["O", "B-X"]}, {"tokens": ["a"], "tags": ["B-Y"]}],
+    "retrieval": [{"query": "a", "document": "a fine day"}, {"query": "glad and", "document": "bright and warm"}],
     "text-generation": [{"prompt": "a", "completion": "fine day"}, {"prompt": "glad and", "completion": "warm"}],
     "translation": [{"source": "a fine day", "target": "glad"}, {"source": "warm", "target": "a lovely song"}],
 }
@@ -60,8 +61,14 @@ def assert_is_causal(model: Any, ids: torch.Tensor) -> None:
 
 @torch.no_grad()
 def assert_padding_changes_nothing(model: Any, task: Any, tokenizer: Any, features: list[Any]) -> None:
-    """Two texts have the same loss together as one after the other."""
+    """Two texts have the same loss together as one after the other; vectors are the same."""
     padding = Padding(tokenizer, task.batch_labels)
+    if task.settings.compares_examples:
+        rows = range(len(features))
+        whole = forward(model, task, padding.make_batch(features, rows), precision="fp32")
+        single = [forward(model, task, padding.make_batch(features, [row]), precision="fp32") for row in rows]
+        torch.testing.assert_close(whole, torch.cat(single), rtol=2e-4, atol=2e-4)
+        return
     batches = [padding.make_batch(features, rows) for rows in ([0, 1], [0], [1])]
     together, *alone = (
         float(task.loss(forward(model, task, batch, precision="fp32"), batch.labels)) for batch in batches
@@ -81,7 +88,8 @@ def test_an_architecture_trains_or_is_refused(head: str, kind: str, tmp_path: Pa
     else:
         refused = ""
     if refused:
-        assert refused.startswith(f"model.name: 'it' is a {kind} model, which ")
+        named = architectures.config_of_type(kind).model_type
+        assert refused.startswith(f"model.name: 'it' is a {named} model, which ")
         return
     if (package := architectures.PACKAGES.get(kind)) and not find_spec(package):
         pytest.skip(f"needs the package {package}")

@@ -74,7 +74,7 @@ def compare_runs(
         evaluations = [_evaluate(run, split, data, console, trust_remote_code) for run in runs]
     else:
         split = split or ("test" if all(config.data.test for config in configs) else "validation")
-        evaluations = [run.evaluation(split) or _evaluate(run, split, None, console, trust_remote_code) for run in runs]
+        evaluations = [_evaluated(run, split, console, trust_remote_code) for run in runs]
     _require_equal(
         "have different main metrics, {} and {}",
         names,
@@ -130,6 +130,21 @@ def _names(runs: Sequence[RunFolder]) -> list[str]:
     """The folders' names; their paths, where some have the same name."""
     names = [run.path.resolve().name for run in runs]
     return names if len({*names}) == len(names) else [str(run.path) for run in runs]
+
+
+def _evaluated(run: RunFolder, split: str, console: Console, trust_remote_code: bool) -> dict[str, Any]:
+    """The evaluation of a run on a split: what `evaluate` wrote, unless it is missing, or older than the model."""
+    if found := run.evaluation(split):
+        _complete_report(run, split)
+        return found
+    return _evaluate(run, split, None, console, trust_remote_code)
+
+
+def _complete_report(run: RunFolder, split: str) -> None:
+    """Write the report of a run unless it is newer than the evaluation: a kill may have come between the two."""
+    page, evaluation = run.path / "report" / "index.html", run.path / run.evaluation_name(split)
+    if not page.is_file() or page.stat().st_mtime < evaluation.stat().st_mtime:
+        write_report(run, Console(quiet=True))
 
 
 def _evaluate(

@@ -18,7 +18,7 @@ from ..data.template import columns_in
 from ..files import PLAIN_NAME
 from ..section import Section
 from ..tasks.settings import AnyTask, FeatureKind, Overflow
-from .continual import AnyContinual, Ewc, Naive, Replay
+from .continual import AnyContinual, Distillation, Ewc, Naive, Replay
 from .methods import AdaLora, AnyMethod, Full, Lora, Prefix, QLora, soft_prompt_tokens
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -435,6 +435,11 @@ class Config(Section):
                 f"raise model.max_length"
             )
         self.task.require_fit(self.model.max_length)
+        if self.task.compares_texts and isinstance(self.continual, Distillation):
+            raise ValueError(
+                "continual.type is distillation, but task.dpo is set, which holds the model near its start already: "
+                "set it to none, and raise task.dpo.beta to hold it nearer"
+            )
         self._require_features()
         if isinstance(self.method, QLora) and self.model.name.startswith("tiny:"):
             raise ValueError(
@@ -540,6 +545,8 @@ class Config(Section):
         """Why texts cannot be packed, if so."""
         if self.task.auto_model not in ("AutoModelForTokenClassification", "AutoModelForCausalLM"):
             return f"{self.task.type} has no label for each token of a text"
+        if self.task.compares_texts:
+            return "task.dpo is set, which compares whole replies"
         if soft_prompt_tokens(self.method):
             return f"method.type is {self.method.type}, which adds trainable tokens before each text"
         if self.model.attention == "eager":

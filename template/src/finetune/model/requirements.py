@@ -33,8 +33,13 @@ UNFIT = {
 BIDIRECTIONAL = ("bert-generation", "cpmant", "xlnet")
 """Other architectures with a causal head whose attention sees the tokens to predict."""
 
-READS_PADDING = ("t5gemma", "t5gemma2", "xlnet")
-"""Architectures whose head for a text gives it another result where padding follows."""
+READS_PADDING = {
+    "AutoModelForSequenceClassification": ("t5gemma", "t5gemma2", "xlnet"),
+    "AutoModel": ("cpmant",),
+}
+"""Architectures that give a text another result where padding follows, by the class that loads them."""
+WITHOUT_STATES = ("llama4", "perceiver")
+"""Architectures whose class without a head takes no texts, or gives no hidden states."""
 
 
 def require_architecture(task: Settings, config: Any, name: str) -> None:
@@ -53,6 +58,7 @@ def _unfit(auto_model: str, config: Any) -> str | None:
     if auto_model == "AutoModel":  # transformers has models of images and speech there, too
         of_texts = ("AutoModelForMaskedLM", "AutoModelForCausalLM", "AutoModelForSequenceClassification")
         fits = fits and not config.is_encoder_decoder and any(_is_known(config, name) for name in of_texts)
+        fits = fits and config.model_type not in WITHOUT_STATES
     if auto_model == "AutoModelForSeq2SeqLM":  # transformers has models of speech there that have no encoder
         fits = fits and config.is_encoder_decoder
     if auto_model == "AutoModelForCausalLM":
@@ -62,7 +68,7 @@ def _unfit(auto_model: str, config: Any) -> str | None:
             return "sees the tokens that it has to predict"
     if not fits:
         return "does not fit this task"
-    if auto_model in ("AutoModel", "AutoModelForSequenceClassification") and config.model_type in READS_PADDING:
+    if config.model_type in READS_PADDING.get(auto_model, ()):
         return "gives a text another result where padding follows it"
     return UNFIT.get(config.model_type)
 
