@@ -28,7 +28,7 @@ class Part:
     verbs: tuple[str, ...] = ()
     """Commands: each is a click command in `<folder>/command.py`, named like the verb with `_` for `-`."""
     keys: tuple[str, ...] = ()
-    """Top-level keys of the config."""
+    """Keys of the config, such as `run.track`."""
 
 
 PARTS = {
@@ -46,7 +46,7 @@ PARTS = {
     "calibration": Part(),
     "baselines": Part(),
     "sweep": Part(verbs=("sweep",)),
-    "track": Part(verbs=("track",)),
+    "track": Part(verbs=("track",), keys=("run.track",)),
     "search": Part(verbs=("search", "mine")),
 }
 

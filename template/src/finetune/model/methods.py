@@ -118,7 +118,7 @@ def load_adapter(method: AnyMethod, model: Any, folder: Path) -> None:
     one is not finite.
     """
     weights = load_file(folder / WEIGHTS_FILE)
-    require_finite(folder / WEIGHTS_FILE)
+    require_finite(folder / WEIGHTS_FILE, weights.items())
     differing = adapter_weights(method, model).keys() ^ weights.keys()
     if differing:
         raise KeyError(min(differing))
