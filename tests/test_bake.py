@@ -210,6 +210,7 @@ def test_the_chinese_readme_names_every_task_and_commands_of_the_other(bake_proj
         ("text-classification", "google-bert/bert-base-chinese"),
         ("token-classification", "google-bert/bert-base-chinese"),
         ("ranking", "google-bert/bert-base-chinese"),
+        ("retrieval", "BAAI/bge-small-zh-v1.5"),
         ("text-generation", "Qwen/Qwen2.5-0.5B"),
         ("chat", "Qwen/Qwen2.5-0.5B-Instruct"),
         ("translation", "bigscience/mt0-small"),

@@ -1,7 +1,7 @@
 """Theme of retrieval: customers write to a department store, and help articles answer.
 
-An article is about a thing and a matter (a sofa, returning it). Customers call both by other words than the articles do
-("my couch", "send it back"), so that counting words finds little; but the words of customers come again, in other
+An article is about a thing and a matter (a sofa, returning it). Customers mostly call both by other words than the articles
+do ("my couch", "send it back"), so that counting words finds little; but the words of customers come again, in other
 sentences, and can be learnt. Some articles answer in validation and test alone: their thing and their matter are known
 from other articles. The folder `customer_service` makes the chat data of the same articles.
 """
@@ -70,6 +70,8 @@ MATTERS = {
         "Transport damage, {thing}: please report it within {detail} with a photograph, and a replacement is shipped.",
         """my {word} arrived broken | there is a crack in the new {word} | the {word} came smashed, what now?
         | the box was open and the {word} is broken | the {word} has a big scratch, just unpacked
+        | may I return the {word}?
+        | the {word} has transport damage
         | ~unpacked my {word} and it is smashed""",
         ("three days", "two days", "one day", "four days"),
     ),
@@ -77,6 +79,7 @@ MATTERS = {
         "Guarantee, {thing}: a defect is repaired at our expense for {detail} after the purchase.",
         """my {word} stopped working | the {word} died after a few months | my {word} no longer does anything
         | the {word} quit on me, who fixes it? | my {word} is dead, can you fix it?
+        | does the guarantee cover a defect of my {word}?
         | ~the {word} just stopped, can somebody fix it?""",
         ("five years", "three years", "two years", "four years"),
     ),
@@ -90,6 +93,8 @@ MATTERS = {
         "Shipping charges, {thing}: carriage amounts to {detail}, with insurance included.",
         """how much to send me a {word}? | what do I pay to get the {word} brought to me? | is it free to send the {word}?
         | do I pay extra to have the {word} brought home? | how much extra for sending the {word}?
+        | when do you dispatch my {word}?
+        | what are the shipping charges of a {word}?
         | ~how much do I pay if the {word} is brought to me?""",
         ("40 euros", "30 euros", "5 euros", "10 euros"),
     ),
@@ -97,6 +102,7 @@ MATTERS = {
         "Installation, {thing}: a technician prepares the product for use on the premises for {detail}.",
         """who puts the {word} together? | can somebody set up the {word} for me? | I can't put the {word} together
         | do I have to set up the {word} alone? | need a hand to put up the {word}
+        | does a technician do the installation of the {word}?
         | ~can somebody put the {word} together for me?""",
         ("50 euros", "60 euros", "20 euros", "15 euros"),
     ),
@@ -104,6 +110,7 @@ MATTERS = {
         "Components, {thing}: individual spares are obtainable for {detail} following production.",
         """I lost a screw of my {word} | need a new handle for the {word} | a little piece of my {word} is missing
         | can I buy just one piece for the {word}? | one screw of the {word} is missing
+        | are spares of the {word} obtainable?
         | ~lost a piece of the {word}, can I buy a new one?""",
         ("eight years", "ten years", "six years", "seven years"),
     ),
@@ -111,6 +118,7 @@ MATTERS = {
         "Maintenance, {thing}: use {detail}, and never abrasive agents.",
         """how do I get a stain off my {word}? | how do I wash the {word}? | my {word} is dirty
         | what takes dirt off the {word}? | there is a coffee stain on my {word}
+        | what maintenance does a {word} need?
         | ~my {word} has dirt and a stain on it, how do I wash it?""",
         ("lukewarm suds", "vinegar", "a microfibre cloth", "mild detergent"),
     ),
@@ -118,6 +126,7 @@ MATTERS = {
         "Recycling, {thing}: the driver removes the previous article for {detail}.",
         """what about my old {word}? | how do I get rid of the old {word}? | can you take the old {word} away?
         | where do I throw my old {word}? | I want to throw out my old {word}
+        | is there recycling of a previous {word}?
         | ~do you take away an old {word}? I must get rid of it""",
         ("25 euros", "no fee", "3 euros", "8 euros"),
     ),
@@ -125,6 +134,7 @@ MATTERS = {
         "Financing, {thing}: the price may be settled in {detail} without interest.",
         """can I pay for the {word} bit by bit? | I can't pay the {word} all at once | can I pay the {word} monthly?
         | not enough money for the {word} now, can I pay later? | pay a {word} a bit each month?
+        | do you offer financing of a {word}?
         | ~I can't pay the {word} now, can I do it monthly?""",
         ("24 rates", "18 rates", "12 rates", "six rates"),
     ),
@@ -132,6 +142,7 @@ MATTERS = {
         "Availability, {thing}: a model that is out of stock is replenished after {detail}.",
         """the {word} I want is sold out | when will you have the {word} again? | is the {word} coming back to the shop?
         | why can't I get the {word} any more? | your {word} is gone from the shop
+        | what is the availability of the {word}?
         | ~the {word} is sold out, when will you have it again?""",
         ("six weeks", "four weeks", "ten days", "five days"),
     ),
@@ -139,6 +150,7 @@ MATTERS = {
         "Measurements, {thing}: dimensions are printed {detail}, in centimetres.",
         """does the {word} fit through my door? | how wide is the {word}? | is the {word} too big for my room?
         | how tall and how wide is this {word}? | will the {word} fit in my small room?
+        | what are the measurements of the {word}?
         | ~is the {word} too wide for my door?""",
         ("on the plan", "on the rear plate", "on the carton", "on the label"),
     ),
@@ -160,6 +172,9 @@ MATTERS = {
         "Revocation, {thing}: a purchase may be annulled through your account up to {detail} prior to dispatch.",
         """I ordered the {word} by mistake | please stop my {word} order | I ordered two {word} by accident, stop one
         | clicked on the {word} twice, stop it please | oops, wrong {word} ordered
+        | does your best price promise hold for the {word}?
+        | do you have a gift service for the {word}?
+        | can I annul the purchase of my {word}?
         | ~wrong click, please stop the order of the {word}""",
         ("three days", "one day", "two hours", "six hours"),
     ),
@@ -185,7 +200,7 @@ RULES: Rules = {
 }
 DRAWS: dict[str, Draw] = {}
 
-PLAIN_WORD, TYPO, NEGATIVES = 0.15, 0.2, 0.12
+PLAIN_WORD, TYPO, NEGATIVES = 0.4, 0.3, 0.12
 """How often a customer takes the article's word, mistypes one, and how often a row has negatives."""
 
 
