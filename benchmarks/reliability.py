@@ -40,7 +40,19 @@ from conftest import as_hub, filled
 from finetune.cli import main as finetune_main
 from finetune.config.load import load_config
 from ft_template.cli import main as ft_template_main
-from kills import Kills, Verb, copied, finetune, kill_often, last_line, left_by, start, stopped, uninterrupted, verbs
+from kills import (
+    Kills,
+    Verb,
+    copied,
+    finetune,
+    kill_often,
+    last_line,
+    left_by,
+    start,
+    stopped,
+    uninterrupted,
+    verbs,
+)
 from kills import wait as exit_code
 from test_growth import LONG, grown
 from test_kills import LOOP
@@ -73,6 +85,7 @@ def prepare(folder: Path) -> None:
     os.chdir(folder)
     with quiet():
         assert finetune_main(["train", str(config.relative_to(folder)), "run.name=done"]) == 0
+        shutil.copytree("runs/done", "runs/other")
     os.chdir(folder.parent)
 
 

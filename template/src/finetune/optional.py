@@ -11,6 +11,7 @@ here.
 - `plan/` computes the memory that a training needs.
 - `export/` writes models for other programs and uploads them, `serving/` answers over HTTP, `monitor/` watches a stream
   of texts.
+- `search/` finds the documents that answer a query, and hard negatives.
 - `track/` sends metrics to experiment trackers.
 """
 
@@ -46,6 +47,7 @@ PARTS = {
     "baselines": Part(),
     "sweep": Part(verbs=("sweep",)),
     "track": Part(verbs=("track",)),
+    "search": Part(verbs=("search", "mine")),
 }
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,8 +34,6 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
     """Mean, standard deviation (n - 1), and the 95 % interval of the mean by Student's t distribution."""
     from scipy.stats import t
 
-    count = len(values)
-    mean = math.fsum(values) / count
-    deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1))
+    mean, deviation, count = statistics.fmean(values), statistics.stdev(values), len(values)
     half = float(t.ppf(0.975, count - 1)) * deviation / math.sqrt(count)
     return {"mean": mean, "deviation": deviation, "interval": [mean - half, mean + half]}

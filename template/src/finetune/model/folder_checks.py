@@ -40,8 +40,8 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 ANEW = "copy it anew from where the model comes from, or download the model with `finetune fetch`"
 
-REPEATED = re.compile(r"layers?$|blocks?$|num_labels$|experts$")
-"""Keys of config.json that say how often something is made, each one by itself."""
+REPEATED = re.compile(r"layers?$|blocks?$|num_labels$|experts$|heads?$")
+"""Keys of config.json that say how often something is made."""
 ONE = re.compile(r"(?<!n_)layer$")
 """Keys of config.json that name one layer, counted from the end if negative, such as vision_feature_layer."""
 MOST_REPEATED = 100_000

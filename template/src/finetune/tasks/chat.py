@@ -32,15 +32,15 @@ class ChatTask(CausalLMTask[Dialogue]):
 
     def example(self, row: Row) -> Dialogue:
         """A dialogue up to its last reply to train on: nothing is learnt from what follows."""
-        dialogue = _dialogue(row)
-        replies = _replies(dialogue.messages)
+        dialogue = read_dialogue(row)
+        replies = replies_of(dialogue.messages)
         if not replies:
             raise UserError(f"{row.place}: the assistant has no message to train on: add a reply, or take the row out")
         return dialogue.until(replies[-1] + 1)
 
     def unlabelled_example(self, row: Row) -> Dialogue:
         """A dialogue without the reply at its end, if it has one: that is to be predicted."""
-        return _dialogue(row, unanswered=True)
+        return read_dialogue(row, unanswered=True)
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
         if text_pair is not None:
@@ -68,7 +68,7 @@ class ChatTask(CausalLMTask[Dialogue]):
         encoded = Encoded([])
         for number, example in enumerate(examples):
             example = for_template(example, tokenizer)
-            features = [*self._features(number, example, tokenizer, max_length)]
+            features = [*self.dialogue_features(number, example, tokenizer, max_length)]
             self._tell_hidden(example, tokenizer)
             encoded.truncated += any(feature.length > max_length for feature in features)
             encoded.features += [_truncate(feature, max_length) for feature in features]
@@ -86,13 +86,18 @@ class ChatTask(CausalLMTask[Dialogue]):
                     f"them: choose a model whose template does, or give its tokenizer another template"
                 )
 
-    def _features(self, number: int, example: Dialogue, tokenizer: Any, max_length: int) -> Iterator[Feature]:
-        """One for the dialogue; where the template changes earlier messages as more follow, one for each reply."""
+    def dialogue_features(
+        self, number: int, example: Dialogue, tokenizer: Any, max_length: int, first: int = 0
+    ) -> Iterator[Feature]:
+        """One for the dialogue; where the template changes earlier messages as more follow, one for each reply.
+
+        Scored are the replies from the message `first` on.
+        """
         if not example.messages or example.messages[-1]["role"] != "assistant":  # a reply is to be generated
             ids = tokenizer(prompt_of(tokenizer, example), add_special_tokens=False, verbose=False)["input_ids"]
             yield self.feature(number, ids, [IGNORE] * len(ids), ids[-self.prompt_limit(max_length) :])
             return
-        replies = _replies(example.messages)
+        replies = [end for end in replies_of(example.messages) if end >= first]
         prompts = [prompt_of(tokenizer, example.until(end)) for end in replies]
         dialogues = [rendered(tokenizer, example.until(end + 1)) for end in replies]
         for prompt, dialogue in zip(prompts, dialogues, strict=True):
@@ -125,7 +130,7 @@ class ChatTask(CausalLMTask[Dialogue]):
         return " / ".join(f"{message['role']}: {shown(message)}" for message in before), shown(last)
 
 
-def _dialogue(row: Row, *, unanswered: bool = False) -> Dialogue:
+def read_dialogue(row: Row, *, unanswered: bool = False) -> Dialogue:
     """The messages, after the system prompt of the column system. Raises UserError."""
     messages = read_messages(row.values["messages"], row.place, unanswered=unanswered)
     system = row.values.get("system")
@@ -136,7 +141,7 @@ def _dialogue(row: Row, *, unanswered: bool = False) -> Dialogue:
     return Dialogue(messages, row.place, tuple(read_tools(row.values.get("tools"), row.place)))
 
 
-def _replies(messages: Sequence[Message]) -> list[int]:
+def replies_of(messages: Sequence[Message]) -> list[int]:
     """The numbers of the assistant's messages without those of weight 0, which are not trained on."""
     return [i for i, message in enumerate(messages) if message["role"] == "assistant" and message.get("weight") != 0]
 

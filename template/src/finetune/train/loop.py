@@ -31,6 +31,7 @@ from .guards import find_spike, not_finite, require_finite
 from .interrupt import stop_signal
 from .memory import micro_batch_tokens, within_memory
 from .optim import Plateau, learning_rate
+from .reference import prepare_reference
 from .resume import require_same_config, require_same_inputs, restore, with_same_choices
 from .seed import separate_random_numbers, set_seed
 from .selection import validation_values
@@ -58,6 +59,7 @@ def train(
         setup = build(config, world)
         separate_random_numbers(config.train.seed, world)
         world.on_main(lambda: open_folder(config, run, setup, resume, console))
+        prepare_reference(config, run, setup, console)
         state = restore(run, setup, console) if resume else TrainingState()
         if state.step >= setup.total_steps or out_of_patience(config, state):
             console.print(f"{run.path} has already ended, at step {state.step}")
