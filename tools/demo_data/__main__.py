@@ -1,4 +1,4 @@
-"""Writes ``template/data/demo``. The same bytes every time, on every platform.
+"""Writes ``template/data/demo`` and ``template/data/customer-service``. The same bytes every time, on every platform.
 
 Usage: python -m tools.demo_data [FOLDER]
 """
@@ -16,6 +16,7 @@ from . import (
     chinese_news,
     chinese_reviews,
     chinese_service,
+    customer_service,
     german_phrases,
     holiday_stays,
     news_entities,
@@ -29,7 +30,7 @@ from . import (
 )
 from .grammar import Grammar
 
-FOLDER = Path(__file__).resolve().parents[2] / "template" / "data" / "demo"
+FOLDER = Path(__file__).resolve().parents[2] / "template" / "data"
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,20 @@ def file_name(theme: Theme, split: str) -> str:
     return f"{{% if cookiecutter.task == '{theme.task}'{language} %}}{split}.{theme.ending}{{% endif %}}"
 
 
-def main(folder: Path = FOLDER) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+def contents() -> Iterator[tuple[str, str]]:
+    """(path below the folder of the data, content) of each file."""
     for theme in THEMES:
         for split, content in splits(theme):
-            (folder / file_name(theme, split)).write_bytes(content.encode())
+            yield f"demo/{file_name(theme, split)}", content
+    for name, content in customer_service.files():
+        yield f"customer-service/{{% if cookiecutter.task == 'retrieval' %}}{name}.jsonl{{% endif %}}", content
+
+
+def main(folder: Path = FOLDER) -> None:
+    for name, content in contents():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode())
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ class Pipeline(Section):
     show: int = Field(default=3, ge=0, le=100)
     """Test questions that are shown with their passages and answer."""
     name: str | None = Field(default=None, pattern=PLAIN_NAME)
-    """Name of the pipeline, with which the names of its runs begin; by default the name of the file."""
+    """Name of the pipeline: the folder of its runs and results; by default the name of the file."""
     dir: Path = Path("runs")
     """Output directory."""
 
@@ -75,7 +75,7 @@ class Plan:
 
     @property
     def folder(self) -> Path:
-        """Where the configs of the stages, the mined rows and the results lie."""
+        """Where the runs of the stages, their configs, the mined rows and the results lie."""
         return self.pipeline.dir / (self.pipeline.name or self.file.stem)
 
     def mined(self, split: str) -> Path:
@@ -106,8 +106,8 @@ def read_pipeline(path: Path, overrides: list[str] | None = None) -> Plan:
         if "run" in node.children:
             place = node.place(("run",))
             raise UserError(f"{place}: '{stage}.run' is named by the pipeline: remove it, or set name and dir")
-        _set(node, ("run", "dir"), pipeline.dir.as_posix())
-        _set(node, ("run", "name"), f"{name}-{stage}")
+        _set(node, ("run", "dir"), draft.folder.as_posix())
+        _set(node, ("run", "name"), stage)
         if stage == "ranking" and mines:
             for split in _splits(configs["retrieval"]):
                 _set(node, ("data", split), draft.mined(split).as_posix())
