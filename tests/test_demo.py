@@ -9,8 +9,8 @@ from conftest import DATA_FORMAT, TASKS
 from ft_template.create.bake import bake
 from warm import run
 
-# Main metric on the test data, by task: accuracy, micro F1, R2, F1 of entities, NDCG@10 (twice), perplexity of a token (twice;
-# lower is better), BLEU, ROUGE-L.
+# Main metric on the test data, by task: accuracy, micro F1, R2, F1 of entities, NDCG@10 (twice), perplexity of a token
+# (twice; lower is better), BLEU, ROUGE-L.
 START = {
     "text-classification": (150, 0.55),
     "multi-label-classification": (200, 0.45),

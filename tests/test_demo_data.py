@@ -16,6 +16,7 @@ import pytest
 from conftest import DATA_FORMAT, IN_BOTH, files
 from finetune.check_data.check import check_data
 from finetune.config.config import Config
+from finetune.retrieval_prompt import question_with_passages
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "template" / "data"
@@ -248,7 +249,9 @@ def test_every_answer_of_the_customer_service_quotes_a_passage_with_its_number()
     for split in SPLITS:
         for row in service(f"chat-{split}"):
             user, assistant = row["messages"]
-            question, *passages = user["content"].split("\n")
+            _, numbered, last = user["content"].split("\n\n")
+            passages, question = numbered.split("\n"), last.removeprefix("Question: ")
+            assert user["content"] == question_with_passages(question, [passage[4:] for passage in passages])
             found = re.fullmatch(r'"(.+)" \[(\d)\]', assistant["content"])
             assert found
             assert passages[int(found[2]) - 1] == f"[{found[2]}] {found[1]}"

@@ -31,7 +31,9 @@ JSON = dict[str, Any]
 def vscode_files(template: Path = TEMPLATE) -> dict[str, JSON]:
     """The contents of each file, by its name."""
     # Conditional ones first: behind each of them is another entry, so that its comma can be left out with it.
-    paths = sorted((template / ".idea/runConfigurations").iterdir(), key=lambda path: (path.suffix == ".xml", path.name))
+    paths = sorted(
+        (template / ".idea/runConfigurations").iterdir(), key=lambda path: (path.suffix == ".xml", path.name)
+    )
     paths = [path for path in paths if path.suffix == ".xml" or CONDITIONAL.fullmatch(path.name)]
     all_configurations = [_configuration(path) for path in paths]
     runs = [

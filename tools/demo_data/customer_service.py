@@ -1,8 +1,8 @@
 """The example customer-service: all help articles, and questions with passages that an answer quotes.
 
-A row of chat has the question of a customer and three passages, numbered, as `finetune pipeline` gives them to the
-model: the article that answers, most often first, and articles of the same thing or the same matter. The answer quotes
-the one that fits, with its number.
+A row of chat has three passages, numbered, and the question of a customer, as `finetune pipeline` and `finetune serve`
+give them to the model (`finetune/retrieval_prompt.py`): the article that answers, most often first, and articles of the
+same thing or the same matter. The answer quotes the one that fits, with its number.
 """
 
 import json
@@ -12,6 +12,7 @@ from .grammar import Grammar
 from .shop_help import DRAWS, MATTERS, RULES, THINGS, Article, document, draw_article, question, similar
 
 SIZES = {"train": 1600, "validation": 150, "test": 150}
+INSTRUCTION = "Answer the question from these passages, and cite the number of each one that you use, such as [1]."
 FIRST = 0.6
 """How often the passage that answers is the first of the three."""
 
@@ -38,9 +39,9 @@ def dialogue(grammar: Grammar, article: Article, asked: str) -> list[dict[str, s
     others = grammar.sample(similar(grammar, article), 2)
     place = 0 if grammar.chance(FIRST) else grammar.pick([1, 2])
     passages = [document(one) for one in (*others[:place], article, *others[place:])]
-    numbered = [f"[{number}] {passage}" for number, passage in enumerate(passages, 1)]
+    numbered = "\n".join(f"[{number}] {passage}" for number, passage in enumerate(passages, 1))
     return [
-        {"role": "user", "content": "\n".join([asked, *numbered])},
+        {"role": "user", "content": f"{INSTRUCTION}\n\n{numbered}\n\nQuestion: {asked}"},
         {"role": "assistant", "content": f'"{passages[place]}" [{place + 1}]'},
     ]
 

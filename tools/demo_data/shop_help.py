@@ -1,9 +1,9 @@
 """Theme of retrieval: customers write to a department store, and help articles answer.
 
-An article is about a thing and a matter (a sofa, returning it). Customers mostly call both by other words than the articles
-do ("my couch", "send it back"), so that counting words finds little; but the words of customers come again, in other
-sentences, and can be learnt. Some articles answer in validation and test alone: their thing and their matter are known
-from other articles. The folder `customer_service` makes the chat data of the same articles.
+An article is about a thing and a matter (a sofa, returning it). Customers mostly call both by other words than the
+articles do ("my couch", "send it back"), so that counting words finds little; but the words of customers come again, in
+other sentences, and can be learnt. Some articles answer in validation and test alone: their thing and their matter are
+known from other articles. The module `customer_service` makes the chat data of the same articles.
 """
 
 import json
@@ -60,17 +60,17 @@ class Matter:
 KINDS = ("furniture", "appliance", "electronics", "outdoors")
 MATTERS = {
     "return": Matter(
-        "Right of withdrawal, {thing}: you may return the article within {detail} of delivery without stating a reason.",
+        "Right of withdrawal, {thing}: you may return the article within {detail} of delivery, stating no reason.",
         """can I send my {word} back? I changed my mind | I don't like the {word}, do you take it back?
         | I want to give back the {word} I bought | how do I bring back a {word} I don't like?
-        | changed my mind about the {word}, can it go back? | ~is it ok to send the {word} back if I don't like it?""",
+        | changed my mind about the {word}, can it go back? | may I return the {word}?
+        | ~is it ok to send the {word} back if I don't like it?""",
         ("30 days", "20 days", "14 days", "60 days"),
     ),
     "damage": Matter(
         "Transport damage, {thing}: please report it within {detail} with a photograph, and a replacement is shipped.",
         """my {word} arrived broken | there is a crack in the new {word} | the {word} came smashed, what now?
         | the box was open and the {word} is broken | the {word} has a big scratch, just unpacked
-        | may I return the {word}?
         | the {word} has transport damage
         | ~unpacked my {word} and it is smashed""",
         ("three days", "two days", "one day", "four days"),
@@ -86,14 +86,15 @@ MATTERS = {
     "arrival": Matter(
         "Dispatch, {thing}: orders leave the warehouse in {detail}; tracking begins at that moment.",
         """when does my {word} get here? | still waiting for my {word} | where is my {word}? I am waiting
-        | how long till I get the {word}? | my {word} still isn't here | ~still no {word} here, how long do I wait?""",
+        | how long till I get the {word}? | when do you dispatch my {word}? | my {word} still isn't here
+        | ~still no {word} here, how long do I wait?""",
         ("two weeks", "one week", "two days", "one day"),
     ),
     "postage": Matter(
         "Shipping charges, {thing}: carriage amounts to {detail}, with insurance included.",
-        """how much to send me a {word}? | what do I pay to get the {word} brought to me? | is it free to send the {word}?
+        """how much to send me a {word}? | what do I pay to get the {word} brought to me?
+        | is it free to send the {word}?
         | do I pay extra to have the {word} brought home? | how much extra for sending the {word}?
-        | when do you dispatch my {word}?
         | what are the shipping charges of a {word}?
         | ~how much do I pay if the {word} is brought to me?""",
         ("40 euros", "30 euros", "5 euros", "10 euros"),
@@ -158,22 +159,22 @@ MATTERS = {
         "Best price promise, {thing}: should a competitor charge less, the difference is reimbursed within {detail}.",
         """I saw the same {word} cheaper elsewhere | another shop sells this {word} for less
         | your {word} is cheaper online, do you match it? | found the {word} for less money somewhere
-        | can you match a cheaper {word}? | ~another shop has the {word} cheaper, do you match that?""",
+        | can you match a cheaper {word}? | does your best price promise hold for the {word}?
+        | ~another shop has the {word} cheaper, do you match that?""",
         ("ten days", "eight days", "five days", "twelve days"),
     ),
     "gift": Matter(
         "Gift service, {thing}: we add decorative packaging and a card for {detail}.",
         """can you wrap the {word}? it is a present | the {word} is for my mum's birthday
         | I want the {word} as a present, with a bow | birthday present: a {word}, do you wrap it?
-        | please wrap a {word} with ribbon | ~a {word} with a bow for a birthday, can you do that?""",
+        | please wrap a {word} with ribbon | do you have a gift service for the {word}?
+        | ~a {word} with a bow for a birthday, can you do that?""",
         ("12 euros", "9 euros", "4 euros", "6 euros"),
     ),
     "cancel": Matter(
         "Revocation, {thing}: a purchase may be annulled through your account up to {detail} prior to dispatch.",
         """I ordered the {word} by mistake | please stop my {word} order | I ordered two {word} by accident, stop one
         | clicked on the {word} twice, stop it please | oops, wrong {word} ordered
-        | does your best price promise hold for the {word}?
-        | do you have a gift service for the {word}?
         | can I annul the purchase of my {word}?
         | ~wrong click, please stop the order of the {word}""",
         ("three days", "one day", "two hours", "six hours"),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..predict import Predictor
+from ..retrieval_prompt import question_with_passages
 from ..run.folder import RunFolder
 
 
@@ -27,17 +28,12 @@ class Answerer:
     def answer(self, questions: Sequence[str], passages: Sequence[Sequence[str]]) -> list[Answer]:
         """An answer to each question, from its passages."""
         pairs = [*zip(questions, passages, strict=True)]
-        rows = [{"messages": [{"role": "user", "content": prompt(*pair)}]} for pair in pairs]
+        rows = [{"messages": [{"role": "user", "content": question_with_passages(*pair)}]} for pair in pairs]
         texts = [str(record["prediction"]).strip() for record in self._predictor.predict_rows(rows)]
         return [
             Answer(question, [*found], text, next((one for one in found if one in text), None))
             for (question, found), text in zip(pairs, texts, strict=True)
         ]
-
-
-def prompt(question: str, passages: Sequence[str]) -> str:
-    """A question and numbered passages, as the training data of the chat model have them."""
-    return "\n".join([question, *(f"[{number}] {passage}" for number, passage in enumerate(passages, 1))])
 
 
 def answer_figures(answers: Sequence[Answer], known: dict[str, set[str]]) -> dict[str, float]:

@@ -157,7 +157,9 @@ def _untrained(plan: Plan, index: Any, known: dict[str, set[str]]) -> dict[str, 
     number_of = {text: number for number, text in enumerate(corpus)}
     answers = [[number_of[text] for text in texts if text in number_of] for texts in known.values()]
     found = untrained_search(run_of(plan, "retrieval"), [*known], corpus, answers)
-    missed = [[len(corpus) + 1] * (len(texts) - len(one.ranks)) for one, texts in zip(found, known.values(), strict=True)]
+    missed = [
+        [len(corpus) + 1] * (len(texts) - len(one.ranks)) for one, texts in zip(found, known.values(), strict=True)
+    ]
     per_query = [metrics([*one.ranks, *more]) for one, more in zip(found, missed, strict=True)]
     return {name: sum(one[name] for one in per_query) / len(per_query) for name in per_query[0]}
 
@@ -170,5 +172,3 @@ def _show(answers: Sequence[Answer], console: Console) -> None:
             print_line(console, escape(f"  [{number}] {passage}"))
         doubt = "" if answer.quoted else "  [yellow](no passage stands in it word for word)[/]"
         print_line(console, f"  → {escape(answer.text)}{doubt}")
-
-
