@@ -81,7 +81,9 @@ def test_a_query_is_explained_with_its_document(
 ) -> None:
     records = explained("retrieval", "--input", "answered-validation.jsonl", "--count", "2")
     rows = [json.loads(line) for line in Path("answered-validation.jsonl").read_text().splitlines()]
-    assert [one["texts"] for one in records] == [{name: row[name] for name in ("query", "document")} for row in rows[:2]]
+    assert [one["texts"] for one in records] == [
+        {name: row[name] for name in ("query", "document")} for row in rows[:2]
+    ]
     records = explained("retrieval", "--split", "validation", "--count", "2")[:2]
     assert [one["targets"][0]["target"] for one in records] == ["cosine similarity"] * 2
     assert "give the document, too, on the command line with --text-pair" in refused(

@@ -206,4 +206,4 @@ def test_prefixes_stand_before_the_texts_of_their_role(project: Project) -> None
 
 def test_a_single_micro_batch_needs_no_first_pass(project: Project) -> None:
     _, setup = set_up(project)
-    assert contrastive.loss_functions(setup, [(None, True)]) == [setup.task.loss]
+    assert contrastive.with_loss_functions(setup, [(None, True)]) == [(None, True, setup.task.loss)]

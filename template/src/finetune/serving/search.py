@@ -48,7 +48,9 @@ class Corpus:
         if not isinstance(settings, Retrieval):
             raise UserError(f"--corpus: a run of {settings.type} has no vectors to search with: serve one of retrieval")
         if not optional.is_there("search"):
-            raise UserError("--corpus: this project has no folder src/finetune/search: take it back, or leave out --corpus")
+            raise UserError(
+                "--corpus: this project has no folder src/finetune/search: take it back, or leave out --corpus"
+            )
         for option, source, wanted in (("--rerank", self.rerank, Ranking), ("--answer", self.answer, Chat)):
             if source and not isinstance(source.config.task, wanted):
                 kind = "ranking" if wanted is Ranking else "chat"
@@ -184,7 +186,9 @@ def _service(source: Source | None, limits: Limits, inputs: int) -> Service | No
         return None
     limits = replace(limits, max_client_batch_size=inputs, auto_truncate=True)
     metrics = Metrics()
-    return Service(source.run.path.name, source.config, Engine(lambda: load_model(source, limits), metrics), limits, metrics)
+    return Service(
+        source.run.path.name, source.config, Engine(lambda: load_model(source, limits), metrics), limits, metrics
+    )
 
 
 def _question(question: str, passages: Sequence[str]) -> Row:

@@ -60,8 +60,9 @@ class Similarity(BaseModel):
 
 def make_router(service: Service) -> APIRouter:
     """`/embed`, `/similarity`, `/` and `/invocations`."""
-    router, (query, document) = APIRouter(tags=["Text Embeddings Inference", "Hugging Face"]), rows_of(
-        service.config.task
+    router, (query, document) = (
+        APIRouter(tags=["Text Embeddings Inference", "Hugging Face"]),
+        rows_of(service.config.task),
     )
     one_text = in_body({"inputs": query["query"], "prompt_name": "query"})
     compared = in_body({"inputs": {"source_sentence": query["query"], "sentences": [document["document"]]}})
