@@ -384,6 +384,13 @@ def seed_draws_weights_and_order(case: Case) -> None:
     assert orders[0] != orders[1]
 
 
+@checks("Train.seeds")
+def a_run_for_each_seed(case: Case) -> None:
+    assert main(["train", str(case.project.config(TEXTS)), "train.seeds=[1, 2]", "train.max_steps=1"]) == 0
+    configs = [json.loads(Path(f"runs/config-seed{seed}/config.json").read_text()) for seed in (1, 2)]
+    assert [config["train"]["seed"] for config in configs] == [1, 2]
+
+
 @checks("Train.eval_every", "Train.log_every", "Train.keep_checkpoints")
 def intervals(case: Case) -> None:
     log = case.train("train.max_steps=6", "train.eval_every=2", "train.log_every=3", "train.keep_checkpoints=2")

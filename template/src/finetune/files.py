@@ -45,7 +45,7 @@ def is_link(path: Path) -> bool:
     """Whether a path is a symbolic link, or on Windows a junction."""
     try:
         found = path.lstat()
-    except OSError:
+    except (OSError, ValueError):  # or what can be no path
         return False
     junction = getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", 0)
     return stat.S_ISLNK(found.st_mode) or (junction != 0 and getattr(found, "st_reparse_tag", 0) == junction)
@@ -138,12 +138,13 @@ class Folder:
     def staged(self) -> Iterator[Path]:
         """A temporary folder, whose files at the end of the block replace those of the same names here.
 
-        A block that raises, as on a full disk, leaves the files as they were.
+        A block that raises, as on a full disk, leaves the files as they were. A page comes after what it shows, so
+        that it is the last one that a kill has left as it was.
         """
         make_folders(self.path)
         with self.scratch("files") as temporary:
             yield temporary
-            written = sorted(path for path in temporary.iterdir())
+            written = sorted(temporary.iterdir(), key=lambda path: (path.suffix == ".html", path.name))
             for path in written:
                 _sync(path)
             for target in [self.at(path.name) for path in written]:

@@ -80,7 +80,7 @@ def _decode(
     precision: Precision,
     world: World,
 ) -> Inference:
-    padding, compares = Padding(tokenizer, task.batch_labels, task.group_by_example), task.settings.compares_examples
+    padding = Padding(tokenizer, task.batch_labels, task.group_by_example)
     decoded: dict[int, Any] = {}
     total = torch.zeros((), dtype=torch.float64, device=model.device if model.device.type != "mps" else "cpu")
     tokens = pass_tokens(budget, model.device)
@@ -89,11 +89,11 @@ def _decode(
         batch = padding.make_batch(features, rows).to(model.device)
         logits = forward(model, task, batch, precision)
         if counts:
-            if not compares:
-                total += task.loss(logits, batch.labels).to(total.device)
+            total += task.loss(logits, batch.labels).to(total.device)
             decoded |= zip(rows, task.decode(logits, batch.labels), strict=True)
     for others in world.gather(decoded):
         decoded |= others
     values = [decoded[row] for row in range(len(features))]
+    compares = task.settings.compares_examples  # then no batch by itself has the loss of its rows
     loss = float(task.split_losses(features, values).sum()) if compares else world.reduce(float(total))[0]
     return Inference(values, loss / max(1, sum(feature.scored_labels for feature in features)))

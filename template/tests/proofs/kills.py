@@ -92,6 +92,9 @@ def verbs(config: str) -> list[Verb]:
         Verb("monitor", finetune("monitor", "runs/done", "--input", "train.jsonl", *once), kills=2),
         Verb("init-data", finetune("init-data", "train.jsonl", "--config", "forms.yaml", "--output", "data/new")),
         Verb("check-data", finetune("check-data", config)),
+        Verb("errors", finetune("errors", "runs/done")),
+        Verb("explain", finetune("explain", "runs/done", "--split", "validation")),
+        Verb("compare", finetune("compare", "runs/done", "runs/other", "--output", "curves.svg")),
     ]
 
 
