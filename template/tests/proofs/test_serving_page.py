@@ -157,7 +157,11 @@ def test_similarities_are_bars(page: Any, serving: Any) -> None:
 
 @needs("search")
 def test_a_query_finds_passages_and_an_answer_that_quotes_them(
-    page: Any, serving: Any, _finished_projects: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Any,
+    serving: Any,
+    _finished_projects: Any,  # noqa: PT019
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     documents = ["a loud bar", "a farm with <b>horses</b>", "green tea"]
     corpus = tmp_path / "shop.jsonl"
