@@ -12,6 +12,7 @@ here.
 - `export/` writes models for other programs and uploads them, `serving/` answers over HTTP, `monitor/` watches a stream
   of texts.
 - `search/` finds the documents that answer a query, and hard negatives.
+- `pipeline/` trains and scores a customer service, from the search to an answer that quotes; it needs `search/`.
 - `track/` sends metrics to experiment trackers.
 """
 
@@ -46,6 +47,7 @@ PARTS = {
     "calibration": Part(),
     "baselines": Part(),
     "sweep": Part(verbs=("sweep",)),
+    "pipeline": Part(verbs=("pipeline",)),
     "track": Part(verbs=("track",), keys=("run.track",)),
     "search": Part(verbs=("search", "mine")),
 }

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from huggingface_hub import try_to_load_from_cache
 from safetensors import safe_open
 from torch import Tensor
@@ -20,6 +19,7 @@ from ..errors import UserError
 from ..files import reads_content
 from ..hub_client import HUB_NAME
 from ..parsing import parsing, require_regular
+from .tensor_checks import require_finite_values
 
 CONFIG, INDEX, WEIGHTS = "config.json", "model.safetensors.index.json", "model.safetensors"
 TOKENIZER = "tokenizer.json"
@@ -50,7 +50,6 @@ PROBABILITY = re.compile(r"dropout|drop_prob|pdrop")
 PARAMETERS_PER_BYTE = 16
 """More parameters than that for each byte of the weights, and some millions for a head, belong to another model."""
 SMALL = 2**27
-FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
 def require_sound_settings(source: str) -> None:
@@ -86,9 +85,7 @@ def require_finite(path: Path, weights: Iterable[tuple[str, Tensor]]) -> None:
     if not reads_content():
         return
     for name, tensor in weights:
-        is_weight = tensor.dtype in FLOATS and tensor.numel() and "mask" not in name  # a mask may be infinite
-        if is_weight and not torch.stack(tensor.aminmax()).isfinite().all():
-            raise UserError(f"{path}: '{name}' has values that are NaN or infinite: {ANEW}")
+        require_finite_values(path, name, tensor, ANEW)
 
 
 def weight_files(folder: Path) -> list[Path]:
