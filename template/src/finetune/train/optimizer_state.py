@@ -1,6 +1,6 @@
 """The state of an optimizer in a checkpoint against the one that is to take it: what does not fit is named.
 
-torch takes tensors of any shape, and converts their numbers, so that it would fail in a later step, or train on wrongly.
+torch takes tensors of any shape, and converts their numbers: it would fail in a later step, or train on wrongly.
 """
 
 from pathlib import Path
