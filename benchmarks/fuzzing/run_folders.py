@@ -123,7 +123,9 @@ def use(target: str, content: bytes, folder: Path) -> str:
             VERBS[target](run)
     except UserError as error:
         sentence = str(error)
-        if "\n" in sentence.strip() or not any(place in sentence for place in (".json", "runs/model", str(folder))):
+        if "\n" in sentence.strip() or not any(
+            place in sentence for place in (".json", "runs/model", "--text", str(folder))
+        ):
             raise AssertionError(f"no sentence with a place: {sentence}") from error
         return REFUSED
     assert sorted(path.name for path in folder.iterdir()) == ["runs"], "it wrote outside of the run"

@@ -14,9 +14,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from finetune.baselines import learnt
 from finetune.baselines import retrieval as retrieval_baselines
-from finetune.baselines.bm25 import BM25, K1, B, characters, trigrams, words
+from finetune.baselines.bm25 import trigrams
 from finetune.baselines.sample import sample
-from finetune.baselines.text_features import Ngrams, is_spaceless
+from finetune.baselines.text_features import Ngrams
 from finetune.cli import main
 from finetune.config.load import load_config
 from finetune.data.rows import Row
@@ -26,6 +26,7 @@ from finetune.run.folder import RunFolder
 from finetune.run.saved_model import load_saved_model
 from finetune.tasks import make_task
 from finetune.tasks.base import Task
+from finetune.tasks.bm25 import BM25, K1, B, characters, is_spaceless, words
 from finetune.tasks.settings import (
     MultiLabelClassification,
     Ranking,
@@ -256,8 +257,8 @@ def test_bm25_of_all_pairs_is_that_of_each() -> None:
     queries = ["the cat", "dog dog", "nothing known", "the the mat"]
     one = BM25(documents, words)
     expected = [[one.score(query, document) for document in documents] for query in queries]
-    np.testing.assert_allclose(one.matrix(queries, documents).toarray(), expected, rtol=1e-12)
-    assert one.matrix(queries, ["", "?"]).toarray().tolist() == [[0, 0]] * 4
+    np.testing.assert_allclose(one.score_all(queries, documents)(slice(0, 4)), expected, rtol=1e-12)
+    assert one.score_all(queries, ["", "?"])(slice(0, 4)).tolist() == [[0, 0]] * 4
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])

@@ -23,6 +23,7 @@ from finetune.config.config import Config, Optim
 from finetune.config.load import load_config
 from finetune.config.methods import QLora
 from finetune.console import Notice
+from finetune.dataset import new_task
 from finetune.errors import UserError
 from finetune.model import quantization
 from finetune.model.activation_checkpointing import checkpoints_activations
@@ -381,6 +382,13 @@ def seed_draws_weights_and_order(case: Case) -> None:
         [rows for _, rows in training.step_batches(case.config(f"train.seed={seed}"), first, 0)] for seed in (1, 2)
     ]
     assert orders[0] != orders[1]
+
+
+@checks("Train.seeds")
+def a_run_for_each_seed(case: Case) -> None:
+    assert main(["train", str(case.project.config(TEXTS)), "train.seeds=[1, 2]", "train.max_steps=1"]) == 0
+    configs = [json.loads(Path(f"runs/config-seed{seed}/config.json").read_text()) for seed in (1, 2)]
+    assert [config["train"]["seed"] for config in configs] == [1, 2]
 
 
 @checks("Train.eval_every", "Train.log_every", "Train.keep_checkpoints")
@@ -819,6 +827,17 @@ def generated(case: Case, task: str, *overrides: str) -> list[dict[str, Any]]:
     assert main(["predict", "runs/config", "--text", "a fine day"]) == 0
     assert calls
     return [{**(call.get("generation_config") or transformers.GenerationConfig()).to_dict(), **call} for call in calls]
+
+
+@checks("Dpo.beta", "Dpo.label_smoothing")
+def replies_are_compared(case: Case) -> None:
+    """Log-ratios of 1 and -1, of which the rewards are the half."""
+    task = new_task(case.config("task.dpo={beta: 0.5, label_smoothing: 0.1}", task="chat"))
+    labels = torch.tensor([[-3.0, 1.0], [-1.0, 1.0]], dtype=torch.float64)
+    of_tokens = task.loss_of_tokens(labels)
+    assert of_tokens
+    expected = 0.9 * math.log1p(math.exp(-1)) + 0.1 * math.log1p(math.exp(1))
+    assert float(of_tokens(torch.tensor([2.0, 2.0], dtype=torch.float64))) == pytest.approx(expected)
 
 
 @checks("Generation.max_new_tokens", "Generation.beams")

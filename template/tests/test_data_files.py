@@ -292,7 +292,7 @@ def test_predictions_of_what_is_no_single_file(
     assert main(["predict", "runs/config", "data"]) == 0
     assert Path("runs/config/predictions/1.csv").is_file()
     write("data/2.csv")
-    assert refused("predict", "runs/config", "data/*.csv") == "data/*.csv: names 2 files: predict one after the other"
+    assert refused("predict", "runs/config", "data/*.csv") == "data/*.csv: names 2 files: take one after the other"
     assert refused("predict", "runs/config", "reviews", "--output", "x.csv").startswith(
         "x.csv: the predictions of this"
     )

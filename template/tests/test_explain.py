@@ -21,6 +21,7 @@ INPUTS = {
     "multi-label-classification": ["--text", "the invoice is wrong"],
     "regression": ["--text", "very good indeed"],
     "ranking": ["--text", "tea", "--text-pair", "green tea"],
+    "retrieval": ["--text", "something with horses", "--text-pair", "a farm with horses"],
     "token-classification": ["--text", ENTITIES, "--word", "1"],
     "text-generation": ["--text", "lamp , small and green"],
     "chat": ["--text", "When do you open ?"],
@@ -53,7 +54,7 @@ def test_each_task_is_explained_by_both_methods(task: str, explained: Callable[.
         assert sum(word["gradients"] for word in words) - difference == pytest.approx(target["error"], abs=1e-6)
         assert abs(target["error"]) <= max(1e-3, 0.01 * abs(difference))
         assert any(word["occlusion"] for word in words)
-    part = {"ranking": "query", "translation": "source"}.get(task, "text")
+    part = {"ranking": "query", "retrieval": "query", "translation": "source"}.get(task, "text")
     assert record["targets"][0]["words"][0]["part"] == part
 
 
@@ -73,6 +74,23 @@ def test_several_texts(explained: Callable[..., list[Any]]) -> None:
 def test_rows_of_a_file(explained: Callable[..., list[Any]]) -> None:
     records = explained("text-classification", "--input", "validation.jsonl", "--count", "3")
     assert len(records) == 3
+
+
+def test_a_query_is_explained_with_its_document(
+    explained: Callable[..., list[Any]], project: Project, refused: Callable[..., str]
+) -> None:
+    records = explained("retrieval", "--input", "answered-validation.jsonl", "--count", "2")
+    rows = [json.loads(line) for line in Path("answered-validation.jsonl").read_text().splitlines()]
+    assert [one["texts"] for one in records] == [
+        {name: row[name] for name in ("query", "document")} for row in rows[:2]
+    ]
+    records = explained("retrieval", "--split", "validation", "--count", "2")[:2]
+    assert [one["targets"][0]["target"] for one in records] == ["cosine similarity"] * 2
+    assert "give the document, too, on the command line with --text-pair" in refused(
+        "explain", "runs/config", "--text", "When?"
+    )
+    project.write("queries.jsonl", '{"query": "When?"}\n')
+    assert "document" in refused("explain", "runs/config", "--input", "queries.jsonl")
 
 
 def test_entities_are_targets(explained: Callable[..., list[Any]]) -> None:

@@ -15,6 +15,7 @@ from finetune.run.find import find_run
 from finetune.run.folder import RunFolder
 from finetune.run.history import read_history
 from finetune.run.log import _step_of
+from finetune.run.named_files import knows_earlier_run
 from finetune.run.saved_model import TASKS, load_saved_model
 from finetune.tasks import make_task
 from finetune.train.checkpoint import read_progress
@@ -183,6 +184,23 @@ def test_a_config_without_a_model_is_refused_by_its_file(model: Any, tmp_path: P
     (run / "config.json").write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(UserError, match=r"config\.json:1: 'model"):
         training_settings(run, [], resume=True)
+
+
+def test_a_key_with_a_line_break_is_one_line(tmp_path: Path) -> None:
+    content = SAVED | {"task": {"type": "text-classification", "x\ny": 1}, "state": STATES["text-classification"]}
+    (tmp_path / "finetune.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        load_saved_model(tmp_path)
+    assert "\\u000a" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a" * 5000, "half \ud800"])
+def test_an_earlier_run_with_a_name_that_no_system_allows_is_refused(name: str, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "runs" / "it")
+    run.path.mkdir(parents=True)
+    (run.path / "environment.json").write_text("{}")
+    assert not knows_earlier_run(run, RunFolder(Path(name)))
 
 
 def test_a_name_that_no_system_allows_is_no_run() -> None:

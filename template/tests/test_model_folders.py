@@ -135,6 +135,7 @@ OF_TOKENIZER = "correct tokenizer.json or tokenizer_config.json"
         ("config.json", {"hidden_dropout_prob": []}, "base/config.json: hidden_dropout_prob: "),
         ("config.json", {"num_hidden_layers": 10**12}, "base/config.json: num_hidden_layers is 1000000000000, which"),
         ("config.json", {"num_hidden_layers": -1}, "base/config.json: num_hidden_layers is -1"),
+        ("config.json", {"num_attention_heads": -1}, "base/config.json: num_attention_heads is -1"),
         ("config.json", {"num_labels": 10**12}, "base/config.json: num_labels is 1000000000000"),
         ("config.json", {"hidden_dropout_prob": float("nan")}, "base/config.json: hidden_dropout_prob is nan"),
         ("config.json", {"hidden_dropout_prob": 1.5}, "base/config.json: hidden_dropout_prob is 1.5"),

@@ -1,10 +1,12 @@
 """Model selection: which validation is the best, when early stopping counts, and how the metric is named in the log."""
 
+import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from conftest import TASKS, Project, build
+from conftest import METRICS, TASKS, Project, build
 
 from finetune.config.load import load_config
 from finetune.run.history import read_history
@@ -57,6 +59,18 @@ def test_every_metric_of_a_task_can_choose(task: str, project: Project) -> None:
         assert selection.lower_is_better == (direction == "min")
         known = metric != "loss" and not (settings.text_metrics and metric in ("perplexity", "token_accuracy"))
         assert (selection.baseline is not None) == known, "a baseline of texts has no probabilities"
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_step_with_the_best_value_of_that_metric_is_kept(task: str, project: Project) -> None:
+    """The last metric of each task, which is none that chooses by default."""
+    *_, metric = METRICS[task]
+    project.train(project.config(task, train={"metric": metric, "eval_every": 1, "max_steps": 4, "seed": 3}))
+    validations = [line for line in project.metrics("config") if line["kind"] == "validation"]
+    sign = -1 if load_config(project.config(task)).task.metrics[metric] == "min" else 1
+    expected = max(validations, key=lambda line: (sign * line[metric], -line["loss"]))
+    assert [line["step"] for line in validations if line["best"]][-1] == expected["step"]
+    assert json.loads(Path("runs/config/environment.json").read_text())["metric"] == metric
 
 
 def test_the_weakest_baseline_counts(project: Project) -> None:

@@ -140,6 +140,7 @@ WRONG = {
     "vary: {train.metric: [mcc]}": "2: 'vary.train.metric' cannot vary, because trials are compared by the same metric",
     "vary: {data.validation: [a.jsonl]}": "2: 'vary.data.validation' cannot vary, because trials are compared on the",
     "vary: {optim.lr: {log: [0.1, 0.2]}}\nsearch: grid": "2: 'vary.optim.lr' is a range, which has no grid",
+    "vary: {train.seeds: [[1, 2]]}": "2: 'vary.train.seeds' cannot vary, because a trial is one training for each of",
     "vary: {train.seed: [1, 2]}\nseeds: 2": "2: 'vary.train.seed' varies what seeds sets",
     "vary: {optim.lr: [0.1]}\nmetric: f2": "3: train.metric is f2, which text-classification does not have",
     "vary: {optim.lr: [0.1]}\ntrails: 3": "3: unknown key 'trails': did you mean 'trials'?",
@@ -170,6 +171,8 @@ def test_the_base_config_must_have_validation_data_and_one_training(
     values["stages"] = [{"name": "one", "data": {**values.pop("data"), "validation": "validation.jsonl"}}]
     project.write("config.yaml", yaml.safe_dump(values))
     assert "config.yaml has stages, and a trial is one training" in refused("sweep", file)
+    project.config("text-classification", train={"seeds": [1, 2]})
+    assert "config.yaml has train.seeds, and the sweep has seeds of its own: set seeds here" in refused("sweep", file)
     Path("config.yaml").unlink()
     assert "config.yaml" in refused("sweep", file)
 

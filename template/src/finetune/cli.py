@@ -1,6 +1,7 @@
 """The command line, `python -m finetune VERB`. Exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,21 +83,27 @@ def train(config: Path, overrides: tuple[str, ...], resume: bool) -> int:
     settings = training_settings(config, [key for key in overrides if not automatic or key != "auto"], resume)
     quiet_libraries()
     from .distributed.world import process_group
-    from .evaluate import evaluate
     from .run.folder import RunFolder
     from .train import loop as training
     from .train.guards import NotFiniteError
     from .train.resume import can_be_resumed
+    from .train.seeds import seed_configs, train_seeds
 
     stages = optional.find("continual", "stages") if settings.stages else None
     start = stages.train_stages if stages else training.train
     console = make_console()
     run = RunFolder(settings.run_folder)
+    runs = [RunFolder(one.run_folder) for one in seed_configs(settings)] or [run]
     with process_group() as world:
         try:
-            if automatic:
-                resume = world.on_main(lambda: can_be_resumed(run, settings))
-            finished = start(settings, resume=resume, console=console, world=world)
+            if settings.train.seeds:
+                finished = train_seeds(
+                    settings, conclude, resume="auto" if automatic else resume, console=console, world=world
+                )
+            else:
+                if automatic:
+                    resume = world.on_main(lambda: can_be_resumed(run, settings))
+                finished = start(settings, resume=resume, console=console, world=world)
         except NotFiniteError as error:
             if world.is_main:
                 print_line(make_console(stderr=True), f"[bold red]stopped:[/] {escape(without_secrets(str(error)))}")
@@ -104,17 +111,28 @@ def train(config: Path, overrides: tuple[str, ...], resume: bool) -> int:
     if not world.is_main:
         return OK if finished else INTERRUPTED
     if not finished:
-        print_line(console, f"to continue: {escape(run.resume_command())}")
+        given = [str(config), *(key for key in overrides if not automatic or key != "auto")]
+        of_seeds = f"python -m finetune train {shlex.join(given)} --resume"
+        print_line(console, f"to continue: {escape(of_seeds if settings.train.seeds else run.resume_command())}")
         return INTERRUPTED
+    if not settings.train.seeds:
+        conclude(run, settings, console)
+    if settings.data.test and (verb := "compare" if len(runs) > 1 else "evaluate") in cli.commands:
+        allowance = ["--trust-remote-code"] if settings.model.trust_remote_code else []
+        command = shlex.join([verb, *(str(run.path) for run in runs), *allowance])
+        print_line(console, f"next: python -m finetune {escape(command)}")
+    return OK
+
+
+def conclude(run: "RunFolder", settings: "Config", console: Console) -> None:
+    """What follows a training that has ended: evaluation on the validation data, report, trackers."""
+    from .evaluate import evaluate
+
     if settings.data.validation and not settings.stages:
         evaluate(run, "validation", None, console, trust_remote_code=settings.model.trust_remote_code)
     write_report(run, console)
     if beside := optional.find("track", "beside"):
         beside.send_evaluations(run, settings.run.trackers, console)
-    if settings.data.test:
-        allowance = " --trust-remote-code" if settings.model.trust_remote_code else ""
-        print_line(console, f"next: python -m finetune evaluate {run.path}{allowance}")
-    return OK
 
 
 @cli.command()

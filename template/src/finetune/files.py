@@ -48,7 +48,7 @@ def is_link(path: Path) -> bool:
     """Whether a path is a symbolic link, or on Windows a junction."""
     try:
         found = path.lstat()
-    except OSError:
+    except (OSError, ValueError):  # or what can be no path
         return False
     junction = getattr(stat, "IO_REPARSE_TAG_MOUNT_POINT", 0)
     return stat.S_ISLNK(found.st_mode) or (junction != 0 and getattr(found, "st_reparse_tag", 0) == junction)

@@ -44,17 +44,16 @@ def infer(
     The ranks of `world` share the batches and gather the results; every feature counts once. For generative tasks,
     `decoded` holds pairs of what the task decodes and the generated text, or None beyond `task.generation_limit`.
     """
+    how: Any = {"budget": budget, "precision": precision, "world": world}
     with _evaluation_mode(model):
         result = Inference([None] * len(features), 0.0)
         if not task.generation or purpose != "prediction":
-            result = _decode(model, task, tokenizer, features, budget=budget, precision=precision, world=world)
+            result = _decode(model, task, tokenizer, features, **how)
         if not task.generation:
             return result
         chosen = [i for i, feature in enumerate(features) if feature.prompt][: task.generation_limit(purpose)]
-        prompts, ends = [features[i].prompt for i in chosen], task.stop_tokens
-        texts = generate(
-            model, tokenizer, prompts, task.generation, ends, budget=budget, precision=precision, world=world
-        )
+        prompts = [features[i].prompt for i in chosen]
+        texts = generate(model, tokenizer, prompts, task.generation, task.stop_tokens, **how)
         text_of = dict(zip(chosen, texts, strict=True))
         return Inference([(row, text_of.get(i)) for i, row in enumerate(result.decoded)], result.loss)
 
@@ -81,7 +80,7 @@ def _decode(
     precision: Precision,
     world: World,
 ) -> Inference:
-    padding, compares = Padding(tokenizer, task.batch_labels, task.group_by_example), task.settings.compares_examples
+    padding = Padding(tokenizer, task.batch_labels, task.group_by_example)
     decoded: dict[int, Any] = {}
     total = torch.zeros((), dtype=torch.float64, device=model.device if model.device.type != "mps" else "cpu")
     tokens = pass_tokens(budget, model.device)
@@ -90,11 +89,11 @@ def _decode(
         batch = padding.make_batch(features, rows).to(model.device)
         logits = forward(model, task, batch, precision)
         if counts:
-            if not compares:
-                total += task.loss(logits, batch.labels).to(total.device)
+            total += task.loss(logits, batch.labels).to(total.device)
             decoded |= zip(rows, task.decode(logits, batch.labels), strict=True)
     for others in world.gather(decoded):
         decoded |= others
     values = [decoded[row] for row in range(len(features))]
+    compares = task.settings.compares_examples  # then no batch by itself has the loss of its rows
     loss = float(task.split_losses(features, values).sum()) if compares else world.reduce(float(total))[0]
     return Inference(values, loss / max(1, sum(feature.scored_labels for feature in features)))

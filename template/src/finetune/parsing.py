@@ -26,6 +26,7 @@ SECONDS = 2.0
 """Of a regular expression on one text."""
 
 SURROGATE = re.compile("[\ud800-\udfff]")
+UNSHOWN = re.compile("[\ud800-\udfff\x00-\x1f\x7f-\x9f\u2028\u2029]")
 """Half of a surrogate pair, which is no character: no file and no tokenizer takes it."""
 SHOWN = 300
 """Characters of a reason, or of a value, in a sentence."""
@@ -98,9 +99,9 @@ def reason(error: Exception) -> str:
 
 
 def shortened(text: str, longest: int = SHOWN) -> str:
-    """A text as a sentence shows it: without its middle where it is long, and with surrogates escaped."""
+    """A text as a sentence shows it: without its middle where it is long, with surrogates and line breaks escaped."""
     cut = text if len(text) <= longest else f"{text[: longest // 2]}...{text[-longest // 2 :]}"
-    return SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", cut)
+    return UNSHOWN.sub(lambda half: f"\\u{ord(half[0]):04x}", cut)
 
 
 def require_regular(path: Path, remedy: str = "check the path") -> stat_result:

@@ -1,7 +1,6 @@
 """Predictions of a run's best model for a file or for single texts."""
 
 import json
-import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,14 +10,11 @@ from .config.config import Config, Data
 from .console import make_console, print_json, print_table
 from .data.columns import rows_from_objects
 from .data.features import Encoded
-from .data.files import files_of
-from .data.opening import suffix_of
-from .data.rows import Columns, Row, read_rows, reader_name
+from .data.output_file import OutputFile
+from .data.rows import Columns, Row, read_rows
 from .data.word_rows import by_word
-from .data.writers import WRITERS, compressed, content_of
+from .data.writers import content_of
 from .dataset import columns_of
-from .errors import UserError
-from .files import write_atomic
 from .inference import Inference, Purpose, infer
 from .model.device import choose_device
 from .model.precision import inference_precision
@@ -130,30 +126,11 @@ def predict_to_file(
 
     What is no single file, such as a folder of texts, becomes .jsonl.
     """
-    source = path
-    path, *others = files_of([source])
-    if others:
-        raise UserError(f"{source}: names {len(others) + 1} files: predict one after the other")
-    if reader_name(path) == ".txt":
-        raise UserError(f"{path}: a .txt file has no rows to write predictions to: use --text, or a .jsonl file")
-    is_kept = reader_name(path) in WRITERS
-    suffix = suffix_of(path) if is_kept else ".jsonl"
-    name = path.name if is_kept else f"{re.sub('[{}]', '', path.name)}{suffix}"
-    output = output or run.at("predictions", name)
-    if suffix_of(output) != suffix:
-        raise UserError(f"{output}: the predictions of this input are {suffix}: let its name end in {suffix}")
-    if output.exists() and path.exists() and output.samefile(path):
-        raise UserError(f"{output}: is the input itself: choose another --output")
+    target = OutputFile.of(path, output, "predictions", lambda name: run.at("predictions", name))
     predictor = Predictor(run, min_confidence=min_confidence, trust_remote_code=trust_remote_code)
-    rows, records = zip(*by_word(*predictor.predict_file(path)), strict=True)
-    added = [_flat(record) for record in records] if suffix in TABLES else records
-    content = compressed(output, content_of(path, predictor.columns, rows, added))
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(output, content)
-    except OSError as error:
-        raise UserError(f"{output}: cannot be written ({error.strerror}): name another --output") from error
-    return output
+    rows, records = zip(*by_word(*predictor.predict_file(target.source)), strict=True)
+    added = [_flat(record) for record in records] if target.suffix in TABLES else records
+    return target.write(content_of(target.source, predictor.columns, rows, added))
 
 
 def _flat(record: Record) -> dict[str, str | float]:

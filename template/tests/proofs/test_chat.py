@@ -105,7 +105,7 @@ def test_a_dialogue_without_the_assistant_is_refused_in_training() -> None:
 def test_a_dialogue_that_the_template_refuses_is_named() -> None:
     tokenizer = tokenizer_with("{{ raise_exception('Roles must alternate') }}")
     with pytest.raises(UserError, match=r"^x\.jsonl:1: the model's chat template does not take .*Roles must alternate"):
-        new_task()._features(0, EXAMPLES[0], tokenizer, 200).__next__()
+        new_task().dialogue_features(0, EXAMPLES[0], tokenizer, 200).__next__()
 
 
 STARTING = [

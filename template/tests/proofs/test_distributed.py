@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import socket
 import sys
@@ -457,6 +458,24 @@ def commanded(*arguments: str) -> tuple[list[int | None], str]:
         process.join()
     codes = [process.exitcode for process in processes]
     return codes, Path("said-0").read_text() + Path("said-1").read_text()
+
+
+def test_seeds_are_trained_one_after_the_other(project: Project) -> None:
+    """On two ranks, stopped in between and resumed: the bytes of a training of that seed alone."""
+    config = str(project.config("text-classification", train={"device": "cpu"}))
+    assert commanded("train", config, "train.seeds=[1, 2]")[0] == [0, 0]
+    found = Path("runs/config-seeds.json")
+    table = json.loads(found.read_text())
+    shutil.rmtree("runs/config-seed2")
+    found.unlink()
+    codes, said = commanded("train", config, "train.seeds=[1, 2]", "--resume")
+    assert codes == [0, 0]
+    assert json.loads(found.read_text()) == table
+    assert said.count("validation: 2 seeds of config") == 1
+    assert "runs/config-seed1 has already ended" in said
+    assert commanded("train", config, "train.seed=2", "run.name=alone")[0] == [0, 0]
+    weights = (Path(f"runs/{name}/best/model.safetensors").read_bytes() for name in ("config-seed2", "alone"))
+    assert next(weights) == next(weights)
 
 
 @pytest.mark.parametrize("change", ["train.epochs=none", "data.validation=nowhere.jsonl"])

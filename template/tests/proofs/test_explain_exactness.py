@@ -1,5 +1,6 @@
 """Integrated gradients are complete, exact where the answer is known, and independent of how passes are cut."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from finetune.explain import attribution
 from finetune.explain.attribution import baseline_token
 from finetune.explain.explain import Explainer, finished
 from finetune.explain.targets import Choice
+from finetune.inference import infer
 from finetune.run.folder import RunFolder
 from finetune.run.saved_model import load_saved_model
 
@@ -21,6 +23,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "multi-label-classification": {"text": "the invoice is wrong"},
     "regression": {"text": "very good indeed"},
     "ranking": {"query": "tea", "document": "green tea"},
+    "retrieval": {"query": "something with horses", "document": "a farm with horses and more rooms"},
     "token-classification": {"text": "Ada Byron lives in Turin ."},
     "text-generation": {"prompt": "lamp , small and green"},
     "chat": {"messages": [{"role": "user", "content": "When do you open ?"}]},
@@ -35,9 +38,11 @@ def _strict(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(attribution, "ABSOLUTE", 1e-3 if "translation" in request.node.name else 1e-8)
 
 
-def explainer(project: Project, task: str, budget: int = 512, **sections: Any) -> Explainer:
+def explainer(
+    project: Project, task: str, budget: int = 512, overrides: Sequence[str] = (), **sections: Any
+) -> Explainer:
     """Of a run of a few steps, in fp64."""
-    project.train(project.config(task, train={"max_steps": 2, "device": "cpu"}, **sections))
+    project.train(project.config(task, train={"max_steps": 2, "device": "cpu"}, **sections), *overrides)
     saved = load_saved_model(RunFolder(project.folder / "runs/config").model)
     return Explainer(saved.task, saved.model.double(), saved.tokenizer, saved.max_length, budget)
 
@@ -105,9 +110,11 @@ def test_long_sentences_of_words(project: Project) -> None:
         require_complete(explained(one, {"tokens": words}, choice=Choice(word=number)))
 
 
-@pytest.mark.parametrize("task", ["text-classification", "token-classification"])
-def test_the_budget_changes_nothing(task: str, project: Project) -> None:
-    one = explainer(project, task, budget=1)
+@pytest.mark.parametrize(
+    ("task", "budget"), [("text-classification", 1), ("token-classification", 1), ("retrieval", 32)]
+)
+def test_the_budget_changes_nothing(task: str, budget: int, project: Project) -> None:
+    one = explainer(project, task, budget=budget)
     row, choice = ROWS[task], Choice(word=2) if task == "token-classification" else Choice()
     methods = "gradients", "occlusion"
     alone = explained(one, row, *methods, choice=choice)
@@ -115,6 +122,29 @@ def test_the_budget_changes_nothing(task: str, project: Project) -> None:
     for first, second in zip(alone, explained(other, row, *methods, choice=choice), strict=True):
         for left, right in zip(first["words"], second["words"], strict=True):
             assert [left[name] for name in methods] == pytest.approx([right[name] for name in methods], abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["tiny:bert", "tiny:gpt2"])
+@pytest.mark.parametrize("prefixes", ["{}", "{query: 'query: ', document: 'passage:'}"])
+def test_a_similarity_of_texts_with_prefixes(prefixes: str, name: str, project: Project) -> None:
+    """The prefix stays, in the baseline too: words of both texts are explained, without it."""
+    overrides = [f"task.prefixes={prefixes}", *(["task.pooling=last"] if name == "tiny:gpt2" else [])]
+    one = explainer(project, "retrieval", overrides=overrides, model={"name": name})
+    row = {**ROWS["retrieval"], "negatives": ["no"]}
+    [target] = explained(one, row, "gradients", "occlusion")
+    require_complete([target])
+    rows = [row["query"], row["document"]]
+    vectors = [
+        infer(one.model, one.task, one.tokenizer, features, "prediction", budget=512, precision="fp32").decoded[0]
+        for features in (
+            one.task.encode_texts([text], role, one.tokenizer, one.max_length).features
+            for text, role in zip(rows, ("query", "document"), strict=True)
+        )
+    ]
+    assert target["value"] == pytest.approx(float(vectors[0] @ vectors[1]), abs=1e-12)
+    words = [(word["part"], word["text"]) for word in target["words"] if word["text"].strip()]
+    assert words == [("query", word) for word in rows[0].split()] + [("document", word) for word in rows[1].split()]
+    assert all(word["occlusion"] for word in target["words"] if word["text"].isalpha())
 
 
 class Linear(torch.nn.Module):

@@ -1,84 +1,20 @@
 """BM25, and with features: how well the words of a document match a query, by the training data's word frequencies."""
 
 import math
-import warnings
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import regex
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, hstack, vstack
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.linear_model import LogisticRegression
 
+from ..tasks.bm25 import BM25, characters, tokenizer_of, words
 from ..tasks.ranking import Example, RankingTask
-from .text_features import is_spaceless, tabular_matrix
+from .linear import logistic
+from .text_features import tabular_matrix
 
-Tokenize = Callable[[str], list[str]]
-
-K1, B = 1.2, 0.75
-"""How soon a repeated word counts no more, and how much long documents are discounted: the usual values."""
 MOST_PAIRS, MOST_DOCUMENTS = 200_000, 1_000
 """Pairs of documents from which their order is learnt, and documents of a query that are taken for them."""
-WORD = regex.compile(r"\w+")
-
-
-class BM25:
-    """Okapi BM25 (Robertson and Zaragoza 2009), with the inverse document frequency of Lucene, which is above 0."""
-
-    def __init__(self, documents: Iterable[str], tokenize: Tokenize) -> None:
-        self._tokenize = tokenize
-        self._documents, tokens = 0, 0
-        self._frequency: Counter[str] = Counter()
-        for document in documents:
-            found = tokenize(document)
-            self._documents += 1
-            tokens += len(found)
-            self._frequency.update(set(found))
-        self._mean = tokens / self._documents or 1.0
-
-    def idf(self, token: str) -> float:
-        """Inverse document frequency: log(1 + (N - n + 0.5) / (n + 0.5)), where n of N documents have the token."""
-        found = self._frequency[token]
-        return math.log1p((self._documents - found + 0.5) / (found + 0.5))
-
-    def score(self, query: str, document: str) -> float:
-        """The sum over the query's tokens of idf · tf · (k1 + 1) / (tf + k1 · (1 - b + b · length / mean length))."""
-        tokens = self._tokenize(document)
-        counts, norm = Counter(tokens), K1 * (1 - B + B * len(tokens) / self._mean)
-        return sum(
-            times * self.idf(token) * counts[token] * (K1 + 1) / (counts[token] + norm)
-            for token, times in Counter(self._tokenize(query)).items()
-            if token in counts
-        )
-
-    def matrix(self, queries: Sequence[str], documents: Sequence[str]) -> csr_matrix:
-        """(queries, documents): the scores of all pairs, 0 where they have no token in common."""
-        counter = CountVectorizer(analyzer=self._tokenize)
-        try:
-            found = counter.fit_transform(documents).tocoo()
-        except ValueError:  # no document has a token
-            return csr_matrix((len(queries), len(documents)))
-        norms = K1 * (1 - B + B * np.asarray(found.sum(1)).ravel() / self._mean)
-        idf = np.array([self.idf(token) for token in counter.get_feature_names_out()])
-        gains = idf[found.col] * found.data * (K1 + 1) / (found.data + norms[found.row])
-        weights = csr_matrix((gains, (found.row, found.col)), found.shape)
-        return (counter.transform(queries) @ weights.T).tocsr()
-
-
-def words(text: str) -> list[str]:
-    """The words, in lower case."""
-    return [match[0] for match in WORD.finditer(text.lower())]
-
-
-def characters(text: str) -> list[str]:
-    """Single characters and pairs, for texts without spaces between words."""
-    joined = "".join(words(text))
-    return [*joined, *map("".join, pairwise(joined))]
 
 
 def trigrams(text: str) -> list[str]:
@@ -93,10 +29,11 @@ class BM25Model:
 
     def __init__(self, task: RankingTask, examples: Sequence[Example]) -> None:
         documents = list(dict.fromkeys(document for example in examples for document in example.documents))
-        spaceless = is_spaceless(documents)
-        self.tokenize = characters if spaceless else words
+        self.tokenize = tokenizer_of(documents)
         self.matching = BM25(documents, self.tokenize)
-        self.described = f"BM25 of {'characters 1-2' if spaceless else 'words'}, {len(documents):,} documents"
+        self.described = (
+            f"BM25 of {'characters 1-2' if self.tokenize is characters else 'words'}, {len(documents):,} documents"
+        )
 
     def predictions(self, examples: Sequence[Example]) -> list[list[float]]:
         """A score for each document of each query."""
@@ -123,10 +60,7 @@ class BM25WithFeatures:
         first, second = _ordered_pairs(examples)
         differences = (rows[first] - rows[second]).multiply(self._scale).tocsr()
         signs = np.repeat([1, -1], len(first))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model = LogisticRegression(fit_intercept=False).fit(vstack([differences, -differences]), signs)
-        self._weights = model.coef_[0]
+        self._weights = logistic(vstack([differences, -differences]), signs, fit_intercept=False).coef_[0]
 
     def predictions(self, examples: Sequence[Example]) -> list[list[float]]:
         scores = iter((self._matrix(examples).multiply(self._scale).tocsr() @ self._weights).tolist())

@@ -13,12 +13,11 @@ from ..model.precision import inference_precision
 from ..run.folder import RunFolder
 from ..run.named_files import require_named_model
 from ..run.saved_model import SavedModel
+from ..tasks.bm25 import corpus_score
 from ..tasks.nearest import Retrieved
 from ..tasks.retrieval import Example, corpus_of, retrieved
 from ..train.seed import set_seed
 from ..train.start import FreshStart
-from .bm25 import BM25, characters, words
-from .text_features import is_spaceless
 
 UNTRAINED = "the encoder before the training"
 
@@ -26,9 +25,7 @@ UNTRAINED = "the encoder before the training"
 def by_bm25(examples: Sequence[Example]) -> list[Retrieved]:
     """Documents by BM25, whose statistics are those of the corpus."""
     corpus = corpus_of(examples)
-    matching = BM25(corpus, characters if is_spaceless(corpus) else words)
-    queries = [example.query for example in examples]
-    return retrieved(examples, corpus, lambda rows: matching.matrix(queries[rows], corpus).toarray())
+    return retrieved(examples, corpus, corpus_score([example.query for example in examples], corpus))
 
 
 def by_untrained_encoder(run: RunFolder, saved: SavedModel, examples: Sequence[Example]) -> list[Retrieved]:

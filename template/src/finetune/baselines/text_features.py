@@ -5,43 +5,23 @@ words are not set apart by spaces, 1 to 3 characters alone. Of a pair: those of 
 tell what both have; and the cosine of the two. Tabular features are joined as the model reads them.
 """
 
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import regex
 from scipy.sparse import csr_matrix, hstack
 from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 
-from ..tasks.entities import BY_CHARACTER
+from ..tasks.bm25 import is_spaceless
 from ..tasks.tabular import TabularFeatures, Values
 from ..tasks.texts import HasText
 
-LETTERS = regex.compile(r"\p{L}")
-LETTERS_WITHOUT_SPACES = regex.compile(rf"[[\p{{L}}]&&[{BY_CHARACTER}]]", regex.VERSION1)
-EXAMINED = 1_000
-"""Texts by which the kind of script is told."""
 WORD = r"(?u)\w+|[^\w\s]"
 """A word or a punctuation mark: an exclamation mark tells something as well."""
 MOST_FEATURES = 2**18
 """Features of a kind of n-gram: those that most texts have."""
 MOST_WEIGHTS = 2**22
 """The same, times the outputs of the model: what bounds its memory."""
-
-
-def is_spaceless(texts: Iterable[str]) -> bool:
-    """Whether words are not set apart by spaces, by the first texts.
-
-    It takes both: more than half of the letters belong to a script that can be written so, such as Chinese or Thai, and
-    there are less than 1 / 10 as many spaces as letters. Korean, and Chinese cut into words, have more.
-    """
-    letters = without = spaces = 0
-    for text in islice(texts, EXAMINED):
-        letters += len(LETTERS.findall(text))
-        without += len(LETTERS_WITHOUT_SPACES.findall(text))
-        spaces += sum(map(str.isspace, text))
-    return without > letters / 2 and spaces < letters / 10
 
 
 class Ngrams:

@@ -36,6 +36,7 @@ from .findings import Entry, Finding, by_severity
 from .invalid import invalid_findings
 from .labels import balance, balance_findings
 from .outliers import find_outliers
+from .pairs import pair_findings
 from .tag_problems import entity_findings, tag_findings
 from .text_problems import text_problem_findings
 
@@ -124,6 +125,7 @@ def check_data(config: Config) -> dict[str, Any]:
             if "tags" in config.task.target_columns
             for found in (*entity_findings(part.name, part.misplaced), *tag_findings(part.name, part.tagged))
         ),
+        *pair_findings(entries),
         *text_problem_findings(entries, task.splits_into_words),
     ]
     tokens = [count for length in lengths.values() for count in length.tokens]

@@ -1,6 +1,5 @@
 """Runs on the same rows: evaluate what is missing, refuse what cannot be compared, and compute the differences."""
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,13 +13,12 @@ from ..console import print_line
 from ..dataset import new_task
 from ..errors import UserError
 from ..evaluate import evaluate
-from ..files import MANIFEST
 from ..run.contributions import read_contributions
 from ..run.find import find_run, newest_first
 from ..run.folder import RunFolder
 from ..tasks.intervals import Array, holm, mcnemar, paired
 from .seeds import over_seeds
-from .settings import differing_settings
+from .settings import differing_settings, settings_of
 
 TRAIN = "python -m finetune train configs/demo.yaml run.name=second"
 ONE_FILE = "comparison"
@@ -94,6 +92,7 @@ def compare_runs(
                 f"your own needs the methods `contributions` and `headline`"
             )
     lower_is_better = evaluations[0]["lower_is_better"]
+    settings = [settings_of(run, config) for run, config in zip(runs, configs, strict=True)]
     kept = ("data", "size", "examples", "loss", "metrics", "interval")
     return {
         "split": split,
@@ -106,9 +105,9 @@ def compare_runs(
             {"run": str(run.path), **{key: evaluation.get(key) for key in kept}}
             for run, evaluation in zip(runs, evaluations, strict=True)
         ],
-        "settings": differing_settings(runs, configs),
+        "settings": differing_settings(settings),
         "differences": [asdict(one) for one in _differences(names, contributions, headline, lower_is_better, task)],
-        "seeds": over_seeds(names, runs, configs, [one["metrics"][headline] for one in evaluations]),
+        "seeds": over_seeds(names, settings, [one["metrics"][headline] for one in evaluations]),
     }
 
 
@@ -135,20 +134,16 @@ def _names(runs: Sequence[RunFolder]) -> list[str]:
 
 def _evaluated(run: RunFolder, split: str, console: Console, trust_remote_code: bool) -> dict[str, Any]:
     """The evaluation of a run on a split: what `evaluate` wrote, unless it is missing, or older than the model."""
-    found = next((one for one in run.evaluations() if one["split"] == split), None)
-    written = [run.path / run.evaluation_name(split), run.path / run.contributions_name(split), run.model / MANIFEST]
-    if found and found.get("fingerprint") and all(map(os.path.isfile, written)):
-        evaluated, contributed, trained = (path.stat().st_mtime for path in written)
-        if min(evaluated, contributed) >= trained:
-            _complete_report(run, evaluated)
-            return found
+    if found := run.evaluation(split):
+        _complete_report(run, split)
+        return found
     return _evaluate(run, split, None, console, trust_remote_code)
 
 
-def _complete_report(run: RunFolder, evaluated: float) -> None:
+def _complete_report(run: RunFolder, split: str) -> None:
     """Write the report of a run unless it is newer than the evaluation: a kill may have come between the two."""
-    page = run.path / "report" / "index.html"
-    if not page.is_file() or page.stat().st_mtime < evaluated:
+    page, evaluation = run.path / "report" / "index.html", run.path / run.evaluation_name(split)
+    if not page.is_file() or page.stat().st_mtime < evaluation.stat().st_mtime:
         write_report(run, Console(quiet=True))
 
 

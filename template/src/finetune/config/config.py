@@ -18,7 +18,7 @@ from ..data.template import columns_in
 from ..files import PLAIN_NAME
 from ..section import Section
 from ..tasks.settings import AnyTask, FeatureKind, Overflow
-from .continual import AnyContinual, Ewc, Naive, Replay
+from .continual import AnyContinual, Distillation, Ewc, Naive, Replay
 from .methods import AdaLora, AnyMethod, Full, Lora, Prefix, QLora, soft_prompt_tokens
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -207,6 +207,9 @@ class Data(Section):
         return where
 
 
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
+
+
 class Train(Section):
     """Training settings."""
 
@@ -241,12 +244,18 @@ class Train(Section):
     """
     seed: int = Field(default=42, ge=0, lt=2**32)
     """Random seed: of the head's initial weights, dropout, and the order of the examples."""
+    seeds: tuple[Seed, ...] | None = Field(default=None, min_length=2, max_length=100)
+    """Several random seeds, in place of seed: a run for each, <name>-seed1 ..., and mean and spread of their metrics.
+
+    Helps with small data, where two seeds often differ by more than the gain that one looks for: [1, 2, 3].
+    """
     eval_every: int | Literal["epoch"] = "epoch"
     """Evaluation interval: validate and save a checkpoint every so many steps, or each epoch; and at the end."""
     metric: str | None = None
     """Model selection metric: chooses the best step; a tie goes to the lower validation loss. loss is one, too.
 
-    null: the main metric of the task; for text-classification f1_macro, which suits rare labels as well.
+    null: the main metric of the task; for text-classification f1_macro, which suits rare labels as well. Another one
+    helps where it is what counts in use: f1_strict for exact tags, loss for well calibrated probabilities.
     """
     patience: int | None = Field(default=None, ge=1)
     """Early stopping: stop after so many validations without improvement, once the model beats the trivial baseline."""
@@ -263,6 +272,19 @@ class Train(Section):
     """Checkpoints to keep, besides the best model."""
     checkpoint_format: Literal["whole", "sharded"] = "whole"
     """Checkpoints of fsdp: gathered and written whole by one process, or sharded, each process writing its shard."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if repeated := next((seed for seed in seeds or () if (seeds or ()).count(seed) > 1), None):
+            raise ValueError(f"seeds has {repeated} twice: each seed is a run of its own, so name it once")
+        return seeds
+
+    @model_validator(mode="after")
+    def _one_of_the_seeds(self) -> "Train":
+        if self.seeds and "seed" in self.model_fields_set and self.seed not in self.seeds:
+            raise ValueError(f"seed is {self.seed}, which is none of train.seeds: remove one of the two keys")
+        return self
 
     @model_validator(mode="after")
     def _positive_interval(self) -> "Train":
@@ -413,6 +435,11 @@ class Config(Section):
                 f"raise model.max_length"
             )
         self.task.require_fit(self.model.max_length)
+        if self.task.compares_texts and isinstance(self.continual, Distillation):
+            raise ValueError(
+                "continual.type is distillation, but task.dpo is set, which holds the model near its start already: "
+                "set it to none, and raise task.dpo.beta to hold it nearer"
+            )
         self._require_features()
         if isinstance(self.method, QLora) and self.model.name.startswith("tiny:"):
             raise ValueError(
@@ -483,6 +510,11 @@ class Config(Section):
             )
         if self.stages and self.data != self.stages[-1].data:
             raise ValueError("data is set beside stages, each of which has its own data: remove one of the two")
+        if self.stages and (self.train.seeds or any(stage.train.seeds for stage in self.stages)):
+            raise ValueError(
+                "train.seeds is set beside stages, which are one sequence of trainings: remove it, and start the "
+                "sequence once for each train.seed, under names of their own (run.name)"
+            )
         for number, stage in enumerate(self.stages):
             if stage.name in [other.name for other in self.stages[:number]]:
                 raise ValueError(f"stages.{number}.name is '{stage.name}' a second time: give each stage its own name")
@@ -513,6 +545,8 @@ class Config(Section):
         """Why texts cannot be packed, if so."""
         if self.task.auto_model not in ("AutoModelForTokenClassification", "AutoModelForCausalLM"):
             return f"{self.task.type} has no label for each token of a text"
+        if self.task.compares_texts:
+            return "task.dpo is set, which compares whole replies"
         if soft_prompt_tokens(self.method):
             return f"method.type is {self.method.type}, which adds trainable tokens before each text"
         if self.model.attention == "eager":

@@ -34,8 +34,11 @@ from .ewc import EwcPenalty, estimate_fisher, read_fisher, sum_fisher, write_fis
 from .replay import ReplaySampler, Reservoir
 
 FIXED: dict[str, Any] = {"task": True, "model": True, "method": True, "data": {"features"}}
-FREE = ("model.attention", "model.revision", "model.trust_remote_code")
-"""Keys in FIXED that may differ from those of the previous run."""
+FREE = (
+    *("model.attention", "model.revision", "model.trust_remote_code"),
+    *("task.dpo", "task.label_smoothing"),
+)
+"""Keys in FIXED, or beginnings of them, that may differ from those of the previous run."""
 
 
 def starting_point(config: Config) -> FreshStart:
@@ -138,11 +141,16 @@ def _previous_run(config: Config) -> RunFolder:
         way = "start a run of its own without continue_from"
     before, now = (flat(part.model_dump(mode="json", include=FIXED)) for part in (previous, config))
     for key in sorted(before.keys() | now.keys()):
-        if before.get(key) != now.get(key) and key not in FREE:
+        if before.get(key) != now.get(key) and not key.startswith(FREE):
             raise UserError(
                 f"continue_from: {run.path} has {key} {before.get(key)} and this config {now.get(key)}: let it be "
                 f"the same, or {way}"
             )
+    if isinstance(config.continual, Replay) and previous.task.compares_texts != config.task.compares_texts:
+        raise UserError(
+            f"continue_from: {run.path} was trained {'with' if previous.task.compares_texts else 'without'} task.dpo, "
+            f"so its examples have other columns and cannot be replayed: set continual.type to ewc or none"
+        )
     if run.path.resolve() == config.run_folder.resolve():
         raise UserError(f"continue_from: {run.path} would be moved aside by this run: give it another run.name")
     return run

@@ -107,7 +107,8 @@ def stream_rows(path: Path, columns: Columns, invalid: InvalidRows | None = None
     values = [record.value for record in sample if record.error is None]
     records = chain(sample, records)
     if form := recognised(columns.task, values):
-        notice(f"{path}: read as {form.name}")
+        if form.is_said:
+            notice(f"{path}: read as {form.name}")
         columns = columns if form.leaves_choice else replace(columns, renamed=None)
         records = records if columns.targets else accepted(form, str(path), records)
     else:

@@ -80,15 +80,15 @@ def integrated_gradients(passes: Passes, reading: Reading, target: Target) -> Ge
     The gradient of the target, on the straight line from the baseline to the text, times their difference. In the
     baseline each token of a word is the mask token, or for want of one the padding token; special tokens stay. The
     integral is a Gauss-Legendre quadrature, whose points are doubled until the completeness error is small.
-    Raises UserError where the model does not read the text by one lookup of token embeddings, or its windows are too
-    much for the budget, because all of them are in memory with their gradients.
+    Raises UserError where the model does not read the text by one lookup of token embeddings, or its windows, or a
+    query and its document, are too much for the budget, because all of them are in memory with their gradients.
     """
     features = [reading.features[number] for number in target.features]
     size = len(features) * max(feature.length for feature in features)
     if len(features) > 1 and size > passes.budget:
         raise UserError(
-            f"explain: {len(features)} windows of the text have {size} tokens, more than the {passes.budget} of "
-            f"train.micro_batch_tokens: use --method occlusion, or shorten the text"
+            f"explain: the {len(features)} inputs that are read together have {size} tokens, more than the "
+            f"{passes.budget} of train.micro_batch_tokens: use --method occlusion, or shorten the text"
         )
     tables = _tables(passes.model)
     neutral = baseline_token(passes.tokenizer)

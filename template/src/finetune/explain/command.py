@@ -14,7 +14,7 @@ COUNT = 5
 @click.command()
 @run_argument
 @click.option("--text", multiple=True, help="A text; may be repeated.")
-@click.option("--text-pair", help="The second text of a pair; the document, for ranking.")
+@click.option("--text-pair", help="The second text of a pair; the document of a query.")
 @click.option("--input", "path", type=click.Path(path_type=Path), help="The first rows of a data file.")
 @click.option("--split", type=click.Choice(["train", "validation", "test"]),
               help="Its most confident mistakes and some right predictions, also for the report.")  # fmt: skip

@@ -21,6 +21,7 @@ from ..run.folder import RunFolder
 from ..run.saved_model import SavedModel, load_saved_model
 from ..tasks.base import Task
 from ..tasks.causal_lm import CausalLMTask
+from ..tasks.retrieval import RetrievalTask
 from .attribution import Gradients, Passes, baseline_token, integrated_gradients, occlusion
 from .targets import Choice, Target, generated_text, require_explainable, targets_of
 from .words import Reading, read, read_prompt
@@ -28,6 +29,10 @@ from .words import Reading, read, read_prompt
 Method = Literal["gradients", "occlusion"]
 Record = dict[str, Any]
 T = TypeVar("T")
+DOCUMENT = (
+    "what is explained is the similarity of a query and a document: give the document, too, on the command line with "
+    "--text-pair"
+)
 
 
 def generated(passes: Passes, prompt: Feature) -> tuple[str, Feature]:
@@ -79,6 +84,11 @@ class Explainer:
 
     def read(self, row: Row) -> tuple[Any, Reading]:
         """The example of a row, and its words. Raises UserError for a row that the task cannot read."""
+        if isinstance(self.task, RetrievalTask):
+            example = replace(self.task.example(row), negatives=())
+            if example.document is None:
+                raise UserError(f"{row.place}: {DOCUMENT}")
+            return example, read(self.task, example, self.tokenizer, self.max_length)
         [example] = self.task.parse([row], labelled=False)
         if isinstance(self.task, CausalLMTask):
             [feature, *_] = self.task.encode([example], self.tokenizer, self.max_length).features
@@ -111,6 +121,8 @@ class Explainer:
     def _parts(self) -> tuple[str, ...]:
         """The columns of the texts."""
         settings = self.task.settings
+        if isinstance(self.task, RetrievalTask):
+            return settings.input_columns + settings.target_columns
         return (
             ("text",)
             if self.task.splits_into_words or isinstance(self.task, CausalLMTask)
@@ -171,12 +183,16 @@ class RunExplainer:
     def explain_texts(self, texts: Sequence[str], pair: str | None, methods: Sequence[Method]) -> list[Record]:
         """Records of single texts, or pairs of them."""
         task = self._saved.task
-        values = [task.row_of(text, pair) for text in texts]
+        if isinstance(task, RetrievalTask):
+            values = [{"query": text, "document": pair} for text in texts]
+        else:
+            values = [task.row_of(text, pair) for text in texts]
         return self.explain_rows([Row("--text", value, value) for value in values], methods)
 
     def explain_file(self, path: Path, count: int, methods: Sequence[Method]) -> list[Record]:
-        """Records of the first rows of a file, which may be unlabelled."""
-        columns = columns_of(self._saved.task, self._config.data, labelled=False)
+        """Records of the first rows of a file, which may be unlabelled, but for the documents of queries."""
+        compares = isinstance(self._saved.task, RetrievalTask)
+        columns = columns_of(self._saved.task, self._config.data, labelled=compares)
         return self.explain_rows(read_rows(path, columns)[:count], methods)
 
     def explain_split(self, split: str, count: int, methods: Sequence[Method]) -> list[Record]:

@@ -3,6 +3,7 @@
 Of a label it is the log-odds of its probability p, ln(p / (1 - p)): unlike a logit of the model, it does not change
 when all logits are raised alike, which changes no probability. Of multi-label classification that is the logit
 itself, both at the temperature of the model.
+Of a bi-encoder it is the cosine similarity of a query and a document, which both are explained.
 Of a generated text it is the mean log-probability of its tokens, each given the prompt and those before it.
 """
 
@@ -22,6 +23,7 @@ from ..tasks.ner_tags import chunks, read_tags
 from ..tasks.objective import at_least_fp32
 from ..tasks.ranking import RankingTask
 from ..tasks.regression import RegressionTask
+from ..tasks.retrieval import RetrievalTask
 from ..tasks.text_classification import TextClassificationTask
 from ..tasks.token_classification import TokenClassificationTask
 from ..tasks.token_scores import TokenScores, score_tokens
@@ -112,6 +114,8 @@ def targets_of(
             return [Target("prediction", "", _of_rows(lambda logits: logits[:, 0, 0] * deviation + mean), every)]
         case RankingTask():
             return [Target("score", "", _of_rows(partial(_column, column=0)), every)]
+        case RetrievalTask():
+            return [Target("cosine similarity", "", _of_rows(lambda vectors: vectors.prod(1).sum(-1)), every)]
         case TokenClassificationTask():
             return _tags(task, example, features, prediction, choice)
     raise UserError(f"explain: says nothing of {task.settings.type}: write its target in explain/targets.py")

@@ -11,6 +11,7 @@ from ..data.overflow import split_tokens
 from ..errors import UserError
 from ..tasks.base import Task
 from ..tasks.entities import Offsets, split_words
+from ..tasks.retrieval import RetrievalTask
 from ..tasks.texts import TextTask
 from ..tasks.token_classification import TokenClassificationTask, text_and_words
 
@@ -25,7 +26,7 @@ class Word:
     """A word that the model reads; several words where one token stands in all of them."""
 
     part: int
-    """0, or 1 in the second text of a pair."""
+    """0, or 1 in the second text of a pair, or in the document of a query."""
     start: int
     end: int
     places: list[Place]
@@ -59,6 +60,14 @@ def read(task: Task[Any, Any], example: Any, tokenizer: Any, max_length: int) ->
                     places[word].append((feature, position))
         words = [Word(0, *offsets[word], places[word]) for word in sorted(places)]
         return Reading([text], encoded.features, words, truncated=False)
+    if isinstance(task, RetrievalTask):
+        sides = (example.query, "query"), (example.document, "document")
+        words = [
+            word
+            for part, (text, role) in enumerate(sides)
+            for word in _words_after_prefix(part, text, task.with_prefix("", role), tokenizer, max_length)
+        ]
+        return Reading([text for text, _ in sides], encoded.features, words, bool(encoded.truncated))
     texts = [*task.texts([example])][:1] if task.generation else [*task.texts([example])]
     overflow = task.overflow if isinstance(task, TextTask) else "cut"
     encoding, chosen = _tokenize(texts, tokenizer, max_length, overflow)
@@ -95,6 +104,20 @@ def _words(texts: Sequence[str], encoding: Any, chosen: Sequence[Sequence[int]],
         ]
         words += [Word(part, *word) for word in merge_tokens(found, split_words(text))]
     return words
+
+
+def _words_after_prefix(part: int, text: str, prefix: str, tokenizer: Any, max_length: int) -> list[Word]:
+    """The words of a text that is a feature of its own; the tokens of its prefix belong to the frame."""
+    [encoding] = tokenizer([prefix + text], truncation=True, max_length=max_length).encodings
+    special, before = {*tokenizer.all_special_ids}, len(prefix)
+    found = [
+        (max(0, start - before), end - before, [(part, position)])
+        for position, (start, end) in enumerate(encoding.offsets)
+        if encoding.sequence_ids[position] == 0
+        and encoding.ids[position] not in special
+        and (end > before or start == end == before)
+    ]
+    return [Word(part, *word) for word in merge_tokens(found, split_words(text))]
 
 
 def _tokenize(

@@ -7,12 +7,13 @@ many layers and labels as config.json says, and raises errors of any class, most
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import try_to_load_from_cache
 from safetensors import safe_open
+from torch import Tensor
 
 from ..errors import UserError
 from ..files import reads_content
@@ -40,8 +41,8 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 
 ANEW = "copy it anew from where the model comes from, or download the model with `finetune fetch`"
 
-REPEATED = re.compile(r"layers?$|blocks?$|num_labels$|experts$")
-"""Keys of config.json that say how often something is made, each one by itself."""
+REPEATED = re.compile(r"layers?$|blocks?$|num_labels$|experts$|heads?$")
+"""Keys of config.json that say how often something is made."""
 ONE = re.compile(r"(?<!n_)layer$")
 """Keys of config.json that name one layer, counted from the end if negative, such as vision_feature_layer."""
 MOST_REPEATED = 100_000
@@ -75,16 +76,16 @@ def require_sound_weights(source: str) -> None:
     if folder.is_dir():
         for path in weight_files(folder):
             _require_header(path)
-            require_finite(path)
+            with parsing(f"{path}: is damaged or cut", ANEW), safe_open(path, framework="pt") as file:
+                require_finite(path, ((name, file.get_tensor(name)) for name in file.keys()))  # noqa: SIM118
 
 
-def require_finite(path: Path) -> None:
-    """Raise UserError for a weight that is NaN or infinite, from which all that is computed is NaN."""
+def require_finite(path: Path, weights: Iterable[tuple[str, Tensor]]) -> None:
+    """Raise UserError for one of the weights of a file that is NaN or infinite: all that is computed would be NaN."""
     if not reads_content():
         return
-    with parsing(f"{path}: is damaged or cut", ANEW), safe_open(path, framework="pt") as file:
-        for name in file.keys():  # noqa: SIM118
-            require_finite_values(path, name, file.get_tensor(name), ANEW)
+    for name, tensor in weights:
+        require_finite_values(path, name, tensor, ANEW)
 
 
 def weight_files(folder: Path) -> list[Path]:

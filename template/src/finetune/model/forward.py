@@ -23,7 +23,8 @@ def forward(model: Any, task: Task[Any, Any], batch: Batch, precision: Precision
     with autocast(precision, model.device):
         if not whole_logits and in_chunks(model, task, batch.labels):
             scored = partial(task.scored, labels=batch.labels)
-            return token_scores(model, inputs, batch.labels, scored, task.label_smoothing)
+            loss_of = task.loss_of_tokens(batch.labels)
+            return token_scores(model, inputs, batch.labels, scored, task.label_smoothing, loss_of)
         logits = task.logits(model(**inputs), inputs)
     return task.example_logits(logits, batch.labels)
 

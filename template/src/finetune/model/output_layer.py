@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from ..tasks.base import Task
-from ..tasks.token_scores import TokenScores, cross_entropy, join, score_tokens
+from ..tasks.token_scores import TokenScores, cross_entropy, join, score_tokens, token_losses
 from .layers import unwrap_model
 
 CHUNK = 512
@@ -34,6 +34,8 @@ ARCHITECTURES = (
 
 ScoredOf = Callable[[Tensor], tuple[Tensor, Tensor]]
 """Of (rows, tokens, width), what predicts a scored token, (scored tokens, width), and these tokens' labels."""
+LossOf = Callable[[Tensor], Tensor] | None
+"""Of the cross-entropies of the scored tokens, (scored tokens,), the loss (a scalar); None for their sum."""
 
 
 def in_chunks(model: Any, task: Task[Any, Any], labels: Tensor) -> bool:
@@ -63,9 +65,16 @@ def chunk_bytes(model: Any, tokens: int) -> int:
 
 
 def token_scores(
-    model: Any, inputs: dict[str, Any], labels: Tensor, scored_of: ScoredOf, smoothing: float = 0.0
+    model: Any,
+    inputs: dict[str, Any],
+    labels: Tensor,
+    scored_of: ScoredOf,
+    smoothing: float = 0.0,
+    loss_of: LossOf = None,
 ) -> TokenScores:
     """A forward pass, with the scores of tokens in place of logits.
+
+    A loss that is no sum over the tokens, `loss_of`, costs a second computation of the logits.
 
     `labels` are (rows, tokens); soft prompts may stand before these tokens. A model that is sharded (FSDP2) has the
     whole weights of its output layer only inside of its forward pass, and gathers them for the backward pass of what
@@ -75,7 +84,7 @@ def token_scores(
 
     def score(layer: Any, arguments: tuple[Tensor]) -> Tensor:
         states, truth = scored_of(arguments[0][:, -labels.shape[1] :])
-        found.append(_score(partial(_logits, body, layer), states, truth, layer, smoothing))
+        found.append(_score(partial(_logits, body, layer), states, truth, layer, smoothing, loss_of))
         return arguments[0][:, :0]  # the model itself goes on with the logits of no token
 
     def add_loss(_: Any, __: Any, output: Any) -> None:
@@ -104,18 +113,26 @@ def _logits(model: Any, layer: Any, states: Tensor) -> Tensor:
 
 
 def _score(
-    logits_of: Callable[[Tensor], Tensor], states: Tensor, labels: Tensor, layer: Any, smoothing: float
+    logits_of: Callable[[Tensor], Tensor],
+    states: Tensor,
+    labels: Tensor,
+    layer: Any,
+    smoothing: float,
+    loss_of: LossOf,
 ) -> TokenScores:
     parameters = [parameter for parameter in layer.parameters() if parameter.requires_grad]
     if torch.is_grad_enabled() and (states.requires_grad or parameters):
-        loss: Tensor = _ChunkedLoss.apply(logits_of, labels, smoothing, states, *parameters)  # type: ignore[no-untyped-call]
+        loss: Tensor = _ChunkedLoss.apply(logits_of, labels, smoothing, loss_of, states, *parameters)  # type: ignore[no-untyped-call]
         return TokenScores(loss, labels.new_empty(0), labels.new_empty(0))
     chunks = zip(states.split(CHUNK), labels.split(CHUNK), strict=True)
     return join([score_tokens(logits_of(part), truth) for part, truth in chunks])
 
 
 class _ChunkedLoss(torch.autograd.Function):
-    """Summed cross-entropy, with its gradient by the hidden states and by the parameters of the output layer."""
+    """Summed cross-entropy, with its gradient by the hidden states and by the parameters of the output layer.
+
+    The gradient of another loss of the cross-entropies is that of their sum, weighted by its derivative by each.
+    """
 
     @staticmethod
     def forward(
@@ -123,16 +140,21 @@ class _ChunkedLoss(torch.autograd.Function):
         logits_of: Callable[[Tensor], Tensor],
         labels: Tensor,
         smoothing: float,
+        loss_of: LossOf,
         states: Tensor,
         *parameters: Tensor,
     ) -> Tensor:
+        whole, weights = _weights(logits_of, labels, loss_of, states) if loss_of else (None, None)
         losses: list[Tensor] = []
         by_states: list[Tensor] = []
         by_parameters: list[Tensor] = []
-        for part, truth in zip(states.split(CHUNK), labels.split(CHUNK), strict=True):
+        for number, (part, truth) in enumerate(zip(states.split(CHUNK), labels.split(CHUNK), strict=True)):
             with torch.enable_grad():
                 part = part.detach().requires_grad_(states.requires_grad)
-                loss = cross_entropy(logits_of(part), truth, smoothing)
+                if weights is None:
+                    loss = cross_entropy(logits_of(part), truth, smoothing)
+                else:
+                    loss = token_losses(logits_of(part), truth) @ weights[number * CHUNK :][: len(truth)]
             wanted = [part, *parameters] if states.requires_grad else [*parameters]
             gradients = [*torch.autograd.grad(loss, wanted)]
             if states.requires_grad:
@@ -142,9 +164,22 @@ class _ChunkedLoss(torch.autograd.Function):
                 total.add_(more)
             losses.append(loss.detach())
         ctx.save_for_backward(torch.cat(by_states) if by_states else None, *by_parameters)
-        return torch.stack(losses).sum()
+        return torch.stack(losses).sum() if whole is None else whole
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Any, ...]:
         # In place: they are as large as the weights, and no second backward pass can ask for them.
-        return None, None, None, *(None if saved is None else saved.mul_(gradient) for saved in ctx.saved_tensors)
+        return None, None, None, None, *(None if saved is None else saved.mul_(gradient) for saved in ctx.saved_tensors)
+
+
+def _weights(
+    logits_of: Callable[[Tensor], Tensor], labels: Tensor, loss_of: Callable[[Tensor], Tensor], states: Tensor
+) -> tuple[Tensor, Tensor]:
+    """A loss, and its derivative by the cross-entropy of each scored token."""
+    chunks = zip(states.split(CHUNK), labels.split(CHUNK), strict=True)
+    losses = torch.cat([token_losses(logits_of(part), truth) for part, truth in chunks])
+    with torch.enable_grad():
+        losses.requires_grad_()
+        loss = loss_of(losses)
+        [weights] = torch.autograd.grad(loss, losses)
+    return loss.detach(), weights

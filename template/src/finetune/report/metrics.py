@@ -37,6 +37,11 @@ MEANINGS = {
     "rougeL": "F1 of the longest common subsequence of words with the reference, from 0 to 1.",
     "rouge1": "F1 of the words shared with the reference, from 0 to 1.",
     "rouge2": "F1 of the pairs of neighbouring words shared with the reference, from 0 to 1.",
+    # Pairs of replies
+    "preference_accuracy": "Share of the pairs in which the chosen reply has a higher reward than the rejected one.",
+    "reward_margin": "By how much the reward of the chosen reply is higher than that of the rejected one; a mean.",
+    "chosen_reward": "Mean reward of the chosen replies: beta times the log of how much likelier they have become.",
+    "rejected_reward": "Mean reward of the rejected replies: below 0 they have become less likely.",
     # Every task
     "loss": "What the training minimizes, per scored label or token; only comparable within one task.",
 }

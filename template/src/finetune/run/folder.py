@@ -19,6 +19,7 @@ from ..config.load import read_config
 from ..console import notice, print_line
 from ..errors import UserError
 from ..files import (
+    MANIFEST,
     Folder,
     before,
     damage,
@@ -102,6 +103,18 @@ class RunFolder(Folder):
                 if content.get("split") == name[1]:
                     found[name[1]] = checked_record(self, path.name, content, Evaluation, remedy)
         return [found[split] for split in sorted(found, key=lambda split: (split != "test", split))]
+
+    def evaluation(self, split: str) -> dict[str, Any] | None:
+        """What `evaluate` has found on a split; None where its files are missing, or older than the model."""
+        found = next((one for one in self.evaluations() if one["split"] == split), None)
+        written = [
+            *(self.path / name for name in (self.evaluation_name(split), self.contributions_name(split))),
+            self.model / MANIFEST,
+        ]
+        if not found or not found.get("fingerprint") or not all(map(os.path.isfile, written)):
+            return None
+        evaluated, contributed, trained = (path.stat().st_mtime for path in written)
+        return found if min(evaluated, contributed) >= trained else None
 
     @staticmethod
     def evaluation_name(split: str) -> str:

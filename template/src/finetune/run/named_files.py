@@ -55,7 +55,7 @@ def knows_earlier_run(run: RunFolder, earlier: RunFolder) -> bool:
     """Whether the run that `run` went on from is still there, by the checksum of the manifest of its model."""
     manifest = earlier.best / MANIFEST
     recorded = run.environment().get("data", {}).values()
-    return not names_network(str(earlier.path)) and manifest.is_file() and checksum(manifest) in recorded
+    return not names_network(str(earlier.path)) and os.path.isfile(manifest) and checksum(manifest) in recorded
 
 
 def names_network(path: str) -> bool:

@@ -169,6 +169,7 @@ def save_model(folder: Path, config: Config, parts: Trained) -> None:
         else:
             parts.model.save_pretrained(target, state_dict=saved)
         parts.tokenizer.save_pretrained(target)
+        parts.task.save_files(target)
         (target / TASK_FILE).write_text(json.dumps(description, indent=1, ensure_ascii=False), encoding="utf-8")
 
     parts.world.on_main(lambda: publish(folder, write))
@@ -197,6 +198,7 @@ def load_saved_model(
     except OSError as error:
         raise no_model_yet(folder) from error
     task, method = _task_and_method(folder, description)
+    task.load_files(folder)
     base = _base_model(folder, description)
     if base.trust_remote_code and not trust_remote_code:  # the library's class of that name might compute otherwise
         raise code_not_allowed(folder)

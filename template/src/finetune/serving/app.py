@@ -9,12 +9,15 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from .. import __version__, optional
+from ..tasks.settings import Retrieval
 from .examples import rows_of
 from .gate import Gate
 from .limits import Problem
 from .problems import problem_response
-from .protocols import explain, hf, openai, openinference, own, rerank, tei
+from .protocols import embeddings, explain, hf, openai, openai_embeddings, openinference, own, rerank, tei
+from .protocols import search as search_route
 from .protocols.scores import SCORED
+from .search import Search
 from .service import Service
 
 LOADING = Problem(503, "loading", "the model is being loaded: try again soon", {"retry-after": "1"})
@@ -25,7 +28,7 @@ PAGE_POLICY = (
 """The page may call this server, and loads nothing from anywhere."""
 
 
-def make_app(service: Service, key: str | None) -> Gate:
+def make_app(service: Service, key: str | None, search: Search | None = None) -> Gate:
     """The application, closed until the model is loaded; `key`: the API key that requests must have."""
     app = FastAPI(title=f"finetune serve: {service.name}", version=__version__, docs_url=None, redoc_url=None)
     gate = Gate(app, service.limits, service.metrics, key)
@@ -36,12 +39,14 @@ def make_app(service: Service, key: str | None) -> Gate:
         own,
         *((explain,) if explains(service) else ()),
         *((tei, openinference) if task in SCORED else ()),
-        hf,
+        *((embeddings, openai_embeddings) if task == "retrieval" else (hf,)),
         *((rerank,) if task == "ranking" else ()),
         *((openai,) if task in ("chat", "text-generation") else ()),
     ):
         app.include_router(protocol.make_router(service))
-    _add_operations(app, gate, service)
+    if search:
+        app.include_router(search_route.make_router(search))
+    _add_operations(app, gate, service, search)
     return gate
 
 
@@ -80,7 +85,7 @@ def _invalid(error: RequestValidationError) -> Problem:
     return Problem(422, "invalid-body", f"{place}: {first['msg']}")
 
 
-def _add_operations(app: FastAPI, gate: Gate, service: Service) -> None:
+def _add_operations(app: FastAPI, gate: Gate, service: Service, search: Search | None) -> None:
     @app.get("/health", tags=["operations"])
     async def health() -> Any:
         """Whether the process is alive."""
@@ -108,7 +113,7 @@ def _add_operations(app: FastAPI, gate: Gate, service: Service) -> None:
     async def info() -> Any:
         """Model, task and limits, by the names of Text Embeddings Inference."""
         gate.require_open()
-        return describe(service)
+        return {**describe(service), **({"search": search.describe()} if search else {})}
 
     @app.get("/ui", include_in_schema=False)
     async def page() -> HTMLResponse:
@@ -123,12 +128,17 @@ def describe(service: Service) -> dict[str, Any]:
     labels: list[str] = getattr(service.task, "labels", ["score"])
     kind = {"ranking": "reranker", "token-classification": "token_classifier"}.get(settings.type, "classifier")
     names = {"id2label": dict(enumerate(labels)), "label2id": {label: i for i, label in enumerate(labels)}}
+    model_type: dict[str, Any] = {kind: names}
+    if isinstance(settings, Retrieval):
+        model_type = {"embedding": {"pooling": "last_token" if settings.pooling == "last" else settings.pooling}}
+    elif hasattr(settings, "generation"):
+        model_type = {"generator": {}}
     return {
         "model_id": service.name,
         "served_model_name": service.name,
         "model_sha": None,
         "model_dtype": model.description["dtype"],
-        "model_type": {"generator": {}} if hasattr(settings, "generation") else {kind: names},
+        "model_type": model_type,
         "max_concurrent_requests": limits.max_concurrent_requests,
         "max_input_length": model.max_length,
         "max_batch_tokens": limits.max_batch_tokens,

@@ -14,6 +14,7 @@ from ..arguments import confidence_option, run_argument, trust_option
 from ..console import make_console, print_line, quiet_libraries
 from ..errors import INTERRUPTED, OK, UserError
 from ..packages import require_packages
+from .limits import CANDIDATES, TOP
 
 PACKAGES = ("fastapi", "uvicorn", "prometheus_client")
 SPARE_FILES = 64
@@ -28,6 +29,12 @@ SPARE_FILES = 64
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Default: that of the run.")
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), help="Default: that of the run.")
 @click.option("--onnx", type=click.Path(path_type=Path), help="Folder of the run's ONNX export, to compute with it.")
+@click.option("--corpus", type=click.Path(path_type=Path), help="A file of documents to search, by a RUN of retrieval.")
+@click.option("--rerank", metavar="RUN", help="A run of ranking, which orders the documents that are found.")
+@click.option("--answer", metavar="RUN", help="A run of chat, which answers from the documents.")
+@click.option("--top", type=click.IntRange(1, 1000), help=f"Documents of a query.  [default: {TOP}]")
+@click.option("--candidates", type=click.IntRange(1, 1000),
+              help=f"Documents that --rerank reads.  [default: {CANDIDATES}]")  # fmt: skip
 @confidence_option
 @click.option("--max-concurrent-requests", type=click.IntRange(1), default=512, show_default=True,
               envvar="MAX_CONCURRENT_REQUESTS", help="More get 429.")  # fmt: skip
@@ -52,6 +59,11 @@ def serve(
     device: str | None,
     precision: str | None,
     onnx: Path | None,
+    corpus: Path | None,
+    rerank: str | None,
+    answer: str | None,
+    top: int | None,
+    candidates: int | None,
     min_confidence: float | None,
     trust_remote_code: bool,
     **limits: Any,
@@ -64,6 +76,11 @@ def serve(
     key = os.environ.get("API_KEY") or None
     if key is None and not _is_loopback(host):
         raise UserError(f"--host {host}: others can reach this address: set an API key in the variable API_KEY")
+    beside = {"--rerank": rerank, "--answer": answer, "--top": top, "--candidates": candidates}
+    if lonely := [option for option, value in beside.items() if value is not None and corpus is None]:
+        raise UserError(f"{lonely[0]}: goes with --corpus, the file of documents to search: add it")
+    if candidates is not None and rerank is None:
+        raise UserError("--candidates: goes with --rerank, the run that reads them: add it")
     quiet_libraries()
     # OpenMP's threads otherwise spin while they wait for each other, also when another thread, such as that of the
     # requests, has taken the core of one of them. Read when torch is imported.
@@ -72,15 +89,25 @@ def serve(
     from .connection import allow_open_files
     from .limits import Limits
     from .model import Source
+    from .search import Corpus
     from .server import Server, bind
 
     console = make_console()
-    run = find_run(run_name, console)
-    config = run.config()
     chosen = {name: value for name, value in (("device", device), ("precision", precision)) if value}
-    config = config.model_copy(update={"train": config.train.model_copy(update=chosen)})
-    source = Source(run, config, onnx, min_confidence, trust_remote_code)
+
+    def source_of(name: str, **options: Any) -> Source:
+        run = find_run(name, console)
+        config = run.config()
+        config = config.model_copy(update={"train": config.train.model_copy(update=chosen)})
+        return Source(run, config, trust_remote_code=trust_remote_code, **options)
+
+    source = source_of(run_name, onnx=onnx, min_confidence=min_confidence)
     source.check()
+    searched: Corpus | None = None
+    if corpus:
+        ranker, writer = (source_of(name) if name else None for name in (rerank, answer))
+        searched = Corpus(corpus, ranker, writer, top or TOP, candidates or CANDIDATES)
+        searched.check(source.config.task)
     most, files = limits["max_concurrent_requests"], allow_open_files()
     if files is not None and files < most + SPARE_FILES:
         note = f"--max-concurrent-requests {most}: this process may open only {files} files and connections (ulimit -n)"
@@ -90,11 +117,11 @@ def serve(
     url = f"http://{shown}:{socket.getsockname()[1]}"
 
     def on_ready() -> None:
-        print_line(console, f"serving {run.path} at {url}/ui (Ctrl+C stops)")
+        print_line(console, f"serving {source.run.path} at {url}/ui (Ctrl+C stops)")
         if opens and _has_display():
             webbrowser.open(f"{url}/ui")
 
-    server = Server(source, Limits(**limits), key, on_ready)
+    server = Server(source, Limits(**limits), key, on_ready, searched)
     server.run([socket])
     return INTERRUPTED if server.stopped_by == signal.SIGINT else OK
 

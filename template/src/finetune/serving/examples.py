@@ -10,6 +10,7 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
         {"query": "When does the library open?", "document": "The library opens at nine."},
         {"query": "When does the library open?", "document": "The pool is closed on Monday."},
     ],
+    "retrieval": [{"query": "When does the library open?"}, {"document": "The library opens at nine."}],
     "text-generation": [{"prompt": "Once upon a time"}],
     "chat": [{"messages": [{"role": "user", "content": "When do you open?"}]}],
     "translation": [{"source": "Where is the station, please?"}],
@@ -20,6 +21,12 @@ EXAMPLES: dict[str, list[dict[str, Any]]] = {
 def rows_of(settings: Settings) -> list[dict[str, Any]]:
     """Rows without labels."""
     return EXAMPLES.get(settings.type, [{"text": TEXT}])
+
+
+def rows_to_explain(settings: Settings) -> list[dict[str, Any]]:
+    """Rows for `/v1/explain`: for retrieval, a query with its document."""
+    rows = rows_of(settings)
+    return [{**rows[0], **rows[1]}] if settings.type == "retrieval" else rows
 
 
 def text_of(settings: Settings) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from ..run.saved_model import load_saved_model, no_model_yet
 from ..tasks.base import Task
 from ..tasks.probabilities import require_probabilities, withheld
 from ..tasks.settings import Generation
+from ..tasks.texts import text_of
 from .engine import Capacity
 from .examples import rows_of
 from .onnx import load_onnx
@@ -131,6 +132,20 @@ class ServedModel:
         cut_prompts = sum(0 < len(feature.prompt) < feature.length for feature in encoded.features)
         encoded.truncated = max(encoded.truncated, cut_prompts)
         return examples, encoded
+
+    def encode_texts(self, rows: Sequence[Row], roles: Sequence[str | None]) -> Encoded:
+        """The feature of the column `text` of each row, each in its role, for a bi-encoder.
+
+        Raises UserError for a row without a text.
+        """
+        task: Any = self.task
+        texts, features, truncated = [text_of(row, "text") for row in rows], dict[int, Feature](), 0
+        for role in dict.fromkeys(roles):
+            numbers = [number for number, one in enumerate(roles) if one == role]
+            encoded = task.encode_texts([texts[number] for number in numbers], role, self.tokenizer, self.max_length)
+            features |= dict(zip(numbers, encoded.features, strict=True))
+            truncated += encoded.truncated
+        return Encoded([replace(features[number], example=number) for number in range(len(rows))], truncated)
 
     def compute(
         self, features: Sequence[Feature], generation: Generation | None, watch: Watch, seed: int = 0

@@ -31,7 +31,7 @@ TEI_TYPES = {
 }
 """The types of Text Embeddings Inference; all else is Backend."""
 OPENAI_TYPES = {401: "authentication_error", 429: "rate_limit_error"}
-OPENAI_PATHS = ("/v1/chat", "/v1/completions", "/v1/models")
+OPENAI_PATHS = ("/v1/chat", "/v1/completions", "/v1/embeddings", "/v1/models")
 
 
 def problem_response(problem: Problem, path: str) -> JSONResponse:

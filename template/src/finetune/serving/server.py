@@ -20,6 +20,7 @@ from .gate import Gate
 from .limits import Limits, Problem
 from .metrics import Metrics
 from .model import ServedModel, Source
+from .search import Corpus, Search, load_model
 from .service import Service
 
 DRAINING = Problem(503, "draining", "the server is stopping: send the request to another one", {"retry-after": "1"})
@@ -46,11 +47,20 @@ def bind(host: str, port: int) -> socket.socket:
 class Server(uvicorn.Server):
     """Loads the model while probes are answered, and drains: what was accepted ends, what comes anew gets a 503."""
 
-    def __init__(self, source: Source, limits: Limits, key: str | None, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        source: Source,
+        limits: Limits,
+        key: str | None,
+        on_ready: Callable[[], None],
+        corpus: Corpus | None = None,
+    ) -> None:
         metrics = Metrics()
-        self.engine = Engine(lambda: _load(source, limits), metrics)
+        self.engine = Engine(lambda: self._load(source), metrics)
         self.service = Service(source.config.run.name or "model", source.config, self.engine, limits, metrics)
-        self.gate: Gate = make_app(self.service, key)
+        self.search = Search(self.service, source, corpus) if corpus else None
+        self.engines = [self.engine, *(self.search.engines if self.search else [])]
+        self.gate: Gate = make_app(self.service, key, self.search)
         self.stopped_by: int | None = None
         """The signal that has stopped it."""
         self._limits, self._on_ready, self._grace_ends = limits, on_ready, 0.0
@@ -70,18 +80,30 @@ class Server(uvicorn.Server):
         """Serve until a signal. Raises UserError if the model cannot be loaded."""
         logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # the gate logs errors, without texts of requests
         super().run(sockets)
-        if self.engine.error:
-            raise self.engine.error
+        if error := self._error():
+            raise error
+
+    def _load(self, source: Source) -> ServedModel:
+        model = load_model(source, self._limits)
+        if self.search:
+            self.search.open()
+        return model
+
+    def _error(self) -> Exception | None:
+        """Why a model could not be loaded, or the corpus not be read."""
+        return next((engine.error for engine in self.engines if engine.error), None)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, then load the model."""
+        """Listen, then load the models."""
         await super().startup(sockets)
-        self.engine.start()
+        for engine in self.engines:
+            engine.start()
         self._opening = asyncio.create_task(self._open())
 
     async def _open(self) -> None:
-        await self.engine.loaded.wait()
-        if self.engine.error:
+        for engine in self.engines:
+            await engine.loaded.wait()
+        if self._error():
             self.should_exit = True
         elif self.gate.closed is not DRAINING:
             self.gate.closed = None
@@ -105,9 +127,10 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close the connections, then end the model's thread."""
+        """Close the connections, then end the threads of the models."""
         await super().shutdown(sockets)
-        self.engine.close()
+        for engine in self.engines:
+            engine.close()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -122,9 +145,3 @@ class Server(uvicorn.Server):
         finally:
             for sig, handler in before.items():
                 signal.signal(sig, handler)
-
-
-def _load(source: Source, limits: Limits) -> ServedModel:
-    model = ServedModel(source, limits.max_batch_tokens)
-    model.warm_up()
-    return model

@@ -9,7 +9,7 @@ from time import perf_counter, time
 from typing import Any
 
 from ..config.config import Config
-from ..data.columns import rows_from_objects
+from ..data.columns import Columns, rows_from_objects
 from ..data.features import Encoded
 from ..data.rows import Row
 from ..dataset import columns_of
@@ -71,14 +71,17 @@ class Service:
         """The task of the model."""
         return self.model.task
 
-    def rows(self, objects: Sequence[Any]) -> list[Row]:
-        """Objects with the columns of the run's data files, without the labels. Raises Problem."""
-        columns = columns_of(self.task, self.config.data, labelled=False)
+    def columns(self, *, labelled: bool) -> Columns:
+        """What to read of an object with the columns of the run's data files."""
+        columns = columns_of(self.task, self.config.data, labelled=labelled)
         renamed = (columns.renamed or {}).items()
         # An object has no order of columns, which a number would be a position in.
-        columns = replace(columns, renamed={name: source for name, source in renamed if isinstance(source, str)})
+        return replace(columns, renamed={name: source for name, source in renamed if isinstance(source, str)})
+
+    def rows(self, objects: Sequence[Any], *, labelled: bool = False) -> list[Row]:
+        """Objects with the columns of the run's data files, by default without the labels. Raises Problem."""
         try:
-            return rows_from_objects(objects, columns)
+            return rows_from_objects(objects, self.columns(labelled=labelled))
         except UserError as error:
             raise invalid_row(error) from error
 
@@ -111,11 +114,11 @@ class Service:
         min_confidence: float | None = None,
     ) -> list[Record]:
         """A record for each row, the same as `finetune predict` writes. Raises Problem."""
-        encoding = await self._encode(rows, truncate)
+        encoding = await self.encode(rows, truncate, self.model.encode)
         windows = self.task.overflow == "windows"
         generation = generation or self.task.generation
         job = Job(encoding.encoded.features, generation, self.task.stop_tokens, seed, windows=windows)
-        decoded = await self._submit(job)
+        decoded = await self.submit(job)
         records: list[Record]
         records, withheld = await self._in_turn(
             lambda: self.model.records(encoding.examples, encoding.encoded, decoded, min_confidence),
@@ -150,7 +153,7 @@ class Service:
 
         It ends before the first of the strings in `stop`. Raises Problem.
         """
-        encoding = await self._encode([row], None)
+        encoding = await self.encode([row], None, self.model.encode)
         news: asyncio.Queue[list[int] | None] = asyncio.Queue()
         loop = asyncio.get_running_loop()
 
@@ -158,7 +161,7 @@ class Service:
             loop.call_soon_threadsafe(news.put_nowait, tokens)
 
         job = Job(encoding.encoded.features, generation, self.task.stop_tokens, seed, on_tokens)
-        work = asyncio.ensure_future(self._submit(job))
+        work = asyncio.ensure_future(self.submit(job))
         work.add_done_callback(lambda _: news.put_nowait(None))
         sent, text = "", None
         try:
@@ -198,6 +201,15 @@ class Service:
         assert isinstance(whole, Written)
         return whole
 
+    async def fits(self, row: Row) -> bool:
+        """Whether the model reads all of a row. Raises Problem for one that it cannot read."""
+        characters = self._require_rows([row])
+        try:
+            _, encoded = await self._in_turn(lambda: self.model.encode([row]), characters)
+        except UserError as error:
+            raise invalid_row(error) from error
+        return not encoded.truncated
+
     def _require_rows(self, rows: Sequence[Row]) -> int:
         """The characters of all rows. Raises Problem where there are none, or too many."""
         if not rows:
@@ -211,11 +223,14 @@ class Service:
         longest = self.model.max_length
         return Problem(422, "input-too-long", f"{truncated} of the inputs are longer than {longest} tokens")
 
-    async def _encode(self, rows: Sequence[Row], truncate: bool | None) -> Encoding:
+    async def encode(
+        self, rows: Sequence[Row], truncate: bool | None, work: Callable[[Sequence[Row]], tuple[list[Any], Encoded]]
+    ) -> Encoding:
+        """The rows as `work` reads them. Raises Problem for rows that are too many, too long or unreadable."""
         characters = self._require_rows(rows)
         start = perf_counter()
         try:
-            examples, encoded = await self._in_turn(lambda: self.model.encode(rows), characters)
+            examples, encoded = await self._in_turn(lambda: work(rows), characters)
         except UserError as error:
             raise invalid_row(error) from error
         seconds = perf_counter() - start
@@ -243,7 +258,8 @@ class Service:
             detail = f"an input has windows of {most} tokens in all, more than {limit}: shorten it"
             raise Problem(413, "input-too-long", detail)
 
-    async def _submit(self, job: Job) -> list[Any]:
+    async def submit(self, job: Job) -> list[Any]:
+        """What the task decodes from each feature of a job. Raises Problem if the model fails."""
         decoded = await self.engine.submit(job)
         queue, inference = job.started_at - job.queued_at, job.ended_at - job.started_at
         self.metrics.queue_seconds.observe(queue)

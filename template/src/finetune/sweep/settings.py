@@ -33,6 +33,7 @@ FIXED = {
     **dict.fromkeys(("task", "task.type"), "trials are compared by a metric of one task"),
     **dict.fromkeys(("data", "data.validation", "data.test"), "trials are compared on the same validation data"),
     "train.metric": "trials are compared by the same metric, the key metric of the sweep",
+    "train.seeds": "a trial is one training for each of the seeds of the sweep, the key seeds",
     "stages": "a trial is one training",
 }
 """Keys that cannot vary, each with the reason."""
@@ -198,6 +199,9 @@ def _base(sweep: Sweep, root: Node) -> Config:
     if base.stages:
         raise UserError(f"{root.place(('config',))}: {sweep.config} has stages, and a trial is one training: "
                         f"name a config without them")  # fmt: skip
+    if base.train.seeds:
+        raise UserError(f"{root.place(('config',))}: {sweep.config} has train.seeds, and the sweep has seeds of its "
+                        f"own: set seeds here, and remove train.seeds there")  # fmt: skip
     if base.data.validation is None:
         raise UserError(f"{sweep.config}: data.validation is not set, and trials are compared on it: name a file")
     if sweep.search == "grid" and (ranges := [key for key, values in sweep.vary.items() if isinstance(values, Range)]):

@@ -18,6 +18,7 @@ from .chat_template import (
     prompt_of,
     rendered,
     stop_tokens,
+    without_system,
 )
 from .results import Summary
 from .settings import Chat
@@ -32,15 +33,15 @@ class ChatTask(CausalLMTask[Dialogue]):
 
     def example(self, row: Row) -> Dialogue:
         """A dialogue up to its last reply to train on: nothing is learnt from what follows."""
-        dialogue = _dialogue(row)
-        replies = _replies(dialogue.messages)
+        dialogue = read_dialogue(row)
+        replies = replies_of(dialogue.messages)
         if not replies:
             raise UserError(f"{row.place}: the assistant has no message to train on: add a reply, or take the row out")
         return dialogue.until(replies[-1] + 1)
 
     def unlabelled_example(self, row: Row) -> Dialogue:
         """A dialogue without the reply at its end, if it has one: that is to be predicted."""
-        return _dialogue(row, unanswered=True)
+        return read_dialogue(row, unanswered=True)
 
     def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
         if text_pair is not None:
@@ -68,7 +69,7 @@ class ChatTask(CausalLMTask[Dialogue]):
         encoded = Encoded([])
         for number, example in enumerate(examples):
             example = for_template(example, tokenizer)
-            features = [*self._features(number, example, tokenizer, max_length)]
+            features = [*self.dialogue_features(number, example, tokenizer, max_length)]
             self._tell_hidden(example, tokenizer)
             encoded.truncated += any(feature.length > max_length for feature in features)
             encoded.features += [_truncate(feature, max_length) for feature in features]
@@ -86,21 +87,27 @@ class ChatTask(CausalLMTask[Dialogue]):
                     f"them: choose a model whose template does, or give its tokenizer another template"
                 )
 
-    def _features(self, number: int, example: Dialogue, tokenizer: Any, max_length: int) -> Iterator[Feature]:
-        """One for the dialogue; where the template changes earlier messages as more follow, one for each reply."""
+    def dialogue_features(
+        self, number: int, example: Dialogue, tokenizer: Any, max_length: int, first: int = 0
+    ) -> Iterator[Feature]:
+        """One for the dialogue; where the template changes earlier messages as more follow, one for each reply.
+
+        Scored are the replies from the message `first` on.
+        """
         if not example.messages or example.messages[-1]["role"] != "assistant":  # a reply is to be generated
             ids = tokenizer(prompt_of(tokenizer, example), add_special_tokens=False, verbose=False)["input_ids"]
             yield self.feature(number, ids, [IGNORE] * len(ids), ids[-self.prompt_limit(max_length) :])
             return
-        replies = _replies(example.messages)
-        prompts = [prompt_of(tokenizer, example.until(end)) for end in replies]
-        dialogues = [rendered(tokenizer, example.until(end + 1)) for end in replies]
-        for prompt, dialogue in zip(prompts, dialogues, strict=True):
-            if not dialogue.startswith(prompt):
-                raise UserError(
-                    f"{example.place}: the chat template of the model does not let a reply follow its prompt: "
-                    f"choose another model, or give its tokenizer another template"
-                )
+        replies = [end for end in replies_of(example.messages) if end >= first]
+        prompts, dialogues = _texts(tokenizer, example, replies)
+        if not _follow(prompts, dialogues):
+            remedy = "choose another model, or give its tokenizer another template"
+            others = without_system(example)
+            if others and _follow(*_texts(tokenizer, others, replies_of(others.messages))):
+                remedy = "put the text of the system message before the first message of the user"
+            raise UserError(
+                f"{example.place}: the chat template of the model does not let a reply follow its prompt: {remedy}"
+            )
         spans = [(len(prompt), len(dialogue.rstrip())) for prompt, dialogue in zip(prompts, dialogues, strict=True)]
         if all(dialogues[-1].startswith(dialogue.rstrip()) for dialogue in dialogues):
             yield self._scored(number, dialogues[-1], spans, tokenizer, max_length)
@@ -125,7 +132,7 @@ class ChatTask(CausalLMTask[Dialogue]):
         return " / ".join(f"{message['role']}: {shown(message)}" for message in before), shown(last)
 
 
-def _dialogue(row: Row, *, unanswered: bool = False) -> Dialogue:
+def read_dialogue(row: Row, *, unanswered: bool = False) -> Dialogue:
     """The messages, after the system prompt of the column system. Raises UserError."""
     messages = read_messages(row.values["messages"], row.place, unanswered=unanswered)
     system = row.values.get("system")
@@ -136,9 +143,19 @@ def _dialogue(row: Row, *, unanswered: bool = False) -> Dialogue:
     return Dialogue(messages, row.place, tuple(read_tools(row.values.get("tools"), row.place)))
 
 
-def _replies(messages: Sequence[Message]) -> list[int]:
+def replies_of(messages: Sequence[Message]) -> list[int]:
     """The numbers of the assistant's messages without those of weight 0, which are not trained on."""
     return [i for i, message in enumerate(messages) if message["role"] == "assistant" and message.get("weight") != 0]
+
+
+def _texts(tokenizer: Any, example: Dialogue, replies: Sequence[int]) -> tuple[list[str], list[str]]:
+    """What stands before each reply, and the dialogue up to its end."""
+    prompts = [prompt_of(tokenizer, example.until(end)) for end in replies]
+    return prompts, [rendered(tokenizer, example.until(end + 1)) for end in replies]
+
+
+def _follow(prompts: Sequence[str], dialogues: Sequence[str]) -> bool:
+    return all(dialogue.startswith(prompt) for prompt, dialogue in zip(prompts, dialogues, strict=True))
 
 
 def _truncate(feature: Feature, max_length: int) -> Feature:

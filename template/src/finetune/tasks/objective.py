@@ -1,7 +1,7 @@
 """Training objective: how a task computes its loss."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -47,6 +47,10 @@ class Objective(ABC):
     def scored(self, values: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """For `scores_tokens`: what predicts a scored token (of logits or hidden states), and these tokens' labels."""
         raise NotImplementedError
+
+    def loss_of_tokens(self, labels: Tensor) -> Callable[[Tensor], Tensor] | None:
+        """For `scores_tokens`: the loss (a scalar) of the cross-entropies of the scored tokens; None for their sum."""
+        return None
 
     @abstractmethod
     def batch_labels(self, features: Sequence[Feature], length: int) -> Tensor:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from ..data.features import Encoded, Feature
@@ -116,6 +117,12 @@ class Preprocessing(ABC, Generic[E]):
         for name in self.fitted.model_fields.keys() - {"features"}:
             setattr(self, name, getattr(found, name))
         self.tabular.load(state.get("features", {}))
+
+    def save_files(self, folder: Path) -> None:
+        """Write what is too large for `state` into the folder of a saved model."""
+
+    def load_files(self, folder: Path) -> None:
+        """The inverse of `save_files`. Raises UserError for a damaged file."""
 
     def model_options(self) -> dict[str, Any]:
         """Options of the model's config, such as its labels."""

@@ -131,6 +131,9 @@ class Summary:
     generates: bool = False
     """Whether the answer is a text that the model learns to generate, of which there may be several good ones."""
 
+    undecided: bool = False
+    """Whether an example that compares two texts has equal ones."""
+
     others: tuple[float | str | None, ...] = ()
     """Tabular features, which belong to the input as well."""
 

@@ -45,8 +45,7 @@ class RetrievalTask(Task[Example, Retrieved]):
     settings: Retrieval
 
     def example(self, row: Row) -> Example:
-        document = text_of(row, "document") if row.values.get("document") is not None else None
-        return Example(text_of(row, "query"), document, _negatives(row))
+        return Example(text_of(row, "query"), _document(row), _negatives(row))
 
     def unlabelled_example(self, row: Row) -> Example:
         return Example(text_of(row, "query"))
@@ -64,10 +63,15 @@ class RetrievalTask(Task[Example, Retrieved]):
             for document in _documents(example):
                 yield self.with_prefix(document, "document")
 
-    def with_prefix(self, text: str, role: str) -> str:
-        """A text as the encoder reads it in this role: query or document."""
-        prefix: str = getattr(self.settings.prefixes, role)
+    def with_prefix(self, text: str, role: str | None) -> str:
+        """A text as the encoder reads it in this role: query or document; without a role it has no prefix."""
+        prefix: str = getattr(self.settings.prefixes, role) if role else ""
         return prefix + text
+
+    def row_of(self, text: str, text_pair: str | None) -> dict[str, Any]:
+        if text_pair is not None:
+            raise UserError("--text: a query is read by itself: leave out --text-pair")
+        return {"query": text}
 
     def summary(self, example: Example) -> Summary:
         return Summary((example.query,), example.document or "", generates=True)  # a query may have several answers
@@ -83,8 +87,8 @@ class RetrievalTask(Task[Example, Retrieved]):
                 features.append(Feature(number, next(inputs), [role, query, _number_of(text)], int(role == QUERY)))
         return Encoded(features, truncated)
 
-    def encode_texts(self, texts: Sequence[str], role: str, tokenizer: Any, max_length: int) -> Encoded:
-        """A feature for each text, all in one role: query or document."""
+    def encode_texts(self, texts: Sequence[str], role: str | None, tokenizer: Any, max_length: int) -> Encoded:
+        """A feature for each text, all in one role, query or document, or without one."""
         rows, truncated = tokenize([(self.with_prefix(text, role), None) for text in texts], tokenizer, max_length)
         labels = [QUERY if role == "query" else NEGATIVE, 0, 0]
         return Encoded([Feature(number, row, labels, 0) for number, row in enumerate(rows)], truncated)
@@ -221,9 +225,19 @@ def _documents(example: Example) -> tuple[str, ...]:
     return example.negatives if example.document is None else (example.document, *example.negatives)
 
 
+def _document(row: Row) -> str | None:
+    """A text, or a list of one, as BGE's training files have it."""
+    value = row.values.get("document")
+    if isinstance(value, list):
+        if len(value) != 1:
+            raise UserError(f"{row.place}: document has {counted(len(value), 'text')}: write a row for each of them")
+        row = replace(row, values={**row.values, "document": value[0]})
+    return None if value is None else text_of(row, "document")
+
+
 def _negatives(row: Row) -> tuple[str, ...]:
     value = row.values.get("negatives")
-    if value is None:
+    if value in (None, ""):
         return ()
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not all(isinstance(text, str) and text.strip() for text in texts):

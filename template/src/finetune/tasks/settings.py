@@ -70,6 +70,11 @@ class Settings(Section):
         """The metric that chooses the best step, unless `train.metric` is set."""
         return self.main_metric
 
+    @property
+    def compares_texts(self) -> bool:
+        """Whether the loss compares whole texts, so that they are neither packed nor distilled token by token."""
+        return False
+
     def require_fit(self, max_length: int) -> None:
         """Raise ValueError, beginning with the key, where the section and `model.max_length` contradict each other."""
 
@@ -322,15 +327,63 @@ class TextGeneration(CausalLMSettings):
     """Separator: what stands between a prompt and its completion."""
 
 
+class Dpo(Section):
+    """Direct preference optimization (DPO, Rafailov et al. 2023): of two replies, the better one becomes likelier."""
+
+    beta: float = Field(default=0.1, gt=0, le=100)
+    """Beta: how strongly the model is held near its reference, the model before this training; 0.1 is usual."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
+    """Label smoothing (conservative DPO): the probability that the better reply is named wrongly in the data."""
+
+
+PREFERENCE_METRICS: dict[str, Direction] = {
+    **{"preference_accuracy": "max", "reward_margin": "max", "chosen_reward": "max", "rejected_reward": "min"},
+}
+"""Metrics of pairs of replies: TRL's rewards/accuracies, rewards/margins, rewards/chosen and rewards/rejected."""
+
+
 class Chat(CausalLMSettings):
-    """Chat (instruction tuning): the assistant's replies. Columns: messages: [{role, content}], (system), (tools)."""
+    """Chat (instruction tuning): the assistant's replies. Columns: messages: [{role, content}], (system), (tools).
+
+    With `dpo`: messages (or prompt), chosen, rejected, (system), (tools).
+    """
 
     input_columns = ("messages",)
-    target_columns = ()
     optional_columns = ("system", "tools")
 
     type: Literal["chat"]
     """Chat (instruction tuning): the assistant's replies in a dialogue, in the model's chat template."""
+    dpo: Dpo | None = None
+    """Preference tuning (DPO): learn from pairs of a better and a worse reply, the columns chosen and rejected.
+
+    The usual start is a run of chat without it (`continue_from`). Helps where it is easier to say which of two replies
+    is better than to write a perfect one.
+    """
+
+    @property
+    def target_columns(self) -> tuple[str, ...]:  # type: ignore[override]
+        """With `dpo` the pair of replies, otherwise none: the messages hold the replies."""
+        return ("chosen", "rejected") if self.dpo else ()
+
+    @property
+    def metrics(self) -> dict[str, Direction]:  # type: ignore[override]
+        """Of pairs with `dpo`, otherwise of tokens."""
+        return PREFERENCE_METRICS if self.dpo else TOKEN_METRICS
+
+    @property
+    def main_metric(self) -> str:  # type: ignore[override]
+        """With `dpo`, how often the chosen reply has the higher reward."""
+        return "preference_accuracy" if self.dpo else "perplexity"
+
+    @property
+    def compares_texts(self) -> bool:
+        return self.dpo is not None
+
+    @model_validator(mode="after")
+    def _smooths_one_loss(self) -> Self:
+        if self.dpo and self.label_smoothing:
+            raise ValueError("label_smoothing is for single tokens, which DPO does not score: set dpo.label_smoothing")
+        return self
 
 
 class Seq2SeqSettings(GenerativeSettings):

@@ -7,6 +7,7 @@ from . import settings
 from .base import Task
 from .chat import ChatTask
 from .multi_label_classification import MultiLabelClassificationTask
+from .preference import PreferenceTask
 from .ranking import RankingTask
 from .regression import RegressionTask
 from .retrieval import RetrievalTask
@@ -16,8 +17,13 @@ from .text_generation import TextGenerationTask
 from .token_classification import TokenClassificationTask
 from .translation import TranslationTask
 
+
+def _chat(section: settings.Chat) -> ChatTask:
+    return PreferenceTask(section, section.dpo) if section.dpo else ChatTask(section)
+
+
 TASKS: dict[type[settings.Settings], Callable[[Any], Task[Any, Any]]] = {
-    settings.Chat: ChatTask,
+    settings.Chat: _chat,
     settings.MultiLabelClassification: MultiLabelClassificationTask,
     settings.Ranking: RankingTask,
     settings.Regression: RegressionTask,

@@ -26,9 +26,14 @@ def cross_entropy(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Ten
     return F.cross_entropy(at_least_fp32(logits), labels, reduction="sum", label_smoothing=smoothing)
 
 
+def token_losses(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of each token, (tokens,)."""
+    return F.cross_entropy(at_least_fp32(logits), labels, reduction="none")
+
+
 def score_tokens(logits: Tensor, labels: Tensor) -> TokenScores:
     """From whole logits, (tokens, vocabulary)."""
-    losses = F.cross_entropy(at_least_fp32(logits), labels, reduction="none")
+    losses = token_losses(logits, labels)
     return TokenScores(losses.sum(), losses, logits.argmax(-1) == labels)
 
 

@@ -20,14 +20,16 @@ LossFunction = Callable[[Tensor, Tensor], Tensor]
 """From logits and labels of a micro-batch to the sum of its losses."""
 
 
-def loss_functions(setup: Setup, micro_batches: Sequence[tuple[Any, bool]]) -> list[LossFunction]:
-    """A loss function for each micro-batch of this rank: that of the task, or one with the cached gradient.
+def with_loss_functions(
+    setup: Setup, micro_batches: Sequence[tuple[Any, bool]]
+) -> list[tuple[Any, bool, LossFunction]]:
+    """Each micro-batch of this rank with a loss function: that of the task, or one with the cached gradient.
 
     The value of the latter is the sum of the losses of its rows, of all that the step compares them with.
     """
     task, world = setup.task, setup.world
     if not task.settings.compares_examples or (len(micro_batches) == 1 and world.size == 1):
-        return [task.loss] * len(micro_batches)
+        return [(micro_batch, counts, task.loss) for micro_batch, counts in micro_batches]
     vectors, labels = zip(*_first_pass(setup, micro_batches), strict=True)
     own = torch.cat(vectors).requires_grad_()
     parts = world.gather((own.detach().cpu(), torch.cat(labels).cpu()))
@@ -37,7 +39,10 @@ def loss_functions(setup: Setup, micro_batches: Sequence[tuple[Any, bool]]) -> l
     start, sizes = sum(len(found) for found, _ in parts[: world.rank]), [len(one) for one in vectors]
     values = losses.detach()[start : start + len(own)]
     of_batches = zip(micro_batches, gradient.split(sizes), values.split(sizes), strict=True)
-    return [partial(_with_gradient, found if counts else 0.0, value.sum()) for (_, counts), found, value in of_batches]
+    return [
+        (micro_batch, counts, partial(_with_gradient, found if counts else 0.0, value.sum()))
+        for (micro_batch, counts), found, value in of_batches
+    ]
 
 
 def _first_pass(setup: Setup, micro_batches: Sequence[tuple[Any, bool]]) -> Iterator[tuple[Tensor, Tensor]]:

@@ -26,11 +26,12 @@ from .background import background_writer
 from .build import Setup, build
 from .checkpoint import TrainingState, save_checkpoint
 from .clipping import clip_and_sum
-from .contrastive import loss_functions
+from .contrastive import with_loss_functions
 from .guards import find_spike, not_finite, require_finite
 from .interrupt import stop_signal
 from .memory import micro_batch_tokens, within_memory
 from .optim import Plateau, learning_rate
+from .reference import prepare_reference
 from .resume import require_same_config, require_same_inputs, restore, with_same_choices
 from .seed import separate_random_numbers, set_seed
 from .selection import validation_values
@@ -58,6 +59,7 @@ def train(
         setup = build(config, world)
         separate_random_numbers(config.train.seed, world)
         world.on_main(lambda: open_folder(config, run, setup, resume, console))
+        prepare_reference(config, run, setup, console)
         state = restore(run, setup, console) if resume else TrainingState()
         if state.step >= setup.total_steps or out_of_patience(config, state):
             console.print(f"{run.path} has already ended, at step {state.step}")
@@ -154,8 +156,7 @@ def optimizer_step(config: Config, setup: Setup, rows: Sequence[int]) -> StepSta
         ]
     )
     total, padded_tokens = torch.zeros((), dtype=setup.trainable[0].dtype, device=model.device), 0
-    losses = loss_functions(setup, micro_batches)
-    for number, (((part, chosen), counts), loss_of) in enumerate(zip(micro_batches, losses, strict=True), 1):
+    for number, ((part, chosen), counts, loss_of) in enumerate(with_loss_functions(setup, micro_batches), 1):
         batch = setup.batching.make_batch(part, chosen).to(model.device)
         share = counts / max(1, scored_labels)  # 0 for another rank's micro-batch, computed to keep step with it
         with accumulate_only(setup.ddp, unless=number == len(micro_batches)), setup.embeddings.by_rows():

@@ -11,13 +11,18 @@ from .dialogues import NAMES, dialogue_forms
 from .form import Form, Object, unpaired
 from .instructions import instruction_forms, to_columns, to_messages
 from .label_studio import STUDIO_ALL_LABELS, STUDIO_ENTITIES, STUDIO_NUMBER, STUDIO_ONE_LABEL
+from .preferences import preference_forms
 from .spacy_training import TRAINING_ALL_LABELS, TRAINING_ENTITIES, TRAINING_ONE_LABEL
 from .translations import TRANSLATIONS
 
 SOURCE_TARGET = instruction_forms((("source",),), partial(to_columns, "source", "target"))
 
 FORMS: Mapping[str, tuple[Form, ...]] = {
-    "chat": (*dialogue_forms(), *instruction_forms(tuple((name,) for name in NAMES), to_messages)),
+    "chat": (
+        *preference_forms(),
+        *dialogue_forms(),
+        *instruction_forms(tuple((name,) for name in NAMES), to_messages),
+    ),
     "multi-label-classification": (*STUDIO_ALL_LABELS, *ALL_LABELS, TRAINING_ALL_LABELS),
     "regression": STUDIO_NUMBER,
     "summarization": (TARGETS, *SOURCE_TARGET),

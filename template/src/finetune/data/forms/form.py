@@ -25,6 +25,8 @@ class Form:
     """Whether the tool says that an object is no example to learn from; such objects are left out and counted."""
     reason: str = ""
     """Why they are left out, in words."""
+    is_said: bool = True
+    """Whether a notice says that a file has this form; not where it is one of the task's documented ones."""
 
 
 def unpaired(value: Any) -> Any:

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from ...tasks.settings import Settings
-from ..examples import rows_of
+from ..examples import rows_to_explain
 from ..service import Service
 
 METHOD: Any = Literal["gradients", "occlusion", "both"]
@@ -60,14 +60,14 @@ def make_router(service: Service) -> APIRouter:
         """Rows as for /v1/predict → how much each word contributes, by integrated gradients or by leaving it out."""
         given: Any = body
         methods = ["gradients", "occlusion"] if given.method == "both" else [given.method]
-        rows = service.rows(given.rows)
+        rows = service.rows(given.rows, labelled=service.config.task.type == "retrieval")
         return {"explanations": await service.explain(rows, methods, given.label, given.word)}
 
     return router
 
 
 def _request(settings: Settings, most: int) -> type[BaseModel]:
-    rows = Field(description=f"At most {most} rows.", examples=[rows_of(settings)])
+    rows = Field(description=f"At most {most} rows.", examples=[rows_to_explain(settings)])
     return create_model(
         "RowsToExplain",
         __config__=ConfigDict(extra="forbid"),

@@ -14,6 +14,7 @@ from ...tasks.settings import Chat, Generation
 from ..examples import rows_of, text_of
 from ..limits import Problem
 from ..service import Service, Written
+from .models import add_models
 from .scores import adjusted, in_body, unsupported
 from .sse import events
 
@@ -110,19 +111,7 @@ def make_router(service: Service) -> APIRouter:
     """The routes for the task: of chat, or of text generation."""
     router, settings = APIRouter(tags=["OpenAI"]), service.config.task
     generation: Generation = settings.generation  # type: ignore[union-attr]
-    model = {"id": service.name, "object": "model", "created": service.created, "owned_by": "finetune"}
-
-    @router.get("/v1/models")
-    async def models() -> Any:
-        """The one model."""
-        return {"object": "list", "data": [model]}
-
-    @router.get("/v1/models/{name}")
-    async def one_model(name: str) -> Any:
-        """The one model."""
-        if name != service.name:
-            raise Problem(404, "not-found", f"there is no model of this name: take {service.name}")
-        return model
+    add_models(router, service)
 
     async def chat(body: ChatCompletion) -> Any:
         """The assistant's reply; with `stream`, piece by piece as server-sent events."""

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from ...tasks.settings import ProbabilitySettings, Settings
 from ..examples import rows_of
 from ..service import Service
+from ..vectors import embed, texts_of_rows
 
 
 class Classified(BaseModel):
@@ -61,6 +62,12 @@ class Ranked(BaseModel):
     rank: int
 
 
+class Embedded(BaseModel):
+    """The vector of the query, or of a row that has none, of the document; its Euclidean norm is 1."""
+
+    embedding: list[float]
+
+
 class Text(BaseModel):
     """A generated text."""
 
@@ -73,6 +80,7 @@ ANSWERS: dict[str, Any] = {
     "regression": Number,
     "token-classification": Entities | Tags,
     "ranking": Ranked,
+    "retrieval": Embedded,
 }
 """The answer to a row of each task; those that are not named here generate texts."""
 
@@ -86,6 +94,9 @@ def make_router(service: Service) -> APIRouter:
     async def predict(body: request) -> Any:  # type: ignore[valid-type]
         """Rows of the task's own data format, without the label → predictions in their order."""
         asked: Any = body
+        if settings.type == "retrieval":
+            vectors = await embed(service, texts_of_rows(service, asked.rows), "rows")
+            return {"predictions": [{"embedding": vector.tolist()} for vector in vectors]}
         least = getattr(asked, "min_confidence", None)
         return {"predictions": await service.predict(service.rows(asked.rows), min_confidence=least)}
 
