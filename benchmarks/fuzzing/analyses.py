@@ -55,15 +55,14 @@ def original(target: str) -> bytes:
 def sweep_of(run: Path) -> str:
     """The state of a sweep whose trials have ended."""
     from finetune.sweep.settings import read_sweep
-    from finetune.sweep.state import State, Trial, TrialRun
+    from finetune.sweep.state import FREE_TO_CHANGE, State, Trial, TrialRun
 
     with contextlib.chdir(run.parent.parent):
         Path("sweep.yaml").write_text(json.dumps({**VARY, "config": str(run / "config.json")}), encoding="utf-8")
         plan = read_sweep(Path("sweep.yaml"))
         runs = [TrialRun(name="trial-1-seed-1", seed=1, ending="finished", value=0.5, step=1, curve=[(1, 0.5)])]
         state = State(metric=plan.metric, lower_is_better=False, sweep={}, base={}, trials=[])
-        state.sweep = plan.sweep.model_dump(mode="json", exclude={"trials", "seeds", "parallel", "prune", "name", "dir"},
-                                            exclude_none=True)  # fmt: skip
+        state.sweep = plan.sweep.model_dump(mode="json", exclude={*FREE_TO_CHANGE, "name", "dir"}, exclude_none=True)
         state.base = plan.base.model_dump(mode="json", exclude={"run"})
         state.trials = [Trial(number=1, values={"optim.lr": 0.001}, runs=runs)]
         return state.model_dump_json()
