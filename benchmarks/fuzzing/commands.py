@@ -15,7 +15,7 @@ from .runs import ROWS, trained
 from .target import ACCEPTED, REFUSED, Target
 
 VERBS = ("train", "evaluate", "predict", "fetch", "doctor", "schema", "report", "export", "check-data", "init-data",
-         "plan", "monitor", "serve", "push", "x", "")  # fmt: skip
+         "plan", "monitor", "serve", "push", "search", "mine", "x", "")  # fmt: skip
 """Names of commands. Where the arguments are right, the work itself is left out."""
 WORDS = ("--help", "-h", "--version", "--resume", "--split", "test", "--data", "--text", "a", "--text-pair", "--output",
          "--to", "--config", "--revision", "--days", "--clean", "--port", "--host", "--device", "cpu", "--precision",
@@ -23,7 +23,8 @@ WORDS = ("--help", "-h", "--version", "--resume", "--split", "test", "--data", "
          "auto", "configs/x.yaml", "missing.yaml", "runs/x", "latest", ".", "..", "/", "/dev/null", "data.jsonl", "",
          " ", "-", "--", "--=", "-x", "--port=99999", "--min-confidence=nan", "--days=-1", "a=b", "train.epochs=1", "=",
          "model=[", "\udcff", "\x1b[2J", "x" * 5000, "~", "*.csv", "[b]", "1e999", "9" * 400, "nan", "-1", "0.5", "[/]",
-         "\u202e", "{", "@x", "$HOME", "run.name=..", "data.train=missing.jsonl", "model.name=../x")  # fmt: skip
+         "\u202e", "{", "@x", "$HOME", "run.name=..", "data.train=missing.jsonl", "model.name=../x", "--query",
+         "--rerank", "--top", "--json", "--count", "--corpus")  # fmt: skip
 CONFIG = {"task": {"type": "text-classification"}, "model": {"name": "tiny:bert"}, "data": {"train": "data.jsonl"}}
 
 

@@ -106,6 +106,24 @@ def test_scored_are_the_replies_behind_the_prompt(project: Project) -> None:
     assert (chosen.scored_labels, rejected.scored_labels, rejected.prompt) == (1, 0, [])
 
 
+def test_a_template_that_rewrites_replies_takes_pairs_of_one_message(project: Project) -> None:
+    """As Qwen3's, which drops thoughts: a reply of several messages would be several texts."""
+    long = [*REPLIES[0], *messages("And 8 ?", "Too .")]
+    task = PreferenceTask(settings := Chat.model_validate({"type": "chat", "dpo": {}}), settings.dpo)  # type: ignore[arg-type]
+    for chosen, count in ((CHOSEN, 2), (long, 0)):
+        example = read(project, {"prompt": PROMPT, "chosen": chosen, "rejected": REJECTED})
+        tokenizer = tiny_tokenizer("tiny:gpt2", list(task.texts([example])) * 2)
+        tokenizer.chat_template = (
+            "{% for m in messages %}{{ m.role }}: {% if m.role == 'user' or loop.last %}{{ m.content }}{% endif %}\n"
+            "{{ eos_token }}{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+        )
+        if count:
+            assert len(task.encode([example], tokenizer, 200).features) == count
+        else:
+            with pytest.raises(UserError, match=r"^one\.jsonl:1: .*let chosen and rejected be one reply each"):
+                task.encode([example], tokenizer, 200)
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [

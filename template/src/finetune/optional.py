@@ -29,7 +29,7 @@ class Part:
     verbs: tuple[str, ...] = ()
     """Commands: each is a click command in `<folder>/command.py`, named like the verb with `_` for `-`."""
     keys: tuple[str, ...] = ()
-    """Top-level keys of the config."""
+    """Keys of the config, such as `run.track`."""
 
 
 PARTS = {
@@ -48,7 +48,7 @@ PARTS = {
     "baselines": Part(),
     "sweep": Part(verbs=("sweep",)),
     "pipeline": Part(verbs=("pipeline",)),
-    "track": Part(verbs=("track",)),
+    "track": Part(verbs=("track",), keys=("run.track",)),
     "search": Part(verbs=("search", "mine")),
 }
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from ..config.flat import flat
 from ..errors import UserError
 from ..files import Folder
 from ..parsing import reason
@@ -136,13 +137,7 @@ def load_state(plan: Plan, folder: Folder) -> State:
     return before
 
 
-def _difference(then: dict[str, Any], now: dict[str, Any], prefix: str = "") -> str:
+def _difference(then: dict[str, Any], now: dict[str, Any]) -> str:
     """The first key at which two configs differ; empty if there is none."""
-    for key in sorted(then.keys() | now.keys()):
-        one, other = then.get(key), now.get(key)
-        if isinstance(one, dict) and isinstance(other, dict):
-            if found := _difference(one, other, f"{prefix}{key}."):
-                return found
-        elif one != other:
-            return f"{prefix}{key}"
-    return ""
+    one, other = flat(then), flat(now)
+    return next((key for key in sorted(one.keys() | other.keys()) if one.get(key) != other.get(key)), "")

@@ -2,10 +2,10 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice, pairwise
-from typing import Any
 
+import numpy as np
 import regex
 
 from .entities import BY_CHARACTER
@@ -43,40 +43,30 @@ class BM25:
 
     def score(self, query: str, document: str) -> float:
         """The sum over the query's tokens of idf · tf · (k1 + 1) / (tf + k1 · (1 - b + b · length / mean length))."""
-        counts = Counter(self._tokenize(query))
-        return sum(counts[token] * weight for token, weight in self._weights(document, counts).items())
+        tokens = self._tokenize(document)
+        counts, norm = Counter(tokens), K1 * (1 - B + B * len(tokens) / self._mean)
+        return sum(
+            times * self.idf(token) * counts[token] * (K1 + 1) / (counts[token] + norm)
+            for token, times in Counter(self._tokenize(query)).items()
+            if token in counts
+        )
 
     def score_all(self, queries: Sequence[str], documents: Sequence[str]) -> Score:
         """The same scores, of each query for all documents, as products of sparse matrices."""
-        columns = {token: number for number, token in enumerate(self._frequency)}
-        weights = _sparse([self._weights(document, columns) for document in documents], columns)
-        counts = _sparse([Counter(self._tokenize(query)) for query in queries], columns)
-        transposed = weights.T.tocsr()
-        return lambda rows: (counts[rows] @ transposed).toarray()
+        from scipy.sparse import csr_matrix
+        from sklearn.feature_extraction.text import CountVectorizer
 
-    def _weights(self, document: str, wanted: Container[str]) -> dict[str, float]:
-        """What each token of a document that is wanted adds to the score of a query that has it once."""
-        tokens = self._tokenize(document)
-        norm = K1 * (1 - B + B * len(tokens) / self._mean)
-        return {
-            token: self.idf(token) * times * (K1 + 1) / (times + norm)
-            for token, times in Counter(tokens).items()
-            if token in wanted
-        }
-
-
-def _sparse(rows: Sequence[dict[str, Any]], columns: dict[str, int]) -> Any:
-    """(rows, columns): the values by their tokens; tokens without a column are left out."""
-    from scipy.sparse import csr_matrix
-
-    cells = [
-        (number, columns[token], value)
-        for number, row in enumerate(rows)
-        for token, value in row.items()
-        if token in columns
-    ]
-    lines, places, values = zip(*cells, strict=True) if cells else ((), (), ())
-    return csr_matrix((values, (lines, places)), (len(rows), len(columns)), dtype=float)
+        counter = CountVectorizer(analyzer=self._tokenize)
+        try:
+            found = counter.fit_transform(documents).tocoo()
+        except ValueError:  # no document has a token
+            return lambda rows: np.zeros((len(queries[rows]), len(documents)))
+        norms = K1 * (1 - B + B * np.asarray(found.sum(1)).ravel() / self._mean)
+        idf = np.array([self.idf(token) for token in counter.get_feature_names_out()])
+        gains = idf[found.col] * found.data * (K1 + 1) / (found.data + norms[found.row])
+        weights = csr_matrix((gains, (found.row, found.col)), found.shape).T.tocsr()
+        counts = counter.transform(queries)
+        return lambda rows: (counts[rows] @ weights).toarray()
 
 
 def corpus_score(queries: Sequence[str], corpus: Sequence[str]) -> Score:
