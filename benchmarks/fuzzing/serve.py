@@ -34,6 +34,7 @@ HF_GENERATION = [
 BODIES: dict[str, dict[str, list[Any]]] = {
     "text-classification": {
         "/v1/predict": [{"rows": [{"text": TEXT}, {"text": "b"}]}],
+        "/v1/explain": [{"rows": [{"text": "a b"}], "method": "both", "label": "good"}],
         "/": HF, "/predict": TEI, "/invocations": TEI, "/v2/models/model/infer": [TENSORS],
     },
     "token-classification": {
