@@ -5,6 +5,7 @@ import json
 import math
 import random
 import statistics
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -251,6 +252,16 @@ def test_the_mean_over_seeds_chooses_and_the_test_is_looked_at_once(
 
     assert main(["sweep", str(file)]) == OK
     assert len(trainings.started) == 18, "what has ended is not repeated, and the test is not looked at again"
+
+
+def test_trials_that_tie_are_named(
+    project: Project, trainings: type[Training], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "score", lambda *_: 0.25)
+    assert main(["sweep", str(write(project)), "trials=3", "seeds=1"]) == 0
+    printed = capsys.readouterr().out
+    assert "Best: trial 1 of 3 that finished (the same f1_macro: 2, 3): " in printed
+    assert printed.count(" best") == 3 + 1, "three rows, and the config of the best"
 
 
 def test_the_loss_is_minimized(project: Project, trainings: type[Training]) -> None:
