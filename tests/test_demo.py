@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from conftest import DATA_FORMAT, TASKS
 from ft_template.create.bake import bake
 from warm import run
@@ -80,6 +81,13 @@ def test_demo_starts_to_learn(demo: Path, task: str) -> None:
     run(demo, "finetune", "predict", "latest", str(source))
     predicted = (folder / "predictions" / source.name).read_text("utf-8").splitlines()
     assert len(predicted) == len((demo / source).read_text("utf-8").rstrip("\n").splitlines())
+
+
+def test_the_trials_of_the_sweep_are_long_enough_to_learn(demo: Path, task: str) -> None:
+    """Where no trial learns, all are equally bad, and the sweep chooses nothing."""
+    sweep = yaml.safe_load((demo / "sweeps/demo.yaml").read_text("utf-8"))
+    [steps] = sweep["vary"]["train.max_steps"]
+    assert steps >= START[task][0]
 
 
 @pytest.mark.slow

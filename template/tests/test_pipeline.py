@@ -117,7 +117,7 @@ def test_stopped_in_a_stage_it_goes_on_there(
 
     monkeypatch.setattr(stages, "main", stops_in_chat)
     assert main(["pipeline", str(pipeline)]) == INTERRUPTED
-    assert "to continue: python -m finetune pipeline service.yaml" in capsys.readouterr().out
+    assert f"to continue: python -m finetune pipeline {pipeline}" in capsys.readouterr().out
     trained = [Path(arguments[1]).stem for arguments in asked]
     assert trained == ["retrieval", "ranking", "chat"]
 

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from finetune.cli import main
 from finetune.config.load import load_config
 from finetune.data.features import IGNORE
+from finetune.data.rows import Row
 from finetune.dataset import new_task, read_split
 from finetune.errors import UserError
 from finetune.model.tiny import tiny_tokenizer
@@ -182,7 +183,14 @@ def test_an_export_has_no_reference(project: Project) -> None:
     assert main(["train", str(write_config(project, "dpo", train={"max_steps": 2})), "run.name=dpo"]) == 0
     assert main(["export", "runs/dpo", "out"]) == 0
     assert not [*Path("out").rglob("reference*")]
-    assert load_saved_model(Path("runs/dpo/best")).task.reference is not None  # type: ignore[attr-defined]
+    saved = load_saved_model(Path("runs/dpo/best"))
+    task = saved.task
+    assert isinstance(task, PreferenceTask)
+    assert task.reference is not None
+    assert task.error_measure == "probability"
+    prompt = task.unlabelled_example(Row("x:1", {"messages": "Hello"}, {}))  # as `explain` reads it
+    [feature] = task.encode([prompt], saved.tokenizer, 64).features
+    assert task.batch_labels([feature], feature.length)[0, 0].isnan()
 
 
 def test_a_pair_without_a_reference_is_refused(project: Project, refused: Callable[..., str]) -> None:

@@ -14,9 +14,11 @@ from conftest import needs
 from test_serving import Running, assert_close, serving
 
 from finetune import optional
+from finetune.cli import main
 from finetune.predict import Predictor
 from finetune.retrieval_prompt import question_with_passages
 from finetune.run.folder import RunFolder
+from finetune.serving import server as server_module
 from finetune.serving.model import Source
 from finetune.serving.search import Corpus, Passage
 from finetune.serving.service import Service
@@ -180,6 +182,36 @@ def test_openapi_has_an_example_that_works(shop: Running) -> None:
 def test_without_a_corpus_there_is_no_route(serving: Any) -> None:
     assert serving("retrieval").refused("/v1/search", {"query": "a"}) == (404, "not-found")
     assert "search" not in serving("retrieval").ask("/info")
+
+
+def test_options_of_the_command(finished: Any, monkeypatch: pytest.MonkeyPatch, corpus: Path) -> None:
+    given: list[Any] = []
+
+    class Recorded:
+        stopped_by = None
+
+        def __init__(self, *arguments: Any) -> None:
+            given.extend(arguments)
+
+        def run(self, sockets: list[Any]) -> None:
+            sockets[0].close()
+
+    monkeypatch.delenv("API_KEY", raising=False)
+    monkeypatch.setattr(server_module, "Server", Recorded)
+    runs = {}
+    for task in ("ranking", "chat", "retrieval"):
+        finished(task)
+        runs[task] = Path("runs/config").rename(f"runs/{task}")
+    serve = ["serve", str(runs["retrieval"]), "--port", "0", "--corpus", str(corpus), "--precision", "bf16"]
+    assert main([*serve, "--rerank", str(runs["ranking"]), "--answer", str(runs["chat"]), "--candidates", "7"]) == 0
+    found = given[-1]
+    assert (found.path, found.top, found.candidates) == (corpus, 5, 7)
+    assert (found.rerank.run.path, found.answer.run.path) == (runs["ranking"], runs["chat"])
+    assert found.answer.config.train.precision == "bf16"
+    assert main([*serve, "--top", "2"]) == 0
+    assert given[-1] == Corpus(corpus, None, None, 2, 50)
+    assert main(serve[:4]) == 0
+    assert given[-1] is None
 
 
 def test_options_that_do_not_fit(
