@@ -408,3 +408,28 @@ def test_optuna_is_asked_for_only_where_it_is_needed(
     file = write(project, search="tpe", name="other")
     assert refused("sweep", file).endswith("needs optuna: pip install -c constraints.txt optuna")
     assert isinstance(read_sweep(file).sweep.vary["optim.lr"], Range)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"values": {}}, "trial 1 has other keys than the sweep"),
+        ({"values": {"optim.lr": "../../x"}}, "trial 1: argument"),
+        ({"runs": [{"name": "../../x", "seed": 1}]}, "trial 1 names no folders of runs in it"),
+        ({"runs": []}, "trial 1 names no folders of runs in it"),
+    ],
+)
+def test_a_state_from_somebody_else_names_no_other_folders(
+    change: dict[str, Any], said: str, project: Project, refused: Callable[..., str]
+) -> None:
+    """A lock would be made beside the folder of each run."""
+    project.config("text-classification")
+    project.write("search.yaml", yaml.safe_dump({"config": "config.yaml", "vary": {"optim.lr": [0.1, 0.2]}}))
+    plan = read_sweep(Path("search.yaml"))
+    plan.folder.mkdir(parents=True)
+    trial = {"number": 1, "values": {"optim.lr": 0.1}, "runs": [{"name": "trial-1-seed-1", "seed": 1}]} | change
+    state = json.loads(load_state(plan, Folder(plan.folder)).model_dump_json()) | {"trials": [trial]}
+    (plan.folder / "sweep.json").write_text(json.dumps(state))
+    before = sorted(Path().rglob("*"))
+    assert f"sweep.json: {said}" in refused("sweep", "search.yaml")
+    assert {path.name for path in {*Path().rglob("*")} - {*before}} <= {"logs", ".lock"}
