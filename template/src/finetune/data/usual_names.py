@@ -105,8 +105,8 @@ def ways_to_read(required: Iterable[str], optional: Iterable[str], columns: Sequ
             choices.append([*both, *([] if two in must else [{one: name} for name in named_as(one, columns)])])
             must -= {one, two}
     choices += [[{name: column} for column in named_as(name, columns)] for name in sorted(must)]
-    choices += [
-        found for name in FOUND_ALONE if name in may and (found := [{name: n} for n in named_as(name, columns)])
-    ]
+    for name in FOUND_ALONE:
+        if name in may and (found := named_as(name, columns)):
+            choices.append([{name: column} for column in found])
     ways = [{name: column for part in parts for name, column in part.items()} for parts in product(*choices)]
     return [way for way in ways if len({*way.values()}) == len(way)]

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ..config.flat import flat
 from ..errors import UserError
-from ..files import Folder
+from ..files import Folder, is_plain
 from ..parsing import reason
 from ..run.records import Count, Number, Typed
 from .settings import Plan
@@ -132,6 +132,15 @@ def load_state(plan: Plan, folder: Folder) -> State:
                 f"{what}: {key} has changed since the sweep in {folder.path} was started: change it back to go on, or "
                 f"start another sweep with name=..."
             )
+    for trial in before.trials:
+        if not trial.runs or not all(is_plain(run.name) for run in trial.runs):
+            raise UserError(f"{folder.path / FILE}: trial {trial.number} names no folders of runs in it: {remedy}")
+        if trial.values.keys() != plan.sweep.vary.keys():
+            raise UserError(f"{folder.path / FILE}: trial {trial.number} has other keys than the sweep: {remedy}")
+        try:
+            plan.config(trial.values)
+        except UserError as error:
+            raise UserError(f"{folder.path / FILE}: trial {trial.number}: {error}") from error
     for run in (run for trial in before.trials for run in trial.runs if run.ending == "failed"):
         run.ending, run.sentence = "waiting", ""
     return before

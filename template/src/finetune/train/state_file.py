@@ -50,7 +50,7 @@ def load_state(path: Path) -> Any:
     def nested(value: Any) -> Any:
         match value:
             case {"tensor": name}:
-                if name not in tensors:
+                if isinstance(name, str) and name not in tensors:
                     raise UserError(f"{path}.safetensors: '{shortened(str(name))}' is missing: {ANEW}")
                 used.add(name)
                 return tensors[name]
