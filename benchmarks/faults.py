@@ -51,8 +51,12 @@ RELIABILITY = (
     Fault(
         "a file is replaced, not written in place",
         "files.py",
-        '    temporary = _temporary(path)\n    try:\n        with temporary.open("xb")',
-        '    temporary = path\n    try:\n        with temporary.open("wb")',
+        "    temporary = _temporary(path, folder)\n"
+        "    name: str | Path = temporary if folder is None else temporary.name\n"
+        "    try:\n        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL",
+        "    temporary = path\n"
+        "    name: str | Path = temporary if folder is None else temporary.name\n"
+        "    try:\n        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC",
         CRASH + "test_a_model_or_file_that_is_replaced_is_the_old_one_or_the_new_one",
     ),
     Fault(
@@ -79,8 +83,8 @@ RELIABILITY = (
     Fault(
         "a resume draws the random numbers of the run",
         "train/checkpoint.py",
-        '        _set_random_states(tensors["random"][parts.world.rank])',
-        "        pass",
+        '            _set_random_states(trainer["random"][parts.world.rank])',
+        "            pass",
         "test_resume.py::test_resume_bit_exact",
     ),
     Fault(

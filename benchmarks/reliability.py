@@ -1,7 +1,7 @@
 """What is lost when commands are killed: nothing.
 
 python dev.py bench reliability [--kills N] [--states N] [--steps N] [--seed N] [--part kills signals states growth]
-    [--command NAME...]
+    [--command NAME...] [--wheels FOLDER]
 
 kills: SIGKILL at random moments of every command that writes, of `ft-template new` and of `setup_env.py`. Each is
 repeated, or resumed, and what it leaves is compared bit by bit with a command that ran through.
@@ -58,7 +58,7 @@ from test_growth import LONG, grown
 from test_kills import LOOP
 
 SHARES = {"train": 0.4, "setup_env.py (uv)": 0.05, "setup_env.py (pip)": 0.05}
-"""Shares of the kills; the other commands have equal ones of the rest."""
+"""Shares of the kills; the other commands have equal ones of the rest. Kills of one command alone are all of its."""
 
 
 @contextmanager
@@ -119,8 +119,10 @@ def kill_installations(name: str, wheels: Path, uv: Path | None, folder: Path, k
     return found
 
 
-def kill_all(folder: Path, kills: int, seed: int, wanted: list[str]) -> Iterator[Kills]:
-    """The wanted ones of all commands that write; none: all."""
+def kill_all(
+    folder: Path, kills: int, seed: int, wanted: list[str], real_wheels: Path | None = None
+) -> Iterator[Kills]:
+    """The wanted ones of all commands that write; none: all. `real_wheels`: packages that are installed as well."""
     prepared, empty, scratch = folder / "prepared", folder / "empty", folder / "scratch"
     empty.mkdir()
     scratch.mkdir()
@@ -133,7 +135,7 @@ def kill_all(folder: Path, kills: int, seed: int, wanted: list[str]) -> Iterator
     rest = (1 - sum(SHARES.values())) / (len(here) - 1)
 
     def number(name: str) -> int:
-        return max(1, round(kills * SHARES.get(name, rest)))
+        return kills if wanted == [name] else max(1, round(kills * SHARES.get(name, rest)))
 
     for verb, start_from in here:
         if wanted and verb.name not in wanted:
@@ -147,6 +149,8 @@ def kill_all(folder: Path, kills: int, seed: int, wanted: list[str]) -> Iterator
     wheels.mkdir()
     for name, pin in (("alpha", "1.0"), ("alpha", "1.1"), ("beta", "1.0")):
         test_setup_env.make_wheel(wheels, name, pin)
+    for wheel in real_wheels.glob("*.whl") if real_wheels else ():
+        shutil.copy(wheel, wheels)
     for name, program in installers.items():
         if wanted and name not in wanted:
             continue
@@ -159,7 +163,7 @@ def kill_all(folder: Path, kills: int, seed: int, wanted: list[str]) -> Iterator
 def report_kills(folder: Path, options: argparse.Namespace) -> int:
     print("| command | kills | lost | not equal |\n| --- | --- | --- | --- |")
     total, faults = Kills("**together**"), []
-    for found in kill_all(folder, options.kills, options.seed, options.command):
+    for found in kill_all(folder, options.kills, options.seed, options.command, options.wheels):
         print(f"| {found.name} | {found.kills} | {len(found.lost)} | {len(found.unequal)} |", flush=True)
         print("\n".join((*found.lost, *found.unequal)), file=sys.stderr, flush=True)
         total.kills += found.kills
@@ -243,6 +247,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--part", nargs="+", choices=PARTS, default=[*PARTS])
     parser.add_argument("--command", nargs="+", default=[], help="kill these only")
+    parser.add_argument("--wheels", type=Path, help="folder of wheels that setup_env.py installs as well")
     options = parser.parse_args()
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "safetensors"))
     print(f"{platform.platform()}, Python {platform.python_version()}, {versions}, seed {options.seed}\n")

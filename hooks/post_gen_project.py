@@ -17,7 +17,7 @@ OLDEST_PYTHON = (3, 11)
 CACHES = ("__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache")
 
 # Folders in which every file may be excluded by an answer.
-OPTIONAL_FOLDERS = (".vscode", "deploy", "notebooks")
+OPTIONAL_FOLDERS = (".vscode", "data", "deploy", "notebooks", "pipelines")
 
 
 def clean_up(project: Path) -> None:

@@ -146,6 +146,12 @@ def method_error(task: str, method: str) -> str | None:
     """The error message for a task that the method does not support."""
     if method == "head" and task in GENERATIVE:
         return f"method 'head' does not support {task}: a generative model has no new head; choose lora or full."
+    if method == "head" and task == "retrieval":
+        return (
+            f"method 'head' does not support {task}: its vectors come from the body of the model; choose lora or full."
+        )
+    if method == "prompt" and task == "retrieval":
+        return f"method 'prompt' does not support {task}: the added tokens would be pooled; choose prefix or lora."
     if method == "prompt" and task == "token-classification":
         return f"method 'prompt' does not support {task}: the added tokens have no tags; choose prefix or lora."
     return None

@@ -17,6 +17,7 @@ DATA_FORMAT = {
     "regression": "jsonl",
     "token-classification": "conll",
     "ranking": "jsonl",
+    "retrieval": "jsonl",
     "text-generation": "jsonl",
     "chat": "jsonl",
     "translation": "jsonl",

@@ -43,6 +43,13 @@ AGENTS.md CLAUDE.md constraints.txt hashes.txt pyproject.toml setup_env.py
 configs/demo.yaml configs/train.yaml sweeps/demo.yaml
 data/demo/README.md data/demo/test.{format} data/demo/train.{format} data/demo/validation.{format}
 """
+CUSTOMER_SERVICE = """
+.idea/runConfigurations/Customer_service.xml .idea/runConfigurations/Mine_hard_negatives.xml
+.idea/runConfigurations/Search.xml pipelines/customer-service.yaml
+data/customer-service/chat-test.jsonl data/customer-service/chat-train.jsonl
+data/customer-service/chat-validation.jsonl data/customer-service/corpus.jsonl
+"""
+"""Of projects of the task retrieval."""
 
 
 def template_files(repository: Path) -> dict[str, bytes]:
@@ -64,6 +71,8 @@ def test_exactly_these_files(project: Path, repository: Path) -> None:
     expected = FILES.format(slug="my-project", format=DATA_FORMAT[task]).split()
     if task == "text-classification":
         expected.append("configs/continual.yaml")
+    if task == "retrieval":
+        expected += CUSTOMER_SERVICE.split()
 
     assert set(files(project)) == package | set(expected)
 
@@ -145,8 +154,8 @@ def test_record_holds_the_version_and_the_answers(bake_project: Bake) -> None:
 
 
 def test_first_line_of_a_config_is_its_command(project: Path) -> None:
-    verbs = {"configs": "train", "sweeps": "sweep"}
-    for config in (file for folder in verbs for file in (project / folder).iterdir()):
+    verbs = {"configs": "train", "sweeps": "sweep", "pipelines": "pipeline"}
+    for config in (file for folder in verbs for file in (project / folder).glob("*")):
         lines = config.read_text(encoding="utf-8").splitlines()
         folder = config.parent.name
         assert lines[0] == f"# python -m finetune {verbs[folder]} {folder}/{config.name}"
@@ -210,6 +219,7 @@ def test_the_chinese_readme_names_every_task_and_commands_of_the_other(bake_proj
         ("text-classification", "google-bert/bert-base-chinese"),
         ("token-classification", "google-bert/bert-base-chinese"),
         ("ranking", "google-bert/bert-base-chinese"),
+        ("retrieval", "BAAI/bge-small-zh-v1.5"),
         ("text-generation", "Qwen/Qwen2.5-0.5B"),
         ("chat", "Qwen/Qwen2.5-0.5B-Instruct"),
         ("translation", "bigscience/mt0-small"),

@@ -13,16 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import DATA_FORMAT, IN_BOTH
+from conftest import DATA_FORMAT, IN_BOTH, files
 from finetune.check_data.check import check_data
 from finetune.config.config import Config
+from finetune.retrieval_prompt import question_with_passages
 
 ROOT = Path(__file__).resolve().parents[1]
-DEMO = ROOT / "template" / "data" / "demo"
+DATA = ROOT / "template" / "data"
+DEMO = DATA / "demo"
+SERVICE = DATA / "customer-service"
 SPLITS = ("train", "validation", "test")
 SINGLE_TEXTS = {"text-classification": (4, 45), "multi-label-classification": (3, 60), "regression": (4, 40)}  # words
 TAGS = {"billing", "bug", "cancellation", "delivery", "feature-request", "login", "praise", "refund"}
 KEYS = {"text-generation": "prompt", "chat": "messages", "translation": "source", "summarization": "source"}
+QUERIES = KEYS | {"retrieval": "query"}
 MOST_BYTES = {"chat": 900_000, "summarization": 650_000, "text-generation": 550_000}
 
 
@@ -59,9 +63,10 @@ def entities(split: str) -> list[str]:
 
 def test_the_script_makes_the_shipped_files_byte_for_byte(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "tools.demo_data", str(tmp_path)], cwd=ROOT, check=True)
-    made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    made = {path.name: path.read_bytes() for path in (tmp_path / "demo").iterdir()}
     assert {shipped(task, split).name for task in DATA_FORMAT for split in SPLITS} < set(made)
     assert made == {path.name: path.read_bytes() for path in DEMO.iterdir() if path.name != "README.md"}
+    assert files(tmp_path / "customer-service") == files(SERVICE)
 
 
 @pytest.mark.parametrize("task", DATA_FORMAT)
@@ -100,7 +105,7 @@ def test_no_example_comes_twice_not_even_with_other_numbers(task: str) -> None:
         elif task == "ranking":  # of a query all rows are in one place
             shown = [group[0]["query"] for group in candidates(split)]
         else:
-            shown = [str(row[KEYS.get(task, "text")]) for row in rows(task, split)]
+            shown = [str(row[QUERIES.get(task, "text")]) for row in rows(task, split)]
         seen.update(re.sub(r"\d+", "0", text).lower() for text in shown)
     assert seen.most_common(1)[0][1] == 1
 
@@ -210,6 +215,55 @@ def ndcg(grades: list[int]) -> float:
 
 
 @pytest.mark.parametrize("split", SPLITS)
+def test_questions_have_one_article_and_negatives_that_are_others(split: str) -> None:
+    found = rows("retrieval", split)
+    articles = corpus()
+    for row in found:
+        assert set(row) <= {"query", "document", "negatives"}
+        assert {row["document"], *row.get("negatives", [])} <= articles
+        assert row["document"] not in row.get("negatives", [])
+        assert_plain(row["query"])
+    assert 0.08 < sum("negatives" in row for row in found) / len(found) < 0.18
+
+
+def test_some_articles_answer_in_the_test_alone() -> None:
+    trained = {text for row in rows("retrieval", "train") for text in (row["document"], *row.get("negatives", []))}
+    assert len(corpus()) == 300
+    test = rows("retrieval", "test")
+    assert 0.1 < sum(row["document"] not in trained for row in test) / len(test) < 0.2
+
+
+def corpus() -> set[str]:
+    """The texts of all help articles."""
+    return {row["document"] for row in service("corpus")}
+
+
+def service(name: str) -> list[dict[str, Any]]:
+    path = SERVICE / f"{{% if cookiecutter.task == 'retrieval' %}}{name}.jsonl{{% endif %}}"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_every_answer_of_the_customer_service_quotes_a_passage_with_its_number() -> None:
+    questions: list[str] = []
+    places: Counter[int] = Counter()
+    for split in SPLITS:
+        for row in service(f"chat-{split}"):
+            user, assistant = row["messages"]
+            _, numbered, last = user["content"].split("\n\n")
+            passages, question = numbered.split("\n"), last.removeprefix("Question: ")
+            assert user["content"] == question_with_passages(question, [passage[4:] for passage in passages])
+            found = re.fullmatch(r'"(.+)" \[(\d)\]', assistant["content"])
+            assert found
+            assert passages[int(found[2]) - 1] == f"[{found[2]}] {found[1]}"
+            assert len({*passages}) == 3
+            assert {passage[4:] for passage in passages} <= corpus()
+            questions.append(question.lower())
+            places[int(found[2])] += 1
+    assert len({*questions}) == len(questions)
+    assert min(places.values()) > 0.15 * places.total()
+
+
+@pytest.mark.parametrize("split", SPLITS)
 def test_tags_are_legal_iob2(split: str) -> None:
     for sentence in sentences(split):
         previous = "O"
@@ -247,7 +301,7 @@ def test_one_word_is_a_person_a_place_and_an_organisation() -> None:
 
 def test_the_readme_shows_rows_that_are_in_the_files() -> None:
     readme = (DEMO / "README.md").read_text(encoding="utf-8")
-    for task in ("multi-label-classification", "regression", "ranking", *KEYS):
+    for task in ("multi-label-classification", "regression", "ranking", *QUERIES):
         train = shipped(task, "train").read_text(encoding="utf-8").splitlines()
         assert any(f"`{line}`" in readme for line in train)
     for split in SPLITS:

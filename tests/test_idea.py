@@ -66,6 +66,16 @@ CONFIGURATIONS = {
     "Explain": ("Evaluation", "finetune", "explain latest --split validation"),
     "Serve": ("Serving", "finetune", "serve latest --open"),
 }
+# Of projects of the task retrieval
+RETRIEVAL = {
+    "Search": ("Use", "finetune", "search runs/demo data/customer-service/corpus.jsonl --input data/demo/test.jsonl"),
+    "Mine hard negatives": (
+        "Data",
+        "finetune",
+        "mine runs/demo data/demo/train.jsonl --first 1 --last 20 --count 1",
+    ),
+    "Customer service": ("Training", "finetune", "pipeline pipelines/customer-service.yaml"),
+}
 # A debugger needs the plain console, a server shows no progress; all others draw progress bars.
 PLAIN_CONSOLE = {"Debug one batch", "Serve", "TensorBoard"}
 
@@ -101,9 +111,10 @@ def test_python_configurations(project: Path, configurations: dict[str, Element]
         assert [dict(env.attrib) for env in configuration.iter("env")] == [{"name": "PYTHONUNBUFFERED", "value": "1"}]
         found[name] = (configuration.attrib["folderName"], script, arguments)
 
+    wanted = CONFIGURATIONS | (RETRIEVAL if (project / "pipelines").is_dir() else {})
     expected = {
         name: (folder, script, arguments.format(format=data_format))
-        for name, (folder, script, arguments) in CONFIGURATIONS.items()
+        for name, (folder, script, arguments) in wanted.items()
     }
     assert found == expected
 

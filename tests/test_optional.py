@@ -19,6 +19,7 @@ USERS = {
     "compare": [".idea/runConfigurations/Compare_last_two_runs.xml"],
     "error_analysis": [".idea/runConfigurations/Errors.xml"],
     "explain": [".idea/runConfigurations/Explain.xml"],
+    "pipeline": ["schemas/pipeline.schema.json"],
     "sweep": ["sweeps/demo.yaml", "schemas/sweep.schema.json", ".idea/runConfigurations/Sweep.xml"],
 }
 """Files that use an optional folder, beside its tests."""

@@ -603,8 +603,12 @@ class Tiny:
         self.root, self.wheels, self.uv = root, wheels, uv
         (root / "src").mkdir(parents=True)
         (root / "src" / "tiny.py").write_text("import alpha, beta\n", encoding="utf-8")
-        (root / "backend.py").write_text(BACKEND, encoding="utf-8")
-        pyproject(root, PYPROJECT)
+        others = [path.name.split("-")[0] for path in wheels.glob("*.whl")]
+        self.others = sorted({*others} - {"alpha", "beta"})
+        """Further packages, whose wheels lie in the folder."""
+        pyproject(root, PYPROJECT.replace('["beta"]', json.dumps(["beta", *self.others])))
+        more = "".join(f"Requires-Dist: {name}; extra == 'dev'\\n" for name in self.others)
+        (root / "backend.py").write_text(BACKEND.replace("extra == 'dev'\\n", f"extra == 'dev'\\n{more}"))
         self.pin("1.0")
         shutil.copy(SCRIPT, root)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
@@ -668,7 +672,7 @@ class Tiny:
         notes = {"__pycache__", "RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"}
         paths = (
             path
-            for name in ("alpha", "beta", "tiny")
+            for name in ("alpha", "beta", "tiny", *self.others)
             for top in site.glob(f"*{name}*")
             for path in [top, *top.rglob("*")]
         )

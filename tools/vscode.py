@@ -19,14 +19,23 @@ FILE_NAME = "{{% if cookiecutter.editor == 'both' %}}{}{{% endif %}}"
 NOTEBOOK = """{{ '",\n    "ms-toolsai.jupyter' if cookiecutter.include_notebook else '' }}"""
 """Ends a string and begins another: Jinja reads the escapes that JSON writes."""
 EXTENSIONS = ["ms-python.python", "ms-python.debugpy", "redhat.vscode-yaml", f"charliermarsh.ruff{NOTEBOOK}"]
+CONDITIONAL = re.compile(r"\{% if (?P<condition>.+?) %\}(?P<name>.+)\{% endif %\}")
+"""Name of a run configuration that only some answers have."""
+CONDITION = "jinja"
+"""Key of an entry that only some answers have; `text` makes Jinja of it."""
+RETRIEVAL = "cookiecutter.task == 'retrieval'"
 INTERPRETER = "${command:python.interpreterPath}"
 JSON = dict[str, Any]
 
 
 def vscode_files(template: Path = TEMPLATE) -> dict[str, JSON]:
     """The contents of each file, by its name."""
-    paths = sorted((template / ".idea/runConfigurations").glob("*.xml"))
-    all_configurations = [ElementTree.parse(path).getroot()[0] for path in paths]
+    # Conditional ones first: behind each of them is another entry, so that its comma can be left out with it.
+    paths = sorted(
+        (template / ".idea/runConfigurations").iterdir(), key=lambda path: (path.suffix == ".xml", path.name)
+    )
+    paths = [path for path in paths if path.suffix == ".xml" or CONDITIONAL.fullmatch(path.name)]
+    all_configurations = [_configuration(path) for path in paths]
     runs = [
         configuration
         for configuration in all_configurations
@@ -45,12 +54,25 @@ def vscode_files(template: Path = TEMPLATE) -> dict[str, JSON]:
     }
 
 
+def _configuration(path: Path) -> Element:
+    """The run configuration of a file, with the condition in its name."""
+    found = ElementTree.parse(path).getroot()[0]
+    if name := CONDITIONAL.fullmatch(path.name):
+        found.attrib[CONDITION] = name["condition"]
+    return found
+
+
+def _condition(configuration: Element) -> JSON:
+    return {CONDITION: configuration.attrib[CONDITION]} if CONDITION in configuration.attrib else {}
+
+
 def launch(configuration: Element) -> JSON:
     """The launch entry of a run configuration, for "Run and Debug"."""
     given = options(configuration)
     module, arguments = program(configuration)
     target = {"module": module} if module else {"program": workspace_path(given["SCRIPT_NAME"])}
     return {
+        **_condition(configuration),
         "name": configuration.attrib["name"],
         "type": "debugpy",
         "request": "launch",
@@ -78,6 +100,7 @@ def task(configuration: Element) -> JSON:
     module, arguments = program(configuration)
     start = ["-m", module] if module else [workspace_path(options(configuration)["SCRIPT_NAME"])]
     return {
+        **_condition(configuration),
         "label": configuration.attrib["name"],
         "type": "process",
         "command": INTERPRETER,
@@ -132,7 +155,12 @@ def workspace_path(path: str) -> str:
 
 
 def text(content: JSON) -> str:
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    """A file of the template, with Jinja around the entries that only some answers have."""
+    written = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    entry = re.compile(rf'(?<=\n    )\{{\n +"{CONDITION}": "(.+?)",\n(.*?\n    \}},\n    )', re.DOTALL)
+    written = entry.sub(r"{% if \1 %}{\n\2{% endif %}", written)
+    mapping = re.compile(r'^( +)("schemas/pipeline\.schema\.json": ".+?",)\n\1', re.MULTILINE)
+    return mapping.sub(rf"\1{{% if {RETRIEVAL} %}}\2\n\1{{% endif %}}", written)
 
 
 def main() -> None:

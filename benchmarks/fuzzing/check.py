@@ -10,6 +10,7 @@ import tempfile
 import zlib
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,7 @@ def with_another_value(path: str, random_: random.Random) -> bytes:
     document = document_of(known)
     for _ in range(random_.randint(1, 3)):
         place, key = random_place(document, random_, stop=0.3)
-        place[key] = random_.choice(VALUES)
+        place[key] = deepcopy(random_.choice(VALUES))  # a list of them may be changed in the next turn
     if ending == ".toml":
         return toml(document).encode(errors="surrogatepass")
     return json.dumps(document, ensure_ascii=random_.random() < 0.5).encode(

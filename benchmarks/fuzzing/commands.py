@@ -15,7 +15,8 @@ from .runs import ROWS, trained
 from .target import ACCEPTED, REFUSED, Target
 
 VERBS = ("train", "evaluate", "predict", "fetch", "doctor", "schema", "report", "export", "check-data", "init-data",
-         "plan", "monitor", "serve", "push", "search", "mine", "x", "")  # fmt: skip
+         "plan", "monitor", "serve", "push", "search", "mine", "compare", "errors", "explain",
+         "sweep", "track", "x", "")  # fmt: skip
 """Names of commands. Where the arguments are right, the work itself is left out."""
 WORDS = ("--help", "-h", "--version", "--resume", "--split", "test", "--data", "--text", "a", "--text-pair", "--output",
          "--to", "--config", "--revision", "--days", "--clean", "--port", "--host", "--device", "cpu", "--precision",

@@ -20,6 +20,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "regression": [{"text": "one", "label": 1.5}, {"text": "two", "label": 2}],
     "token-classification": [{"tokens": ["Ada", "lives", "in", "Turin"], "tags": ["B-PER", "O", "O", "B-LOC"]}],
     "ranking": [{"query": "tea", "document": "green tea", "label": 1}, {"query": "tea", "document": "bar", "label": 0}],
+    "retrieval": [{"query": "tea", "document": "green tea", "negatives": ["a bar"]}],
     "text-generation": [{"prompt": "a b", "completion": "c d"}],
     "chat": [{"messages": DIALOGUE}],
 }

@@ -34,6 +34,7 @@ HF_GENERATION = [
 BODIES: dict[str, dict[str, list[Any]]] = {
     "text-classification": {
         "/v1/predict": [{"rows": [{"text": TEXT}, {"text": "b"}]}],
+        "/v1/explain": [{"rows": [{"text": "a b"}], "method": "both", "label": "good"}],
         "/": HF, "/predict": TEI, "/invocations": TEI, "/v2/models/model/infer": [TENSORS],
     },
     "token-classification": {
@@ -47,6 +48,21 @@ BODIES: dict[str, dict[str, list[Any]]] = {
         "/v1/rerank": [{"query": "tea", "documents": ["a", {"text": "b"}], "top_n": 1, "return_documents": True}],
         "/v2/rerank": [{"query": "tea", "documents": ["a", "b"], "model": "x"}],
         "/predict": [{"inputs": [["a", "b"]]}],
+    },
+    "retrieval": {
+        "/v1/predict": [{"rows": [{"query": "tea"}, {"document": "green tea"}]}],
+        "/": [{"inputs": [TEXT, "b"], "normalize": True, "prompt_name": "query"},
+              {"inputs": {"source_sentence": "a", "sentences": ["b", "c"]}, "parameters": {"truncate": True}}],
+        "/embed": [{"inputs": TEXT, "truncate": True, "truncation_direction": "Right", "dimensions": None}],
+        "/similarity": [
+            {"inputs": {"source_sentence": "a", "sentences": ["b"]}, "parameters": {"prompt_name": "query"}},
+        ],
+        "/v1/embeddings": [
+            {"input": [TEXT, "b"], "model": "x", "encoding_format": "base64", "input_type": "search_query"},
+            {"input": "a", "user": "u", "dimensions": 32, "prompt_name": "document"},
+        ],
+        "/v1/search": [{"query": "tea", "top_n": 1, "answer": True}, {"queries": ["tea", "a bar"], "top_n": 2}],
+        "/v1/explain": [{"rows": [{"query": "tea", "document": "green tea"}], "method": "occlusion"}],
     },
     "chat": {
         "/v1/predict": [{"rows": [{"messages": MESSAGES}]}],
@@ -194,6 +210,19 @@ class Answer:
         self.body += message.get("body", b"")
 
 
+def corpus_of(task: str, run: Any) -> Any:
+    """The corpus of a retrieval run, with all stages."""
+    from finetune.serving.model import Source
+    from finetune.serving.search import Corpus
+
+    if task != "retrieval":
+        return None
+    path = run.path.parent.parent / "corpus.jsonl"
+    path.write_text("".join(f"{json.dumps({'document': text})}\n" for text in ("green tea", "a bar", "a farm")))
+    ranking, chat = (Source(other, other.config()) for other in map(trained, ("ranking", "chat")))
+    return Corpus(path, ranking, chat, candidates=2)
+
+
 @cache
 def served(task: str) -> tuple[asyncio.AbstractEventLoop, Any]:
     """The loop and the gate of a server whose model is loaded."""
@@ -206,14 +235,16 @@ def served(task: str) -> tuple[asyncio.AbstractEventLoop, Any]:
 
     run = trained(task)
     loop = asyncio.new_event_loop()
-    server = Server(Source(run, run.config()), Limits(max_client_batch_size=8, payload_limit=20_000), None, print)
+    limits = Limits(max_client_batch_size=8, payload_limit=20_000)
+    server = Server(Source(run, run.config()), limits, None, print, corpus_of(task, run))
     server.service.name = "model"
 
     async def start() -> None:
-        server.engine.start()
-        await server.engine.loaded.wait()
-        if server.engine.error:
-            raise server.engine.error
+        for engine in server.engines:
+            engine.start()
+            await engine.loaded.wait()
+            if engine.error:
+                raise engine.error
 
     loop.run_until_complete(start())
     server.gate.closed = None
@@ -263,7 +294,7 @@ def require_documented(path: str, answer: Answer) -> None:
     assert problem["status"] == answer.status, shown
     assert problem["code"], shown
     assert problem["detail"], shown
-    openai = path.startswith(("/v1/chat", "/v1/completions", "/v1/models"))
+    openai = path.startswith(("/v1/chat", "/v1/completions", "/v1/embeddings", "/v1/models"))
     assert isinstance(problem["error"], dict if openai else str), shown
 
 

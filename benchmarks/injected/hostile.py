@@ -2,8 +2,8 @@
 
 from . import Fault
 
-RUNS, FOREIGN, DATA, MODELS = (
-    f"test_{name}.py::" for name in ("run_folder", "foreign_runs", "hostile_data", "model_folders")
+RUNS, FOREIGN, DATA, MODELS, CRAFTED = (
+    f"test_{name}.py::" for name in ("run_folder", "foreign_runs", "hostile_data", "model_folders", "crafted_tensors")
 )
 CHECK = "tests/test_check_hostile.py::"
 
@@ -83,8 +83,12 @@ FAULTS = (
     Fault(
         "a write that fails leaves the file before",
         "files.py",
-        '    temporary = _temporary(path)\n    try:\n        with temporary.open("xb")',
-        '    temporary = path\n    try:\n        with temporary.open("wb")',
+        "    temporary = _temporary(path, folder)\n"
+        "    name: str | Path = temporary if folder is None else temporary.name\n"
+        "    try:\n        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL",
+        "    temporary = path\n"
+        "    name: str | Path = temporary if folder is None else temporary.name\n"
+        "    try:\n        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC",
         f"{RUNS}test_a_failed_write_leaves_nothing",
     ),
     Fault(
@@ -97,8 +101,8 @@ FAULTS = (
     Fault(
         "temporary files of killed processes are removed",
         "files.py",
-        "            if _is_leftover(path):\n",
-        "            if False:\n",
+        "                    if _is_leftover(folder.path / name):\n",
+        "                    if False:\n",
         f"{RUNS}test_leftovers_of_killed_processes_are_removed_at_the_next_start",
     ),
     Fault(
@@ -111,15 +115,15 @@ FAULTS = (
     Fault(
         "… nor through a link in it",
         "run/named_files.py",
-        "_is_of_project(path.resolve(), run)",
-        "_is_of_project(path.absolute(), run)",
+        "return _is_of_project(path.resolve(), run)",
+        "return _is_of_project(path.absolute(), run)",
         f"{FOREIGN}test_data_outside_the_project_are_not_read_for_a_run",
     ),
     Fault(
         "a run names no earlier run but the recorded one",
         "run/named_files.py",
-        "manifest.is_file() and checksum(manifest) in recorded",
-        "manifest.is_file()",
+        "os.path.isfile(manifest) and checksum(manifest) in recorded",
+        "os.path.isfile(manifest)",
         f"{FOREIGN}test_an_earlier_run_is_the_one_that_was_recorded",
     ),
     Fault(
@@ -312,8 +316,8 @@ FAULTS = (
     Fault(
         "weights that are not finite are named",
         "model/folder_checks.py",
-        "            if is_weight and not",
-        "            if False and not",
+        "        require_finite_values(path, name, tensor, ANEW)\n",
+        "        pass\n",
         f"{MODELS}test_weights_that_are_not_finite_are_named",
     ),
     Fault(
@@ -350,5 +354,84 @@ FAULTS = (
         "            _require_ascending(path, sheet)\n",
         "",
         f"{DATA}test_odd_cells_of_a_workbook_are_refused",
+    ),
+    # Tensors whose manifest fits.
+    Fault(
+        "tensors of another shape are named",
+        "model/tensor_checks.py",
+        "    if tuple(shape) != tuple(like.shape):",
+        "    if False:",
+        f"{CRAFTED}test_shards_with_other_tensors_are_refused",
+    ),
+    Fault(
+        "tensors of another kind of numbers are named",
+        "model/tensor_checks.py",
+        "    if dtype != like.dtype and",
+        "    if False and",
+        f"{CRAFTED}test_shards_with_other_tensors_are_refused",
+    ),
+    Fault(
+        "tensors that do not belong to the model are named",
+        "model/tensor_checks.py",
+        "    if others := sorted(found.keys() - wanted.keys()):",
+        "    if others := []:",
+        f"{CRAFTED}test_shards_with_other_tensors_are_refused",
+    ),
+    Fault(
+        "the state of an optimizer has the shapes of its parameters",
+        "train/checkpoint.py",
+        "        require_fitting(folder / TRAINER, optimizer, _parameters(parts.optimizer), ANEW)\n",
+        "",
+        f"{CRAFTED}test_a_checkpoint_with_other_tensors_is_refused",
+    ),
+    Fault(
+        "values of an optimizer have their kinds",
+        "train/optimizer_state.py",
+        '    require_kind(file, "optimizer.param_groups", state["param_groups"], groups, remedy)\n',
+        "",
+        f"{CRAFTED}test_a_group_of_other_values_is_refused",
+    ),
+    Fault(
+        "shards follow one another without a gap",
+        "train/sharded_checkpoint.py",
+        "            if not is_next:\n",
+        "            if False:\n",
+        f"{CRAFTED}test_a_shard_that_is_not_there_is_told",
+    ),
+    Fault(
+        "Fisher information fits the weights",
+        "continual/ewc.py",
+        "        require_like(path, name, tensor, like, remedy)\n",
+        "",
+        f"{CRAFTED}test_fisher_information_of_other_tensors_is_refused",
+    ),
+    Fault(
+        "rows that a rank reads are finite",
+        "model/unread.py",
+        "        require_finite_values(self.path, self.name, rows, ANEW)\n",
+        "",
+        f"{CRAFTED}test_rows_that_are_not_finite_are_named_where_they_are_read",
+    ),
+    # Folders that change meanwhile.
+    Fault(
+        "a folder that becomes a link after its check is not followed",
+        "files.py",
+        "flags | os.O_NOFOLLOW | os.O_NONBLOCK",
+        "flags | os.O_NONBLOCK",
+        f"{RUNS}test_a_folder_that_becomes_a_link_meanwhile_leads_nowhere_else",
+    ),
+    Fault(
+        "files are written in the folder that was opened",
+        "files.py",
+        "            write_atomic(path, content, folder)\n",
+        "            write_atomic(path, content)\n",
+        f"{RUNS}test_a_folder_that_becomes_a_link_meanwhile_leads_nowhere_else",
+    ),
+    Fault(
+        "no file of a run has the name of a device",
+        "files.py",
+        "    if not re.match(DEVICES, name):",
+        "    if False:",
+        f"{RUNS}test_no_file_of_a_run_has_the_name_of_a_device",
     ),
 )

@@ -41,6 +41,12 @@ KEYS = [
     ("summarization", ["article", "highlights", "id"], {"source": "article", "target": "highlights"}),
     ("translation", ["src", "tgt"], {"source": "src", "target": "tgt"}),
     ("ranking", ["query", "passage", "relevance"], {"document": "passage", "label": "relevance"}),
+    (
+        "retrieval",
+        ["anchor", "positive", "negative"],
+        {"query": "anchor", "document": "positive", "negatives": "negative"},
+    ),
+    ("retrieval", ["query", "pos", "neg"], {"document": "pos", "negatives": "neg"}),
 ]
 """Columns of a file, and what is found among them."""
 UNCLEAR = [

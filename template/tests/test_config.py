@@ -63,6 +63,31 @@ def test_keys_of_a_deleted_folder_are_refused(key: str, project: Project, refuse
 
 
 @pytest.mark.usefixtures("no_continual")
+def test_a_run_that_records_their_defaults_is_read(project: Project, refused: Callable[..., str]) -> None:
+    config = load_config(project.write("good.yaml", HEAD))
+    recorded = project.write("config.json", config.model_dump_json())
+    assert load_config(recorded).stages == []
+    changed = json.loads(recorded.read_text()) | {"continue_from": "runs/a"}
+    assert "'continue_from' needs src/finetune/continual" in refused(
+        "train", project.write("config.json", json.dumps(changed)), "--resume"
+    )
+
+
+def test_a_key_inside_a_section_may_need_a_folder(
+    project: Project, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optional, "is_there", lambda folder: folder != "track")
+    config = project.write("bad.yaml", f"{HEAD}run:\n  name: a\n  track: mlflow\n")
+    assert "bad.yaml:9: 'run.track' needs src/finetune/track, which this project has deleted" in refused(
+        "train", config
+    )
+    assert load_config(config, ["run.track=[]"]).run.trackers == []
+    schema = json.loads(json_schema())["definitions"]["Run"]["properties"]
+    assert "name" in schema
+    assert "track" not in schema
+
+
+@pytest.mark.usefixtures("no_continual")
 def test_keys_of_a_deleted_folder_are_not_in_the_schema() -> None:
     text = json_schema()
     assert [name for name in ("stages", "continue_from", "Replay", "Ewc", "Stage") if f'"{name}"' in text] == []

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from finetune.cli import main
 from finetune.config.load import load_config
 from finetune.data.features import IGNORE
+from finetune.data.rows import Row
 from finetune.dataset import new_task, read_split
 from finetune.errors import UserError
 from finetune.model.tiny import tiny_tokenizer
@@ -106,6 +107,24 @@ def test_scored_are_the_replies_behind_the_prompt(project: Project) -> None:
     assert (chosen.scored_labels, rejected.scored_labels, rejected.prompt) == (1, 0, [])
 
 
+def test_a_template_that_rewrites_replies_takes_pairs_of_one_message(project: Project) -> None:
+    """As Qwen3's, which drops thoughts: a reply of several messages would be several texts."""
+    long = [*REPLIES[0], *messages("And 8 ?", "Too .")]
+    task = PreferenceTask(settings := Chat.model_validate({"type": "chat", "dpo": {}}), settings.dpo)  # type: ignore[arg-type]
+    for chosen, count in ((CHOSEN, 2), (long, 0)):
+        example = read(project, {"prompt": PROMPT, "chosen": chosen, "rejected": REJECTED})
+        tokenizer = tiny_tokenizer("tiny:gpt2", list(task.texts([example])) * 2)
+        tokenizer.chat_template = (
+            "{% for m in messages %}{{ m.role }}: {% if m.role == 'user' or loop.last %}{{ m.content }}{% endif %}\n"
+            "{{ eos_token }}{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}"
+        )
+        if count:
+            assert len(task.encode([example], tokenizer, 200).features) == count
+        else:
+            with pytest.raises(UserError, match=r"^one\.jsonl:1: .*let chosen and rejected be one reply each"):
+                task.encode([example], tokenizer, 200)
+
+
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
@@ -164,7 +183,14 @@ def test_an_export_has_no_reference(project: Project) -> None:
     assert main(["train", str(write_config(project, "dpo", train={"max_steps": 2})), "run.name=dpo"]) == 0
     assert main(["export", "runs/dpo", "out"]) == 0
     assert not [*Path("out").rglob("reference*")]
-    assert load_saved_model(Path("runs/dpo/best")).task.reference is not None  # type: ignore[attr-defined]
+    saved = load_saved_model(Path("runs/dpo/best"))
+    task = saved.task
+    assert isinstance(task, PreferenceTask)
+    assert task.reference is not None
+    assert task.error_measure == "probability"
+    prompt = task.unlabelled_example(Row("x:1", {"messages": "Hello"}, {}))  # as `explain` reads it
+    [feature] = task.encode([prompt], saved.tokenizer, 64).features
+    assert task.batch_labels([feature], feature.length)[0, 0].isnan()
 
 
 def test_a_pair_without_a_reference_is_refused(project: Project, refused: Callable[..., str]) -> None:

@@ -1,10 +1,12 @@
 """What is written in a run folder: there and nowhere else, through no link, all or nothing; what is not ours stays."""
 
 import ast
+import contextlib
 import errno
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -402,6 +404,7 @@ ELSEWHERE = {
     "data/hub_files.py": {"note.parent.mkdir"},
     "error_analysis/analysis.py": {"output.parent.mkdir"},
     "data/store.py": {"(self._folder / name).open"},
+    "export/sentence_transformers.py": {"path.parent.mkdir", "path.write_text"},
     "export/int8.py": {"source.with_name(f'{source.name}.data').unlink"},
     "feature_cache.py": {"self.folder.mkdir", "(self.folder / '.gitignore').write_text", "tempfile.TemporaryDirectory",
                          "tokenizer.save_pretrained"},
@@ -521,3 +524,96 @@ def test_checksums_can_be_left_out(
     cut(RUN / "best/model.safetensors")
     _intact.cache_clear()
     assert "bytes instead of" in refused("predict", RUN, "--text", "a")
+
+
+INNER = {
+    "write": lambda folder: folder.write("precious", "new"),
+    "append": lambda folder: folder.append("precious").close(),
+    "truncate": lambda folder: folder.truncate("precious", 0),
+    "remove": lambda folder: folder.remove("precious"),
+    "remove a folder": lambda folder: folder.remove("step-1"),
+    "read": lambda folder: folder.read("precious"),
+    "read bytes": lambda folder: folder.read_bytes("precious", 100),
+    "remove leftovers": lambda folder: folder.remove_leftovers(),
+}
+"""What is done with files of a folder of a run."""
+
+
+@pytest.mark.skipif(not files.HAS_HANDLES, reason="no folder can be opened here")
+@pytest.mark.parametrize("after", ["check", "opening"])
+@pytest.mark.parametrize("what", INNER)
+def test_a_folder_that_becomes_a_link_meanwhile_leads_nowhere_else(
+    what: str, after: str, tmp_path: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exchanged between the check and the use, or once it has been opened."""
+    (outside / ".x.1073741824.finetune.tmp").write_text("not ours")
+    before, inner = contents(outside), tmp_path / "run" / "predictions"
+    shutil.copytree(outside, inner)
+    (inner / "precious").write_text("own")
+    folder, exchanged = Folder(tmp_path / "run").inner("predictions"), []
+
+    def exchange() -> None:
+        if not exchanged:
+            exchanged.append(inner.rename(tmp_path / "before"))
+            inner.symlink_to(outside, target_is_directory=True)
+
+    at, opened = Folder.at, files._open
+    if after == "check":
+        monkeypatch.setattr(Folder, "at", lambda self, *names: (at(self, *names), exchange())[0])
+        monkeypatch.setattr(files, "entries", lambda path: [])
+        if what == "remove leftovers":
+            exchange()
+    else:
+        monkeypatch.setattr(files, "_open", lambda *all_: (opened(*all_), exchange())[0])
+    found = None
+    with contextlib.suppress(UserError, FileNotFoundError):
+        found = INNER[what](folder)
+    assert exchanged
+    assert contents(outside) == before
+    assert found in (None, "own", b"own", inner / "precious")
+
+
+@pytest.mark.skipif(not files.HAS_HANDLES, reason="no folder can be opened here")
+def test_folders_are_exchanged_all_the_time(tmp_path: Path, outside: Path) -> None:
+    """By another thread: whatever is written, read or removed, is in the run."""
+    inner, kept = tmp_path / "run" / "predictions", tmp_path / "kept"
+    inner.mkdir(parents=True)
+    before, ended = contents(outside), threading.Event()
+
+    def exchange() -> None:
+        while not ended.is_set():
+            inner.rename(kept)
+            inner.symlink_to(outside, target_is_directory=True)
+            inner.unlink()
+            kept.rename(inner)
+
+    thread = threading.Thread(target=exchange)
+    thread.start()
+    try:
+        for number in range(300):
+            with contextlib.suppress(UserError, OSError):
+                folder = Folder(tmp_path / "run").inner("predictions")
+                for use in ("write", "append", "read", "remove"):
+                    assert INNER[use](folder) in (None, "new", "", folder.path / "precious"), number
+    finally:
+        ended.set()
+        thread.join()
+    assert contents(outside) == before
+
+
+@pytest.mark.parametrize("name", ["NUL", "nul.jsonl", "COM1", "lpt9.csv", "con", "Aux.json", "COM\u00b9.txt"])
+def test_no_file_of_a_run_has_the_name_of_a_device(name: str, tmp_path: Path, refused: Callable[..., str]) -> None:
+    """Windows would write to the device, whatever the folder."""
+    for use in (Folder(tmp_path).at, Folder(tmp_path).inner, Folder(tmp_path).read):
+        with pytest.raises(UserError, match="is no plain name of a file: choose another one"):
+            use(name)
+    assert Folder(tmp_path).at(f"evaluation-{name}") == tmp_path / f"evaluation-{name}"
+
+
+def test_predictions_of_a_file_named_like_a_device_have_another_name(
+    project: Project, finished: Callable[[str], None], refused: Callable[..., str]
+) -> None:
+    finished(TASK)
+    Path("nul.jsonl").write_text('{"text": "a fine day"}\n')
+    assert "'nul.jsonl' is no plain name of a file" in refused("predict", RUN, "nul.jsonl")
+    assert main(["predict", str(RUN), "nul.jsonl", "--output", "out.jsonl"]) == 0

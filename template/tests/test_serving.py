@@ -42,11 +42,12 @@ class Running:
 
     def __init__(self, run: RunFolder, key: str | None = None, **options: Any) -> None:
         limits = {name: options.pop(name) for name in Limits.__slots__ if name in options}
+        corpus = options.pop("corpus", None)
         self.run, self.ready = run, threading.Event()
         self.socket = bind("127.0.0.1", 0)
         self.port = self.socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self.server = Server(Source(run, run.config(), **options), Limits(**limits), key, self.ready.set)
+        self.server = Server(Source(run, run.config(), **options), Limits(**limits), key, self.ready.set, corpus)
         self.thread = threading.Thread(target=self.server.run, args=[[self.socket]], daemon=True)
 
     def __enter__(self) -> "Running":

@@ -52,7 +52,13 @@ TEI = {
             **dict.fromkeys(("max_concurrent_requests", "max_input_length", "max_batch_tokens"), COUNT),
             **dict.fromkeys(("max_client_batch_size", "tokenization_workers"), COUNT),
             "auto_truncate": FLAG,
-            "model_type": {"oneOf": [an_object({"classifier": CLASSIFIER}), an_object({"reranker": CLASSIFIER})]},
+            "model_type": {
+                "oneOf": [
+                    an_object({"classifier": CLASSIFIER}),
+                    an_object({"reranker": CLASSIFIER}),
+                    an_object({"embedding": an_object({"pooling": {"enum": ["cls", "mean", "last_token"]}})}),
+                ]
+            },
         },
         max_batch_requests={"type": ["integer", "null"]},
         model_sha={"type": ["string", "null"]},

@@ -5,6 +5,7 @@ import json
 import math
 import random
 import statistics
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -253,6 +254,16 @@ def test_the_mean_over_seeds_chooses_and_the_test_is_looked_at_once(
     assert len(trainings.started) == 18, "what has ended is not repeated, and the test is not looked at again"
 
 
+def test_trials_that_tie_are_named(
+    project: Project, trainings: type[Training], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "score", lambda *_: 0.25)
+    assert main(["sweep", str(write(project)), "trials=3", "seeds=1"]) == 0
+    printed = capsys.readouterr().out
+    assert "Best: trial 1 of 3 that finished (the same f1_macro: 2, 3): " in printed
+    assert printed.count(" best") == 3 + 1, "three rows, and the config of the best"
+
+
 def test_the_loss_is_minimized(project: Project, trainings: type[Training]) -> None:
     assert main(["sweep", str(write(project, metric="loss"))]) == OK
     means = [trial["mean"] for trial in trials()]
@@ -397,3 +408,28 @@ def test_optuna_is_asked_for_only_where_it_is_needed(
     file = write(project, search="tpe", name="other")
     assert refused("sweep", file).endswith("needs optuna: pip install -c constraints.txt optuna")
     assert isinstance(read_sweep(file).sweep.vary["optim.lr"], Range)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"values": {}}, "trial 1 has other keys than the sweep"),
+        ({"values": {"optim.lr": "../../x"}}, "trial 1: argument"),
+        ({"runs": [{"name": "../../x", "seed": 1}]}, "trial 1 names no folders of runs in it"),
+        ({"runs": []}, "trial 1 names no folders of runs in it"),
+    ],
+)
+def test_a_state_from_somebody_else_names_no_other_folders(
+    change: dict[str, Any], said: str, project: Project, refused: Callable[..., str]
+) -> None:
+    """A lock would be made beside the folder of each run."""
+    project.config("text-classification")
+    project.write("search.yaml", yaml.safe_dump({"config": "config.yaml", "vary": {"optim.lr": [0.1, 0.2]}}))
+    plan = read_sweep(Path("search.yaml"))
+    plan.folder.mkdir(parents=True)
+    trial = {"number": 1, "values": {"optim.lr": 0.1}, "runs": [{"name": "trial-1-seed-1", "seed": 1}]} | change
+    state = json.loads(load_state(plan, Folder(plan.folder)).model_dump_json()) | {"trials": [trial]}
+    (plan.folder / "sweep.json").write_text(json.dumps(state))
+    before = sorted(Path().rglob("*"))
+    assert f"sweep.json: {said}" in refused("sweep", "search.yaml")
+    assert {path.name for path in {*Path().rglob("*")} - {*before}} <= {"logs", ".lock"}

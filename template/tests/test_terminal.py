@@ -1,5 +1,6 @@
 """What a terminal shows: any encoding, the result last, words beside their tags; and the file .env."""
 
+import errno
 import io
 import itertools
 import json
@@ -208,6 +209,53 @@ def test_a_broken_line_of_env_is_named_and_not_shown(
     assert "secret" not in sentence
     with pytest.raises(UserError):
         load_env_file()
+
+
+UNREADABLE = {
+    "a folder": ".env: is a folder: rename it; .env is the file of environment variables",
+    "a named pipe": ".env: is no regular file: rename it; .env is the file of environment variables",
+    "not allowed": ".env: cannot be read (Permission denied): allow reading it, or remove it",
+    "not UTF-8": ".env:2: is no text in UTF-8: save the file in that encoding",
+    "half of UTF-16": ".env:1: is no text in UTF-8: save the file in that encoding",
+    "NUL": ".env:2: has a NUL character, as binary files do: save the file as text in UTF-8",
+}
+
+
+@pytest.mark.parametrize("verb", [["schema"], ["serve", "latest"], ["train", "config.yaml"]])
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_an_env_that_cannot_be_read_is_one_sentence(
+    kind: str, verb: list[str], project: Project, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = {"not UTF-8": b"A=1\nB=secret\xb0\n", "half of UTF-16": b"\xff\xfeA", "NUL": b"A=1\nB=\0secret\n"}
+    if kind == "a folder":
+        Path(".env").mkdir()
+    elif kind == "a named pipe":
+        if not hasattr(os, "mkfifo"):
+            pytest.skip("Windows has no named pipes in folders")
+        os.mkfifo(".env")
+    else:
+        project.write(".env", contents.get(kind, b"A=1\n"))
+    if kind == "not allowed":  # whoever may read everything would not be refused
+
+        def read_bytes(path: Path) -> bytes:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+        monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    assert refused(*verb) == UNREADABLE[kind]
+    assert not Path("runs").exists()
+
+
+def test_a_virtual_environment_of_that_name_is_no_file_of_variables(project: Project) -> None:
+    project.write(".env/pyvenv.cfg", "home = /usr/bin\n")
+    assert main(["schema"]) == 0
+
+
+def test_env_in_utf_16_is_read(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As PowerShell writes it."""
+    monkeypatch.setattr(os, "environ", {**os.environ})
+    project.write(".env", "FIRST=a\r\n".encode("utf-16"))
+    assert main(["schema"]) == 0
+    assert os.environ["FIRST"] == "a"
 
 
 def test_env_is_read_before_the_hub_is_imported(project: Project) -> None:

@@ -1,6 +1,7 @@
 """Tools, tool calls and the roles of OpenAI in chat templates of the known families: what is scored, what is said."""
 
 import json
+import re
 import warnings
 from typing import Any
 
@@ -53,13 +54,43 @@ GEMMA = (  # no system message, the assistant is called model, nothing about too
     "<start_of_turn>{{ 'model' if m.role == 'assistant' else m.role }}\n{{ m.content | trim }}<end_of_turn>\n"
     "{% endif %}{% endfor %}{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
 )
+TEKKEN = (  # Mistral's later ones: identifiers of nine letters, a system message before the last question only
+    "{{ bos_token }}{% set system = messages[0].content if messages[0].role == 'system' else none %}"
+    "{% for m in (messages[1:] if system else messages) %}{% if m.role == 'user' %}"
+    "{% if tools and loop.index0 == 0 %}[AVAILABLE_TOOLS]{{ tools | tojson }}[/AVAILABLE_TOOLS]{% endif %}"
+    "[INST]{% if loop.last and system %}{{ system }}\n\n{% endif %}{{ m.content }}[/INST]"
+    "{% elif m.tool_calls %}[TOOL_CALLS][{% for call in m.tool_calls %}"
+    "{% if call.id | default('') | length != 9 %}{{ raise_exception('ids of length 9') }}{% endif %}"
+    '{"name": "{{ call.function.name }}", "id": "{{ call.id }}"}{% endfor %}]{{ eos_token }}'
+    "{% elif m.role == 'tool' %}{% if m.tool_call_id | default('') | length != 9 %}"
+    "{{ raise_exception('ids of length 9') }}{% endif %}"
+    '[TOOL_RESULTS]{"content": {{ m.content | tojson }}, "call_id": "{{ m.tool_call_id }}"}[/TOOL_RESULTS]'
+    "{% else %}{{ m.content }}{{ eos_token }}{% endif %}{% endfor %}"
+)
+GEMMA3 = (  # the system message in the first turn of the user; turns must alternate, nothing about tools
+    "{{ bos_token }}{% set system = messages[0].content ~ '\n\n' if messages[0].role == 'system' else '' %}"
+    "{% for m in (messages[1:] if system else messages) %}"
+    "{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('roles must alternate') }}{% endif %}"
+    "<start_of_turn>{{ 'model' if m.role == 'assistant' else m.role }}\n{% if loop.first %}{{ system }}{% endif %}"
+    "{{ m.content | trim }}<end_of_turn>\n{% endfor %}{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
+)
+QWEN3 = (  # thoughts are shown behind the last question only, an empty one in the last reply where it has none
+    "{% set ns = namespace(last=0) %}{% for m in messages %}{% if m.role == 'user' %}{% set ns.last = loop.index0 %}"
+    "{% endif %}{% endfor %}{% for m in messages %}<|im_start|>{{ 'user' if m.role == 'tool' else m.role }}\n"
+    "{% set thought = m.content.split('</think>')[0].split('<think>')[-1] if '</think>' in m.content else '' %}"
+    "{% if m.role == 'assistant' and loop.index0 > ns.last and (loop.last or thought) %}"
+    "<think>\n{{ thought }}\n</think>\n\n{% endif %}{{ m.content.split('</think>')[-1] }}"
+    "{% for call in m.tool_calls %}<tool_call>{{ call.function | tojson }}</tool_call>{% endfor %}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+DATED = "{{ strftime_now('%d %b %Y') }}\n" + LLAMA  # as Llama 3.2's: today's date at the beginning
 DEEPSEEK = (  # adds the arguments to a text
     "{% for m in messages %}{{ m.role }}: {{ m.content }}{% for call in m.tool_calls %}"
     "{{ '<call>' + call['function']['name'] + call['function']['arguments'] }}{% endfor %}{{ eos_token }}{% endfor %}"
     "{% if add_generation_prompt %}assistant: {% endif %}"
 )
 SPECIAL = ["<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "[INST]", "[/INST]",
-           "<start_of_turn>", "<end_of_turn>"]  # fmt: skip
+           "<start_of_turn>", "<end_of_turn>", "<think>", "</think>"]  # fmt: skip
 WEATHER = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
 CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"town": 3}'}}
 ASKED = [
@@ -167,7 +198,9 @@ def test_a_role_that_the_template_refuses_is_one_sentence() -> None:
         )
     two = [ASKED[0], {**ASKED[1], "tool_calls": [CALL, CALL]}, *ASKED[2:]]
     with pytest.raises(
-        UserError, match=r"^x\.jsonl:7: the model's chat template .* \(single tool-calls only\): change its messages$"
+        UserError,
+        match=r"^x\.jsonl:7: the model's chat template .* \(single tool-calls only\): change its messages, for it "
+        "takes them without their tool calls",
     ):
         encoded(LLAMA, [{"role": "system", "content": "Be kind ."}, *two], tools=[WEATHER])
     assert encoded(CHATML, two, tools=[WEATHER])[0][0][1][0].count("<tool_call>") == 2
@@ -206,3 +239,76 @@ def test_one_text_makes_a_dialogue_and_a_second_is_refused() -> None:
     assert new_task().row_of("Hi", None) == {"messages": [{"role": "user", "content": "Hi"}]}
     with pytest.raises(UserError, match="leave out --text-pair"):
         new_task().row_of("Hi", "there")
+
+
+@pytest.mark.parametrize(
+    ("template", "start", "end"),
+    [
+        (CHATML, "<|im_start|>system\nBe kind .", "<|im_end|>"),
+        (QWEN3, "<|im_start|>system\nBe kind .", "<|im_end|>"),
+        (LLAMA, "<|start_header_id|>system<|end_header_id|>\n\nBe kind .", "<|eot_id|>"),
+        (GEMMA3, "<start_of_turn>user\nBe kind .\n\nHello", "<end_of_turn>"),
+    ],
+)
+def test_a_system_message_is_read_and_not_scored(template: str, start: str, end: str) -> None:
+    dialogue = messages("Hello", "Hi", "Is it warm ?", "No .")
+    features, said = encoded(template, dialogue, system="Be kind .")
+    thought = "<think>\n\n</think>\n\n" if template == QWEN3 else ""
+    assert [one for _, scored in features for one in scored] == [f"{thought}{text}{end}" for text in ("Hi", "No .")]
+    assert all(start in text for text, _ in features)
+    assert not said
+
+
+def test_thoughts_of_earlier_turns_are_not_read_where_the_template_drops_them() -> None:
+    """Each reply is scored with its own thought, behind replies without theirs: as the model is asked later."""
+    dialogue = messages("Hello", "<think>one</think>Hi", "Is it warm ?", "<think>two</think>No .")
+    features, said = encoded(QWEN3, dialogue)
+    assert [scored for _, scored in features] == [
+        ["<think>\none\n</think>\n\nHi<|im_end|>"],
+        ["<think>\ntwo\n</think>\n\nNo .<|im_end|>"],
+    ]
+    assert ["one" in text for text, _ in features] == [True, False]
+    assert not said
+    features, _ = encoded(QWEN3, ASKED, tools=[WEATHER])
+    empty = "<think>\n\n</think>\n\n"
+    call = '<tool_call>{"name": "weather", "arguments": {"town": 3}}</tool_call>'
+    assert [scored for _, scored in features] == [[f"{empty}{call}<|im_end|>"], [f"{empty}No , it is cold .<|im_end|>"]]
+
+
+def test_calls_get_the_short_identifiers_that_mistral_demands() -> None:
+    """The same for a call and its result; those of nine letters stay; calls without one are answered in order."""
+    for given, kept in (("call_abc123456789", False), ("a1B2c3D4e", True), (None, False)):
+        call = {name: value for name, value in {**CALL, "id": given}.items() if value}
+        dialogue = [ASKED[0], {**ASKED[1], "tool_calls": [call]}, {**ASKED[2], "tool_call_id": given}, ASKED[3]]
+        [(text, scored)], said = encoded(TEKKEN, dialogue, tools=[WEATHER])
+        [made] = re.findall(r'"id": "(\w{9})"', text)
+        assert re.findall(r'"call_id": "(\w+)"', text) == [made]
+        assert (made == given) == kept
+        called = f'[TOOL_CALLS][{{"name": "weather", "id": "{made}"}}]<|endoftext|>'
+        assert scored == [called, "No , it is cold .<|endoftext|>"]
+        assert not said
+    two = [{**ASKED[1], "tool_calls": [{**CALL, "id": "x"}, {**CALL, "id": "y"}]}]
+    results = [{**ASKED[2], "tool_call_id": one} for one in ("y", "x")]
+    [(text, _)], _ = encoded(TEKKEN, [ASKED[0], *two, *results, ASKED[3]])
+    assert re.findall(r'"call_id": "(\w+)"', text) == re.findall(r'"id": "(\w+)"', text)[::-1]
+
+
+@pytest.mark.parametrize(
+    ("template", "system", "words"),
+    [
+        (
+            GEMMA3,
+            None,
+            "takes them without their tool calls and results, or choose a model whose template takes these$",
+        ),
+        (TEKKEN, "Be kind .", "follow its prompt: put the text of the system message before the first message of the "),
+    ],
+)
+def test_what_a_family_cannot_show_is_said_with_the_remedy(template: str, system: str | None, words: str) -> None:
+    with pytest.raises(UserError, match=rf"^x\.jsonl:7: .*{words}"):
+        encoded(template, ASKED, tools=[WEATHER], system=system)
+
+
+def test_a_template_that_writes_the_date_makes_the_same_text_on_another_day() -> None:
+    [(text, _)], _ = encoded(DATED, messages("Hello", "Hi"))
+    assert text.startswith("26 Jul 2024\n")

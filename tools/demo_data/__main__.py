@@ -1,4 +1,4 @@
-"""Writes ``template/data/demo``. The same bytes every time, on every platform.
+"""Writes ``template/data/demo`` and ``template/data/customer-service``. The same bytes every time, on every platform.
 
 Usage: python -m tools.demo_data [FOLDER]
 """
@@ -16,19 +16,21 @@ from . import (
     chinese_news,
     chinese_reviews,
     chinese_service,
+    customer_service,
     german_phrases,
     holiday_stays,
     news_entities,
     news_sentiment,
     product_descriptions,
     review_scores,
+    shop_help,
     shop_talk,
     support_tickets,
     town_notices,
 )
 from .grammar import Grammar
 
-FOLDER = Path(__file__).resolve().parents[2] / "template" / "data" / "demo"
+FOLDER = Path(__file__).resolve().parents[2] / "template" / "data"
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ THEMES = [
     Theme("regression", "jsonl", (2400, 300, 400), review_scores, itemgetter("text")),
     Theme("token-classification", "conll", (2800, 300, 400), news_entities, news_entities.line),
     Theme("ranking", "jsonl", (375, 40, 60), holiday_stays, lambda rows: rows[0]["query"]),
+    Theme("retrieval", "jsonl", (2000, 300, 400), shop_help, itemgetter("query")),
     Theme("text-generation", "jsonl", (2400, 300, 400), product_descriptions, itemgetter("prompt")),
     Theme("chat", "jsonl", (2400, 300, 400), shop_talk, shop_talk.key),
     Theme("translation", "jsonl", (3000, 300, 400), german_phrases, itemgetter("source")),
@@ -82,11 +85,20 @@ def file_name(theme: Theme, split: str) -> str:
     return f"{{% if cookiecutter.task == '{theme.task}'{language} %}}{split}.{theme.ending}{{% endif %}}"
 
 
-def main(folder: Path = FOLDER) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+def contents() -> Iterator[tuple[str, str]]:
+    """(path below the folder of the data, content) of each file."""
     for theme in THEMES:
         for split, content in splits(theme):
-            (folder / file_name(theme, split)).write_bytes(content.encode())
+            yield f"demo/{file_name(theme, split)}", content
+    for name, content in customer_service.files():
+        yield f"customer-service/{{% if cookiecutter.task == 'retrieval' %}}{name}.jsonl{{% endif %}}", content
+
+
+def main(folder: Path = FOLDER) -> None:
+    for name, content in contents():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode())
 
 
 if __name__ == "__main__":

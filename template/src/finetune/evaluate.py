@@ -43,8 +43,7 @@ def evaluate(
     config, name = run.config(), run.evaluation_name(split)
     run.at(name)  # before it takes time
     files = (str(data),) if data else files_of_split(split, run, config)
-    if data:  # data.where chooses from the config's own files
-        config = config.model_copy(update={"data": config.data.model_copy(update={"where": {}})})
+    config = for_another_file(config) if data else config
     saved = load_saved_model(run.model, config.train, trust_remote_code=trust_remote_code)
     rows = scored_rows(config.data, saved.task, files)
     examples = saved.task.parse(rows)
@@ -71,6 +70,11 @@ def evaluate(
     run.write(name, json.dumps(evaluation, indent=1, ensure_ascii=False) + "\n")
     show(evaluation, measured.scores.tables, console)
     return evaluation
+
+
+def for_another_file(config: Config) -> Config:
+    """A run's config for a file that it does not name: data.where chooses from the config's own files."""
+    return config.model_copy(update={"data": config.data.model_copy(update={"where": {}})})
 
 
 def files_of_split(split: str, run: RunFolder, config: Config) -> Files:
@@ -134,7 +138,7 @@ def measure(config: Config, saved: SavedModel, examples: list[Any]) -> Measured:
     predictions = task.predictions(examples, encoded.features, result.decoded)
     scores, contributions = task.score(examples, predictions), task.contributions(examples, predictions)
     part, calibration = optional.find("calibration", "evaluation"), None
-    if part and (calibration := part.measure(task, examples, encoded.features, result.decoded)):
+    if part and (calibration := part.measure(task, examples, encoded.features, result.decoded, predictions)):
         scores.tables += part.tables(calibration)
     record = {
         "examples": len(examples),

@@ -6,6 +6,7 @@ through no link. This is the one module that writes there.
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -32,6 +33,8 @@ DEVICES = rf"(?!([cC][oO][nN]|[pP][rR][nN]|[aA][uU][xX]|[nN][uU][lL]|{_NUMBERED}
 """Not the names of devices, which Windows gives to no file, whatever its ending."""
 PLAIN_NAME = rf"^{DEVICES}[^\\/:*?\"<>|\x00-\x1f. ]([^\\/:*?\"<>|\x00-\x1f]*[^\\/:*?\"<>|\x00-\x1f .])?$(?!\n)"
 """A name in a folder, on every system: without separators, not hidden, no `.` or blank at its end (nor `..`)."""
+HAS_HANDLES = {os.open, os.rename, os.stat, os.unlink} <= os.supports_dir_fd and os.listdir in os.supports_fd
+"""Whether a folder can be opened, and names looked up in it, whatever becomes of its path; not on Windows."""
 TEMPORARY = re.compile(r"\.(.+)\.(\d+)\.finetune\.tmp")
 """Name of what is not complete: that of the file or folder (its beginning), and the process that writes it."""
 
@@ -62,9 +65,14 @@ class Folder:
 
     It may have been made by somebody else, with links in it. Its own path is what the person has named, and may hold
     links. Where a name is not plain, or a link lies on the way, the methods raise UserError, and write nothing.
+
+    Single files are opened in the opened folder (openat), so that a folder that is exchanged for a link meanwhile leads
+    nowhere else. What libraries write, by `publish` and `staged`, has a path: there it is checked before, no more.
     """
 
     path: Path
+    depth: int = 0
+    """So many names at the end of the path are those of folders in it, and may be no links either."""
 
     def at(self, *names: str) -> Path:
         """The path of what lies in the folder."""
@@ -79,19 +87,46 @@ class Folder:
 
     def inner(self, *names: str) -> "Folder":
         """The folder in it of that name."""
-        return Folder(self.at(*names))
+        return Folder(self.at(*names), self.depth + len(names))
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[int | None]:
+        """A handle of the folder, each of whose names is opened in the one before; None where there are no handles."""
+        if not HAS_HANDLES:
+            yield None
+            return
+        names = self.path.parts[len(self.path.parts) - self.depth :] if self.depth else ()
+        start = self.path.parents[self.depth - 1] if self.depth else self.path
+        handle = os.open(start, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            for name in names:
+                inner = _open(name, os.O_RDONLY | os.O_DIRECTORY, handle, self.path)
+                os.close(handle)
+                handle = inner
+            yield handle
+        finally:
+            os.close(handle)
+
+    def _open(self, name: str, flags: int) -> int:
+        """A handle of a regular file in it."""
+        path = self.at(name)
+        if os.path.lexists(path):
+            _require_regular(path)
+        with self._opened() as folder:
+            handle = _open(name, flags, folder, path)
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise _irregular(path)
+        return handle
 
     def read(self, name: str) -> str:
         """The text of a file. Raises OSError if there is none, ValueError if it is not UTF-8."""
-        path = self.at(name)
-        _require_regular(path)
-        return path.read_text(encoding="utf-8")
+        with os.fdopen(self._open(name, os.O_RDONLY), encoding="utf-8") as file:
+            return file.read()
 
     def read_bytes(self, name: str, most: int) -> bytes:
         """A file of at most so many bytes. Raises OSError if there is none, ValueError if it is larger."""
-        path = self.at(name)
-        _require_regular(path)
-        with path.open("rb") as file:
+        with os.fdopen(self._open(name, os.O_RDONLY | getattr(os, "O_BINARY", 0)), "rb") as file:
             content = file.read(most + 1)
         if len(content) > most:
             raise ValueError(f"has more than {most:,} bytes")
@@ -112,19 +147,23 @@ class Folder:
 
     def write(self, name: str, content: str | bytes) -> Path:
         """Write a file atomically; returns its path."""
-        write_atomic(self.at(name), content)
-        return self.path / name
+        path = self.at(name)
+        with self._opened() as folder:
+            write_atomic(path, content, folder)
+        return path
 
     def append(self, name: str) -> TextIO:
         """A file to whose end is written."""
-        path = self.at(name)
-        if path.exists():
-            _require_regular(path)
-        return path.open("a", encoding="utf-8", newline="\n")
+        handle = self._open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        return os.fdopen(handle, "a", encoding="utf-8", newline="\n")
 
     def truncate(self, name: str, size: int) -> None:
         """Cut a file to so many bytes."""
-        os.truncate(self.at(name), size)
+        handle = self._open(name, os.O_RDWR)
+        try:
+            os.truncate(handle, size)
+        finally:
+            os.close(handle)
 
     def publish(self, name: str, write: Callable[[Path], None]) -> None:
         """Write a folder atomically, as the function `publish` does."""
@@ -132,7 +171,9 @@ class Folder:
 
     def remove(self, name: str) -> None:
         """Remove a file or a folder with all that is in it; what it links to stays."""
-        _remove(self.at(name))
+        path = self.at(name)
+        with self._opened() as folder:
+            _remove(path, folder)
 
     @contextlib.contextmanager
     def staged(self) -> Iterator[Path]:
@@ -163,10 +204,15 @@ class Folder:
 
     def remove_leftovers(self) -> None:
         """Remove what killed processes have not completed, here and in the folders directly below."""
-        folders = [self.path, *filter(is_folder, entries(self.path))]
-        for path in [path for folder in folders for path in entries(folder)]:
-            if _is_leftover(path):
-                _remove(path)
+        inner = [Folder(path, self.depth + 1) for path in filter(is_folder, entries(self.path))]
+        for folder in (self, *inner):
+            with (
+                contextlib.suppress(OSError, UserError),
+                folder._opened() as handle,
+            ):  # it has vanished, or is a link now
+                for name in os.listdir(folder.path if handle is None else handle):
+                    if _is_leftover(folder.path / name):
+                        _remove(folder.path / name, handle)
 
 
 def reads_content() -> bool:
@@ -313,21 +359,23 @@ def _wrong_file(folder: Path, name: str, size: int | None) -> str | None:
 
 
 @names_path
-def write_atomic(path: Path, content: str | bytes) -> None:
+def write_atomic(path: Path, content: str | bytes, folder: int | None = None) -> None:
     """Write a file under a temporary name and rename it: a reader sees the old content or the new, never a part.
 
-    A file that is replaced keeps its permissions. A link is replaced, not followed.
+    A file that is replaced keeps its permissions. A link is replaced, not followed. `folder`: a handle of its folder.
     """
-    temporary = _temporary(path)
+    temporary = _temporary(path, folder)
+    name: str | Path = temporary if folder is None else temporary.name
     try:
-        with temporary.open("xb") as file:  # a link of that name is an error
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)  # a link of that name is an error
+        with os.fdopen(os.open(name, flags, 0o666, dir_fd=folder), "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
         if path.is_file() and not is_link(path):
             shutil.copymode(path, temporary)
         _sync(temporary)
-        os.replace(temporary, path)
+        os.replace(name, path if folder is None else path.name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary, folder)
         raise
     _sync(path.parent)
 
@@ -343,21 +391,43 @@ def flush(folder: Path) -> None:
 def _require_regular(path: Path) -> None:
     """Raise UserError for a folder, a device or a named pipe, the opening of which may wait for ever."""
     if not stat.S_ISREG(path.lstat().st_mode):
-        raise UserError(f"{path}: is no regular file: remove it")
+        raise _irregular(path)
+
+
+def _irregular(path: Path) -> UserError:
+    return UserError(f"{path}: is no regular file: remove it")
+
+
+def _open(name: str, flags: int, folder: int | None, path: Path) -> int:
+    """A handle of what has a name in a folder, or of `path` where there are no handles. Raises UserError for a link."""
+    if folder is None:
+        return os.open(path, flags | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666, dir_fd=folder)  # no wait for a named pipe
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR) and stat.S_ISLNK(os.lstat(name, dir_fd=folder).st_mode):
+            raise UserError(f"{path}: is a link, which is not followed: put what it leads to in its place") from error
+        raise
 
 
 def _is_inside(name: str) -> bool:
-    """Whether a name is that of something directly in a folder; on Windows, `:` would lead into a file."""
+    """Whether a name is that of something directly in a folder, on every system.
+
+    Devices of Windows have a name in each folder, and its `:` leads into a file.
+    """
+    if not re.match(DEVICES, name):
+        return False
     return name not in ("", ".", "..") and Path(name).name == name and not {"\0", *(":" * (os.name == "nt"))} & {*name}
 
 
-def _temporary(path: Path) -> Path:
+def _temporary(path: Path, folder: int | None = None) -> Path:
     """A new name beside `path`; what killed processes have left of that file or folder is removed."""
     beginning = path.name[:40]  # a longer name might be too long
-    for other in entries(path.parent):
+    names = [other.name for other in entries(path.parent)] if folder is None else os.listdir(folder)
+    for other in map(path.with_name, names):
         found = TEMPORARY.fullmatch(other.name)
         if found and found[1] == beginning and _is_leftover(other):
-            _remove(other)
+            _remove(other, folder)
     return path.with_name(f".{beginning}.{os.getpid()}.finetune.tmp")
 
 
@@ -380,13 +450,18 @@ def entries(folder: Path) -> list[Path]:
         return []
 
 
-def _remove(path: Path) -> None:
-    """Remove a file, a link, or a folder with all that is in it, if it is there and can be removed."""
-    if is_folder(path):
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink()
+def _remove(path: Path, folder: int | None = None) -> None:
+    """Remove a file, a link, or a folder with all that is in it, if it is there and can be removed.
+
+    `folder`: a handle of the folder in which it lies.
+    """
+    name: str | Path = path if folder is None else path.name
+    with contextlib.suppress(OSError):
+        is_inner = is_folder(path) if folder is None else stat.S_ISDIR(os.lstat(name, dir_fd=folder).st_mode)
+        if is_inner:
+            shutil.rmtree(name, ignore_errors=True, dir_fd=folder)
+        else:
+            os.unlink(name, dir_fd=folder)
 
 
 def _sync(path: Path) -> None:

@@ -44,17 +44,16 @@ def infer(
     The ranks of `world` share the batches and gather the results; every feature counts once. For generative tasks,
     `decoded` holds pairs of what the task decodes and the generated text, or None beyond `task.generation_limit`.
     """
+    how: Any = {"budget": budget, "precision": precision, "world": world}
     with _evaluation_mode(model):
         result = Inference([None] * len(features), 0.0)
         if not task.generation or purpose != "prediction":
-            result = _decode(model, task, tokenizer, features, budget=budget, precision=precision, world=world)
+            result = _decode(model, task, tokenizer, features, **how)
         if not task.generation:
             return result
         chosen = [i for i, feature in enumerate(features) if feature.prompt][: task.generation_limit(purpose)]
-        prompts, ends = [features[i].prompt for i in chosen], task.stop_tokens
-        texts = generate(
-            model, tokenizer, prompts, task.generation, ends, budget=budget, precision=precision, world=world
-        )
+        prompts = [features[i].prompt for i in chosen]
+        texts = generate(model, tokenizer, prompts, task.generation, task.stop_tokens, **how)
         text_of = dict(zip(chosen, texts, strict=True))
         return Inference([(row, text_of.get(i)) for i, row in enumerate(result.decoded)], result.loss)
 

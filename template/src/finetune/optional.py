@@ -12,6 +12,7 @@ here.
 - `export/` writes models for other programs and uploads them, `serving/` answers over HTTP, `monitor/` watches a stream
   of texts.
 - `search/` finds the documents that answer a query, and hard negatives.
+- `pipeline/` trains and scores a customer service, from the search to an answer that quotes; it needs `search/`.
 - `track/` sends metrics to experiment trackers.
 """
 
@@ -28,7 +29,7 @@ class Part:
     verbs: tuple[str, ...] = ()
     """Commands: each is a click command in `<folder>/command.py`, named like the verb with `_` for `-`."""
     keys: tuple[str, ...] = ()
-    """Top-level keys of the config."""
+    """Keys of the config, such as `run.track`."""
 
 
 PARTS = {
@@ -46,7 +47,8 @@ PARTS = {
     "calibration": Part(),
     "baselines": Part(),
     "sweep": Part(verbs=("sweep",)),
-    "track": Part(verbs=("track",)),
+    "pipeline": Part(verbs=("pipeline",)),
+    "track": Part(verbs=("track",), keys=("run.track",)),
     "search": Part(verbs=("search", "mine")),
 }
 

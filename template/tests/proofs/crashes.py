@@ -136,7 +136,9 @@ class Disk:
             with self._lock:
                 self._look()
                 result = call(old, new, **options)
-                places = [Path(os.path.abspath(path)) for path in (old, new)]
+                places = [
+                    self._place(path, options.get(key)) for path, key in ((old, "src_dir_fd"), (new, "dst_dir_fd"))
+                ]
                 if all(place.is_relative_to(self.folder) for place in places):
                     parents = tuple(self._numbers[place.parent.stat().st_ino] for place in places)
                     self._do(Op("rename", parents, tuple(place.name for place in places)))
@@ -144,6 +146,14 @@ class Disk:
                 return result
 
         return rename
+
+    def _place(self, path: Any, folder: int | None) -> Path:
+        """A path, or a name in an opened folder, as one from the root."""
+        if folder is None:
+            return Path(os.path.abspath(path))
+        inode = os.fstat(folder).st_ino
+        inner = (Path(place) for place, _, _ in os.walk(self.folder))
+        return next((place for place in inner if place.stat().st_ino == inode), Path(os.sep)) / path
 
     def _flush(self, handle: int) -> None:
         with self._lock:

@@ -189,6 +189,13 @@ def test_negatives_are_texts(negatives: object) -> None:
         RetrievalTask(Retrieval(type="retrieval")).example(row)
 
 
+def test_a_document_may_be_a_list_of_one() -> None:
+    task = RetrievalTask(Retrieval(type="retrieval"))
+    assert task.example(Row("x:1", {"query": "q", "document": ["d"]}, {})) == Example("q", "d")
+    with pytest.raises(UserError, match="x:1: document has 2 texts: write a row for each of them"):
+        task.example(Row("x:1", {"query": "q", "document": ["d", "e"]}, {}))
+
+
 def test_prefixes_stand_before_the_texts_of_their_role(project: Project) -> None:
     _, setup = set_up(project, 'task.prefixes={query: "query: ", document: "passage: "}')
     examples = setup.train.examples[:1]

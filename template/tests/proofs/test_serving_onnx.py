@@ -10,7 +10,7 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 pytest.importorskip("uvicorn")
 
-from conftest import needs
+from conftest import Project, needs
 from test_serving import Running, assert_close
 
 from finetune.cli import main
@@ -28,6 +28,34 @@ def test_an_export_answers_as_its_run(task: str, finished: Any) -> None:
         answer = server.ask("/v1/predict", {"rows": [{"text": TEXT}]})["predictions"]
         assert "OnnxModel" in type(server.server.engine.model._model).__name__
         assert_close(answer, [{name: one[name] for name in answer[0]} for one in server.predicted([TEXT])])
+
+
+TEXTS = ["something with horses", "tea", "a quiet house at the beach with a room"]
+
+
+def test_an_export_gives_the_vectors_of_its_run(finished: Any) -> None:
+    finished("retrieval")
+    assert main(["export", RUN, "onnx", "--format", "onnx"]) == 0
+    bodies = [{"inputs": TEXTS, "prompt_name": role} for role in ("query", "document")]
+    with Running(RunFolder(Path(RUN)), onnx=Path("onnx")) as server:
+        found = [server.ask("/embed", body) for body in bodies]
+        assert "OnnxModel" in type(server.server.engine.model._model).__name__
+    with Running(RunFolder(Path(RUN))) as server:
+        assert_close(found, [server.ask("/embed", body) for body in bodies])
+
+
+def test_texts_without_a_role_are_those_of_sentence_transformers(project: Project) -> None:
+    """An export has the vectors of the server in Text Embeddings Inference, too, which reads the same files."""
+    transformers = pytest.importorskip("sentence_transformers")
+    project.train(project.config("retrieval"), "task.prefixes={query: 'query : ', document: 'passage : '}")
+    assert main(["export", RUN, "model"]) == 0
+    model = transformers.SentenceTransformer("model", device="cpu")
+    with Running(RunFolder(Path(RUN))) as server:
+        for role in (None, "query", "document"):
+            expected = model.encode(TEXTS, prompt_name=role)
+            found = server.ask("/embed", {"inputs": TEXTS, "prompt_name": role})
+            assert abs(expected - found).max() < 1e-6
+            assert role == "query" or abs(model.encode(TEXTS, prompt_name="query") - found).max() > 1e-3
 
 
 @needs("explain")

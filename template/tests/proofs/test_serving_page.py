@@ -1,10 +1,12 @@
 """The page of `finetune serve` in a real browser: Debian's Chromium, driven by Playwright."""
 
 import ast
+import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,11 @@ pytest.importorskip("uvicorn")
 
 from conftest import needs
 from test_serving import Running, serving
+
+from finetune.run.folder import RunFolder
+from finetune.serving import search
+from finetune.serving.model import Source
+from finetune.serving.search import Corpus
 
 __all__ = ["serving"]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -128,6 +135,56 @@ def test_documents_are_ranked(page: Any, serving: Any) -> None:
     ranks = [record["rank"] for record in server.ask("/v1/predict", {"rows": rows})["predictions"]]
     shown = [item.split(" ")[:-1] for item in answer.locator("li").all_inner_texts()]
     assert shown == [documents[ranks.index(rank)].split(" ") for rank in (1, 2, 3)]
+
+
+def test_similarities_are_bars(page: Any, serving: Any) -> None:
+    documents = ["a loud bar", "a farm with <b>horses</b>", "green tea"]
+    server = serving("retrieval")
+    answer = asked(page, server, "something with horses", "\n".join(documents))
+    body = {"inputs": {"source_sentence": "something with horses", "sentences": documents}}
+    similarities = dict(zip(documents, server.ask("/similarity", body), strict=True))
+    ordered = sorted(documents, key=lambda text: -similarities[text])
+    assert answer.locator(".bar > span:first-child").all_inner_texts() == ordered
+    shown = answer.locator(".bar > span:last-child").all_inner_texts()
+    assert shown == [f"{similarities[text]:.4f}" for text in ordered]
+    assert answer.locator(".chosen > span").first.inner_text() == ordered[0]
+    assert "/similarity" in page.locator("#curl").inner_text()
+    if page.locator("#explain").is_visible():
+        page.locator("#explain").click()
+        answer.locator("p").first.wait_for()
+        assert answer.locator("strong").count() == 3
+
+
+@needs("search")
+def test_a_query_finds_passages_and_an_answer_that_quotes_them(
+    page: Any,
+    serving: Any,
+    _finished_projects: Any,  # noqa: PT019
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    documents = ["a loud bar", "a farm with <b>horses</b>", "green tea"]
+    corpus = tmp_path / "shop.jsonl"
+    corpus.write_text("".join(f"{json.dumps({'document': text})}\n" for text in documents))
+    chat = RunFolder(_finished_projects("chat") / "runs" / "config")
+    monkeypatch.setattr(search, "cited", lambda text, passages: [2])
+    original = search.Search.answer
+
+    async def answer(self: Any, *arguments: Any) -> Any:
+        return {**await original(self, *arguments), "text": "There is a <b>farm</b> [2, 9]."}
+
+    monkeypatch.setattr(search.Search, "answer", answer)
+    with Running(serving("retrieval").run, corpus=Corpus(corpus, answer=Source(chat, chat.config()))) as server:
+        shown = asked(page, server, "something with horses")
+        results = server.ask("/v1/search", {"query": "something with horses"})["results"]
+        texts = [item.evaluate("one => one.firstChild.textContent.trim()") for item in shown.locator("li").all()]
+        assert texts == [one["document"] for one in results]
+        assert shown.locator(".quoted").inner_text() == "There is a <b>farm</b> [2, 9]."
+        assert shown.locator(".quoted a").get_attribute("href") == "#passage-2"
+        assert shown.locator("li.chosen").get_attribute("id") == "passage-2"
+        assert f"shop.jsonl: {len(documents)}" in page.locator("#facts").inner_text()
+        assert '"answer":true' in page.locator("#curl").inner_text()
+        assert not page.locator("#explain").is_visible()
 
 
 @pytest.mark.parametrize("task", ["translation", "text-generation", "regression", "multi-label-classification"])

@@ -13,7 +13,7 @@ import torch
 import transformers
 from conftest import GOOD, Project, save_base_model
 from method_checks import ADDING
-from ranks import Found, both, config_of, steps
+from ranks import Found, both, config_of, in_two_processes, steps
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -21,6 +21,7 @@ from finetune.config.config import Config, Model
 from finetune.config.methods import Full
 from finetune.data.rows import Row
 from finetune.distributed.world import World
+from finetune.errors import UserError
 from finetune.model import load as loading
 from finetune.model.frozen import keep_frozen
 from finetune.model.load import load_model
@@ -228,3 +229,24 @@ def test_no_process_holds_the_whole_model(stored: torch.dtype, project: Project)
     del weights
     taken = both(memory_of_start, config_of(project, "text-generation", f"model.name={model['name']}", *FSDP))
     assert max(taken) < 0.9 * size
+
+
+def built(world: World, config: Config) -> bool:
+    training.build(config, world)
+    return True
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_rows_that_are_not_finite_stop_all_ranks(rank: int, project: Project) -> None:
+    """Whichever rank reads them: the sentence is the same on both."""
+    save_base_model(project, "text-classification")
+    weights = load_file("base/model.safetensors")
+    name = next(name for name in sorted(weights) if name.endswith("word_embeddings.weight"))
+    weights[name][-rank, 0] = float("nan")
+    save_file(weights, "base/model.safetensors", metadata={"format": "pt"})
+    found = in_two_processes(built, config_of(project, "text-classification", "model.name=base", *FSDP))
+    assert [type(error) for error in found] == [UserError, UserError]
+    assert {*map(str, found)} == {
+        f"base/model.safetensors: '{name}' has values that are NaN or infinite: copy it anew from where the model "
+        f"comes from, or download the model with `finetune fetch`"
+    }

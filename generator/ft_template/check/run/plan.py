@@ -84,6 +84,8 @@ def plan(project: Project, configuration: Configuration, python: Path) -> Plan:
         return training_plan(project, configuration, started)
     if verb == "sweep":
         return shortened(started, small_sweep(project, configuration), Phase.USE)
+    if verb == "pipeline":
+        return shortened(started, [f"{stage}.{MAX_STEPS}=2" for stage in ("retrieval", "ranking", "chat")], Phase.USE)
     if verb == "check-data":
         return shortened(started, small_model(project, configuration), Phase.SETUP)
     return Plan(started, "unchanged", Phase.SETUP if verb == "doctor" else Phase.USE)

@@ -1,18 +1,16 @@
 """BM25, and with features: how well the words of a document match a query, by the training data's word frequencies."""
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, hstack, vstack
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 
 from ..tasks.bm25 import BM25, characters, tokenizer_of, words
 from ..tasks.ranking import Example, RankingTask
+from .linear import logistic
 from .text_features import tabular_matrix
 
 MOST_PAIRS, MOST_DOCUMENTS = 200_000, 1_000
@@ -62,10 +60,7 @@ class BM25WithFeatures:
         first, second = _ordered_pairs(examples)
         differences = (rows[first] - rows[second]).multiply(self._scale).tocsr()
         signs = np.repeat([1, -1], len(first))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model = LogisticRegression(fit_intercept=False).fit(vstack([differences, -differences]), signs)
-        self._weights = model.coef_[0]
+        self._weights = logistic(vstack([differences, -differences]), signs, fit_intercept=False).coef_[0]
 
     def predictions(self, examples: Sequence[Example]) -> list[list[float]]:
         scores = iter((self._matrix(examples).multiply(self._scale).tocsr() @ self._weights).tolist())

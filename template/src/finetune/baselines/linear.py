@@ -78,16 +78,17 @@ def outputs_of(task: Task[Any, Any]) -> int:
     return len(task.labels) if isinstance(task, TextClassificationTask | MultiLabelClassificationTask) else 1
 
 
-def _logistic(rows: Any, targets: Array, weights: Array | None = None) -> LogisticRegression:
+def logistic(rows: Any, targets: Array, weights: Array | None = None, **options: Any) -> LogisticRegression:
+    """Logistic regression, without a warning where it has not converged: 100 iterations will do for a baseline."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # 100 iterations will do for a baseline
-        return LogisticRegression(C=INVERSE_REGULARIZATION).fit(rows, targets, weights)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return LogisticRegression(**options).fit(rows, targets, weights)
 
 
 def _classifier(rows: Any, targets: Array, labels: int, weights: Array | None) -> Apply:
     """Log-probabilities (rows, labels); a label that no training example has, as in further training, has -inf."""
     known = np.unique(targets)
-    model = _logistic(rows, targets, weights) if len(known) > 1 else None
+    model = logistic(rows, targets, weights, C=INVERSE_REGULARIZATION) if len(known) > 1 else None
 
     def apply(features: Any) -> Array:
         logits = np.full((features.shape[0], labels), -np.inf)

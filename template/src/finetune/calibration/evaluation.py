@@ -35,18 +35,26 @@ PRECISION_NOTE = (
 
 
 def measure(
-    task: Task[Any, Any], examples: Sequence[Any], features: Sequence[Feature], decoded: Sequence[Any]
+    task: Task[Any, Any],
+    examples: Sequence[Any],
+    features: Sequence[Feature],
+    decoded: Sequence[Any],
+    predictions: Sequence[Any],
 ) -> dict[str, Any] | None:
     """The key `calibration` of an evaluation; None for a task without probabilities.
 
-    `before` is at a temperature of 1, `after` at that of the task.
+    `before` is at a temperature of 1, `after` at that of the task, of which the `predictions` are.
     """
     if not isinstance(task, ProbabilityTask):
         return None
     logits, true = task.labelled_logits(examples, features, decoded)
     found: dict[str, Any] = {"temperature": task.temperature, "scored": len(true)}
-    for name, one in (("before", task.at_temperature(1.0)), ("after", task)):
-        confidence, right = one.answers(examples, one.predictions(examples, features, decoded))
+    as_trained = task.at_temperature(1.0)
+    for name, one, made in (
+        ("before", as_trained, as_trained.predictions(examples, features, decoded)),
+        ("after", task, predictions),
+    ):
+        confidence, right = one.answers(examples, made)
         found[name] = {
             **(_of_answers(confidence, right) if len(right) else {}),
             "brier": measures.brier_score(softmax(logits, one.temperature), true),

@@ -18,7 +18,7 @@ from ..run.find import find_run, newest_first
 from ..run.folder import RunFolder
 from ..tasks.intervals import Array, holm, mcnemar, paired
 from .seeds import over_seeds
-from .settings import differing_settings
+from .settings import differing_settings, settings_of
 
 TRAIN = "python -m finetune train configs/demo.yaml run.name=second"
 ONE_FILE = "comparison"
@@ -92,6 +92,7 @@ def compare_runs(
                 f"your own needs the methods `contributions` and `headline`"
             )
     lower_is_better = evaluations[0]["lower_is_better"]
+    settings = [settings_of(run, config) for run, config in zip(runs, configs, strict=True)]
     kept = ("data", "size", "examples", "loss", "metrics", "interval")
     return {
         "split": split,
@@ -104,9 +105,9 @@ def compare_runs(
             {"run": str(run.path), **{key: evaluation.get(key) for key in kept}}
             for run, evaluation in zip(runs, evaluations, strict=True)
         ],
-        "settings": differing_settings(runs, configs),
+        "settings": differing_settings(settings),
         "differences": [asdict(one) for one in _differences(names, contributions, headline, lower_is_better, task)],
-        "seeds": over_seeds(names, runs, configs, [one["metrics"][headline] for one in evaluations]),
+        "seeds": over_seeds(names, settings, [one["metrics"][headline] for one in evaluations]),
     }
 
 

@@ -30,9 +30,15 @@ def json_schema() -> str:
 
 def _without(schema: Schema, keys: Collection[str]) -> Schema:
     """The schema without some of its keys, and without the definitions to which only these refer."""
-    left = {**schema, "properties": {key: part for key, part in schema["properties"].items() if key not in keys}}
+    left: Schema = json.loads(json.dumps(schema))
+    for key in keys:
+        *sections, name = key.split(".")
+        part = left
+        for inner in sections:
+            part = left["$defs"][part["properties"][inner]["$ref"].rsplit("/", 1)[1]]
+        del part["properties"][name]
     text = json.dumps(left)
-    left["$defs"] = {name: part for name, part in schema["$defs"].items() if f'"#/$defs/{name}"' in text}
+    left["$defs"] = {name: part for name, part in left["$defs"].items() if f'"#/$defs/{name}"' in text}
     return left
 
 

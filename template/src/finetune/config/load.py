@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, to_jsonable_python
 
 from .. import optional
 from ..errors import UserError
@@ -37,22 +37,30 @@ def config_with(path: Path, changes: Iterable[tuple[tuple[str, ...], Node]]) -> 
         model.children["trust_remote_code"] = Node(False, model.origin)
     for keys, value in changes:
         root.set(keys, value)
-    for key, folder in deleted_keys().items():
-        if key in root.children:
-            raise UserError(
-                f"{root.place((key,))}: '{key}' needs src/finetune/{folder}, which this project has deleted: "
-                f"put the folder back or remove the key"
-            )
+    _require_folders(root)
     config = _validated(root)
-    if config.run.track and not optional.is_there("track"):
-        raise UserError(
-            f"{root.place(('run', 'track'))}: 'run.track' needs src/finetune/track, which this project has deleted: "
-            f"put the folder back or remove the key"
-        )
     run = config.run.model_copy(update={"name": config.run.name or path.stem})
     if not is_plain(str(run.name)):
         raise UserError(f"{path}: its name is no name for the folder of a run: set run.name")
     return config.model_copy(update={"run": run})
+
+
+def _require_folders(root: Node) -> None:
+    """Raise UserError for a key of a deleted folder. Its default may stand there: a run records all keys."""
+    for key, folder in deleted_keys().items():
+        section: Any = Config
+        node = root
+        *sections, name = path = tuple(key.split("."))
+        for inner in sections:
+            section = section.model_fields[inner].annotation
+            node = node.children.get(inner, Node({}, ""))
+        if name in node.children:
+            default = section.model_fields[name].get_default(call_default_factory=True)
+            if node.children[name].plain() not in (None, to_jsonable_python(default)):
+                raise UserError(
+                    f"{root.place(path)}: '{key}' needs src/finetune/{folder}, which this project has deleted: "
+                    f"put the folder back or remove the key"
+                )
 
 
 def deleted_keys() -> dict[str, str]:

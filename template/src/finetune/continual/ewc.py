@@ -15,8 +15,10 @@ from torch import Tensor
 
 from ..data.batching import Padding
 from ..dataset import Split
+from ..errors import UserError
 from ..files import publish
 from ..model.forward import forward
+from ..model.tensor_checks import require_like, require_names
 from ..tasks.base import Task
 
 FISHER = "fisher.safetensors"
@@ -79,6 +81,18 @@ def write_fisher(folder: Path, fisher: dict[str, Tensor]) -> None:
     publish(folder, lambda target: save_file(fisher, target / FISHER))
 
 
-def read_fisher(folder: Path) -> dict[str, Tensor]:
-    """The inverse of `write_fisher`."""
-    return load_file(folder / FISHER)
+def read_fisher(folder: Path, model: torch.nn.Module) -> dict[str, Tensor]:
+    """The inverse of `write_fisher`. Raises UserError for another tensor than those of the model's trainable weights.
+
+    Of a head that was resized since, it may lack the last rows.
+    """
+    path, parameters = folder / FISHER, dict(trainable_parameters(model))
+    fisher, remedy = load_file(path), f"remove {folder}, so that it is computed anew"
+    require_names(path, fisher, parameters, remedy)
+    for name, tensor in fisher.items():
+        rows = len(tensor) if tensor.ndim and parameters[name].ndim else 0
+        like = parameters[name][:rows] if rows else parameters[name]
+        require_like(path, name, tensor, like, remedy)
+        if tensor.numel() and tensor.min() < 0:
+            raise UserError(f"{path}: '{name}' has values below 0, which no mean of squares has: {remedy}")
+    return fisher

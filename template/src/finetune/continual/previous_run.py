@@ -118,7 +118,7 @@ class PreviousRun(FirstRun):
         wanted = self.config.continual
         if not isinstance(wanted, Ewc):
             return None
-        return EwcPenalty(model, read_fisher(self._memory(wanted)), wanted.strength)
+        return EwcPenalty(model, read_fisher(self._memory(wanted), model), wanted.strength)
 
     def load_teacher(self, device: torch.device) -> Teacher | None:
         wanted = self.config.continual
@@ -189,12 +189,13 @@ def stored_memory(run: RunFolder, wanted: Replay | Ewc, trust_remote_code: bool 
         reservoir = Reservoir.read(earlier, saved.task) if earlier else Reservoir([], 0)
         reservoir.fill(examples, wanted.budget, config.train.seed).write(folder, saved.task)
         return folder
-    fisher = _fisher(config, run, saved, examples, wanted.examples)
-    write_fisher(folder, sum_fisher(fisher, read_fisher(earlier)) if earlier else fisher)
+    model, fisher = _fisher(config, run, saved, examples, wanted.examples)
+    write_fisher(folder, sum_fisher(fisher, read_fisher(earlier, model)) if earlier else fisher)
     return folder
 
 
-def _fisher(config: Config, run: RunFolder, saved: SavedModel, examples: list[Any], wanted: int) -> Any:
+def _fisher(config: Config, run: RunFolder, saved: SavedModel, examples: list[Any], wanted: int) -> tuple[Any, Any]:
+    """The model, and the Fisher information of its trainable weights."""
     model = saved.model.to(choose_device(config.train.device))
     if not is_peft(config.method):
         model = apply_method(config.method, model, Base.read(run.model).head)
@@ -202,7 +203,7 @@ def _fisher(config: Config, run: RunFolder, saved: SavedModel, examples: list[An
     number = len(split)
     chosen = np.random.default_rng([config.train.seed, 2]).choice(number, min(wanted, number), replace=False)
     budget = config.train.micro_batch_tokens
-    return estimate_fisher(model, saved.task, saved.tokenizer, split, chosen.tolist(), budget)
+    return model, estimate_fisher(model, saved.task, saved.tokenizer, split, chosen.tolist(), budget)
 
 
 def _is_unchanged(source: str, recorded: dict[str, str]) -> bool:

@@ -18,7 +18,7 @@ from .missing import NAN, is_null
 from .opening import FileOptions
 from .records import Record
 from .template import columns_in, filled
-from .usual_names import ROW_NUMBERS, named_as, plain, ways_to_read
+from .usual_names import FOUND_ALONE, ROW_NUMBERS, named_as, plain, ways_to_read
 
 SHOWN = 30
 """Most columns of a file that a message lists."""
@@ -130,7 +130,8 @@ class Columns:
             return resolved
         present = self.present(found)
         lacking = self.missing(present)
-        if not lacking or any(name in (self.renamed or {}) for name in lacking):
+        alone = {*self.optional} & {*FOUND_ALONE} - {*present}
+        if not (lacking or alone) or any(name in (self.renamed or {}) for name in lacking):
             return self
         used = {*map(self.source, present), *(columns_in(self.template) if self.template else ())}
         free = [column for column in found if column not in used]
@@ -144,7 +145,7 @@ class Columns:
         ways = [way for form in forms for way in ways_to_read(form, optional, free)]
         # A text by itself is no other sense of one half of a pair.
         ways = [way for way in ways if not any({*way.values()} < {*other.values()} for other in ways)]
-        return replace(self, renamed={**(self.renamed or {}), **ways[0]}) if len(ways) == 1 else self
+        return replace(self, renamed={**(self.renamed or {}), **ways[0]}) if len(ways) == 1 and ways[0] else self
 
 
 def check_columns(columns: Columns) -> None:

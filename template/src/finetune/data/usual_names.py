@@ -36,9 +36,11 @@ WRITTEN = (
 RANKED = (
     *(("query", "document"), ("query", "passage"), ("query", "doc"), ("query", "text"), ("question", "answer")),
     *(("question", "document"), ("question", "passage"), ("question", "context"), ("查询", "文档"), ("问题", "文档")),
-    *(("问题", "回答"), ("问题", "答案")),
+    *(("anchor", "positive"), ("query", "positive"), ("query", "pos"), ("问题", "回答"), ("问题", "答案")),
 )
 """Usual names of a query and of the text that may answer it."""
+NEGATIVES = ("negatives", "negative", "hardnegatives", "neg", "负例")
+"""Usual names of texts that do not answer a query."""
 TOKENS = ("tokens", "words", "token", "word")
 TAGS = ("tags", "nertags", "ner", "labels", "postags", "tag", "nertag")
 ENTITIES = ("entities", "spans", "annotations", "实体")
@@ -46,7 +48,7 @@ DIALOGUES = (*NAMES, "对话")
 ROW_NUMBERS = ("", "id", "idx", "index", "unnamed0", "序号", "编号")
 """Usual names of a column that numbers the rows, which is the least likely to be meant."""
 USUAL = {
-    *(*TEXTS, *LABELS, *TOKENS, *TAGS, *ENTITIES, *DIALOGUES),
+    *(*TEXTS, *LABELS, *NEGATIVES, *TOKENS, *TAGS, *ENTITIES, *DIALOGUES),
     *(name for pair in PAIRS + WRITTEN + RANKED for name in pair),
 }
 
@@ -61,9 +63,12 @@ _ALONE = {
     **{name: tuple(dict.fromkeys(pair[side] for pair in pairs))
        for names, pairs in _TOGETHER.items() for side, name in enumerate(names)},
     **{"text": TEXTS, "label": LABELS, "labels": LABELS, "tokens": TOKENS, "tags": TAGS, "entities": ENTITIES},
-    "messages": DIALOGUES,
+    **{"messages": DIALOGUES, "negatives": NEGATIVES},
 }  # fmt: skip
 """The usual names of each column of a task."""
+
+FOUND_ALONE = ("negatives",)
+"""Optional columns that are found by their usual names where the others have their own ones."""
 
 
 def plain(name: str) -> str:
@@ -100,5 +105,8 @@ def ways_to_read(required: Iterable[str], optional: Iterable[str], columns: Sequ
             choices.append([*both, *([] if two in must else [{one: name} for name in named_as(one, columns)])])
             must -= {one, two}
     choices += [[{name: column} for column in named_as(name, columns)] for name in sorted(must)]
+    for name in FOUND_ALONE:
+        if name in may and (found := named_as(name, columns)):
+            choices.append([{name: column} for column in found])
     ways = [{name: column for part in parts for name, column in part.items()} for parts in product(*choices)]
     return [way for way in ways if len({*way.values()}) == len(way)]

@@ -15,7 +15,7 @@ from ..data.files import files_of, parts_of, shown
 from ..data.rows import Row
 from ..dataset import columns_of, scored_rows, stream_chosen
 from ..errors import UserError
-from ..evaluate import files_of_split, largest_errors, show_table
+from ..evaluate import files_of_split, for_another_file, largest_errors, show_table
 from ..files import write_atomic
 from ..predict import infer_examples
 from ..run.folder import RunFolder
@@ -64,6 +64,7 @@ def show_errors(run: RunFolder, request: Request, console: Console) -> list[Path
     outputs = {split: request.output or run.at(f"errors-{split}.jsonl") for split in sources}
     for output in outputs.values():
         _require_output(output, [file for files in sources.values() for file in files])
+    config = for_another_file(config) if request.data else config
     saved = load_saved_model(run.model, config.train, trust_remote_code=request.trust_remote_code)
     for split, files in sources.items():
         look = _highest_losses if split == TRAIN and not request.data else _mistakes
@@ -92,7 +93,7 @@ def _sources(run: RunFolder, config: Config, request: Request) -> dict[str, File
 
 def _mistakes(config: Config, saved: SavedModel, files: Files, request: Request) -> Found:
     """The largest errors in a split, and the kinds of errors."""
-    task, rows = saved.task, scored_rows(_data(config, request), saved.task, files)
+    task, rows = saved.task, scored_rows(config.data, saved.task, files)
     examples = task.parse(rows)
     encoded, result = infer_examples(config, saved, examples, "evaluation")
     predictions = task.predictions(examples, encoded.features, result.decoded)
@@ -148,11 +149,6 @@ def _right(task: Task[Any, Any], example: Any) -> tuple[str, str, str]:
 def _lines(config: Config, saved: SavedModel, rows: Sequence[Row], said: Mapping[int, Said]) -> bytes:
     columns: Columns = columns_of(saved.task, config.data)
     return correctable(columns, [rows[number] for number in said], [*said.values()])
-
-
-def _data(config: Config, request: Request) -> Any:
-    """The data section; data.where chooses from the config's own files."""
-    return config.data.model_copy(update={"where": {}}) if request.data else config.data
 
 
 def _require_output(output: Path, files: Sequence[str]) -> None:

@@ -194,7 +194,7 @@ def _keys(
                 there_are = ", ".join(row.original)
                 raise UserError(f"{row.place}: no column '{request.group}', which --group names; it has {there_are}")
             shared["group"] = row.original[request.group]
-        if task.settings.type == "ranking":
+        if task.settings.type in ("ranking", "retrieval"):
             shared["query"] = row.values["query"]
         keys.append(
             [summary.key, *((name, str(value).strip()) for name, value in shared.items() if not is_missing(value))]

@@ -34,12 +34,13 @@ TASKS: dict[str, type[Settings]] = {
     get_args(settings.model_fields["type"].annotation)[0]: settings for settings in get_args(get_args(AnyTask)[0])
 }
 ORDER = ("token-classification", "chat", "multi-label-classification", "text-classification", "regression", "ranking",
-         "summarization", "translation", "text-generation")  # fmt: skip
+         "retrieval", "summarization", "translation", "text-generation")  # fmt: skip
 """Which task is taken if several fit, and that of the config is not among them."""
 TASK_OF_FORMAT = {**dict.fromkeys(CONLL, "token-classification"), ".txt": "text-generation"}
 """The task of the formats whose columns have no names."""
-EMPTY_VALUES: dict[str, tuple[Any, ...]] = {"labels": ("", []), "entities": ("", []), "text_pair": (None,)}
-"""What is no missing value: no labels, no entities, no second text."""
+EMPTY_VALUES: dict[str, tuple[Any, ...]] = {"labels": ("", []), "entities": ("", []), "text_pair": (None,),
+                                             "negatives": (None, "", [])}  # fmt: skip
+"""What is no missing value: no labels, no entities, no second text, no negatives."""
 Columns = Mapping[str, by.Column]
 
 
@@ -127,6 +128,10 @@ def sources_of(settings: Settings, columns: Columns, request: Request) -> dict[s
     elif settings.type == "ranking":
         texts = texts or by.pair_named(free, usual.PAIRS)
         label = label or by.named(free, usual.LABELS)
+    elif settings.type == "retrieval":
+        if not texts and not label:
+            texts = by.pair_named(free, usual.RANKED)
+            label = texts.pop() if texts else None
     elif settings.type == "token-classification":
         label = label or by.named(free, usual.TAGS if by.named(free, usual.TOKENS) else usual.ENTITIES)
         texts = texts or _listed(by.named(free, usual.TOKENS) or by.text_of_file(free))
@@ -137,7 +142,10 @@ def sources_of(settings: Settings, columns: Columns, request: Request) -> dict[s
             texts = by.pair_named(free, usual.WRITTEN)
             label = texts.pop() if texts else None
         texts = texts or _listed(by.text_of_file(free))
-    return _assigned(settings, columns, texts, label)
+    assigned = _assigned(settings, columns, texts, label)
+    if assigned and settings.type == "retrieval" and (negatives := by.named(free, usual.NEGATIVES)):
+        assigned["negatives"] = negatives
+    return assigned
 
 
 def _own_columns(settings: Settings, columns: Columns) -> dict[str, str]:
@@ -170,8 +178,9 @@ def _listed(name: str | None) -> list[str]:
 
 
 def _has_model(settings: Settings | type[Settings], configured: Settings) -> bool:
-    """Whether the model of the config can learn the task: encoders get a new head, generative models do not."""
-    return (settings.new_head and configured.new_head) or settings.auto_model == configured.auto_model
+    """Whether the model of the config can learn the task: encoders get a new head or none, generative models do not."""
+    reads = [one.new_head or one.auto_model == "AutoModel" for one in (settings, configured)]
+    return all(reads) or settings.auto_model == configured.auto_model
 
 
 def _fits(candidate: Recognised, sample: Sequence[Row], data: Data) -> bool:
@@ -200,6 +209,8 @@ def _fits(candidate: Recognised, sample: Sequence[Row], data: Data) -> bool:
             return bool(labels)
         case "ranking":
             return len(answers) > 1 and 2 * len({summary.texts[0] for summary in summaries}) <= len(summaries)
+        case "retrieval":
+            return len(answers) > 1
     return label is None or not by.are_classes(answers, usual_name=False)
 
 

@@ -7,18 +7,19 @@ many layers and labels as config.json says, and raises errors of any class, most
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
 from huggingface_hub import try_to_load_from_cache
 from safetensors import safe_open
+from torch import Tensor
 
 from ..errors import UserError
 from ..files import reads_content
 from ..hub_client import HUB_NAME
 from ..parsing import parsing, require_regular
+from .tensor_checks import require_finite_values
 
 CONFIG, INDEX, WEIGHTS = "config.json", "model.safetensors.index.json", "model.safetensors"
 TOKENIZER = "tokenizer.json"
@@ -49,7 +50,6 @@ PROBABILITY = re.compile(r"dropout|drop_prob|pdrop")
 PARAMETERS_PER_BYTE = 16
 """More parameters than that for each byte of the weights, and some millions for a head, belong to another model."""
 SMALL = 2**27
-FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
 
 def require_sound_settings(source: str) -> None:
@@ -76,19 +76,16 @@ def require_sound_weights(source: str) -> None:
     if folder.is_dir():
         for path in weight_files(folder):
             _require_header(path)
-            require_finite(path)
+            with parsing(f"{path}: is damaged or cut", ANEW), safe_open(path, framework="pt") as file:
+                require_finite(path, ((name, file.get_tensor(name)) for name in file.keys()))  # noqa: SIM118
 
 
-def require_finite(path: Path) -> None:
-    """Raise UserError for a weight that is NaN or infinite, from which all that is computed is NaN."""
+def require_finite(path: Path, weights: Iterable[tuple[str, Tensor]]) -> None:
+    """Raise UserError for one of the weights of a file that is NaN or infinite: all that is computed would be NaN."""
     if not reads_content():
         return
-    with parsing(f"{path}: is damaged or cut", ANEW), safe_open(path, framework="pt") as file:
-        for name in file.keys():  # noqa: SIM118
-            tensor = file.get_tensor(name)
-            is_weight = tensor.dtype in FLOATS and tensor.numel() and "mask" not in name  # a mask may be infinite
-            if is_weight and not torch.stack(tensor.aminmax()).isfinite().all():
-                raise UserError(f"{path}: '{name}' has values that are NaN or infinite: {ANEW}")
+    for name, tensor in weights:
+        require_finite_values(path, name, tensor, ANEW)
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -16,11 +16,11 @@ from transformers.pytorch_utils import Conv1D
 from ..config.methods import AdaLora, Adapter, AnyMethod, Full, Head, Ia3, Lora, Prefix, Prompt, QLora
 from ..errors import UserError
 from .bottleneck import insert_adapters
-from .folder_checks import require_finite
 from .layers import KEYS, MLP_OUTPUT, VALUES, find_linear_layers, in_modules, linear_layer_names
 from .quantization import prepare_quantized
 from .soft_prompts import hide_prompt, virtual_token_options
 from .tabular_head import NAME, accept_features
+from .tensor_checks import require_tensors
 
 WEIGHTS_FILE = "adapter_model.safetensors"  # the name that peft gives it
 PeftMethod = Lora | QLora | AdaLora | Ia3 | Prefix | Prompt
@@ -114,14 +114,11 @@ def save_adapter(method: AnyMethod, model: Any, target: Path, weights: dict[str,
 def load_adapter(method: AnyMethod, model: Any, folder: Path) -> None:
     """Load a saved adapter into a model that `apply_method` has prepared.
 
-    Raises KeyError, OSError or SafetensorError if the file is missing, damaged or has other weights, and UserError if
-    one is not finite.
+    Raises OSError or SafetensorError if the file is missing or damaged, and UserError if it has other weights, or one
+    that is not finite.
     """
     weights = load_file(folder / WEIGHTS_FILE)
-    require_finite(folder / WEIGHTS_FILE)
-    differing = adapter_weights(method, model).keys() ^ weights.keys()
-    if differing:
-        raise KeyError(min(differing))
+    require_tensors(folder / WEIGHTS_FILE, weights, adapter_weights(method, model), "train the run again")
     if isinstance(method, Adapter):
         model.load_state_dict(weights, strict=False)
     else:

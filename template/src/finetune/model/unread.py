@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 from transformers.utils.hub import cached_file, get_checkpoint_shard_files
 
+from .folder_checks import ANEW
 from .foreign_files import ADAPTER
+from .tensor_checks import require_finite_values
 
 
 class Unread:
@@ -43,10 +45,11 @@ class Unread:
         return (mine.data_ptr(), mine.shape, mine.stride()) == (weight.data_ptr(), weight.shape, weight.stride())
 
     def read(self, start: int = 0, end: int | None = None) -> Tensor:
-        """Rows of it, in the format of the file; no others are read."""
+        """Rows of it, in the format of the file; no others are read. Raises UserError if one is not finite."""
         with safe_open(self.path, framework="pt") as file:
             rows: Tensor = file.get_slice(self.name)[start:end] if self.shape else file.get_tensor(self.name)
-            return rows
+        require_finite_values(self.path, self.name, rows, ANEW)
+        return rows
 
 
 def unread(weight: Tensor) -> Unread | None:

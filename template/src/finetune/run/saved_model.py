@@ -10,7 +10,7 @@ folded into its last layer. Here a model predicts standardized labels, and loads
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
@@ -37,15 +37,18 @@ from ..files import Folder, publish, sha256_of
 from ..hub.manifest import find_manifest
 from ..model.device import Precision, choose_device
 from ..model.first_token import compute_first_token_only
+from ..model.folder_checks import WEIGHTS, weight_files
 from ..model.frozen import frozen_dtype, keep_frozen, loaded_in
 from ..model.fused_gelu import fuse_gelu
 from ..model.head import output_layer, scaled
+from ..model.layers import in_modules
 from ..model.load import load_model_config, load_pretrained, on_meta
 from ..model.methods import adapter_weights, apply_method, is_peft, load_adapter, save_adapter
 from ..model.precision import inference_precision
 from ..model.quantization import dequantize, quantization_config, require_quantization
 from ..model.remote_code import code_not_allowed
 from ..model.tabular_head import NAME, join_features
+from ..model.tensor_checks import require_names
 from ..model.tiny import is_tiny
 from ..tasks import make_task
 from ..tasks.base import Task
@@ -57,6 +60,8 @@ TASK_FILE = "finetune.json"
 STANDARDIZED = "standardized_head.safetensors"
 """The last layer of a regression's head, as it was trained."""
 BASE = "base"
+FLOATS = ("F16", "BF16", "F32", "F64")
+"""Formats of weights in the header of a safetensors file."""
 DAMAGED = "put back an intact copy of the folder, or train the run again"
 TASKS: TypeAdapter[Any] = TypeAdapter(AnyTask)
 METHODS: TypeAdapter[AnyMethod] = TypeAdapter(AnyMethod)
@@ -210,9 +215,7 @@ def load_saved_model(
             dtype = _frozen_dtype(base, method, trained_in, train)
             model = _load_added(folder, description, task, method, auto, config, dtype, to_merge=to_merge)
     else:
-        model, info = load_pretrained(auto, local, config=config, output_loading_info=True, use_safetensors=True)
-        if info["missing_keys"] or info["mismatched_keys"]:
-            raise _incomplete(folder)
+        model = _load_whole(folder, partial(load_pretrained, auto, local, config=config))
         if task.tabular:
             join_features(model, task.tabular.columns)
             _load_tabular(folder, model)
@@ -354,15 +357,16 @@ def _load_added(
             f"{folder}: holds what was learnt on top of the model in '{base.name}', which is gone or has changed: "
             f"put it back, relative to the current folder"
         )
-    if is_tiny(base.name):
-        base = _local(folder / BASE)
-    model = _load_base(method, auto, config, base, dtype, to_merge)
+    own = folder / BASE if is_tiny(base.name) else None
+    if own:
+        base = _local(own)
+    model = _load_base(method, auto, config, base, own, description["head"], dtype, to_merge)
     if task.tabular:
         join_features(model, task.tabular.columns)
     model = apply_method(method, model, description["head"])
     try:
         load_adapter(method, model, folder)
-    except (KeyError, OSError, SafetensorError) as error:
+    except (OSError, SafetensorError) as error:
         raise _incomplete(folder) from error
     keep_frozen(model, description["head"], dtype)
     return model.eval()
@@ -393,15 +397,50 @@ def _load_standardized(folder: Path, model: Any, head: list[str]) -> None:
 
 
 def _load_base(
-    method: AnyMethod, auto: Any, config: Any, base: settings.Model, dtype: Precision, to_merge: bool
+    method: AnyMethod,
+    auto: Any,
+    config: Any,
+    base: settings.Model,
+    own: Path | None,
+    head: list[str],
+    dtype: Precision,
+    to_merge: bool,
 ) -> Any:
+    """`own`: the folder of a base model that was saved with the adapter, whose weights must all be there."""
     load = partial(load_pretrained, auto, base, use_safetensors=True, config=config, ignore_mismatched_sizes=True)
     if not isinstance(method, QLora):
         with loaded_in(dtype, partial(on_meta, auto, config, base)) as loading:
-            return load(dtype=loading)
+            load = partial(load, dtype=loading)
+            return _load_whole(own, load) if own else _load_fitting(base, head, load)
     require_quantization(method, choose_device("auto"))
     quantized = load(dtype=torch.float32, quantization_config=quantization_config(method, auto, config))
     return dequantize(quantized, load(dtype=torch.float32)) if to_merge else quantized
+
+
+def _load_fitting(base: settings.Model, head: list[str], load: Callable[..., Any]) -> Any:
+    """A base model. Raises UserError for a weight of another shape outside of the head, which is saved by itself."""
+    model, info = load(output_loading_info=True)
+    for name, shape, wanted in sorted(info["mismatched_keys"]):
+        if not in_modules(name, head):
+            raise UserError(f"{base.name}: '{name}' has the shape {[*shape]} instead of {[*wanted]}: {DAMAGED}")
+    return model
+
+
+def _load_whole(folder: Path, load: Callable[..., Any]) -> Any:
+    """A model whose weights are all in its folder. Raises UserError for one that is missing, or does not fit."""
+    model, info = load(output_loading_info=True, use_safetensors=True, ignore_mismatched_sizes=True)
+    path = folder / WEIGHTS if (folder / WEIGHTS).exists() else folder
+    for name, shape, wanted in sorted(info["mismatched_keys"]):
+        raise UserError(f"{path}: '{name}' has the shape {[*shape]} instead of {[*wanted]}: {DAMAGED}")
+    others = {name for name in info["unexpected_keys"] if not name.startswith(f"{NAME}.")}  # loaded by themselves
+    require_names(path, dict.fromkeys(others), dict.fromkeys(info["missing_keys"]), DAMAGED)
+    parameters = dict(model.named_parameters())
+    for file in weight_files(folder):
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys() & parameters.keys():
+                if tensors.get_slice(name).get_dtype() not in FLOATS:
+                    raise UserError(f"{file}: '{name}' has no floating-point numbers: {DAMAGED}")
+    return model
 
 
 def _incomplete(folder: Path) -> UserError:

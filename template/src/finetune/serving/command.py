@@ -14,6 +14,7 @@ from ..arguments import confidence_option, run_argument, trust_option
 from ..console import make_console, print_line, quiet_libraries
 from ..errors import INTERRUPTED, OK, UserError
 from ..packages import require_packages
+from .limits import CANDIDATES, TOP
 
 PACKAGES = ("fastapi", "uvicorn", "prometheus_client")
 SPARE_FILES = 64
@@ -31,8 +32,9 @@ SPARE_FILES = 64
 @click.option("--corpus", type=click.Path(path_type=Path), help="A file of documents to search, by a RUN of retrieval.")
 @click.option("--rerank", metavar="RUN", help="A run of ranking, which orders the documents that are found.")
 @click.option("--answer", metavar="RUN", help="A run of chat, which answers from the documents.")
-@click.option("--top", type=click.IntRange(1, 1000), help="Documents of a query.  [default: 5]")
-@click.option("--candidates", type=click.IntRange(1, 1000), help="Documents that --rerank reads.  [default: 50]")
+@click.option("--top", type=click.IntRange(1, 1000), help=f"Documents of a query.  [default: {TOP}]")
+@click.option("--candidates", type=click.IntRange(1, 1000),
+              help=f"Documents that --rerank reads.  [default: {CANDIDATES}]")  # fmt: skip
 @confidence_option
 @click.option("--max-concurrent-requests", type=click.IntRange(1), default=512, show_default=True,
               envvar="MAX_CONCURRENT_REQUESTS", help="More get 429.")  # fmt: skip
@@ -103,9 +105,8 @@ def serve(
     source.check()
     searched: Corpus | None = None
     if corpus:
-        stages = {name: source_of(one) for name, one in (("rerank", rerank), ("answer", answer)) if one}
-        numbers = {name: value for name, value in (("top", top), ("candidates", candidates)) if value}
-        searched = Corpus(corpus, **stages, **numbers)
+        ranker, writer = (source_of(name) if name else None for name in (rerank, answer))
+        searched = Corpus(corpus, ranker, writer, top or TOP, candidates or CANDIDATES)
         searched.check(source.config.task)
     most, files = limits["max_concurrent_requests"], allow_open_files()
     if files is not None and files < most + SPARE_FILES:

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+TOP, CANDIDATES = 5, 50
+"""Documents of a query that `/v1/search` answers, and those that a run of ranking reads, unless it is said."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from ..errors import UserError
 from ..retrieval_prompt import cited, question_with_passages
 from ..tasks.settings import Chat, Ranking, Retrieval, Settings
 from .engine import Engine
-from .limits import Limits, Problem
+from .limits import CANDIDATES, TOP, Limits, Problem
 from .metrics import Metrics
 from .model import ServedModel, Source
 from .service import Service
@@ -25,6 +26,8 @@ from .vectors import Vector, embed
 
 MOST = 1000
 """Passages of a query."""
+LOADING = Lock()
+"""transformers changes the initialization of torch while it loads a model, so that two at a time lack weights."""
 DAMAGED = Problem(500, "index-damaged", "the index of the corpus is damaged: restart the server, which builds it again")
 
 
@@ -38,9 +41,9 @@ class Corpus:
     """A run of ranking."""
     answer: Source | None = None
     """A run of chat."""
-    top: int = 5
+    top: int = TOP
     """Passages of a query, unless a request names another number."""
-    candidates: int = 50
+    candidates: int = CANDIDATES
     """Passages that the run of ranking scores."""
 
     def check(self, settings: Settings) -> None:
@@ -106,9 +109,10 @@ class Search:
         assert index
         assert encoder
         run, trust = self._source.run, self._source.trust_remote_code
-        self._index, _ = index.open_index(
-            self.corpus.path, encoder.Encoder(run, "serve --corpus", trust_remote_code=trust), lambda _: None
-        )
+        with LOADING:  # the encoder loads the model once more where there is something to embed
+            self._index, _ = index.open_index(
+                self.corpus.path, encoder.Encoder(run, "serve --corpus", trust_remote_code=trust), lambda _: None
+            )
 
     def describe(self) -> dict[str, Any]:
         """What `/info` answers."""
@@ -175,8 +179,9 @@ class Search:
 
 def load_model(source: Source, limits: Limits) -> ServedModel:
     """A model that has computed an example. Raises UserError where it cannot be loaded."""
-    model = ServedModel(source, limits.max_batch_tokens)
-    model.warm_up()
+    with LOADING:
+        model = ServedModel(source, limits.max_batch_tokens)
+        model.warm_up()
     return model
 
 

@@ -120,7 +120,9 @@ def conclude(plan: Plan, state: State, folder: Folder, console: Console, stopped
         return FAILED
     best = ranked[0]
     spread = f" (sample standard deviation {best.spread:.4f})" if best.spread is not None else ""
-    chosen = f"trial {best.number} of {len(ranked)} that finished: {setting(plan, best)}"
+    equal = [str(trial.number) for trial in ranked[1:] if trial.mean == best.mean]
+    tied = f" (the same {state.metric}: {', '.join(equal)})" if equal else ""
+    chosen = f"trial {best.number} of {len(ranked)} that finished{tied}: {setting(plan, best)}"
     print_line(console, f"[bold]Best:[/] {escape(f'{chosen}: {state.metric} {best.mean:z.4f}{spread}')}")
     print_line(console, escape(f"results: {results}, config of the best: {write_best(plan, state, folder, best)}"))
     if find_spec("optuna") is None:

@@ -70,7 +70,9 @@ def table(plan: Plan, state: State, most: int | None = None) -> Table:
         scores = [float(run.value) for run in trial.runs if run.value is not None]
         known = sum(scores) / len(scores) if scores else None
         cells = [str(trial.number), *(shown_value(trial.values[key]) for key in keys), number(known)]
-        state_of = "best" if ranked[:1] == [trial] else "" if trial in ranked else said(trial)
+        state_of = (
+            "best" if trial in ranked and trial.mean == ranked[0].mean else "" if trial in ranked else said(trial)
+        )
         style = "bold" if state_of == "best" else "" if trial in ranked else "dim"
         shown.add_row(*map(Text, [*cells, *([number(trial.spread)] if several else []), state_of]), style=style)
     return shown

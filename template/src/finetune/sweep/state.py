@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from ..config.flat import flat
 from ..errors import UserError
-from ..files import Folder
+from ..files import Folder, is_plain
 from ..parsing import reason
 from ..run.records import Count, Number, Typed
 from .settings import Plan
@@ -131,18 +132,21 @@ def load_state(plan: Plan, folder: Folder) -> State:
                 f"{what}: {key} has changed since the sweep in {folder.path} was started: change it back to go on, or "
                 f"start another sweep with name=..."
             )
+    for trial in before.trials:
+        if not trial.runs or not all(is_plain(run.name) for run in trial.runs):
+            raise UserError(f"{folder.path / FILE}: trial {trial.number} names no folders of runs in it: {remedy}")
+        if trial.values.keys() != plan.sweep.vary.keys():
+            raise UserError(f"{folder.path / FILE}: trial {trial.number} has other keys than the sweep: {remedy}")
+        try:
+            plan.config(trial.values)
+        except UserError as error:
+            raise UserError(f"{folder.path / FILE}: trial {trial.number}: {error}") from error
     for run in (run for trial in before.trials for run in trial.runs if run.ending == "failed"):
         run.ending, run.sentence = "waiting", ""
     return before
 
 
-def _difference(then: dict[str, Any], now: dict[str, Any], prefix: str = "") -> str:
+def _difference(then: dict[str, Any], now: dict[str, Any]) -> str:
     """The first key at which two configs differ; empty if there is none."""
-    for key in sorted(then.keys() | now.keys()):
-        one, other = then.get(key), now.get(key)
-        if isinstance(one, dict) and isinstance(other, dict):
-            if found := _difference(one, other, f"{prefix}{key}."):
-                return found
-        elif one != other:
-            return f"{prefix}{key}"
-    return ""
+    one, other = flat(then), flat(now)
+    return next((key for key in sorted(one.keys() | other.keys()) if one.get(key) != other.get(key)), "")

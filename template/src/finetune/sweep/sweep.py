@@ -127,11 +127,7 @@ class Runner:
         return [run for _, run in self._waiting() if run not in running and self._is_locked(run)]
 
     def _is_locked(self, run: TrialRun) -> bool:
-        try:
-            with FileLock(RunFolder(self.folder.path / run.name).lock_file, timeout=0):
-                return False
-        except Timeout:
-            return True
+        return RunFolder(self.folder.path / run.name).is_claimed
 
     def _add_seeds(self, trial: Trial) -> None:
         """The runs of a trial, one for each seed, as far as they are missing."""

@@ -18,6 +18,7 @@ from .chat_template import (
     prompt_of,
     rendered,
     stop_tokens,
+    without_system,
 )
 from .results import Summary
 from .settings import Chat
@@ -98,14 +99,15 @@ class ChatTask(CausalLMTask[Dialogue]):
             yield self.feature(number, ids, [IGNORE] * len(ids), ids[-self.prompt_limit(max_length) :])
             return
         replies = [end for end in replies_of(example.messages) if end >= first]
-        prompts = [prompt_of(tokenizer, example.until(end)) for end in replies]
-        dialogues = [rendered(tokenizer, example.until(end + 1)) for end in replies]
-        for prompt, dialogue in zip(prompts, dialogues, strict=True):
-            if not dialogue.startswith(prompt):
-                raise UserError(
-                    f"{example.place}: the chat template of the model does not let a reply follow its prompt: "
-                    f"choose another model, or give its tokenizer another template"
-                )
+        prompts, dialogues = _texts(tokenizer, example, replies)
+        if not _follow(prompts, dialogues):
+            remedy = "choose another model, or give its tokenizer another template"
+            others = without_system(example)
+            if others and _follow(*_texts(tokenizer, others, replies_of(others.messages))):
+                remedy = "put the text of the system message before the first message of the user"
+            raise UserError(
+                f"{example.place}: the chat template of the model does not let a reply follow its prompt: {remedy}"
+            )
         spans = [(len(prompt), len(dialogue.rstrip())) for prompt, dialogue in zip(prompts, dialogues, strict=True)]
         if all(dialogues[-1].startswith(dialogue.rstrip()) for dialogue in dialogues):
             yield self._scored(number, dialogues[-1], spans, tokenizer, max_length)
@@ -144,6 +146,16 @@ def read_dialogue(row: Row, *, unanswered: bool = False) -> Dialogue:
 def replies_of(messages: Sequence[Message]) -> list[int]:
     """The numbers of the assistant's messages without those of weight 0, which are not trained on."""
     return [i for i, message in enumerate(messages) if message["role"] == "assistant" and message.get("weight") != 0]
+
+
+def _texts(tokenizer: Any, example: Dialogue, replies: Sequence[int]) -> tuple[list[str], list[str]]:
+    """What stands before each reply, and the dialogue up to its end."""
+    prompts = [prompt_of(tokenizer, example.until(end)) for end in replies]
+    return prompts, [rendered(tokenizer, example.until(end + 1)) for end in replies]
+
+
+def _follow(prompts: Sequence[str], dialogues: Sequence[str]) -> bool:
+    return all(dialogue.startswith(prompt) for prompt, dialogue in zip(prompts, dialogues, strict=True))
 
 
 def _truncate(feature: Feature, max_length: int) -> Feature:

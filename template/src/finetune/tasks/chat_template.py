@@ -11,6 +11,7 @@ from ..parsing import reason
 from ..time_limit import time_limit
 from .generative import end_token
 from .template_limits import LimitedEnvironment
+from .tool_ids import with_short_ids
 
 PLAIN_TEMPLATE = (
     "{% if tools %}Tools: {{ tools | tojson }}\n{% endif %}"
@@ -62,34 +63,57 @@ def apply_template(tokenizer: Any, messages: list[Message], **options: Any) -> s
 def rendered(tokenizer: Any, dialogue: Dialogue, *, replying: bool = False) -> str:
     """A dialogue as text; `replying`: with the header that opens the assistant's reply. Raises UserError."""
     options = {"tools": [*dialogue.tools] or None, "tokenize": False, "add_generation_prompt": replying}
-    messages = dialogue.messages
-    try:
+    messages, refusal = dialogue.messages, None
+    for written in (messages, *_otherwise_written(messages)):
         try:
-            return apply_template(tokenizer, messages, **options)
-        except TypeError:  # a template that adds the arguments of a call to a text, as those of DeepSeek
-            if not any("tool_calls" in message for message in messages):
-                raise
-            return apply_template(tokenizer, [*map(_with_text_arguments, messages)], **options)
-    except Exception as error:  # the template raises what it likes
-        raise UserError(
-            f"{dialogue.place}: the model's chat template does not take this dialogue ({_one_line(error)}): "
-            f"change its messages{_remedy(tokenizer, dialogue)}"
-        ) from error
+            return apply_template(tokenizer, written, **options)
+        except Exception as error:  # the template raises what it likes
+            refusal = refusal or error
+            if isinstance(error, TimeoutError):
+                break
+    assert refusal
+    raise UserError(
+        f"{dialogue.place}: the model's chat template does not take this dialogue ({_one_line(refusal)}): "
+        f"change its messages{_remedy(tokenizer, dialogue)}"
+    ) from refusal
+
+
+def _otherwise_written(messages: list[Message]) -> Iterator[list[Message]]:
+    """Tool calls as some templates demand them: arguments as a text (DeepSeek), short identifiers (Mistral)."""
+    if any("tool_calls" in message for message in messages):
+        yield [*map(_with_text_arguments, messages)]
+        yield with_short_ids(messages)
 
 
 def _remedy(tokenizer: Any, dialogue: Dialogue) -> str:
-    """How to change the messages of a dialogue that the template refuses for its system message; else empty."""
+    """How to change the messages of a dialogue that the template refuses for some of them; else empty."""
+    if (others := without_system(dialogue)) and _is_taken(tokenizer, others):
+        return (
+            ", for it takes them without the system message: put that text before the first message of the user, or "
+            "choose a model with system messages"
+        )
+    others = replace(dialogue, messages=[*filter(_is_spoken, dialogue.messages)])
+    if 0 < len(others.messages) < len(dialogue.messages) and _is_taken(tokenizer, others):
+        return ", for it takes them without their tool calls and results, or choose a model whose template takes these"
+    return ""
+
+
+def without_system(dialogue: Dialogue) -> Dialogue | None:
+    """A dialogue without its system messages; None if it has none, or nothing else."""
     others = [message for message in dialogue.messages if message["role"] not in ("system", "developer")]
-    if not others or len(others) == len(dialogue.messages):
-        return ""
+    return replace(dialogue, messages=others) if 0 < len(others) < len(dialogue.messages) else None
+
+
+def _is_spoken(message: Message) -> bool:
+    return message["role"] != "tool" and "tool_calls" not in message
+
+
+def _is_taken(tokenizer: Any, dialogue: Dialogue) -> bool:
     try:
-        rendered(tokenizer, replace(dialogue, messages=others))
+        rendered(tokenizer, dialogue)
     except UserError:
-        return ""
-    return (
-        ", for it takes them without the system message: put that text before the first message of the user, or choose "
-        "a model with system messages"
-    )
+        return False
+    return True
 
 
 def prompt_of(tokenizer: Any, dialogue: Dialogue) -> str:

@@ -119,14 +119,13 @@ class MultiLabelClassificationTask(ProbabilityTask[Example, Prediction], TextTas
         return (losses * is_scored(labels)).sum()
 
     def unit_losses(self, logits: Tensor, labels: Tensor, units: Sequence[Sequence[int]]) -> Tensor:
-        targets = labels.to(at_least_fp32(logits).dtype).nan_to_num()
-        losses = F.binary_cross_entropy_with_logits(at_least_fp32(logits), targets, reduction="none").mean(-1)
+        losses = _mean_over_labels(at_least_fp32(logits), labels.nan_to_num())
         return torch.stack([(losses * is_scored(labels))[list(rows)].sum() for rows in units])
 
     def distillation_loss(self, logits: Tensor, targets: Tensor, labels: Tensor, temperature: float) -> Tensor:
         soft = (at_least_fp32(targets) / temperature).sigmoid()
         hotter = at_least_fp32(logits) / temperature
-        losses = F.binary_cross_entropy_with_logits(hotter, soft, reduction="none").mean(-1)
+        losses = _mean_over_labels(hotter, soft)
         return (losses * is_scored(labels)).sum() * temperature**2
 
     def labelled_logits(
@@ -144,15 +143,15 @@ class MultiLabelClassificationTask(ProbabilityTask[Example, Prediction], TextTas
         changed.threshold = present / (present + absent)
         return changed
 
-    def calibrate(self, examples: Sequence[Example], features: Sequence[Feature], decoded: Sequence[Any]) -> None:
+    def calibrate_with(self, logits: Array, true: NDArray[np.int64]) -> None:
         """The temperature, and the threshold with the best micro F1.
 
         The threshold is half-way between two probabilities that occur at a temperature of 1, so that no answer depends
         on the one that is chosen.
         """
-        super().calibrate(examples, features, decoded)
+        super().calibrate_with(logits, true)
         chosen, self.temperature = self.temperature, 1.0
-        self.threshold = self._best_threshold(*self.labelled_logits(examples, features, decoded))
+        self.threshold = self._best_threshold(logits, true)
         self.threshold, self.temperature = self.at_temperature(chosen).threshold, chosen
 
     def _best_threshold(self, logits: Array, true: NDArray[np.int64]) -> float:
@@ -299,3 +298,9 @@ class MultiLabelClassificationTask(ProbabilityTask[Example, Prediction], TextTas
             {"prediction": p.labels, "probabilities": dict(zip(self.labels, p.probabilities, strict=True))}
             for p in predictions
         ]
+
+
+def _mean_over_labels(logits: Tensor, targets: Tensor) -> Tensor:
+    """Binary cross-entropy of each example, (n,), of logits and targets (n, labels)."""
+    losses = F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype), reduction="none")
+    return losses.mean(-1)

@@ -75,6 +75,8 @@ class PreferenceTask(ChatTask):
     The first label of a row, whose token is never scored, holds the reference's log-probability of the reply.
     """
 
+    error_measure = "probability"
+
     def __init__(self, settings: Chat, dpo: Dpo) -> None:
         super().__init__(settings)
         self.dpo = dpo

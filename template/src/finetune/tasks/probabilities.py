@@ -44,8 +44,11 @@ class ProbabilityTask(Task[E, P]):
         return list(at_least_fp32(logits.detach()).cpu().numpy())
 
     def calibrate(self, examples: Sequence[E], features: Sequence[Feature], decoded: Sequence[Any]) -> None:
-        is_on = self.settings.calibration == "temperature"
-        self.temperature = fit_temperature(*self.labelled_logits(examples, features, decoded)) if is_on else 1.0
+        self.calibrate_with(*self.labelled_logits(examples, features, decoded))
+
+    def calibrate_with(self, logits: Array, true: NDArray[np.int64]) -> None:
+        """Choose the temperature by what `labelled_logits` gives."""
+        self.temperature = fit_temperature(logits, true) if self.settings.calibration == "temperature" else 1.0
 
     @abstractmethod
     def labelled_logits(

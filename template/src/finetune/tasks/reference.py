@@ -1,6 +1,7 @@
 """Log-probabilities of the reference model, which preference tuning compares with: computed once, then looked up."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,11 +36,9 @@ class Reference:
         return self._index(feature) is not None
 
     def value(self, feature: Feature) -> float:
-        """The log-probability of a text. Raises UserError if it is not known."""
+        """The log-probability of a text; NaN if it is not known, as of a prompt that is to be answered."""
         index = self._index(feature)
-        if index is None:
-            raise UserError("the run has no reference log-probability for one of these replies: start the run again")
-        return float(self.values[index])
+        return math.nan if index is None else float(self.values[index])
 
     def _index(self, feature: Feature) -> int | None:
         key = key_of(feature)

@@ -45,8 +45,7 @@ class RetrievalTask(Task[Example, Retrieved]):
     settings: Retrieval
 
     def example(self, row: Row) -> Example:
-        document = text_of(row, "document") if row.values.get("document") is not None else None
-        return Example(text_of(row, "query"), document, _negatives(row))
+        return Example(text_of(row, "query"), _document(row), _negatives(row))
 
     def unlabelled_example(self, row: Row) -> Example:
         return Example(text_of(row, "query"))
@@ -226,9 +225,19 @@ def _documents(example: Example) -> tuple[str, ...]:
     return example.negatives if example.document is None else (example.document, *example.negatives)
 
 
+def _document(row: Row) -> str | None:
+    """A text, or a list of one, as BGE's training files have it."""
+    value = row.values.get("document")
+    if isinstance(value, list):
+        if len(value) != 1:
+            raise UserError(f"{row.place}: document has {counted(len(value), 'text')}: write a row for each of them")
+        row = replace(row, values={**row.values, "document": value[0]})
+    return None if value is None else text_of(row, "document")
+
+
 def _negatives(row: Row) -> tuple[str, ...]:
     value = row.values.get("negatives")
-    if value is None:
+    if value in (None, ""):
         return ()
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list) or not all(isinstance(text, str) and text.strip() for text in texts):

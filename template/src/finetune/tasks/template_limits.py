@@ -3,13 +3,17 @@
 Python is not interrupted inside one operation, such as `9 ** 9 ** 9` or `'a' * 10 ** 10`: templates may not have
 operations that make so much of little. transformers renders a template in the sandbox of jinja2, without attributes of
 Python; here it gets a sandbox with these limits as well.
+
+Some templates write today's date. Here it is always the same one, so that a text has the same tokens on another day.
 """
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from functools import wraps
 from typing import Any
 
+from jinja2 import Template
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -20,6 +24,8 @@ MOST_CHARACTERS = 10_000_000
 WIDTH = re.compile(r"\d{6,}")
 """In a format such as `%999999d`."""
 WIDTH_AS_VALUE = re.compile(r"%[^%a-z]*\*|\{[^}]*\{")
+DAY = datetime(2024, 7, 26)
+"""Today for templates: the day that the one of Llama 3.2 names where it is told none."""
 SIZED_FILTERS = ("batch", "center", "indent", "slice")
 
 
@@ -32,6 +38,11 @@ class LimitedEnvironment(ImmutableSandboxedEnvironment):
         super().__init__(*arguments, **options)
         self.filters |= {name: _of_small_numbers(self.filters[name]) for name in SIZED_FILTERS}
         self.filters["format"] = _narrow(self.filters["format"])
+
+    def from_string(self, *arguments: Any, **options: Any) -> Template:
+        """A template, which is compiled after the library has set what it may call."""
+        self.globals["strftime_now"] = DAY.strftime
+        return super().from_string(*arguments, **options)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         match operator:

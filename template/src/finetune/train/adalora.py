@@ -44,7 +44,12 @@ class RankAllocation:
         return {**kept, "rank_pattern": self._config.rank_pattern}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of `state_dict`."""
+        """The inverse of `state_dict`. Raises ValueError where a tensor has not the shape of its parameter."""
+        shapes = {name: parameter.shape for name, parameter in self._tuner.model.named_parameters()}
+        for name in ("ipt", "exp_avg_ipt", "exp_avg_unc"):
+            for key, value in state[name].items():
+                if value.shape != shapes.get(key):
+                    raise ValueError(f"ranks.{name}.{key} has the shape {[*value.shape]}")
         self._config.rank_pattern = state["rank_pattern"]
         for name in ("ipt", "exp_avg_ipt", "exp_avg_unc"):
             on_device = {key: value.to(self._right[0].device) for key, value in state[name].items()}

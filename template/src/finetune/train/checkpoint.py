@@ -6,6 +6,8 @@ identifies. Those of a tiny model, whose only source is a random seed, are saved
 
 import json
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import islice
@@ -21,13 +23,15 @@ from ..distributed.parallel import is_sharded, shard_like
 from ..distributed.world import World
 from ..errors import UserError
 from ..files import Folder, damage, flush, is_valid, publish
-from ..parsing import parsing
+from ..model.tensor_checks import require_kind, require_tensors
+from ..parsing import parsing, reason
 from ..run.folder import checkpoints_in, step_of
 from ..run.saved_model import Base
 from .background import BackgroundWriter
 from .optim import page_state
+from .optimizer_state import require_fitting, require_structure
 from .sharded_checkpoint import SHARDS, read_shards, write_shards
-from .state_file import load_state, save_state
+from .state_file import ANEW, load_state, save_state
 from .throughput import StepStats
 
 TRAINER = "trainer"
@@ -35,7 +39,6 @@ TRAINER = "trainer"
 PROGRESS = "progress.json"
 BASE_FILE = "base.json"
 """In a checkpoint without the frozen weights: the fingerprint of their base model."""
-ANEW = "put back an intact checkpoint, or start without --resume"
 
 
 @dataclass(slots=True)
@@ -166,20 +169,38 @@ def load_checkpoint(folder: Path, parts: Checkpointed) -> TrainingState:
     saved_weights = {n: t for n, t in _unshared(parts.model).items() if not (without_frozen and _is_frozen(t))}
     if (folder / f"{TRAINER}.pt").is_file():
         raise UserError(f"{folder}: was saved by an earlier version: start the training again, without --resume")
-    tensors = load_state(folder / TRAINER)
-    if (folder / SHARDS).is_dir():
-        read_shards(folder / SHARDS, saved_weights, tensors["optimizer"], _parameters(parts.optimizer))
-    else:
-        weights = load_file(folder / "model.safetensors")
-        parts.model.load_state_dict({n: shard_like(weights[n], t) for n, t in saved_weights.items()}, strict=False)
-    _load_optimizer(parts.optimizer, tensors["optimizer"])
-    parts.schedule.load_state_dict(tensors["schedule"])
-    parts.scaler.load_state_dict(tensors["scaler"])
-    if parts.allocation:
-        parts.allocation.load_state_dict(tensors["ranks"])
-    if parts.world.rank < len(tensors["random"]):
-        _set_random_states(tensors["random"][parts.world.rank])
+    trainer = load_state(folder / TRAINER)
+    with _fitting(folder):
+        optimizer = trainer["optimizer"]
+        require_structure(folder / TRAINER, optimizer, parts.optimizer, ANEW)
+        if (folder / SHARDS).is_dir():
+            read_shards(folder / SHARDS, saved_weights, optimizer, _parameters(parts.optimizer))
+        else:
+            path = folder / "model.safetensors"
+            weights = load_file(path)
+            require_tensors(path, weights, saved_weights, ANEW, same_format=True)
+            parts.model.load_state_dict({n: shard_like(weights[n], t) for n, t in saved_weights.items()}, strict=False)
+        require_fitting(folder / TRAINER, optimizer, _parameters(parts.optimizer), ANEW)
+        _load_optimizer(parts.optimizer, optimizer)
+        for name, part in (("schedule", parts.schedule), ("scaler", parts.scaler)):
+            require_kind(folder / f"{TRAINER}.json", name, trainer[name], part.state_dict(), ANEW)
+            part.load_state_dict(trainer[name])
+        if parts.allocation:
+            parts.allocation.load_state_dict(trainer["ranks"])
+        if parts.world.rank < len(trainer["random"]):
+            _set_random_states(trainer["random"][parts.world.rank])
     return read_progress(folder)
+
+
+@contextmanager
+def _fitting(folder: Path) -> Iterator[None]:
+    """Raise UserError for whatever torch raises for the state of another training, whose manifest may well fit."""
+    try:
+        yield
+    except (UserError, OSError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise UserError(f"{folder}: does not fit this training ({reason(error)}): {ANEW}") from error
 
 
 def read_progress(folder: Path) -> TrainingState:

@@ -19,7 +19,11 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.tensor import DTensor
 
 from ..distributed.world import World
+from ..errors import UserError
 from ..files import Folder, entries, make_folders
+from ..model.tensor_checks import require_finite_values, require_names, require_shape
+from ..parsing import parsing
+from .state_file import ANEW
 
 SHARDS = "shards"
 """The folder of the shards in a checkpoint."""
@@ -49,14 +53,37 @@ def read_shards(folder: Path, weights: dict[str, Tensor], optimizer: dict[str, A
     """Load into the weights in place, and put the tensors of the optimizer's state dict into the places of None.
 
     Each rank reads what it holds of `weights`, and for the optimizer what it holds of its `parameters`.
+    Raises UserError where the files do not have exactly these tensors, whole and finite.
     """
     tensors = {f"model.{name}": weight.detach() for name, weight in weights.items()}
     for number, state in optimizer["state"].items():
         for name in [name for name, value in state.items() if value is None]:
             tensors[f"optimizer.{number}.{name}"] = state[name] = torch.zeros_like(parameters[number].detach())
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), parsing(f"{folder}: is damaged", ANEW):
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-        load(tensors, storage_reader=HuggingFaceStorageReader(str(folder)), no_dist=True)
+        reader = HuggingFaceStorageReader(str(folder))
+        _require_whole(folder, reader.read_metadata().state_dict_metadata, tensors)
+        load(tensors, storage_reader=reader, no_dist=True)
+    for name, tensor in tensors.items():
+        require_finite_values(folder, name, tensor.to_local() if isinstance(tensor, DTensor) else tensor, ANEW)
+
+
+def _require_whole(folder: Path, saved: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    """Raise UserError unless the shards have these tensors, and those of each follow one another without a gap."""
+    require_names(folder, saved, tensors, ANEW)
+    for name, tensor in tensors.items():
+        found = saved[name]
+        require_shape(folder, name, found.size, found.properties.dtype, tensor, ANEW, same_format=True)
+        row = 0
+        for chunk in sorted(found.chunks, key=lambda chunk: tuple(chunk.offsets)):
+            is_next = not found.size or (
+                [*chunk.offsets] == [row, *[0] * (len(found.size) - 1)] and chunk.sizes[1:] == found.size[1:]
+            )
+            if not is_next:
+                raise UserError(f"{folder}: '{name}' has shards that do not follow one another: {ANEW}")
+            row += chunk.sizes[0] if found.size else 0
+        if found.size and row != found.size[0]:
+            raise UserError(f"{folder}: '{name}' has {row} rows instead of {found.size[0]}: {ANEW}")
 
 
 def _own_shard(tensor: Tensor, world: World) -> tuple[Tensor, list[int]]:

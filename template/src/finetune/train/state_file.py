@@ -10,7 +10,10 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..parsing import parsing
+from ..errors import UserError
+from ..parsing import parsing, shortened
+
+ANEW = "put back an intact checkpoint, or start without --resume"
 
 
 def save_state(path: Path, state: Any) -> None:
@@ -41,12 +44,15 @@ def save_state(path: Path, state: Any) -> None:
 
 
 def load_state(path: Path) -> Any:
-    """What `save_state` has written, with tensors on the CPU."""
-    tensors = load_file(path.with_suffix(".safetensors"))
+    """What `save_state` has written, with tensors on the CPU. Raises UserError where the two files do not fit."""
+    tensors, used = load_file(path.with_suffix(".safetensors")), set[str]()
 
     def nested(value: Any) -> Any:
         match value:
             case {"tensor": name}:
+                if isinstance(name, str) and name not in tensors:
+                    raise UserError(f"{path}.safetensors: '{shortened(str(name))}' is missing: {ANEW}")
+                used.add(name)
                 return tensors[name]
             case {"dict": items}:
                 return {nested(key): nested(inner) for key, inner in items}
@@ -56,5 +62,8 @@ def load_state(path: Path) -> Any:
                 return [*map(nested, value)]
         return value
 
-    with parsing(f"{path}.json: is not the state of a training", "start without --resume"):
-        return nested(json.loads(path.with_suffix(".json").read_text()))
+    with parsing(f"{path}.json: is not the state of a training", ANEW):
+        state = nested(json.loads(path.with_suffix(".json").read_text()))
+    if others := tensors.keys() - used:
+        raise UserError(f"{path}.safetensors: '{shortened(min(others))}' is no tensor of this training: {ANEW}")
+    return state
