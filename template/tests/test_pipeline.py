@@ -15,6 +15,7 @@ from finetune.pipeline import stages
 from finetune.pipeline.answers import Answer, answer_figures
 from finetune.pipeline.json_schema import json_schema
 from finetune.pipeline.settings import read_pipeline
+from finetune.predict import Predictor
 from finetune.retrieval_prompt import question_with_passages
 
 THINGS = ("lamp", "chair", "rug", "mug")
@@ -87,6 +88,8 @@ def test_it_trains_each_stage_once_and_again_what_has_changed(
     assert sum(row["label"] for row in mined) == 16
     assert len(mined) == 16 * 3
     assert "re-ranked" in capsys.readouterr().out
+    stage = json.loads(Path("runs/service/second-stage.json").read_text())
+    assert record["reranks"] == (stage["re-ranked"] > stage["bi-encoder"])
 
     runs = ("retrieval", "ranking", "chat")
     before = {run: written(run) for run in runs}
@@ -156,6 +159,36 @@ def test_the_search_may_be_deleted(
     monkeypatch.setattr(optional, "find", lambda folder, module: None)
     assert main(["pipeline", str(pipeline)]) == WRONG_INPUT
     assert "pipeline needs src/finetune/search" in " ".join(capsys.readouterr().err.split())
+
+
+@needs_search
+@pytest.mark.parametrize("helps", [True, False])
+def test_the_ranking_is_used_where_it_helps_on_the_validation_questions(
+    pipeline: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], helps: bool
+) -> None:
+    """A ranking whose scores are those of the right documents, or of all others."""
+    right = dict(zip([f"{MATTERS[matter]} my {thing}" for thing, matter in ARTICLES], ARTICLES.values(), strict=True))
+
+    plain = Predictor.predict
+
+    def predict(self: Predictor, rows: Any) -> list[dict[str, Any]]:
+        if "document" not in rows[0].values:  # the chat run
+            return plain(self, rows)
+        is_right = [row.values["document"] == right[row.values["query"]] for row in rows]
+        return [{"score": float(one == helps)} for one in is_right]
+
+    monkeypatch.setattr(Predictor, "predict", predict)
+    assert main(["pipeline", str(pipeline), "candidates=16", "passages=1"]) == OK
+    record = json.loads(Path("runs/service/pipeline.json").read_text())
+    assert record["reranks"] == helps
+    assert (record["search"]["re-ranked"]["recall@1"] == 1) == helps
+    if helps:
+        assert record["answers"]["the right passage was read"] == 1
+    capsys.readouterr()
+    assert main(["pipeline", str(pipeline), "candidates=16", "passages=1", "--ask", "fix my rug"]) == OK
+    shown = capsys.readouterr().out
+    assert ("the ranking is left out" in shown) == (not helps)
+    assert ("[1] repair of a rug" in shown) or not helps
 
 
 def test_what_counts_as_a_quotation() -> None:

@@ -139,6 +139,8 @@ def test_what_is_written_is_trained_on(project: Project, questions: list[dict[st
     assert all(labels[row["query"], row["document"]] == 1 for row in questions)
     assert labels["question 0", "not this"] == 0
     assert sum(labels.values()) == 12
+    first = {row["query"]: row["label"] for row in reversed(lines("b.jsonl"))}
+    assert {*first.values()} == {0, 1}, "the order of the file does not tell which document answers"
 
 
 def test_too_few_are_told(questions: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:

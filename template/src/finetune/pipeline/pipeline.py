@@ -16,6 +16,7 @@ from ..errors import OK, UserError
 from ..files import Folder, make_folders
 from ..tasks.nearest import metrics
 from .answers import Answer, Answerer, answer_figures
+from .second_stage import ranking_helps
 from .settings import STAGES, Plan, Stage, split_files
 from .stages import run_of, test_metrics, train_stage
 from .untrained import untrained_search
@@ -46,10 +47,13 @@ def run_pipeline(plan: Plan, questions: Sequence[str], console: Console) -> int:
         retrieval, ranking = run_of(plan, "retrieval"), run_of(plan, "ranking")
         say: Callable[[str], None] = lambda line: print_line(console, escape(line))  # noqa: E731
         searcher = searching.Searcher(retrieval, plan.pipeline.corpus, ranking, verb="pipeline", say=say)
+        modules = _search_module("documents"), _search_module("quality")
+        reranks = ranking_helps(plan, searcher, *modules, folder, console)
         if questions:
-            _show(_answers(plan, searcher, questions), console)
+            chosen = searcher if reranks else searching.Searcher(retrieval, plan.pipeline.corpus, verb="pipeline")
+            _show(_answers(plan, chosen, questions), console)
         else:
-            _score(plan, searcher, folder, console)
+            _score(plan, searcher, folder, console, reranks=reranks)
     return OK
 
 
@@ -102,8 +106,11 @@ def _answers(plan: Plan, searcher: Any, questions: Sequence[str]) -> list[Answer
     return Answerer(run_of(plan, "chat")).answer(questions, passages)
 
 
-def _score(plan: Plan, searcher: Any, folder: Folder, console: Console) -> None:
-    """Score search and answers on the test questions; show some of them, and write pipeline.json."""
+def _score(plan: Plan, searcher: Any, folder: Folder, console: Console, *, reranks: bool) -> None:
+    """Score search and answers on the test questions; show some of them, and write pipeline.json.
+
+    `reranks`: whether the passages that are read are those of the second stage.
+    """
     documents, quality = _search_module("documents"), _search_module("quality")
     config = plan.configs["retrieval"]
     known = quality.answers_of(documents.read_queries(plan.pipeline.questions, config.data)[1])
@@ -112,14 +119,16 @@ def _score(plan: Plan, searcher: Any, folder: Folder, console: Console) -> None:
     queries = [*known]
     depth = max(quality.DEPTH, plan.pipeline.candidates)
     found = dict(zip(queries, searcher.stages(queries, depth, plan.pipeline.candidates), strict=True))
+    first = quality.first_stage(found)
     searches = {
         "BM25": quality.bm25_metrics(known, searcher.index) or {},
         UNTRAINED: _untrained(plan, searcher.index, known),
-        "bi-encoder": quality.mean_metrics(known, quality.first_stage(found)),
+        "bi-encoder": quality.mean_metrics(known, first),
         "re-ranked": quality.mean_metrics(known, found),
     }
     asked = queries[: plan.pipeline.answers]
-    passages = [[hit.document.text for hit in found[query][: plan.pipeline.passages]] for query in asked]
+    read = found if reranks else first
+    passages = [[hit.document.text for hit in read[query][: plan.pipeline.passages]] for query in asked]
     answers = Answerer(run_of(plan, "chat")).answer(asked, passages)
     figures = answer_figures(answers, known)
     stages: dict[Stage, Any] = {
@@ -138,6 +147,7 @@ def _score(plan: Plan, searcher: Any, folder: Folder, console: Console) -> None:
         "questions": len(queries),
         "documents": len(searcher.index),
         "search": searches,
+        "reranks": reranks,
         "answered": len(answers),
         "answers": figures,
         "examples": [

@@ -153,7 +153,10 @@ def _training_rows(
 def _ranking_rows(
     rows: Sequence[Row], examples: Sequence[Example], negatives: Sequence[list[str]], columns: Columns
 ) -> list[dict[str, Any]]:
-    """A row for each query and document: label 1 for one that answers it, 0 for a negative; each pair once."""
+    """A row for each query and document: label 1 for one that answers it, 0 for a negative; each pair once.
+
+    The documents of a query are in the order of their hashes, which tells nothing about them.
+    """
     labels: dict[tuple[str, str], int] = {}
     for example in examples:
         labels[example.query, example.document or ""] = 1
@@ -161,7 +164,7 @@ def _ranking_rows(
         for document in (*example.negatives, *found):
             labels.setdefault((example.query, document), 0)
     order = {example.query: place for place, example in reversed([*enumerate(examples)])}
-    pairs = sorted(labels.items(), key=lambda item: (order[item[0][0]], -item[1]))
+    pairs = sorted(labels.items(), key=lambda item: (order[item[0][0]], text_key(item[0][1])))
     return [{"query": query, "document": document, "label": label} for (query, document), label in pairs]
 
 
