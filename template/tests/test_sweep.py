@@ -383,8 +383,11 @@ def test_a_damaged_state_and_the_folder_of_a_run_are_refused(
 ) -> None:
     file = write(project)
     assert main(["sweep", str(file), "trials=1"]) == OK
-    project.write("runs/sweeps/search/sweep.json", '{"trials": 3}')
-    assert refused("sweep", file).startswith("runs/sweeps/search/sweep.json: is damaged (")
+    state = json.loads(Path("runs/sweeps/search/sweep.json").read_text())
+    state["trials"][0]["runs"][0]["value"] = None
+    for content in ({"trials": 3}, state):
+        project.write("runs/sweeps/search/sweep.json", json.dumps(content))
+        assert refused("sweep", file).startswith("runs/sweeps/search/sweep.json: is damaged (")
     assert "is the folder of a run" in refused("sweep", file, "dir=runs/sweeps/search", "name=trial-1-seed-42")
 
 

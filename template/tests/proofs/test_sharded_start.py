@@ -215,20 +215,20 @@ def memory_of_start(world: World, config: Config) -> int:
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux measures the peak of the memory")
 @pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16])
 def test_no_process_holds_the_whole_model(stored: torch.dtype, project: Project) -> None:
-    """Of 200 MB in fp32; torch and the data take some too."""
+    """Of 400 MB in fp32, because torch, the data and mapped pages of the file take some 80 MB, whatever the model."""
     model = save_base_model(project, "text-generation")
-    config = transformers.AutoConfig.from_pretrained("base", n_embd=1024, n_layer=4, n_head=4, num_hidden_layers=4)
+    config = transformers.AutoConfig.from_pretrained("base", n_embd=1024, n_layer=8, n_head=4, num_hidden_layers=8)
     with torch.device("meta"):
         shapes = {n: w.shape for n, w in transformers.AutoModelForCausalLM.from_config(config).state_dict().items()}
     del shapes["lm_head.weight"]  # tied
     weights = {name: torch.full(shape, 0.01, dtype=stored) for name, shape in shapes.items()}
     size = 4 * sum(weight.numel() for weight in weights.values())
-    assert 190e6 < size < 230e6
+    assert 390e6 < size < 430e6
     config.save_pretrained("base")
     save_file(weights, "base/model.safetensors", metadata={"format": "pt"})
     del weights
     taken = both(memory_of_start, config_of(project, "text-generation", f"model.name={model['name']}", *FSDP))
-    assert max(taken) < 0.9 * size
+    assert max(taken) < 0.8 * size
 
 
 def built(world: World, config: Config) -> bool:

@@ -2,9 +2,9 @@
 
 import json
 import statistics
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..config.flat import flat
 from ..errors import UserError
@@ -36,6 +36,12 @@ class TrialRun(Typed):
     """Step and metric of each validation."""
     sentence: str = ""
     """Why it failed."""
+
+    @model_validator(mode="after")
+    def _has_a_value(self) -> Self:
+        if self.ending == "finished" and self.value is None:
+            raise ValueError("a training that has finished has a value")
+        return self
 
 
 class Trial(Typed):
