@@ -127,14 +127,14 @@ def _show(query: str, hits: Sequence[Hit], console: Console) -> None:
         print_line(console, "  no document")
         return
     reranked = any(hit.rerank_score is not None for hit in hits)
-    places = max(len(hit.document.place) for hit in hits)
-    width = max(NARROWEST, console.width - places - (40 if reranked else 28))
+    places = [Path(hit.document.place).name for hit in hits]  # the folder stands above, with the index
+    width = max(NARROWEST, console.width - max(map(len, places)) - (40 if reranked else 28))
     rows = []
-    for hit in hits:
+    for hit, place in zip(hits, places, strict=True):
         text = Text(" ".join(hit.document.text.split()))
         text.truncate(width, overflow="ellipsis")
         second = [_cell(hit.rerank_score)] if reranked else []
-        rows.append([hit.rank, *second, hit.score, text, hit.document.place])
+        rows.append([hit.rank, *second, hit.score, text, place])
     scores = ["re-ranked", "similarity"] if reranked else ["similarity"]
     print_table(console, ["rank", *scores, "document", "place"], rows)
 
