@@ -102,7 +102,7 @@ def test_arrow_keys_numbers_and_faults_as_one_types(tmp_path: Path) -> None:
     terminal.type("taken exists already", CTRL_U + "mood" + ENTER)
     for words, keys in REST:
         terminal.type(words, keys)
-    terminal.type("9. summarization", DOWN * 5 + ENTER)  # from text-classification to text-generation
+    terminal.type("10. summarization", DOWN * 6 + ENTER)  # from text-classification to text-generation
     terminal.expect("adapter: bottleneck adapters")
     assert "head: the last layer" not in terminal.shown, "it does not go with text-generation"
     machine = inspect_machine(tmp_path)

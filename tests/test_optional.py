@@ -76,7 +76,8 @@ def test_the_rest_works_without(folders: tuple[str, ...], bake_project: Bake) ->
     if others:
         run(project, *COLLECT, *map(str, others))
 
-    keys = json.loads((project / "schemas" / "config.schema.json").read_text("utf-8"))["properties"].keys()
+    schema = json.loads((project / "schemas" / "config.schema.json").read_text("utf-8"))
+    keys = {*schema["properties"], *(f"run.{name}" for name in schema["definitions"]["Run"]["properties"])}
     verbs = run(project, "finetune", "--help").split("Commands:")[1]
     for folder, part in PARTS.items():
         for key in part.keys:

@@ -402,6 +402,7 @@ NEW_FOLDER = {"target", "staging"}
 ELSEWHERE = {
     "cache_entries.py": {"shutil.rmtree", "self.folder.with_name(f'{self.folder.name}.lock').unlink"},
     "data/hub_files.py": {"note.parent.mkdir"},
+    "data/output_file.py": {"path.parent.mkdir"},
     "error_analysis/analysis.py": {"output.parent.mkdir"},
     "data/store.py": {"(self._folder / name).open"},
     "export/sentence_transformers.py": {"path.parent.mkdir", "path.write_text"},
@@ -412,7 +413,6 @@ ELSEWHERE = {
     "hub/fetch.py": {"folder.parent.mkdir", "shutil.rmtree", "partial.mkdir", "(partial / MANIFEST_FILE).write_text",
                      "folder.rmdir", "os.replace"},
     "init_data/pieces.py": {"path.parent.mkdir"},
-    "predict.py": {"output.parent.mkdir"},
     "run/log.py": {"SummaryWriter"},
     "sweep/child.py": {"log.open"},
     "train/state_file.py": {"save_file", "path.with_suffix('.json').write_text"},

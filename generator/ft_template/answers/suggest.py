@@ -14,6 +14,8 @@ PARAMETERS = {
     "Qwen/Qwen2.5-0.5B-Instruct": 494_000_000,
     "google-t5/t5-small": 61_000_000,
     "bigscience/mt0-small": 300_000_000,
+    "sentence-transformers/all-MiniLM-L6-v2": 23_000_000,
+    "BAAI/bge-small-zh-v1.5": 24_000_000,
 }
 """Parameters of each default model of the template; tests/test_doctor.py checks that none is missing."""
 

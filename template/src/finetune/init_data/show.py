@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from difflib import ndiff
+from itertools import chain
 from typing import Any
 
 from rich.console import Console
@@ -96,13 +97,15 @@ def _show_absent(labels: list[str], total: Counter[str], counts: dict[str, Count
 def _show_examples(dataset: Dataset, console: Console) -> None:
     """The first examples of train in the columns of the task, as it reads them."""
     rows = [dataset.recognised.task.to_rows(dataset.examples[row])[0] for row in dataset.parts["train"][:EXAMPLES]]
-    names = [name for name in rows[0] if any(row[name] is not None for row in rows)]
-    print_table(console, names, [[_excerpt(row[name]) for name in names] for row in rows], text_columns=len(names))
+    names = [name for name in dict.fromkeys(chain(*rows)) if any(row.get(name) is not None for row in rows)]
+    print_table(console, names, [[_excerpt(row.get(name)) for name in names] for row in rows], text_columns=len(names))
 
 
 def _excerpt(value: Any) -> str:
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         value = " ".join(value)
+    if value is None:
+        return ""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     text = " ".join(text.split())
     return text if len(text) <= EXCERPT else f"{text[: EXCERPT - 3]}..."

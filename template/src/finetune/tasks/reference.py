@@ -45,9 +45,9 @@ class Reference:
         index = int(np.searchsorted(self.keys, key))
         return index if index < len(self.keys) and self.keys[index] == key else None
 
-    def write(self, folder: Path) -> None:
+    def write(self, target: Path) -> None:
         """Write it into a folder."""
-        save_file({"keys": self.keys, "values": self.values}, folder / FILE)
+        save_file({"keys": self.keys, "values": self.values}, target / FILE)
 
     @classmethod
     def read(cls, folder: Path) -> "Reference | None":
