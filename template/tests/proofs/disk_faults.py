@@ -26,17 +26,19 @@ def limited(name: str, limit: int) -> Iterator[None]:
 
 
 class Fault:
-    """Lets the `number`-th call of functions of the module os fail, each with another error of a disk."""
+    """Lets the `number`-th call of functions of the module os that write fail, each with another error of a disk."""
 
     FUNCTIONS = ("replace", "mkdir", "rename", "fsync", "open")
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls, self.number = 0, 0
         for name in self.FUNCTIONS:
-            monkeypatch.setattr(os, name, self._failing(getattr(os, name)))
+            monkeypatch.setattr(os, name, self._failing(name, getattr(os, name)))
 
-    def _failing(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def _failing(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
+            if name == "open" and not arguments[1] & (os.O_WRONLY | os.O_RDWR):
+                return function(*arguments, **options)
             self.calls += 1
             if self.calls == self.number:
                 number = ERRORS[self.number % len(ERRORS)]

@@ -280,13 +280,18 @@ def test_what_is_kept_can_be_made_later_and_grows_over_runs(
     assert json.loads((kept / "seen.json").read_text()) == 10 + 5 + 10
     assert len((kept / "replay.jsonl").read_text().splitlines()) == 12
     wanted = Ewc(type="ewc", examples=4)
-    one, two = (read_fisher(stored_memory(RunFolder(Path(f"runs/{name}")), wanted)) for name in ("config", "further"))
+    one, two = (fisher_of(RunFolder(Path(f"runs/{name}")), wanted) for name in ("config", "further"))
     assert all((two[name] >= one[name]).all() for name in one)
     project.train(path, "run.name=lost")
     train_file = project.folder / "train.jsonl"
     train_file.write_text(train_file.read_text() + '{"text": "new", "label": "good"}\n')
     message = refused("train", path, "run.name=x", "continue_from=runs/lost", "continual={type: replay}")
     assert "runs/lost has stored nothing for replay, and train.jsonl" in message
+
+
+def fisher_of(run: RunFolder, wanted: Ewc) -> dict[str, torch.Tensor]:
+    """What a run has stored, or stores now."""
+    return read_fisher(stored_memory(run, wanted), load_saved_model(run.model).model)
 
 
 def test_fisher_is_summed_over_runs(project: Project, finished: Callable[[str], None]) -> None:
@@ -296,12 +301,11 @@ def test_fisher_is_summed_over_runs(project: Project, finished: Callable[[str], 
     project.train(path, *FURTHER)
     wanted = Ewc(type="ewc", examples=4)
     first, second = (RunFolder(Path(f"runs/{name}")) for name in ("config", "further"))
-    both = read_fisher(stored_memory(second, wanted))
-    one = read_fisher(stored_memory(first, wanted))
+    both, one = fisher_of(second, wanted), fisher_of(first, wanted)
     shutil.rmtree(second.path / "ewc")
     values = json.loads((second.path / "config.json").read_text())
     (second.path / "config.json").write_text(json.dumps({**values, "continue_from": None}))
-    own = read_fisher(stored_memory(second, wanted))
+    own = fisher_of(second, wanted)
     for name, tensor in both.items():
         torch.testing.assert_close(tensor, one[name] + own[name])
     assert all(tensor.any() for tensor in (one["classifier.weight"], own["classifier.weight"]))

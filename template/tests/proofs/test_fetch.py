@@ -473,7 +473,7 @@ def test_an_odd_layout_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_config_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(files.os, "replace", refuse)

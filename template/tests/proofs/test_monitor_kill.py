@@ -49,10 +49,12 @@ def run_until_killed(kill_at: int, torn: bool) -> None:
     operations = itertools.count(1)
 
     def on_event(event: str, arguments: tuple[Any, ...]) -> None:
-        touched = event in ("open", "os.rename", "os.truncate") and str(FOLDER) in str(arguments[0])
+        name = str(arguments[0]) if arguments else ""  # of a folder that is held open, files are opened by their names
+        inside = str(FOLDER) in name or name in LEFT
+        touched = event in ("open", "os.rename", "os.truncate") and inside
         if touched and next(operations) == kill_at:
-            if torn and event == "open" and str(arguments[0]).endswith(".jsonl"):
-                descriptor = os.open(arguments[0], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+            if torn and event == "open" and name.endswith(".jsonl"):
+                descriptor = os.open(FOLDER / Path(name).name, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
                 os.write(descriptor, b'{"id": 0, "text": "half a l')
             os.kill(os.getpid(), signal.SIGKILL)
 

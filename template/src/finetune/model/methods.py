@@ -192,9 +192,9 @@ def _task_type(model: Any) -> str:
     for ending, task_type in (("ForTokenClassification", "TOKEN_CLS"), ("ForSequenceClassification", "SEQ_CLS")):
         if type(model).__name__.endswith(ending):
             return task_type
-    if model.base_model is model:
-        return "FEATURE_EXTRACTION"
-    return "SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM"
+    if model.config.is_encoder_decoder:
+        return "SEQ_2_SEQ_LM"
+    return "FEATURE_EXTRACTION" if model.base_model is model else "CAUSAL_LM"
 
 
 def _transposed(model: Any, targets: Sequence[str]) -> bool:

@@ -26,9 +26,12 @@ MEANINGS = {
     "ndcg@10": "Gain of relevant documents among the first 10, discounted by rank; 1 is the best possible order.",
     "ndcg@3": "Gain of relevant documents among the first 3, discounted by rank; 1 is the best possible order.",
     "mrr": "Mean of 1 / rank of the first relevant document: 1 if it always comes first.",
+    "mrr@10": "Mean of 1 / rank of the first relevant document, 0 beyond rank 10.",
     "map": "Mean over queries of the average precision at the ranks of the relevant documents.",
     "recall@1": "Share of the relevant documents that are ranked first.",
     "recall@3": "Share of the relevant documents that are among the first 3.",
+    "recall@5": "Share of the relevant documents that are among the first 5.",
+    "recall@10": "Share of the relevant documents that are among the first 10.",
     # Texts
     "perplexity": "Effective number of equally likely next tokens: 1 is certainty; lower is better.",
     "token_accuracy": "Share of the tokens or words that are predicted right, most of which may be easy.",

@@ -10,7 +10,7 @@ folded into its last layer. Here a model predicts standardized labels, and loads
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
@@ -411,7 +411,7 @@ def _load_base(
     if not isinstance(method, QLora):
         with loaded_in(dtype, partial(on_meta, auto, config, base)) as loading:
             load = partial(load, dtype=loading)
-            return _load_whole(own, load) if own else _load_fitting(base, head, load)
+            return _load_whole(own, load, head) if own else _load_fitting(base, head, load)
     require_quantization(method, choose_device("auto"))
     quantized = load(dtype=torch.float32, quantization_config=quantization_config(method, auto, config))
     return dequantize(quantized, load(dtype=torch.float32)) if to_merge else quantized
@@ -426,11 +426,16 @@ def _load_fitting(base: settings.Model, head: list[str], load: Callable[..., Any
     return model
 
 
-def _load_whole(folder: Path, load: Callable[..., Any]) -> Any:
-    """A model whose weights are all in its folder. Raises UserError for one that is missing, or does not fit."""
+def _load_whole(folder: Path, load: Callable[..., Any], head: Sequence[str] = ()) -> Any:
+    """A model whose weights are all in its folder. Raises UserError for one that is missing, or does not fit.
+
+    The modules `head` are saved with the adapter, and may have other labels than the base model.
+    """
     model, info = load(output_loading_info=True, use_safetensors=True, ignore_mismatched_sizes=True)
     path = folder / WEIGHTS if (folder / WEIGHTS).exists() else folder
     for name, shape, wanted in sorted(info["mismatched_keys"]):
+        if in_modules(name, head):
+            continue
         raise UserError(f"{path}: '{name}' has the shape {[*shape]} instead of {[*wanted]}: {DAMAGED}")
     others = {name for name in info["unexpected_keys"] if not name.startswith(f"{NAME}.")}  # loaded by themselves
     require_names(path, dict.fromkeys(others), dict.fromkeys(info["missing_keys"]), DAMAGED)
