@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import sys
 import tempfile
 import time
@@ -66,11 +67,13 @@ def make_config(folder: Path, arguments: argparse.Namespace) -> Config:
     for split, content in splits.items():
         lines = (json.dumps({"query": query, "document": document}) + "\n" for query, document in content)
         (folder / f"{split}.jsonl").write_text("".join(lines), "utf-8")
+    shutil.copytree(encoder(), folder / "encoder")  # the baseline before the training takes a model of the project only
+    os.chdir(folder)
     steps = arguments.steps
     return Config.model_validate(
         {
             "task": {"type": "retrieval"},
-            "model": {"name": str(encoder()), "max_length": 128},
+            "model": {"name": "encoder", "max_length": 128},
             "data": {split: str(folder / f"{split}.jsonl") for split in splits},
             "train": {"max_steps": steps, "batch_size": arguments.batch_size, "eval_every": steps},
             "optim": {"lr": 1e-4},
