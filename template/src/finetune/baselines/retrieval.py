@@ -4,20 +4,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
-
 from ..errors import UserError
-from ..inference import infer
-from ..model.device import choose_device
-from ..model.precision import inference_precision
+from ..predict import infer_examples
 from ..run.folder import RunFolder
 from ..run.named_files import require_named_model
 from ..run.saved_model import SavedModel
 from ..tasks.bm25 import corpus_score
 from ..tasks.nearest import Retrieved
 from ..tasks.retrieval import Example, corpus_of, retrieved
-from ..train.seed import set_seed
-from ..train.start import FreshStart
+from ..train.untrained import untrained
 
 UNTRAINED = "the encoder before the training"
 
@@ -30,21 +25,9 @@ def by_bm25(examples: Sequence[Example]) -> list[Retrieved]:
 
 def by_untrained_encoder(run: RunFolder, saved: SavedModel, examples: Sequence[Example]) -> list[Retrieved]:
     """With the weights that the training began with. Raises UserError if the run must not name the model."""
-    config = run.config()
-    require_named_model(run, config.model)
-    task: Any = saved.task
-    device = choose_device(config.train.device)
-    with torch.random.fork_rng():
-        set_seed(config.train.seed)
-        model, _ = FreshStart(config).load_model(task, saved.tokenizer, total_steps=1)
-    encoded = task.encode(examples, saved.tokenizer, saved.max_length)
-    precision = inference_precision(config.train.precision, saved.precision, device)
-    budget = config.train.micro_batch_tokens
-    found = infer(
-        model.to(device).eval(), task, saved.tokenizer, encoded.features, "evaluation", budget=budget,
-        precision=precision,
-    )  # fmt: skip
-    predictions: list[Retrieved] = task.predictions(examples, encoded.features, found.decoded)
+    require_named_model(run, run.config().model)
+    encoded, found = infer_examples(run.config(), untrained(run, saved), examples, "evaluation")
+    predictions: list[Retrieved] = saved.task.predictions(examples, encoded.features, found.decoded)
     return predictions
 
 
