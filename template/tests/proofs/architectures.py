@@ -54,6 +54,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "esm": {"vocab_size": 128},
     "funnel": {"architectures": ["FunnelModel"]},
     "gpt_neo": {"attention_types": [[["global", "local"], 1]]},
+    "hy_v4": {"index_topk": 16},
     "jamba": {"attn_layer_offset": 1},
     "mamba2": {"num_heads": 4},
     "mimo_v2_flash": {"head_dim": 24, "num_attention_heads": 4},
