@@ -403,7 +403,6 @@ ELSEWHERE = {
     "cache_entries.py": {"shutil.rmtree", "self.folder.with_name(f'{self.folder.name}.lock').unlink"},
     "data/hub_files.py": {"note.parent.mkdir"},
     "data/output_file.py": {"path.parent.mkdir"},
-    "error_analysis/analysis.py": {"output.parent.mkdir"},
     "data/store.py": {"(self._folder / name).open"},
     "export/sentence_transformers.py": {"path.parent.mkdir", "path.write_text"},
     "export/int8.py": {"source.with_name(f'{source.name}.data').unlink"},

@@ -12,11 +12,11 @@ from ..config.config import Config, Files
 from ..console import print_line
 from ..data.columns import Columns
 from ..data.files import files_of, parts_of, shown
+from ..data.output_file import write_output
 from ..data.rows import Row
 from ..dataset import columns_of, scored_rows, stream_chosen
 from ..errors import UserError
 from ..evaluate import files_of_split, for_another_file, largest_errors, show_table
-from ..files import write_atomic
 from ..predict import infer_examples
 from ..run.folder import RunFolder
 from ..run.saved_model import SavedModel, load_saved_model
@@ -73,7 +73,7 @@ def show_errors(run: RunFolder, request: Request, console: Console) -> list[Path
         for table in found.tables:
             show_table(table, console)
         if request.output:
-            _write(request.output, found.content)
+            write_output(request.output, found.content)
         else:
             run.write(outputs[split].name, found.content)
         print_line(console, f"written: {escape(str(outputs[split]))}")
@@ -158,11 +158,3 @@ def _require_output(output: Path, files: Sequence[str]) -> None:
     inputs = [part for path in files_of(files) for part in parts_of(path)]
     if output.exists() and any(output.samefile(path) for path in inputs):
         raise UserError(f"{output}: is an input itself: choose another --output")
-
-
-def _write(output: Path, content: bytes) -> None:
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(output, content)
-    except OSError as error:
-        raise UserError(f"{output}: cannot be written ({error.strerror}): name another --output") from error
