@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -14,7 +15,6 @@ from .. import optional
 from ..console import print_line, print_table
 from ..errors import OK, UserError
 from ..files import Folder, make_folders
-from ..tasks.nearest import metrics
 from .answers import Answer, Answerer, answer_figures
 from .second_stage import ranking_helps
 from .settings import STAGES, Plan, Stage, split_files
@@ -122,7 +122,7 @@ def _score(plan: Plan, searcher: Any, folder: Folder, console: Console, *, reran
     first = quality.first_stage(found)
     searches = {
         "BM25": quality.bm25_metrics(known, searcher.index) or {},
-        UNTRAINED: _untrained(plan, searcher.index, known),
+        UNTRAINED: quality.corpus_metrics(known, searcher.index, partial(untrained_search, run_of(plan, "retrieval"))),
         "bi-encoder": quality.mean_metrics(known, first),
         "re-ranked": quality.mean_metrics(known, found),
     }
@@ -159,19 +159,6 @@ def _score(plan: Plan, searcher: Any, folder: Folder, console: Console, *, reran
     print_line(console, f"written: {escape(str(written))}")
     command = f'python -m finetune pipeline {plan.file.as_posix()} --ask "{queries[0]}"'
     print_line(console, f"to ask: {escape(command)}")
-
-
-def _untrained(plan: Plan, index: Any, known: dict[str, set[str]]) -> dict[str, float]:
-    """The metrics of the encoder before the training."""
-    corpus = [index.document(number).text for number in range(len(index))]
-    number_of = {text: number for number, text in enumerate(corpus)}
-    answers = [[number_of[text] for text in texts if text in number_of] for texts in known.values()]
-    found = untrained_search(run_of(plan, "retrieval"), [*known], corpus, answers)
-    missed = [
-        [len(corpus) + 1] * (len(texts) - len(one.ranks)) for one, texts in zip(found, known.values(), strict=True)
-    ]
-    per_query = [metrics([*one.ranks, *more]) for one, more in zip(found, missed, strict=True)]
-    return {name: sum(one[name] for one in per_query) / len(per_query) for name in per_query[0]}
 
 
 def _show(answers: Sequence[Answer], console: Console) -> None:

@@ -1,6 +1,6 @@
 """How well documents are found whose relevance is known: metrics of each stage, and of BM25 in the same corpus."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from ..console import Cell
 from ..data.rows import Row
 from ..tasks.bm25 import corpus_score
-from ..tasks.nearest import metrics, nearest
+from ..tasks.nearest import Retrieved, metrics, nearest
 from .index import Index
 from .searcher import Hit
 
@@ -20,6 +20,8 @@ MOST_DOCUMENTS = 100_000
 
 Answers = dict[str, set[str]]
 """The texts that answer each query."""
+Find = Callable[[list[str], list[str], list[list[int]]], list[Retrieved]]
+"""Of queries, a corpus, and for each query the numbers of the documents that answer it, what is found."""
 
 
 def answers_of(rows: Sequence[Row]) -> Answers:
@@ -38,7 +40,7 @@ def mean_metrics(answers: Answers, found: dict[str, list[Hit]]) -> dict[str, flo
         ranks = sorted(hit.rank for hit in found[query] if hit.document.text in texts)
         missed = [len(found[query]) + DEPTH + 1] * (len(texts) - len(ranks))
         per_query.append(metrics([*ranks, *missed]))
-    return {name: float(np.mean([one[name] for one in per_query])) for name in METRICS}
+    return _means(per_query)
 
 
 def first_stage(found: dict[str, list[Hit]]) -> dict[str, list[Hit]]:
@@ -57,15 +59,22 @@ def bm25_metrics(answers: Answers, index: Index) -> dict[str, float] | None:
     """The same metrics of BM25; None for a corpus that is too large for it."""
     if len(index) > MOST_DOCUMENTS:
         return None
+    return corpus_metrics(answers, index, lambda *asked: nearest(corpus_score(*asked[:2]), *asked[1:]))
+
+
+def corpus_metrics(answers: Answers, index: Index, find: Find) -> dict[str, float]:
+    """The same metrics of another search in all documents of an index."""
     corpus = [index.document(number).text for number in range(len(index))]
     number_of = {text: number for number, text in enumerate(corpus)}
     known = [[number_of[text] for text in texts if text in number_of] for texts in answers.values()]
-    found = nearest(corpus_score([*answers], corpus), corpus, known)
-    lists = [
-        [*one.ranks, *[len(corpus) + DEPTH + 1] * (len(texts) - len(one.ranks))]
-        for one, texts in zip(found, answers.values(), strict=True)
-    ]
-    per_query = [metrics(ranks) for ranks in lists]
+    per_query = []
+    for one, texts in zip(find([*answers], corpus, known), answers.values(), strict=True):
+        missed = [len(corpus) + DEPTH + 1] * (len(texts) - len(one.ranks))
+        per_query.append(metrics([*one.ranks, *missed]))
+    return _means(per_query)
+
+
+def _means(per_query: Sequence[dict[str, float]]) -> dict[str, float]:
     return {name: float(np.mean([one[name] for one in per_query])) for name in METRICS}
 
 
